@@ -1,0 +1,106 @@
+//! A request body that gives back the frames that were read from it, and then the rest.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// A request body that gives back the frames that were read from it, untouched, and then the rest.
+///
+/// One that was never looked into costs an empty pointer. Dropping it drops the body.
+#[derive(Debug)]
+pub struct Replay<B> {
+    #[allow(
+        clippy::box_collection,
+        reason = "a body moves with its request through every layer, and is mostly not looked into"
+    )]
+    read: Option<Box<VecDeque<Frame<Bytes>>>>,
+    rest: Option<B>,
+}
+
+impl<B> Replay<B> {
+    /// Wraps a body that was not looked into.
+    pub const fn untouched(body: B) -> Self {
+        Self { read: None, rest: Some(body) }
+    }
+
+    /// Puts `read` before the rest of the body, if any is left.
+    #[must_use]
+    pub fn with_read(read: VecDeque<Frame<Bytes>>, rest: Option<B>) -> Self {
+        let read = (!read.is_empty()).then(|| Box::new(read));
+        Self { read, rest }
+    }
+
+    /// A body without content, for requests that a layer makes itself.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { read: None, rest: None }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(read) = &mut self.read {
+            if let Some(frame) = read.pop_front() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            self.read = None;
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.read.as_ref().is_none_or(|read| read.is_empty())
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
+        let Some(read) = &self.read else { return rest };
+        let known: usize = read.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(known as u64));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(known as u64));
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_comes_first_then_the_rest_and_the_trailers_stay() {
+        let read = VecDeque::from([Frame::data(Bytes::from("ab")), Frame::data(Bytes::from("c"))]);
+        let body = Replay::with_read(read, Some(Full::new(Bytes::from("def"))));
+        assert_eq!(body.size_hint().exact(), Some(6));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
+
+        let trailers = VecDeque::from([Frame::trailers(HeaderMap::new())]);
+        let body = Replay::<Full<Bytes>>::with_read(trailers, None);
+        assert!(!body.is_end_stream());
+        assert!(body.collect().await.unwrap().trailers().is_some());
+        assert!(Replay::<Full<Bytes>>::empty().is_end_stream());
+    }
+}

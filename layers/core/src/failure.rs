@@ -1,0 +1,111 @@
+//! Why a backend gave no response.
+
+use http::Response;
+
+/// Why a backend gave no response, as found in the extensions of the response that stands in for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UpstreamFailure {
+    kind: FailureKind,
+}
+
+/// What went wrong between the proxy and a backend.
+///
+/// Each has an error type of [RFC 9209 §2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The name of the backend did not resolve.
+    Dns,
+    /// The connection was refused, or there is no route.
+    Refused,
+    /// No connection within the connect deadline.
+    ConnectTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// The backend refused the request unprocessed (HTTP/2 `REFUSED_STREAM`, or past its `GOAWAY`).
+    RefusedStream,
+    /// The connection ended before a response head.
+    Terminated,
+    /// No response head within its deadline.
+    ResponseTimeout,
+    /// What came was no HTTP response.
+    Protocol,
+}
+
+impl UpstreamFailure {
+    /// States a failure.
+    #[must_use]
+    pub fn new(kind: FailureKind) -> Self {
+        Self { kind }
+    }
+
+    /// The failure that `response` stands in for, if it does.
+    pub fn of<B>(response: &Response<B>) -> Option<Self> {
+        response.extensions().get().copied()
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(self) -> FailureKind {
+        self.kind
+    }
+
+    /// Whether it is proven that the backend saw nothing of the request, so that another may have it.
+    #[must_use]
+    pub fn is_untouched(self) -> bool {
+        self.is_unreachable() || self.kind == FailureKind::RefusedStream
+    }
+
+    /// Whether no connection to the backend could be made.
+    #[must_use]
+    pub fn is_unreachable(self) -> bool {
+        matches!(
+            self.kind,
+            FailureKind::Dns
+                | FailureKind::Refused
+                | FailureKind::ConnectTimeout
+                | FailureKind::Tls
+        )
+    }
+
+    /// Whether a deadline passed.
+    #[must_use]
+    pub fn is_timeout(self) -> bool {
+        matches!(self.kind, FailureKind::ConnectTimeout | FailureKind::ResponseTimeout)
+    }
+
+    /// The error type for `Proxy-Status`.
+    #[must_use]
+    pub fn error_type(self) -> &'static str {
+        match self.kind {
+            FailureKind::Dns => "dns_error",
+            FailureKind::Refused | FailureKind::RefusedStream => "connection_refused",
+            FailureKind::ConnectTimeout => "connection_timeout",
+            FailureKind::Tls => "tls_protocol_error",
+            FailureKind::Terminated => "connection_terminated",
+            FailureKind::ResponseTimeout => "http_response_timeout",
+            FailureKind::Protocol => "http_protocol_error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_failure_before_the_request_was_sent_is_untouched() {
+        for (kind, untouched) in [
+            (FailureKind::Dns, true),
+            (FailureKind::Refused, true),
+            (FailureKind::ConnectTimeout, true),
+            (FailureKind::Tls, true),
+            (FailureKind::RefusedStream, true),
+            (FailureKind::Terminated, false),
+            (FailureKind::ResponseTimeout, false),
+            (FailureKind::Protocol, false),
+        ] {
+            assert_eq!(UpstreamFailure::new(kind).is_untouched(), untouched, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The fields that belong to one hop
+//! ([RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+//!
+//! A proxy reads `Connection` over all its lines, removes each field that it nominates, then
+//! `Connection` itself and the fields that are hop-by-hop whether nominated or not. An attacker
+//! nominates fields that a later hop relies on, so that this rule deletes them; in a *request* such a
+//! nomination is refused:
+//!
+//! | `Connection` nominates | outcome |
+//! |---|---|
+//! | `close`, `keep-alive`, `upgrade`, `te`, an absent field, any field not below | obeyed |
+//! | an end-to-end field that somebody relies on ([`is_protected`]) | [`ProtectedField`] |
+//! | something that is no token | [`ProtectedField`] |
+//!
+//! In a response all nominations are obeyed: the backend may take back what it said.
+
+use std::fmt;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
+};
+
+use crate::list;
+
+/// What was stripped and matters to the one who forwards.
+#[derive(Debug, Default)]
+pub struct Stripped {
+    upgrade: Option<HeaderValue>,
+    takes_trailers: bool,
+    // Empty, and so not allocated, unless a field was nominated that is not hop-by-hop anyway.
+    nominated: Vec<HeaderName>,
+}
+
+/// Says that `Connection` nominates a field that is not its to remove.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ProtectedField(());
+
+impl Stripped {
+    /// The protocol that the sender properly asked to change to: `Upgrade`, nominated in `Connection`.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<&HeaderValue> {
+        self.upgrade.as_ref()
+    }
+
+    /// Whether the sender takes trailers (`TE: trailers`).
+    #[must_use]
+    pub fn takes_trailers(&self) -> bool {
+        self.takes_trailers
+    }
+
+    /// Removes from `trailers` what was nominated, and what no trailer may carry
+    /// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
+    pub fn strip_trailers(&self, trailers: &mut HeaderMap) {
+        let unwanted: Vec<_> = trailers
+            .keys()
+            .filter(|name| is_forbidden_trailer(name) || self.nominated.contains(name))
+            .cloned()
+            .collect();
+        for name in unwanted {
+            trailers.remove(name);
+        }
+    }
+}
+
+/// Strips the fields of one hop from a request.
+///
+/// Costs one pass over the field names when there are none.
+///
+/// # Errors
+///
+/// If `Connection` nominates a field that is not its to remove, or something that is no token. The
+/// fields are untouched then.
+pub fn strip_request(headers: &mut HeaderMap) -> Result<Stripped, ProtectedField> {
+    if !headers.keys().any(is_hop_by_hop) {
+        return Ok(Stripped::default());
+    }
+    let mut nominated = Vec::new();
+    for option in list::tokens(headers, &CONNECTION) {
+        let name = option.ok().and_then(|option| HeaderName::try_from(option).ok());
+        let name = name.ok_or(ProtectedField(()))?;
+        if is_protected(&name) {
+            return Err(ProtectedField(()));
+        }
+        nominated.push(name);
+    }
+    Ok(strip(headers, nominated))
+}
+
+/// Strips the fields of one hop from a response.
+///
+/// Costs one pass over the field names when there are none.
+pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
+    if !headers.keys().any(is_hop_by_hop) {
+        return Stripped::default();
+    }
+    let nominated = list::tokens(headers, &CONNECTION)
+        .flatten()
+        .filter_map(|option| HeaderName::try_from(option).ok())
+        .collect();
+    strip(headers, nominated)
+}
+
+/// Whether the field belongs to one hop, nominated or not.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether a request's `Connection` may not nominate the field, since a backend, a later hop or
+/// Bartizan itself relies on it (`protocol.md` §13.4).
+#[must_use]
+pub fn is_protected(name: &HeaderName) -> bool {
+    const PREFIXES: [&str; 6] = ["a2a-", "grpc-", "mcp-", "x-bartizan-", "x-forwarded-", "sec-"];
+    let name = name.as_str();
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || matches!(
+            name,
+            "accept"
+                | "authorization"
+                | "cache-control"
+                | "cdn-loop"
+                | "client-cert"
+                | "client-cert-chain"
+                | "content-encoding"
+                | "content-length"
+                | "content-type"
+                | "cookie"
+                | "forwarded"
+                | "host"
+                | "last-event-id"
+                | "max-forwards"
+                | "origin"
+                | "set-cookie"
+                | "traceparent"
+                | "tracestate"
+                | "transfer-encoding"
+                | "via"
+                | "x-real-ip"
+        )
+}
+
+fn strip(headers: &mut HeaderMap, nominated: Vec<HeaderName>) -> Stripped {
+    let upgrade = nominated.contains(&UPGRADE).then(|| headers.get(UPGRADE).cloned()).flatten();
+    let takes_trailers = list::members(headers, &TE).any(|coding| {
+        let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();
+        list::trim(name).eq_ignore_ascii_case(b"trailers")
+    });
+    for name in &nominated {
+        headers.remove(name);
+    }
+    for name in
+        [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE]
+    {
+        headers.remove(name);
+    }
+    for name in ["http2-settings", "keep-alive", "proxy-authentication-info", "proxy-connection"] {
+        headers.remove(name);
+    }
+    Stripped { upgrade, takes_trailers, nominated }
+}
+
+/// Fields that frame, route or authenticate a message mean nothing after its content.
+fn is_forbidden_trailer(name: &HeaderName) -> bool {
+    is_hop_by_hop(name)
+        || name.as_str().starts_with("mcp-")
+        || matches!(
+            name.as_str(),
+            "authorization"
+                | "cache-control"
+                | "content-encoding"
+                | "content-length"
+                | "content-range"
+                | "content-type"
+                | "cookie"
+                | "expect"
+                | "forwarded"
+                | "host"
+                | "max-forwards"
+                | "set-cookie"
+                | "trailer"
+                | "via"
+                | "x-forwarded-for"
+        )
+}
+
+impl fmt::Display for ProtectedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection nominates a field that is not its to remove")
+    }
+}
+
+impl std::error::Error for ProtectedField {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        lines.iter().map(pair).collect()
+    }
+
+    /// Strips a request and says which fields are left, in alphabetical order.
+    fn left(lines: &[(&str, &str)]) -> Vec<String> {
+        let mut headers = headers(lines);
+        strip_request(&mut headers).unwrap();
+        let mut left: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+        left.sort();
+        left
+    }
+
+    /// `protocol.md` §13.4.
+    #[test]
+    fn what_belongs_to_one_hop_stays_there() {
+        let none = Vec::<String>::new();
+        assert_eq!(left(&[("connection", "close")]), none); // HB-1
+        assert_eq!(left(&[("connection", "X-Foo"), ("x-foo", "1")]), none); // HB-2
+        let both = [("connection", "x-FOO , X-Bar"), ("x-foo", "1"), ("x-bar", "1")];
+        assert_eq!(left(&both), none); // HB-3
+        let lines = [("connection", "X-A"), ("connection", "X-B"), ("x-a", "1"), ("x-b", "1")];
+        assert_eq!(left(&lines), none); // HB-4
+        assert_eq!(left(&[("connection", ",X-A,,"), ("x-a", "1")]), none); // HB-5
+        assert_eq!(left(&[("connection", "X-Missing"), ("x-b", "1")]), ["x-b"]); // HB-6
+        assert_eq!(left(&[("keep-alive", "timeout=5"), ("proxy-connection", "x")]), none); // HB-7
+        let h2c = [
+            ("upgrade", "h2c"),
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+        ];
+        assert_eq!(left(&h2c), none); // HB-11
+        assert_eq!(left(&[("proxy-authorization", "Basic x")]), none); // HB-14
+        assert_eq!(left(&[("transfer-encoding", "chunked")]), none); // HB-26
+        assert_eq!(left(&[("x-unknown", "1")]), ["x-unknown"]); // HB-27
+        // The second of two lines is obeyed as the first is.
+        let second = [("connection", "close"), ("connection", "x-secret"), ("x-secret", "1")];
+        assert_eq!(left(&second), none);
+    }
+
+    #[test]
+    fn trailers_and_upgrades_are_told() {
+        let of = |lines: &[(&str, &str)]| strip_request(&mut headers(lines)).unwrap();
+        assert!(of(&[("te", "trailers, deflate"), ("connection", "TE")]).takes_trailers()); // HB-8
+        assert!(of(&[("te", "trailers")]).takes_trailers()); // HB-9
+        assert!(!of(&[("te", "gzip")]).takes_trailers()); // HB-10
+        let websocket = of(&[("upgrade", "websocket"), ("connection", "Upgrade")]);
+        assert_eq!(websocket.upgrade().unwrap(), "websocket"); // HB-12
+        assert!(of(&[("upgrade", "websocket")]).upgrade().is_none()); // HB-13
+    }
+
+    #[test]
+    fn a_protected_field_is_not_nominated_away() {
+        for name in [
+            // HB-16
+            "X-Forwarded-For",
+            "X-Forwarded-Anything",
+            "x-real-ip",
+            // HB-17
+            "Authorization",
+            "Host",
+            "Content-Length",
+            "Transfer-Encoding",
+            "Cookie",
+            "Cache-Control",
+            // HB-18
+            "Mcp-Session-Id",
+            "Mcp-Name",
+            "MCP-Protocol-Version",
+            "Via",
+            "CDN-Loop",
+            "Forwarded",
+            "traceparent",
+        ] {
+            for value in [name.to_owned(), format!("close, {name}")] {
+                let mut fields = headers(&[("connection", &value), ("x-kept", "1")]);
+                assert!(strip_request(&mut fields).is_err(), "{value}");
+                assert_eq!(fields.len(), 2, "untouched");
+            }
+            let mut lines = headers(&[("connection", "close"), ("connection", name)]);
+            assert!(strip_request(&mut lines).is_err(), "{name} on the second line");
+        }
+        let mut quoted = headers(&[("connection", "keep-alive, \"X-Foo\"")]);
+        assert!(strip_request(&mut quoted).is_err()); // HB-25
+    }
+
+    #[test]
+    fn a_response_is_stripped_of_all_it_nominates() {
+        let mut fields = headers(&[
+            ("connection", "Set-Cookie, \"odd\""),
+            ("set-cookie", "a=1"),
+            ("proxy-authenticate", "Basic"),
+            ("content-type", "text/plain"),
+        ]);
+        strip_response(&mut fields);
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["content-type"]); // HB-15, HB-19
+    }
+
+    #[test]
+    fn a_trailer_is_kept_unless_nominated_or_out_of_place() {
+        let stripped = strip_request(&mut headers(&[("connection", "X-T")])).unwrap();
+        let mut trailers = headers(&[
+            ("x-t", "nominated"), // HB-21
+            ("content-length", "1"),
+            ("host", "a"),
+            ("authorization", "x"),
+            ("mcp-session-id", "x"), // HB-22
+            ("grpc-status", "0"),
+            ("x-kept", "1"), // HB-20
+        ]);
+        stripped.strip_trailers(&mut trailers);
+        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-status", "x-kept"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn stripping_twice_is_stripping_once(
+            connection in "[a-z ,-]{0,30}",
+            names in proptest::collection::vec("(te|upgrade|keep-alive|x-a|x-b|via)", 0..5),
+        ) {
+            let mut lines = vec![("connection", connection.as_str())];
+            lines.extend(names.iter().map(|name| (name.as_str(), "1")));
+            let mut once = headers(&lines);
+            if strip_request(&mut once).is_ok() {
+                let mut twice = once.clone();
+                strip_request(&mut twice).unwrap();
+                proptest::prop_assert_eq!(&once, &twice);
+                proptest::prop_assert!(!once.keys().any(is_hop_by_hop));
+            }
+        }
+    }
+}

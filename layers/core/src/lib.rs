@@ -1,0 +1,44 @@
+//! The vocabulary that Bartizan's layers share: what a session, a backend and a refusal are, and how
+//! one layer tells the next what it has learned about a request.
+//!
+//! Layers never depend on each other; what two of them need is here, and nothing else is. There is no
+//! runtime, no Tower and no logging in this crate.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`passage`] | the one request extension through which layers hand facts on |
+//! | [`session`] | session ids, principals, routes, records, and the shared [`Session`] |
+//! | [`store`] | the [`SessionStore`] trait: where records live |
+//! | [`backend`] | a server that requests are forwarded to |
+//! | [`peer`] | who connected, and who the client is |
+//! | [`refusal`] | a response that a layer gives itself, in three renderings |
+//! | [`failure`] | why a backend gave no response |
+//! | [`body`] | the response body that is forwarded or refused, and the request body that was peeked |
+//! | [`list`], [`hop_by_hop`] | list headers over all field lines, and the fields of one hop |
+//! | [`mcp`] | header names, versions and eras, and the bounded look into a body |
+//!
+//! # Security
+//!
+//! Session ids are secrets: their `Debug` is redacted, and [`session::Fingerprint`] is what logs carry.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod backend;
+pub mod body;
+pub mod failure;
+pub mod hop_by_hop;
+pub mod list;
+pub mod mcp;
+pub mod passage;
+pub mod peer;
+pub mod refusal;
+pub mod session;
+pub mod store;
+
+pub use backend::{Backend, BackendId};
+pub use body::{GuardBody, Replay};
+pub use failure::UpstreamFailure;
+pub use passage::{Passage, Work};
+pub use peer::{ClientAddr, PeerAddr};
+pub use refusal::{Dialect, Reason, Refusal};
+pub use session::{Principal, Record, Route, Session, SessionId};
+pub use store::{Answer, Key, SessionStore, StoreError};

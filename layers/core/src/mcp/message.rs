@@ -1,0 +1,270 @@
+//! What a JSON-RPC body says about itself, without a tree of it.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::refusal::RequestId;
+
+/// What a POST body holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Content {
+    /// One message.
+    Message(Message),
+    /// An array of them.
+    Batch {
+        /// How many elements it has.
+        len: usize,
+        /// Whether an element claims a version for itself, as modern requests do.
+        claims_version: bool,
+    },
+}
+
+/// One JSON-RPC message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
+    method: Option<Box<str>>,
+    id: Option<RequestId>,
+    meta_version: Option<Box<str>>,
+}
+
+/// Says that a body is no JSON-RPC message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NotJsonRpc(());
+
+impl Content {
+    /// Reads a whole body. The tail is read too: of two members with one name, a reader that stops
+    /// early would see another than the backend.
+    ///
+    /// # Errors
+    ///
+    /// If `body` is no JSON, no object or array, has a member twice, an id that is neither a string nor
+    /// a number, or neither a method nor an id.
+    pub fn parse(body: &[u8]) -> Result<Self, NotJsonRpc> {
+        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        match first {
+            Some(b'{') => Message::parse(body).map(Self::Message),
+            Some(b'[') => parse_batch(body),
+            _ => Err(NotJsonRpc(())),
+        }
+    }
+}
+
+impl Message {
+    fn parse(body: &[u8]) -> Result<Self, NotJsonRpc> {
+        let raw: RawMessage<'_> = parse(body)?;
+        let id = match raw.id {
+            Some(id) => Some(RequestId::from_raw(id.get()).ok_or(NotJsonRpc(()))?),
+            None => None,
+        };
+        if raw.jsonrpc != Some("2.0".into()) || (raw.method.is_none() && id.is_none()) {
+            return Err(NotJsonRpc(()));
+        }
+        let meta_version = match raw.params {
+            Some(params) => version_in(params)?,
+            None => None,
+        };
+        Ok(Self { method: raw.method.map(|method| method.into()), id, meta_version })
+    }
+
+    /// The method; none for a response.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.method.as_deref()
+    }
+
+    /// The id; none for a notification.
+    #[must_use]
+    pub fn id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
+    }
+
+    /// The version that `params._meta` claims, as modern requests do.
+    #[must_use]
+    pub fn meta_version(&self) -> Option<&str> {
+        self.meta_version.as_deref()
+    }
+
+    /// Whether it asks for a session: an `initialize` request.
+    #[must_use]
+    pub fn is_initialize(&self) -> bool {
+        self.id.is_some() && self.method() == Some("initialize")
+    }
+
+    /// Whether it answers a request of the server.
+    #[must_use]
+    pub fn is_response(&self) -> bool {
+        self.method.is_none()
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMessage<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    // A `null` id must not look like no id.
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawParams<'a> {
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawMeta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Option<Cow<'a, str>>,
+}
+
+fn parse_batch(body: &[u8]) -> Result<Content, NotJsonRpc> {
+    let elements: Vec<&RawValue> = parse(body)?;
+    let mut claims_version = false;
+    for element in &elements {
+        let element: RawMessage<'_> = parse(element.get().as_bytes())?;
+        if let Some(params) = element.params {
+            claims_version |= version_in(params)?.is_some();
+        }
+    }
+    Ok(Content::Batch { len: elements.len(), claims_version })
+}
+
+fn version_in(params: &RawValue) -> Result<Option<Box<str>>, NotJsonRpc> {
+    // Only an object has `_meta`; serde would read an array as one, member by member.
+    if !params.get().starts_with('{') {
+        return Ok(None);
+    }
+    let params: RawParams<'_> = parse(params.get().as_bytes())?;
+    let Some(meta) = params.meta.filter(|meta| meta.get().starts_with('{')) else {
+        return Ok(None);
+    };
+    let meta: RawMeta<'_> = parse(meta.get().as_bytes())?;
+    Ok(meta.version.map(|version| version.into()))
+}
+
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NotJsonRpc> {
+    serde_json::from_slice(bytes).map_err(|_| NotJsonRpc(()))
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+impl fmt::Display for NotJsonRpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body is no JSON-RPC message")
+    }
+}
+
+impl std::error::Error for NotJsonRpc {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(body: &str) -> Message {
+        match Content::parse(body.as_bytes()) {
+            Ok(Content::Message(message)) => message,
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    /// `protocol.md` §17.
+    #[test]
+    fn an_id_is_kept_byte_for_byte() {
+        for id in ["1", "\"1\"", "9007199254740993", "1.5", r#""a\"\\\u2028\ud800""#, "-7", "0"] {
+            let read = message(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+            assert_eq!(read.id().unwrap().as_raw(), id); // JR-1 to JR-4, JR-10
+        }
+        let notification = message(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        assert_eq!(notification.id(), None); // JR-6
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for body in [
+            "",
+            " ",
+            "nonsense",
+            "\"text\"",
+            "7",
+            "{}",
+            "{",
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, // JR-5
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, // JR-7
+            r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,   // JR-9
+            r#"{"jsonrpc":"2.0","id":[],"method":"ping"}"#,   // JR-9
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"initialize"}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+            r#"{"id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"} x"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{},"_meta":{}}}"#,
+            r#"[7]"#,
+        ] {
+            assert!(Content::parse(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(Content::parse(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn the_kind_of_a_message_is_told() {
+        let initialize = message(r#"{"method":"initialize","params":{},"id":1,"jsonrpc":"2.0"}"#);
+        assert!(initialize.is_initialize() && !initialize.is_response());
+        assert!(message(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).is_response());
+        // An escaped method is the same method.
+        assert!(message(r#"{"jsonrpc":"2.0","id":1,"method":"initi\u0061lize"}"#).is_initialize());
+        assert!(!message(r#"{"jsonrpc":"2.0","method":"initialize"}"#).is_initialize());
+    }
+
+    #[test]
+    fn the_version_in_the_envelope_is_found_and_nowhere_else() {
+        let version = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let of = |params: &str| {
+            let body =
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{params}}}"#);
+            message(&body).meta_version().map(str::to_owned)
+        };
+        assert_eq!(of(&format!(r#"{{"_meta":{version}}}"#)).as_deref(), Some("2026-07-28"));
+        for params in [version.to_owned(), format!("[{version}]"), r#"{"_meta":7}"#.into()] {
+            assert_eq!(of(&params), None, "{params}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_counted_and_searched_for_versions() {
+        let modern = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        let legacy = r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#;
+        for (body, len, claims_version) in [
+            ("[]".to_owned(), 0, false),                 // ED-20
+            (format!("[{legacy},{legacy}]"), 2, false),  // ED-17
+            (format!(" [{legacy}, {modern}]"), 2, true), // ED-19
+        ] {
+            let read = Content::parse(body.as_bytes()).unwrap();
+            assert_eq!(read, Content::Batch { len, claims_version }, "{body}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(body in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = Content::parse(&body);
+        }
+
+        #[test]
+        fn a_string_id_survives(id in "[^\u{0}-\u{1f}\"\\\\]{0,20}") {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"x"}}"#);
+            let read = message(&body);
+            let expected = format!("\"{id}\"");
+            proptest::prop_assert_eq!(read.id().unwrap().as_raw(), expected);
+        }
+    }
+}

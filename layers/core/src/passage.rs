@@ -1,0 +1,167 @@
+//! The one request extension through which layers hand facts on.
+//!
+//! An insert into [`http::Extensions`] costs an allocation; so all layers share one value, which each
+//! of them fills in at its place. Readers use the getters of the fact itself:
+//! [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`], [`Principal::of`], [`Backend::of`].
+
+use std::{any::Any, fmt, sync::Arc};
+
+use http::Request;
+
+use crate::{Backend, ClientAddr, Dialect, PeerAddr, Principal, Session};
+
+/// What the layers have learned about a request so far.
+#[derive(Clone, Debug, Default)]
+pub struct Passage {
+    pub(crate) peer: Option<PeerAddr>,
+    pub(crate) client: Option<ClientAddr>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) session: Option<Session>,
+    backend: Option<Backend>,
+    work: Work,
+    dialect: Option<Dialect>,
+    lease: Option<Lease>,
+}
+
+/// How a request relates to sessions, which decides what may be done with it when a backend fails.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Work {
+    /// Any backend will do.
+    #[default]
+    Free,
+    /// Any backend will do, and the response may open a session there.
+    Opening,
+    /// One backend only: it holds the session.
+    Pinned,
+}
+
+/// Keeps a session in use for as long as a copy of it lives, beyond the response body: a tunnel, say.
+#[derive(Clone)]
+pub struct Lease(Arc<dyn Any + Send + Sync>);
+
+impl Passage {
+    /// What is known of `request`, if any layer has left a word.
+    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
+        request.extensions().get()
+    }
+
+    /// Reads or changes what is known of `request`. The first call allocates, later ones do not.
+    pub fn with<B, T>(request: &mut Request<B>, fill: impl FnOnce(&mut Self) -> T) -> T {
+        if let Some(passage) = request.extensions_mut().get_mut() {
+            return fill(passage);
+        }
+        let mut passage = Self::default();
+        let filled = fill(&mut passage);
+        request.extensions_mut().insert(passage);
+        filled
+    }
+
+    /// The caller, if an authentication layer named one.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// The live session that the request belongs to.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Names the live session that the request belongs to.
+    pub fn set_session(&mut self, session: Session) {
+        self.session = Some(session);
+    }
+
+    /// The backend that the request must go to.
+    #[must_use]
+    pub fn backend(&self) -> Option<&Backend> {
+        self.backend.as_ref()
+    }
+
+    /// Sends the request to `backend`.
+    pub fn set_backend(&mut self, backend: Backend) {
+        self.backend = Some(backend);
+    }
+
+    /// How the request relates to sessions.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
+    /// States how the request relates to sessions.
+    pub fn set_work(&mut self, work: Work) {
+        self.work = work;
+    }
+
+    /// The form that a refusal of this request takes, where a layer has decided it.
+    #[must_use]
+    pub fn dialect(&self) -> Option<&Dialect> {
+        self.dialect.as_ref()
+    }
+
+    /// Decides the form that a refusal of this request takes.
+    pub fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = Some(dialect);
+    }
+
+    /// Leaves a lease for whoever keeps the exchange going beyond the response body.
+    pub fn set_lease(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
+    /// Takes the lease, to be dropped when the exchange is over.
+    pub fn take_lease(&mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+}
+
+impl Lease {
+    /// Makes a lease that drops `held` when its last copy is dropped.
+    #[must_use]
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self(Arc::new(held))
+    }
+}
+
+impl Backend {
+    /// The backend that `request` must go to, if a layer chose one.
+    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
+        Passage::of(request)?.backend()
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("copies", &Arc::strong_count(&self.0)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_two_layers_share_one_extension() {
+        let mut request = Request::new(());
+        assert!(Passage::of(&request).is_none());
+        Passage::with(&mut request, |passage| passage.set_work(Work::Opening));
+        Passage::with(&mut request, |passage| passage.set_backend("http://a:1".parse().unwrap()));
+        assert_eq!(request.extensions().len(), 1);
+        assert_eq!(Passage::of(&request).unwrap().work(), Work::Opening);
+        assert_eq!(Backend::of(&request).unwrap().id().as_str(), "http://a:1");
+    }
+
+    #[test]
+    fn a_lease_ends_with_its_last_copy() {
+        let held = Arc::new(());
+        let lease = Lease::new(Arc::clone(&held));
+        let copy = lease.clone();
+        drop(lease);
+        assert_eq!(Arc::strong_count(&held), 2);
+        drop(copy);
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

@@ -1,0 +1,104 @@
+//! The form that a refusal takes.
+
+use http::{HeaderMap, Request, header::CONTENT_TYPE};
+
+use crate::{Passage, mcp};
+
+/// The form that a refusal takes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// A problem document, for plain HTTP.
+    #[default]
+    Problem,
+    /// A JSON-RPC error, with the id of the request where it was read.
+    JsonRpc(Option<RequestId>),
+    /// A trailers-only gRPC response.
+    Grpc,
+}
+
+/// The id of a JSON-RPC request, byte for byte as it came: a JSON string or number.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestId(Box<str>);
+
+impl Dialect {
+    /// The form for `request`: what an outer layer decided, else what its header fields tell.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        match Passage::of(request).and_then(Passage::dialect) {
+            Some(dialect) => dialect.clone(),
+            None => Self::detect(request.headers()),
+        }
+    }
+
+    /// The form that `headers` tell: gRPC by content type, MCP by its own fields, else plain HTTP.
+    #[must_use]
+    pub fn detect(headers: &HeaderMap) -> Self {
+        if is_grpc(headers) {
+            return Self::Grpc;
+        }
+        let speaks_mcp = [&mcp::SESSION_ID, &mcp::PROTOCOL_VERSION, &mcp::METHOD]
+            .into_iter()
+            .any(|name| headers.contains_key(name));
+        if speaks_mcp { Self::JsonRpc(None) } else { Self::Problem }
+    }
+
+    /// This form, unless the request is gRPC, which has one of its own.
+    #[must_use]
+    pub fn unless_grpc(self, headers: &HeaderMap) -> Self {
+        if is_grpc(headers) { Self::Grpc } else { self }
+    }
+}
+
+impl RequestId {
+    /// Takes `raw`, which must be a JSON string or number as it stood in the body.
+    #[must_use]
+    pub fn from_raw(raw: &str) -> Option<Self> {
+        let first = raw.bytes().next()?;
+        (first == b'"' || first == b'-' || first.is_ascii_digit()).then(|| Self(raw.into()))
+    }
+
+    /// The id as JSON.
+    #[must_use]
+    pub fn as_raw(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    let rest = value.as_bytes().strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_told_by_the_fields() {
+        let headers = |name: &str, value: &str| {
+            let name: http::HeaderName = name.parse().unwrap();
+            HeaderMap::from_iter([(name, value.parse().unwrap())])
+        };
+        for (name, value, expected) in [
+            ("content-type", "application/grpc", Dialect::Grpc),
+            ("content-type", "application/grpc+proto", Dialect::Grpc),
+            ("content-type", "application/grpc-web", Dialect::Problem),
+            ("content-type", "application/json", Dialect::Problem),
+            ("mcp-session-id", "x", Dialect::JsonRpc(None)),
+            ("MCP-Protocol-Version", "x", Dialect::JsonRpc(None)),
+        ] {
+            assert_eq!(Dialect::detect(&headers(name, value)), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn only_a_string_or_a_number_is_an_id() {
+        for raw in ["1", "-1", "\"1\"", "1.5", "9007199254740993"] {
+            assert_eq!(RequestId::from_raw(raw).unwrap().as_raw(), raw);
+        }
+        for raw in ["", "null", "{}", "[]", "true"] {
+            assert!(RequestId::from_raw(raw).is_none(), "{raw}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A response that a layer gives itself, without a backend: its typed reason, and how it is rendered.
+//!
+//! | rendering | when | form |
+//! |---|---|---|
+//! | [`Dialect::JsonRpc`] | MCP | `application/json`, a JSON-RPC error; the request's id echoed byte for byte, or no `id` key |
+//! | [`Dialect::Problem`] | other HTTP | `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) |
+//! | [`Dialect::Grpc`] | `content-type: application/grpc…` | trailers-only 200 with `grpc-status` |
+//!
+//! A refusal never repeats what the peer sent: no session id, no header, no body bytes.
+
+mod dialect;
+mod reason;
+mod render;
+
+use http::HeaderValue;
+
+pub use dialect::{Dialect, RequestId};
+pub use reason::Reason;
+
+/// A response that a layer gives itself.
+#[derive(Clone, Debug)]
+#[must_use = "a refusal does nothing until it responds"]
+pub struct Refusal {
+    reason: Reason,
+    retry_after_secs: Option<u32>,
+    allow: Option<&'static str>,
+    proxy_status: Option<HeaderValue>,
+}
+
+impl Refusal {
+    /// Refuses for `reason`, with the status and `Retry-After` that go with it.
+    pub const fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            retry_after_secs: reason.retry_after_secs(),
+            allow: None,
+            proxy_status: None,
+        }
+    }
+
+    /// Names the methods that would have been allowed.
+    pub fn allow(self, methods: &'static str) -> Self {
+        Self { allow: Some(methods), ..self }
+    }
+
+    /// Says in `Proxy-Status` that `proxy` met `error`, a type of
+    /// [RFC 9209 §2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3). `proxy` must be a token.
+    pub fn proxy_status(self, proxy: &str, error: &str) -> Self {
+        let status = HeaderValue::try_from(format!("{proxy}; error={error}")).ok();
+        Self { proxy_status: status, ..self }
+    }
+
+    /// Why.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::new(reason)
+    }
+}

@@ -1,0 +1,219 @@
+//! Why a request is refused, and what each reason is answered with.
+
+use std::fmt;
+
+use http::{Response, StatusCode};
+
+/// Why a request was refused; found in the extensions of the refusal.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The session id is empty, too long, on two lines, or has a byte outside 0x21 to 0x7E.
+    MalformedSessionId,
+    /// The request needs a session id and has none.
+    MissingSessionId,
+    /// The session id is unknown, expired, ended, or somebody else's: all look the same.
+    UnknownSession,
+    /// The method has no meaning here.
+    MethodNotAllowed,
+    /// The body is no single JSON-RPC message.
+    MalformedBody,
+    /// The body is a batch, which this revision of the protocol does not have.
+    BatchNotAllowed,
+    /// The protocol version in the header is missing, repeated, or not the body's.
+    HeaderMismatch,
+    /// The protocol version in the header is none that exists.
+    UnknownVersion,
+    /// The request body is larger than allowed.
+    BodyTooLarge,
+    /// The request body did not arrive in time.
+    BodyTimeout,
+    /// The request body broke off or could not be read.
+    BodyBroken,
+    /// The header section is larger than allowed.
+    HeadersTooLarge,
+    /// `Connection` names a field that is not its to remove, or something that is no field name.
+    ProtectedField,
+    /// The session store cannot answer.
+    StoreUnavailable,
+    /// There are as many sessions as there may be.
+    TooManySessions,
+    /// The request has come round in a circle.
+    LoopDetected,
+    /// The hop count cannot be read.
+    MalformedHopCount,
+    /// No backend takes new work.
+    NoBackend,
+    /// The backend of the session cannot be reached just now.
+    BackendUnreachable,
+    /// The backend of the session is gone for good.
+    BackendLost,
+    /// No connection to a backend could be made.
+    ConnectFailed,
+    /// No connection to a backend could be made in time.
+    ConnectTimeout,
+    /// The connection to the backend ended before a response.
+    ConnectionTerminated,
+    /// The backend gave no response in time.
+    ResponseTimeout,
+    /// What the backend answered is not valid.
+    InvalidResponse,
+    /// The request asks for a protocol that is not relayed.
+    UpgradeNotSupported,
+    /// The proxy is not set up to forward this request.
+    Misconfigured,
+}
+
+/// What a reason is answered with.
+struct Answer {
+    status: StatusCode,
+    rpc_code: i32,
+    grpc_status: u8,
+    message: &'static str,
+}
+
+impl Reason {
+    /// The reason why `response` is a refusal, if it is one.
+    pub fn of<B>(response: &Response<B>) -> Option<Self> {
+        response.extensions().get().copied()
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.answer().status
+    }
+
+    /// The JSON-RPC error code.
+    #[must_use]
+    pub const fn rpc_code(self) -> i32 {
+        self.answer().rpc_code
+    }
+
+    /// The gRPC status code.
+    #[must_use]
+    pub const fn grpc_status(self) -> u8 {
+        self.answer().grpc_status
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        self.answer().message
+    }
+
+    pub(super) const fn retry_after_secs(self) -> Option<u32> {
+        match self {
+            Self::StoreUnavailable | Self::BackendUnreachable | Self::NoBackend => Some(1),
+            Self::TooManySessions => Some(10),
+            _ => None,
+        }
+    }
+
+    const fn answer(self) -> Answer {
+        const INVALID: i32 = -32600;
+        const INTERNAL: i32 = -32603;
+        let (status, rpc_code, grpc_status, message) = match self {
+            Self::MalformedSessionId => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "Invalid session id: expected one field line of 1 to 1024 visible ASCII characters",
+            ),
+            Self::MissingSessionId => {
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Session id required: initialize first")
+            }
+            Self::UnknownSession => (StatusCode::NOT_FOUND, -32001, 5, "Session not found"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, INVALID, 12, "Method not allowed")
+            }
+            Self::MalformedBody => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "Invalid request: expected one JSON-RPC message",
+            ),
+            Self::BatchNotAllowed => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "Invalid request: batches are not part of this protocol version",
+            ),
+            Self::HeaderMismatch => (
+                StatusCode::BAD_REQUEST,
+                -32020,
+                3,
+                "MCP-Protocol-Version must appear once and equal the version in the body",
+            ),
+            Self::UnknownVersion => {
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Unsupported MCP-Protocol-Version")
+            }
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, INVALID, 8, "Request body too large")
+            }
+            Self::BodyTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, INVALID, 4, "Request body did not arrive in time")
+            }
+            Self::BodyBroken => {
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Request body could not be read")
+            }
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                INVALID,
+                8,
+                "Request header section too large",
+            ),
+            Self::ProtectedField => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "Connection may name only field names that are not end-to-end",
+            ),
+            Self::StoreUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
+            }
+            Self::TooManySessions => {
+                (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 8, "Too many sessions")
+            }
+            Self::LoopDetected => (StatusCode::LOOP_DETECTED, INTERNAL, 9, "Loop detected"),
+            Self::MalformedHopCount => (StatusCode::BAD_REQUEST, INVALID, 3, "Invalid hop count"),
+            Self::NoBackend => {
+                (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "No backend available")
+            }
+            Self::BackendUnreachable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                INTERNAL,
+                14,
+                "The backend of this session is unreachable",
+            ),
+            // The client is told what it is told of any session that is gone: open a new one.
+            Self::BackendLost => (StatusCode::NOT_FOUND, -32001, 5, "Session not found"),
+            Self::ConnectFailed => (StatusCode::BAD_GATEWAY, INTERNAL, 14, "Backend unreachable"),
+            Self::ConnectTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, INTERNAL, 4, "Backend did not accept in time")
+            }
+            Self::ConnectionTerminated => {
+                (StatusCode::BAD_GATEWAY, INTERNAL, 14, "Backend closed the connection")
+            }
+            Self::ResponseTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, INTERNAL, 4, "Backend did not respond in time")
+            }
+            Self::InvalidResponse => {
+                (StatusCode::BAD_GATEWAY, INTERNAL, 13, "Backend gave an invalid response")
+            }
+            Self::UpgradeNotSupported => {
+                (StatusCode::NOT_IMPLEMENTED, INVALID, 12, "Protocol not relayed")
+            }
+            Self::Misconfigured => {
+                (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, 13, "Proxy is not set up for this")
+            }
+        };
+        Answer { status, rpc_code, grpc_status, message }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}

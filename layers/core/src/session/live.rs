@@ -1,0 +1,154 @@
+//! A session that a store knows to be live.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use http::Request;
+
+use crate::{Key, Passage, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
+
+/// A live session: whose it is, its id and its record. Cloning costs one reference count.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    route: Route,
+    principal: Option<Principal>,
+    // Copied once, when the store learned of the session.
+    id: Box<[u8]>,
+    record: Record,
+    used_ms: AtomicU64,
+    version: RecordVersion,
+    holds: AtomicU32,
+}
+
+/// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
+#[derive(Debug)]
+pub struct Hold(Session);
+
+impl Session {
+    /// Makes the shared form of a record. For stores.
+    #[must_use]
+    pub fn new(key: Key<'_>, record: Record, version: RecordVersion) -> Self {
+        Self(Arc::new(Inner {
+            route: key.route.clone(),
+            principal: key.principal.cloned(),
+            id: key.id.into(),
+            record,
+            used_ms: AtomicU64::new(0),
+            version,
+            holds: AtomicU32::new(0),
+        }))
+    }
+
+    /// The session that `request` belongs to, if a layer found it to be live.
+    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
+        Passage::of(request)?.session()
+    }
+
+    /// What the session is found by.
+    #[must_use]
+    pub fn key(&self) -> Key<'_> {
+        Key::new(&self.0.route, self.0.principal.as_ref(), &self.0.id)
+    }
+
+    /// The id. It is a secret.
+    #[must_use]
+    pub fn id(&self) -> &[u8] {
+        &self.0.id
+    }
+
+    /// What the store keeps of it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.0.record
+    }
+
+    /// Which version of the record this is.
+    #[must_use]
+    pub fn version(&self) -> RecordVersion {
+        self.0.version
+    }
+
+    /// Counts as use until the answer is dropped: a store does not let a held session idle out.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.0.holds.fetch_add(1, Ordering::Relaxed);
+        Hold(self.clone())
+    }
+
+    /// Whether a call or a stream of the session is open in this process.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.0.holds.load(Ordering::Relaxed) > 0
+    }
+
+    /// When the session was last used, in milliseconds on the store's own clock. For stores.
+    #[must_use]
+    pub fn used_ms(&self) -> u64 {
+        self.0.used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing. For stores.
+    pub fn set_used_ms(&self, now_ms: u64) {
+        self.0.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// What a log may carry instead of the id.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.0.id)
+    }
+}
+
+impl Hold {
+    /// The session that is held.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id_hash", &format_args!("{}", self.fingerprint()))
+            .field("route", &self.0.route.as_str())
+            .field("backend", &self.0.record.backend())
+            .field("version", &self.0.version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.holds.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_held_until_the_last_hold_goes_and_never_prints_its_id() {
+        let route = Route::default();
+        let key = Key::new(&route, None, b"secret-id");
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let session = Session::new(key, record, RecordVersion::FIRST);
+        let (one, two) = (session.hold(), session.hold());
+        drop(one);
+        assert!(session.is_held());
+        drop(two);
+        assert!(!session.is_held());
+        assert!(!format!("{session:?}").contains("secret"));
+        session.set_used_ms(5);
+        session.set_used_ms(3);
+        assert_eq!(session.used_ms(), 5);
+    }
+}

@@ -1,0 +1,13 @@
+//! Session ids, principals, routes, records, and the shared [`Session`].
+
+mod id;
+mod live;
+mod principal;
+mod record;
+mod route;
+
+pub use id::{Fingerprint, InvalidSessionId, SessionId};
+pub use live::{Hold, Session};
+pub use principal::Principal;
+pub use record::Record;
+pub use route::Route;

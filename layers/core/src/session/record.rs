@@ -1,0 +1,114 @@
+//! What a store keeps of a session.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{BackendId, SessionId};
+
+/// What a store keeps of a session: its backend, how long it may live, and a small map for layers to
+/// come. Expiries are kept in whole milliseconds, up to 49 days.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Record {
+    backend: Option<BackendId>,
+    idle_ms: u32,
+    lifetime_ms: u32,
+    // Boxed: most records have neither, and a record is kept a million times.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Rare {
+    upstream_id: Option<SessionId>,
+    fields: BTreeMap<Box<str>, Box<[u8]>>,
+}
+
+impl Record {
+    /// The default idle time: two hours.
+    pub const IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+    /// The default lifetime: a day.
+    pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Starts a record that expires when unused for `idle`, and `lifetime` after it was made.
+    #[must_use]
+    pub fn new(idle: Duration, lifetime: Duration) -> Self {
+        Self { backend: None, idle_ms: millis(idle), lifetime_ms: millis(lifetime), rare: None }
+    }
+
+    /// Keeps the session on `backend`.
+    #[must_use]
+    pub fn with_backend(self, backend: BackendId) -> Self {
+        Self { backend: Some(backend), ..self }
+    }
+
+    /// States the id by which the backend knows the session, where it is not the client's.
+    #[must_use]
+    pub fn with_upstream_id(mut self, id: SessionId) -> Self {
+        self.rare.get_or_insert_default().upstream_id = Some(id);
+        self
+    }
+
+    /// Puts `value` under `name` in the map for layers, replacing what was there.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
+        self.rare.get_or_insert_default().fields.insert(name.into(), value.into());
+        self
+    }
+
+    /// The backend that holds the session, if it is bound to one.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendId> {
+        self.backend.as_ref()
+    }
+
+    /// How long it may stay unused.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms.into())
+    }
+
+    /// How long it may live.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_millis(self.lifetime_ms.into())
+    }
+
+    /// The id by which the backend knows the session, where it is not the client's.
+    #[must_use]
+    pub fn upstream_id(&self) -> Option<&SessionId> {
+        self.rare.as_ref()?.upstream_id.as_ref()
+    }
+
+    /// What a layer left under `name`.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.rare.as_ref()?.fields.get(name).map(AsRef::as_ref)
+    }
+
+    /// All that layers left, by name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let fields = self.rare.as_ref().map(|rare| &rare.fields);
+        fields.into_iter().flatten().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_keeps_what_it_was_given() {
+        let record = Record::new(Duration::from_secs(1), Duration::MAX)
+            .with_backend("b".parse().unwrap())
+            .with_upstream_id("up".parse().unwrap())
+            .with_field("x", b"1")
+            .with_field("x", b"2");
+        assert_eq!(record.idle(), Duration::from_secs(1));
+        assert!(record.lifetime() > Duration::from_secs(49 * 24 * 60 * 60));
+        assert_eq!(record.backend().unwrap().as_str(), "b");
+        assert_eq!(record.upstream_id().unwrap().as_str(), "up");
+        assert_eq!(record.fields().collect::<Vec<_>>(), [("x", &b"2"[..])]);
+    }
+}

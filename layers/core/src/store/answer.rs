@@ -1,0 +1,47 @@
+//! An answer that is there at once, or comes later.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// An answer that is there at once, or comes later.
+#[derive(Debug)]
+#[must_use = "an answer that comes later does nothing unless polled"]
+#[allow(clippy::exhaustive_enums, reason = "there is no third time")]
+pub enum Answer<T, F> {
+    /// The answer itself.
+    Now(T),
+    /// A future that resolves to it.
+    Later(F),
+}
+
+impl<T, F: Future<Output = T>> Answer<T, F> {
+    /// Waits for the answer, if it must.
+    pub async fn wait(self) -> T {
+        match self {
+            Self::Now(value) => value,
+            Self::Later(future) => future.await,
+        }
+    }
+}
+
+/// The future of a store that always answers at once: it cannot be made.
+pub struct Never<T>(Infallible, PhantomData<fn() -> T>);
+
+impl<T> Future for Never<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        match self.0 {}
+    }
+}
+
+impl<T> fmt::Debug for Never<T> {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {}
+    }
+}

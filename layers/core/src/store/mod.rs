@@ -1,0 +1,73 @@
+//! Where session records live.
+//!
+//! A store answers *now or later*: from memory at once, from the network after a wait. A layer that
+//! gets its answer now calls on without parking anything.
+
+mod answer;
+mod error;
+mod key;
+mod outcome;
+
+use crate::{BackendId, Principal, Record, Route, Session};
+
+pub use answer::{Answer, Never};
+pub use error::{StoreError, StoreErrorKind};
+pub use key::Key;
+pub use outcome::{Inserted, RecordVersion, Replaced};
+
+/// Where session records live: in this process, or beside many.
+///
+/// Every operation that races is required of an implementation, and is atomic. An implementation is a
+/// handle: clones share one store. A store that cannot answer says so with a [`StoreError`]; it never
+/// answers "absent" instead, since a session would be lost by it.
+///
+/// # Cancellation
+///
+/// A dropped future may or may not have taken effect. Each operation is safe to repeat.
+pub trait SessionStore: Clone {
+    /// Resolves to the session, or to nothing.
+    type Get: Future<Output = Result<Option<Session>, StoreError>>;
+    /// Resolves to what became of an insert.
+    type Insert: Future<Output = Result<Inserted, StoreError>>;
+    /// Resolves to what became of a replace.
+    type Replace: Future<Output = Result<Replaced, StoreError>>;
+    /// Resolves when the record is gone.
+    type Remove: Future<Output = Result<(), StoreError>>;
+
+    /// Finds a live session. Absent, expired and ended look the same.
+    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get>;
+
+    /// Adds a record unless the key has one, or had one that ended within the last minute.
+    fn insert_if_absent(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert>;
+
+    /// Replaces the record of a live session if its version is still `seen`; never creates one, so an
+    /// ended session stays ended. Expiries that run go on running: the age counts from the insert.
+    fn replace(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+        record: Record,
+    ) -> Answer<Result<Replaced, StoreError>, Self::Replace>;
+
+    /// Ends a session, and for a minute keeps a late insert from bringing it back.
+    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove>;
+
+    /// Notes a use, which restarts the idle time. Never waits: a network store writes behind, and at
+    /// most once per quarter of the idle time.
+    fn touch(&self, session: &Session);
+
+    /// Whether a new session of `principal` would find room. A hint, asked before a backend is
+    /// bothered with opening one; [`Self::insert_if_absent`] decides.
+    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool;
+}
+
+/// Counts live sessions by backend, for balancing and draining. Approximate where many replicas share
+/// a store.
+pub trait CountSessions: Send + Sync {
+    /// How many sessions are bound to `backend`.
+    fn sessions_on(&self, backend: &BackendId) -> usize;
+}
