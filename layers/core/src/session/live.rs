@@ -22,7 +22,10 @@ struct Inner {
     // Copied once, when the store learned of the session.
     id: Box<[u8]>,
     record: Record,
+    born_ms: u64,
     used_ms: AtomicU64,
+    // The version that this one replaced, if it was in use then: its calls and streams go on.
+    previous: Option<Session>,
     version: RecordVersion,
     holds: AtomicU32,
 }
@@ -32,16 +35,35 @@ struct Inner {
 pub struct Hold(Session);
 
 impl Session {
-    /// Makes the shared form of a record. For stores.
+    /// Makes the shared form of a record that was made at `born_ms` on the store's own clock. For
+    /// stores.
     #[must_use]
-    pub fn new(key: Key<'_>, record: Record, version: RecordVersion) -> Self {
+    pub fn new(key: Key<'_>, record: Record, version: RecordVersion, born_ms: u64) -> Self {
         Self(Arc::new(Inner {
             route: key.route.clone(),
             principal: key.principal.cloned(),
             id: key.id.into(),
             record,
-            used_ms: AtomicU64::new(0),
+            born_ms,
+            used_ms: AtomicU64::new(born_ms),
+            previous: None,
             version,
+            holds: AtomicU32::new(0),
+        }))
+    }
+
+    /// Makes the next version of this session, with `record`. Its age and its use go on. For stores.
+    #[must_use]
+    pub fn succeed(&self, record: Record) -> Self {
+        Self(Arc::new(Inner {
+            route: self.0.route.clone(),
+            principal: self.0.principal.clone(),
+            id: self.0.id.clone(),
+            record,
+            born_ms: self.0.born_ms,
+            used_ms: AtomicU64::new(self.used_ms()),
+            previous: self.is_held().then(|| self.clone()),
+            version: self.0.version.next(),
             holds: AtomicU32::new(0),
         }))
     }
@@ -86,12 +108,20 @@ impl Session {
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.0.holds.load(Ordering::Relaxed) > 0
+            || self.0.previous.as_ref().is_some_and(Self::is_held)
+    }
+
+    /// When the session was made, in milliseconds on the store's own clock. For stores.
+    #[must_use]
+    pub fn born_ms(&self) -> u64 {
+        self.0.born_ms
     }
 
     /// When the session was last used, in milliseconds on the store's own clock. For stores.
     #[must_use]
     pub fn used_ms(&self) -> u64 {
-        self.0.used_ms.load(Ordering::Relaxed)
+        let used = self.0.used_ms.load(Ordering::Relaxed);
+        self.0.previous.as_ref().map_or(used, |previous| previous.used_ms().max(used))
     }
 
     /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing. For stores.
@@ -140,7 +170,7 @@ mod tests {
         let route = Route::default();
         let key = Key::new(&route, None, b"secret-id");
         let record = Record::new(Record::IDLE, Record::LIFETIME);
-        let session = Session::new(key, record, RecordVersion::FIRST);
+        let session = Session::new(key, record.clone(), RecordVersion::FIRST, 1);
         let (one, two) = (session.hold(), session.hold());
         drop(one);
         assert!(session.is_held());
@@ -150,5 +180,15 @@ mod tests {
         session.set_used_ms(5);
         session.set_used_ms(3);
         assert_eq!(session.used_ms(), 5);
+
+        // A call that began on one version is use of the next.
+        let hold = session.hold();
+        let next = session.succeed(record);
+        assert_eq!((next.version(), next.born_ms(), next.used_ms()), (2.into(), 1, 5));
+        assert!(next.is_held());
+        session.set_used_ms(7);
+        drop(hold);
+        assert!(!next.is_held());
+        assert_eq!(next.used_ms(), 7);
     }
 }

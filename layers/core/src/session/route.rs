@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 /// The name of the stack instance that a session belongs to: several stacks can share a store without
 /// seeing each other's sessions.
+///
+/// It is one word wide, since every session keeps one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Route(Arc<str>);
+#[allow(clippy::redundant_allocation, reason = "a thin pointer: every session keeps one")]
+pub struct Route(Arc<Box<str>>);
 
 impl Route {
     /// Names a route; any text will do.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self(name.into())
+        Self(Arc::new(name.into()))
     }
 
     /// The name.

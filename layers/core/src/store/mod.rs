@@ -24,7 +24,7 @@ pub use outcome::{Inserted, RecordVersion, Replaced};
 /// # Cancellation
 ///
 /// A dropped future may or may not have taken effect. Each operation is safe to repeat.
-pub trait SessionStore: Clone {
+pub trait SessionStore: Clone + Send + Sync + 'static {
     /// Resolves to the session, or to nothing.
     type Get: Future<Output = Result<Option<Session>, StoreError>>;
     /// Resolves to what became of an insert.
@@ -34,7 +34,7 @@ pub trait SessionStore: Clone {
     /// Resolves when the record is gone.
     type Remove: Future<Output = Result<(), StoreError>>;
 
-    /// Finds a live session. Absent, expired and ended look the same.
+    /// Finds a live session, and counts as a use of it. Absent, expired and ended look the same.
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get>;
 
     /// Adds a record unless the key has one, or had one that ended within the last minute.

@@ -1,0 +1,250 @@
+//! The store: a handle on 64 shards.
+
+use std::{
+    fmt,
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use bartizan_core::{
+    Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
+    store::{CountSessions, Inserted, Never, RecordVersion, Replaced},
+};
+use foldhash::quality::RandomState;
+
+use crate::{MemoryStoreBuilder, clock::Clock, counts::Counts, shard::Shard, tombstones::KeyHash};
+
+const SHARDS: usize = 64;
+/// How often inserts sweep a shard at the most.
+const SWEEP_SHARD_MS: u64 = 100;
+/// How often a full store sweeps all of them at the most.
+const SWEEP_ALL_MS: u64 = 1_000;
+
+/// A session store for one process; see the [crate docs](crate). Clones share one table.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Table>);
+
+struct Table {
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
+    tombstone_hasher: RandomState,
+    counts: Counts,
+    clock: Clock,
+    next_to_sweep: AtomicUsize,
+    shard_swept_ms: AtomicU64,
+    all_swept_ms: AtomicU64,
+}
+
+impl MemoryStore {
+    /// Makes a store with the defaults of [`MemoryStoreBuilder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts to configure a store.
+    pub const fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder::new()
+    }
+
+    pub(crate) fn with_caps(max_sessions: usize, max_sessions_per_principal: usize) -> Self {
+        Self(Arc::new(Table {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::default(),
+            tombstone_hasher: RandomState::default(),
+            counts: Counts::new(max_sessions, max_sessions_per_principal),
+            clock: Clock::start(),
+            next_to_sweep: AtomicUsize::new(0),
+            shard_swept_ms: AtomicU64::new(0),
+            all_swept_ms: AtomicU64::new(0),
+        }))
+    }
+
+    /// How many sessions there are; expired ones count until they are swept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.counts.total()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all that has expired, and says how many sessions that were. Inserts do it bit by bit;
+    /// call it where exact counts matter. Costs a pass over the table, one shard locked at a time.
+    pub fn sweep(&self) -> usize {
+        let now_ms = self.0.clock.now_ms();
+        self.0.all_swept_ms.store(now_ms, Ordering::Relaxed);
+        (0..SHARDS).map(|index| self.0.sweep_shard(index, now_ms)).sum()
+    }
+
+    /// Sweeps for room, unless that was done a moment ago.
+    fn make_room(&self) {
+        if is_due(&self.0.all_swept_ms, self.0.clock.now_ms(), SWEEP_ALL_MS) {
+            self.sweep();
+        }
+    }
+
+    fn insert(&self, key: Key<'_>, record: Record) -> Inserted {
+        let table = &*self.0;
+        let now_ms = table.clock.now_ms();
+        let hash = table.hash(key);
+        let mut shard = table.shard(hash);
+        if let Some(session) = shard.find(hash, key, now_ms, &table.counts) {
+            return Inserted::Exists(session.clone());
+        }
+        if shard.tombstones.contains(table.tombstone(hash, key), now_ms) {
+            return Inserted::Ended;
+        }
+        if !table.counts.reserve(key.principal) {
+            return Inserted::Full;
+        }
+        let session = Session::new(key, record, RecordVersion::FIRST, now_ms);
+        table.counts.bind(&session);
+        shard.insert(hash, session.clone(), |session| table.hash(session.key()));
+        Inserted::Inserted(session)
+    }
+}
+
+impl SessionStore for MemoryStore {
+    type Get = Never<Result<Option<Session>, StoreError>>;
+    type Insert = Never<Result<Inserted, StoreError>>;
+    type Replace = Never<Result<Replaced, StoreError>>;
+    type Remove = Never<Result<(), StoreError>>;
+
+    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
+        let table = &*self.0;
+        let hash = table.hash(key);
+        let now_ms = table.clock.now_ms();
+        let mut shard = table.shard(hash);
+        let found = shard.find(hash, key, now_ms, &table.counts);
+        Answer::Now(Ok(found.map(|session| {
+            session.set_used_ms(now_ms);
+            session.clone()
+        })))
+    }
+
+    fn insert_if_absent(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        self.0.sweep_a_little();
+        if !self.0.counts.has_room(key.principal) {
+            self.make_room();
+        }
+        Answer::Now(Ok(self.insert(key, record)))
+    }
+
+    fn replace(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+        record: Record,
+    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
+        let table = &*self.0;
+        let hash = table.hash(key);
+        let mut shard = table.shard(hash);
+        let replaced = match shard.find(hash, key, table.clock.now_ms(), &table.counts) {
+            None => Replaced::Gone,
+            Some(session) if session.version() != seen => Replaced::Changed(session.clone()),
+            Some(session) => {
+                let next = session.succeed(record);
+                table.counts.unbind(session);
+                table.counts.bind(&next);
+                *session = next.clone();
+                Replaced::Replaced(next)
+            }
+        };
+        Answer::Now(Ok(replaced))
+    }
+
+    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+        let table = &*self.0;
+        let hash = table.hash(key);
+        let mut shard = table.shard(hash);
+        shard.tombstones.add(table.tombstone(hash, key), table.clock.now_ms());
+        if let Some(session) = shard.remove(hash, key) {
+            table.counts.release(&session);
+        }
+        Answer::Now(Ok(()))
+    }
+
+    fn touch(&self, session: &Session) {
+        session.set_used_ms(self.0.clock.now_ms());
+    }
+
+    fn has_room(&self, _: &Route, principal: Option<&Principal>) -> bool {
+        if self.0.counts.has_room(principal) {
+            return true;
+        }
+        self.make_room();
+        self.0.counts.has_room(principal)
+    }
+}
+
+impl CountSessions for MemoryStore {
+    fn sessions_on(&self, backend: &BackendId) -> usize {
+        self.0.counts.on_backend(backend)
+    }
+}
+
+impl Table {
+    fn hash(&self, key: Key<'_>) -> u64 {
+        self.hasher.hash_one((key.route, key.principal, key.id))
+    }
+
+    fn tombstone(&self, hash: u64, key: Key<'_>) -> KeyHash {
+        let other = self.tombstone_hasher.hash_one((key.route, key.principal, key.id));
+        u128::from(hash) << 64 | u128::from(other)
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // The table inside uses the upper and the lowest bits.
+        let index = (hash >> 32) as usize % SHARDS;
+        lock(&self.shards, index)
+    }
+
+    fn sweep_shard(&self, index: usize, now_ms: u64) -> usize {
+        let rehash = |session: &Session| self.hash(session.key());
+        lock(&self.shards, index).sweep(now_ms, &self.counts, rehash)
+    }
+
+    fn sweep_a_little(&self) {
+        let now_ms = self.clock.now_ms();
+        if is_due(&self.shard_swept_ms, now_ms, SWEEP_SHARD_MS) {
+            let index = self.next_to_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            self.sweep_shard(index, now_ms);
+        }
+    }
+}
+
+#[allow(clippy::indexing_slicing, reason = "both callers reduce the index modulo SHARDS")]
+fn lock(shards: &[Mutex<Shard>; SHARDS], index: usize) -> MutexGuard<'_, Shard> {
+    // A panic while the lock was held cannot have left an entry half made.
+    shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether `every_ms` has passed since `last_ms`; one of several callers is told so.
+fn is_due(last_ms: &AtomicU64, now_ms: u64, every_ms: u64) -> bool {
+    let last = last_ms.load(Ordering::Relaxed);
+    now_ms.saturating_sub(last) >= every_ms
+        && last_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("sessions", &self.len()).finish_non_exhaustive()
+    }
+}

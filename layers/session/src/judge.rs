@@ -1,0 +1,145 @@
+//! How a request is judged by its head, and by its body where the head does not suffice. Pure.
+
+use bartizan_core::{
+    Reason, Refusal, SessionId, Work, list,
+    mcp::{Claim, Content, ProtocolVersion},
+    refusal::RequestId,
+};
+use http::{HeaderMap, HeaderName, Method, Request};
+
+use crate::layer::{Protocol, Sessionless};
+
+/// What the head of a request leads to.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    /// It shows a well-formed id: look it up.
+    Lookup(&'a [u8]),
+    /// It goes on without a session, and its response may open one.
+    Forward(Work),
+    /// It goes on without a session, and its response may not open one.
+    Pass,
+    /// Its body decides.
+    Peek,
+    /// It is refused.
+    Refuse(Refusal),
+}
+
+/// What the body of a request without a session leads to.
+#[derive(Debug)]
+pub(crate) enum BodyVerdict {
+    /// It goes on, and its response may open a session.
+    Forward(Work, Option<RequestId>),
+    /// It is refused.
+    Refuse(Reason, Option<RequestId>),
+}
+
+/// Judges the head of a request.
+pub(crate) fn head<'a, B>(
+    request: &'a Request<B>,
+    protocol: Protocol,
+    header: &HeaderName,
+    sessionless: Sessionless,
+) -> Verdict<'a> {
+    if protocol == Protocol::Mcp {
+        match *request.method() {
+            Method::GET | Method::POST | Method::DELETE => {}
+            Method::OPTIONS => return Verdict::Pass,
+            _ => return not_allowed("GET, POST, DELETE, OPTIONS"),
+        }
+    }
+    match session_id(request.headers(), header) {
+        Ok(Some(id)) => Verdict::Lookup(id),
+        Ok(None) => match protocol {
+            Protocol::Mcp => head_without_session(request, sessionless),
+            Protocol::Header if sessionless == Sessionless::Forward => Verdict::Forward(Work::Free),
+            Protocol::Header => Verdict::Refuse(Reason::MissingSessionId.into()),
+        },
+        Err(reason) => Verdict::Refuse(reason.into()),
+    }
+}
+
+fn head_without_session<B>(request: &Request<B>, sessionless: Sessionless) -> Verdict<'_> {
+    let claim = Claim::of(request.headers());
+    let forwards = sessionless == Sessionless::Forward;
+    match *request.method() {
+        Method::POST if claim.is_modern() => Verdict::Pass,
+        Method::POST if claim == Claim::Repeated => Verdict::Refuse(Reason::HeaderMismatch.into()),
+        Method::POST => Verdict::Peek,
+        // Metadata that clients must be able to find: `protocol.md` X-10.
+        Method::GET if request.uri().path().starts_with("/.well-known/") => Verdict::Pass,
+        _ if claim.is_modern() => not_allowed("POST"),
+        _ if forwards => Verdict::Forward(Work::Free),
+        Method::GET => not_allowed("POST, DELETE"),
+        _ => Verdict::Refuse(Reason::MissingSessionId.into()),
+    }
+}
+
+/// Judges the body of an MCP request without a session that does not claim the modern era by its
+/// header; `body` is none when it is not JSON-RPC.
+pub(crate) fn body(
+    headers: &HeaderMap,
+    body: Option<Content>,
+    sessionless: Sessionless,
+) -> BodyVerdict {
+    let claim = Claim::of(headers);
+    let forwards = sessionless == Sessionless::Forward;
+    match body {
+        None if forwards => BodyVerdict::Forward(Work::Free, None),
+        None => BodyVerdict::Refuse(Reason::MalformedBody, None),
+        Some(Content::Batch { len, claims_version }) => {
+            let legal = len > 0 && !claims_version && may_batch(claim);
+            match (legal, forwards) {
+                (true, true) => BodyVerdict::Forward(Work::Free, None),
+                (true, false) => BodyVerdict::Refuse(Reason::MissingSessionId, None),
+                (false, _) => BodyVerdict::Refuse(Reason::BatchNotAllowed, None),
+            }
+        }
+        Some(Content::Message(message)) => {
+            let id = message.id().cloned();
+            match (message.meta_version(), claim) {
+                // A revision that is newer than this code: the backend knows whether it has it.
+                (Some(version), Claim::Unknown(claimed)) if claimed == version.as_bytes() => {
+                    BodyVerdict::Forward(Work::Free, id)
+                }
+                (Some(_), _) => BodyVerdict::Refuse(Reason::HeaderMismatch, id),
+                (None, _) if message.is_initialize() => BodyVerdict::Forward(Work::Opening, id),
+                (None, Claim::Unknown(_)) => BodyVerdict::Refuse(Reason::UnknownVersion, id),
+                (None, _) if forwards => BodyVerdict::Forward(Work::Free, id),
+                (None, _) => BodyVerdict::Refuse(Reason::MissingSessionId, id),
+            }
+        }
+        // `Content` may grow; what is not known is not let through.
+        Some(_) => BodyVerdict::Refuse(Reason::MalformedBody, None),
+    }
+}
+
+/// The one session id in `headers`, without the white space around it.
+///
+/// The field is no list: a comma belongs to the id, and a second line is an error even if it repeats
+/// the first (`protocol.md` S-4, S-5).
+pub(crate) fn session_id<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a [u8]>, Reason> {
+    let mut lines = headers.get_all(name).iter();
+    let Some(line) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(Reason::MalformedSessionId);
+    }
+    match SessionId::check(list::trim(line.as_bytes())) {
+        Ok(id) => Ok(Some(id.as_bytes())),
+        Err(_) => Err(Reason::MalformedSessionId),
+    }
+}
+
+fn may_batch(claim: Claim<'_>) -> bool {
+    match claim {
+        Claim::Absent => true,
+        Claim::Known(version) => ProtocolVersion::has_batches(version),
+        _ => false,
+    }
+}
+
+fn not_allowed<'a>(allow: &'static str) -> Verdict<'a> {
+    Verdict::Refuse(Refusal::new(Reason::MethodNotAllowed).allow(allow))
+}

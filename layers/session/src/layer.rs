@@ -1,0 +1,150 @@
+//! Configuration of [`ValidateSession`] services.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bartizan_core::{Record, Route, SessionStore, mcp};
+use http::HeaderName;
+use tower_layer::Layer;
+
+use crate::ValidateSession;
+
+/// Builds [`ValidateSession`] services; see the [crate docs](crate).
+#[must_use]
+#[derive(Clone)]
+pub struct ValidateSessionLayer<T> {
+    config: Config<T>,
+}
+
+/// What happens to a request that needs a session and shows none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Sessionless {
+    /// It is refused with 400.
+    Refuse,
+    /// It is forwarded as new work: the servers behind keep no sessions, or not only.
+    Forward,
+}
+
+#[derive(Clone)]
+pub(crate) struct Config<T> {
+    pub(crate) store: T,
+    pub(crate) protocol: Protocol,
+    pub(crate) header: HeaderName,
+    pub(crate) route: Route,
+    pub(crate) sessionless: Sessionless,
+    pub(crate) idle: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) peek_limit_bytes: usize,
+    pub(crate) peek_deadline: Duration,
+    pub(crate) store_deadline: Duration,
+}
+
+/// Whose rules a session follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    Mcp,
+    Header,
+}
+
+impl<T: SessionStore> ValidateSessionLayer<T> {
+    /// Guards sessions of the Model Context Protocol, whose ids are in `Mcp-Session-Id`.
+    pub fn mcp(store: T) -> Self {
+        Self::new(store, Protocol::Mcp, mcp::SESSION_ID.clone(), Sessionless::Refuse)
+    }
+
+    /// Guards sessions of any protocol over HTTP whose ids are in the field `name`, in requests as in
+    /// the response that opens a session. Requests without an id are forwarded, unless
+    /// [`sessionless`](Self::sessionless) says otherwise.
+    pub fn header(name: HeaderName, store: T) -> Self {
+        Self::new(store, Protocol::Header, name, Sessionless::Forward)
+    }
+
+    fn new(store: T, protocol: Protocol, header: HeaderName, sessionless: Sessionless) -> Self {
+        let config = Config {
+            store,
+            protocol,
+            header,
+            route: Route::default(),
+            sessionless,
+            idle: Record::IDLE,
+            lifetime: Record::LIFETIME,
+            peek_limit_bytes: 64 * 1024,
+            peek_deadline: Duration::from_secs(10),
+            store_deadline: Duration::from_millis(250),
+        };
+        Self { config }
+    }
+
+    /// Names this stack: sessions of another route are unknown here. Default: `default`.
+    pub fn route(mut self, route: impl Into<Route>) -> Self {
+        self.config.route = route.into();
+        self
+    }
+
+    /// Says what happens to a request that needs a session and shows none. Default: refused for MCP,
+    /// forwarded otherwise.
+    pub fn sessionless(mut self, choice: Sessionless) -> Self {
+        self.config.sessionless = choice;
+        self
+    }
+
+    /// How long a session may stay unused. Calls in flight and open streams are use. Default: 2 h.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.config.idle = idle;
+        self
+    }
+
+    /// How long a session may live, used or not. Default: 24 h.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.config.lifetime = lifetime;
+        self
+    }
+
+    /// How far a body is looked into, in bytes; a larger one that must be looked into is refused with
+    /// 413. Default: 64 KiB.
+    pub fn peek_limit(mut self, bytes: usize) -> Self {
+        self.config.peek_limit_bytes = bytes;
+        self
+    }
+
+    /// How long a body that is looked into may take to arrive; past it, the request is refused with
+    /// 408. Default: 10 s.
+    pub fn peek_deadline(mut self, deadline: Duration) -> Self {
+        self.config.peek_deadline = deadline;
+        self
+    }
+
+    /// How long the store may take for one operation; past it, the request is refused with 503. Costs
+    /// nothing with a store that answers at once. Default: 250 ms.
+    pub fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.config.store_deadline = deadline;
+        self
+    }
+}
+
+impl<S, T: SessionStore> Layer<S> for ValidateSessionLayer<T> {
+    type Service = ValidateSession<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ValidateSession::new(inner, Arc::new(self.config.clone()))
+    }
+}
+
+impl<T> fmt::Debug for ValidateSessionLayer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)
+    }
+}
+
+impl<T> fmt::Debug for Config<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateSession")
+            .field("protocol", &self.protocol)
+            .field("header", &self.header)
+            .field("route", &self.route.as_str())
+            .field("sessionless", &self.sessionless)
+            .field("idle", &self.idle)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! Lets only well-formed, known and owned session ids pass.
+//!
+//! A session is opened by a backend and named in its response; this layer puts it into a store before
+//! the response leaves, and from then on lets a request with that id pass only if the session is live
+//! and belongs to the caller. It knows the rules of the Model Context Protocol
+//! ([`ValidateSessionLayer::mcp`]) and works for any header that carries a session
+//! ([`ValidateSessionLayer::header`]).
+//!
+//! # When to use it, and when not
+//!
+//! In front of servers that keep sessions and of a proxy that must find their backend again; alone, in
+//! front of a service that keeps its own sessions and should not be asked about foreign ones. It does
+//! not authenticate: possession of an id is never proof of identity, so put your own authentication
+//! above it and let it name a [`Principal`](bartizan_core::Principal).
+//!
+//! # Rules
+//!
+//! For MCP, on arrival:
+//!
+//! | request | outcome | inner service called? |
+//! |---|---|---|
+//! | session id malformed (not 1 to 1024 bytes of 0x21 to 0x7E), empty, or on two lines | 400, −32600 | no |
+//! | session id unknown, expired, ended, another principal's, another route's | 404, −32001 | no |
+//! | POST without a session id, in need of one | 400, −32600 | no |
+//! | GET without a session id | 405, `Allow: POST, DELETE` | no |
+//! | DELETE without a session id | 400, −32600 | no |
+//! | GET or DELETE without a session id that claims the modern era | 405, `Allow: POST` | no |
+//! | method other than GET, POST, DELETE, OPTIONS | 405, `Allow` | no |
+//! | POST without a session id whose body is a batch (2025-06-18 or later) or no JSON-RPC | 400, −32600 | no |
+//! | the same, past the bound of the look into it | 413 | no |
+//! | the same, claiming a version in the body that the header does not | 400, −32020 | no |
+//! | `initialize` with an id that is not found | forwarded as new work, the id removed | yes |
+//! | `initialize` with a live id | forwarded; the backend decides | yes |
+//! | OPTIONS; GET of `/.well-known/…` | forwarded | yes |
+//! | modern request without a session id | forwarded untouched | yes |
+//! | session id present *and* a modern version claimed | the id decides | – |
+//! | store unreachable or past its deadline | 503, `Retry-After: 1`, −32603 | no |
+//! | too many sessions | 503, `Retry-After`, −32603 | no |
+//!
+//! and on the response:
+//!
+//! | response | outcome |
+//! |---|---|
+//! | names a new session | stored, then passed on; if the store refuses: 503, and the backend gets a DELETE |
+//! | names a new session that another backend has opened before | 502, and the backend gets a DELETE |
+//! | names a session by something that is no id | 502 |
+//! | an error to a request without a session that names one | passed on without the id |
+//! | 2xx or 404 to DELETE | passed on; the record is removed |
+//! | any other to DELETE | passed on; the record is kept |
+//! | backend unreachable for DELETE | 204; the record is removed |
+//! | the backend's own 404, or the loss of the backend | passed on; the record is removed |
+//!
+//! [`Sessionless::Forward`] forwards what needs a session id and has none, for servers that keep no
+//! sessions. With [`ValidateSessionLayer::header`] all methods are alike, bodies are not looked into, a
+//! 404 is the backend's own affair, and sessions end by expiry or with their backend.
+//!
+//! # Place in the stack
+//!
+//! Below authentication, so that sessions belong to principals; above whatever chooses a backend, so
+//! that only a valid session chooses one.
+//!
+//! ```
+//! use bartizan_memory::MemoryStore;
+//! use bartizan_session::ValidateSessionLayer;
+//! # use {bytes::Bytes, http::{Request, Response}, http_body_util::Full, tower::{Layer, ServiceExt, service_fn}};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! # let server = service_fn(async |_: Request<_>| Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())));
+//! let guarded = ValidateSessionLayer::mcp(MemoryStore::new()).layer(server);
+//!
+//! let stranger = Request::get("/mcp").header("mcp-session-id", "nobody's").body(Full::<Bytes>::default());
+//! # let stranger = stranger.unwrap();
+//! assert_eq!(guarded.oneshot(stranger).await.unwrap().status(), 404);
+//! # }
+//! ```
+//!
+//! Configured:
+//!
+//! ```
+//! use std::time::Duration;
+//! use bartizan_memory::MemoryStore;
+//! use bartizan_session::{Sessionless, ValidateSessionLayer};
+//!
+//! let layer = ValidateSessionLayer::mcp(MemoryStore::new())
+//!     .route("tools")
+//!     .idle(Duration::from_secs(30 * 60))
+//!     .sessionless(Sessionless::Forward);
+//! # let _ = layer;
+//! ```
+//!
+//! # Failure modes
+//!
+//! A store that fails or is slow costs a bounded wait and a 503; it never counts as "unknown session",
+//! which would make clients throw live sessions away. A session is in use while a request or a response
+//! stream of it is open, and while a tunnel holds its [`Lease`](bartizan_core::passage::Lease).
+//!
+//! # Security
+//!
+//! The key of a session is (route, principal, id): a stolen id is unknown to anybody else. Ids reach
+//! neither logs nor error bodies. What `MCP-Protocol-Version` claims never opens a way past the guard.
+//!
+//! # Cost
+//!
+//! For a live session and a store that answers at once: one lookup, no allocation but the shared
+//! [`Passage`](bartizan_core::Passage) where this layer is the first to leave a word. A body is looked
+//! into, up to 64 KiB, only of a POST without a session id, or to echo its id in a refusal.
+//!
+//! # Sources
+//!
+//! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management),
+//! [MCP 2026-07-28, Streamable HTTP](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http),
+//! [RFC 9110 §5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+mod event;
+mod flow;
+mod future;
+mod judge;
+mod layer;
+mod orphan;
+mod peeking;
+mod service;
+mod timed;
+
+pub use body::SessionBody;
+pub use future::ResponseFuture;
+pub use layer::{Sessionless, ValidateSessionLayer};
+pub use service::ValidateSession;

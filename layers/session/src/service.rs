@@ -1,0 +1,83 @@
+//! How a request is judged.
+//!
+//! When the store answers at once, the inner service is called synchronously: the instance that was
+//! polled ready, without a clone. Only a request that must wait, for the store or for its body, takes
+//! that instance with it and leaves a clone
+//! ([`tower_service::Service`, "Be careful when cloning"](https://docs.rs/tower-service/latest/tower_service/trait.Service.html#be-careful-when-cloning-inner-services));
+//! a permit that the instance holds is kept for as long.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bartizan_core::{Replay, SessionStore};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{ResponseFuture, SessionBody, flow, layer::Config};
+
+/// Lets only well-formed, known and owned session ids pass; see the [crate docs](crate).
+pub struct ValidateSession<S, T> {
+    inner: S,
+    config: Arc<Config<T>>,
+}
+
+impl<S, T> ValidateSession<S, T> {
+    pub(crate) fn new(inner: S, config: Arc<Config<T>>) -> Self {
+        Self { inner, config }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the guard.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, T, B, R> Service<Request<B>> for ValidateSession<S, T>
+where
+    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    B: Body<Data = Bytes> + Unpin,
+    T: SessionStore,
+{
+    type Response = Response<SessionBody<R, T>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, R, T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ResponseFuture::new(flow::arrived(&mut self.inner, &self.config, request))
+    }
+}
+
+// By hand: the store need not be `Clone` for its handle to be shared.
+impl<S: Clone, T> Clone for ValidateSession<S, T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<S: fmt::Debug, T> fmt::Debug for ValidateSession<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateSession")
+            .field("inner", &self.inner)
+            .field("config", &self.config)
+            .finish()
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a request waits: a store that answers late, never or with an error; a body that comes late;
+//! an inner service that is not ready.
+
+mod common;
+
+use std::{convert::Infallible, time::Duration};
+
+use bartizan_core::Reason;
+use bartizan_memory::MemoryStore;
+use bartizan_session::ValidateSessionLayer;
+use bytes::Bytes;
+use common::{CALL, INITIALIZE, Mood, Moody, Server, guard, live, post, send, text};
+use futures_util::{StreamExt, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_503_and_the_backend_is_not_touched() {
+    for mood in [Mood::Failing, Mood::Stuck] {
+        let store = Moody { get: Some(mood), ..Moody::new() };
+        live(&store.inner, "s1").await;
+        let server = Server::mcp();
+        let begun = tokio::time::Instant::now();
+        let response = send(&guard(&store, &server), post(Some("s1"), CALL)).await;
+        assert_eq!(Reason::of(&response), Some(Reason::StoreUnavailable), "{mood:?}");
+        assert!(begun.elapsed() <= Duration::from_millis(251));
+        assert!(text(response).await.contains("-32603"));
+        assert_eq!(server.calls(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_answers_later_is_waited_for() {
+    let store = Moody { get: Some(Mood::Late), ..Moody::new() };
+    live(&store.inner, "s1").await;
+    let server = Server::mcp();
+    let service = guard(&store, &server);
+    assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 200);
+    assert_eq!(send(&service, post(Some("zz"), CALL)).await.status(), 404);
+    assert_eq!(send(&service, post(Some("zz"), INITIALIZE)).await.status(), 200);
+}
+
+/// `ConcurrencyLimit` panics when an instance is called that was not polled ready.
+#[tokio::test]
+async fn the_instance_that_was_ready_is_the_one_that_is_called() {
+    for mood in [None, Some(Mood::Late)] {
+        let store = Moody { get: mood, ..Moody::new() };
+        live(&store.inner, "s1").await;
+        let limited = ConcurrencyLimit::new(Server::mcp(), 1);
+        let service = ValidateSessionLayer::mcp(store).layer(limited);
+        for _ in 0..3 {
+            for request in [post(Some("s1"), CALL), post(None, INITIALIZE), post(Some("x"), CALL)] {
+                // A permit that a refusal or a dropped future kept would hang the next round.
+                let response = send(&service, request).await;
+                assert!(response.status().is_success() || response.status() == 404);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_request_gives_its_permit_back() {
+    let store = Moody { get: Some(Mood::Stuck), ..Moody::new() };
+    let limited = ConcurrencyLimit::new(Server::mcp(), 1);
+    let mut service = ValidateSessionLayer::mcp(store).layer(limited);
+    let pending = service.ready().await.unwrap().call(post(Some("s1"), CALL));
+    let ready = service.ready();
+    assert!(futures_util::FutureExt::now_or_never(ready).is_none(), "the permit is taken");
+    drop(pending);
+    service.ready().await.unwrap();
+}
+
+type Pieces = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, &'static str>>>;
+
+fn body(pieces: Vec<Result<&'static str, &'static str>>, then_hangs: bool) -> Pieces {
+    let frames = pieces.into_iter().map(|piece| piece.map(|text| Frame::data(Bytes::from(text))));
+    let frames = stream::iter(frames);
+    if then_hangs {
+        StreamBody::new(frames.chain(stream::pending()).boxed())
+    } else {
+        StreamBody::new(frames.boxed())
+    }
+}
+
+async fn status_of(pieces: Pieces) -> (u16, Option<Reason>) {
+    let inner = tower::service_fn(async |_: Request<bartizan_core::Replay<Pieces>>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let service = ValidateSessionLayer::mcp(MemoryStore::new()).layer(inner);
+    let response = service.oneshot(Request::post("/").body(pieces).unwrap()).await.unwrap();
+    (response.status().as_u16(), Reason::of(&response))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_in_pieces_is_judged_and_one_that_does_not_come_is_refused() {
+    let (head, tail) = INITIALIZE.split_at(30);
+    assert_eq!(status_of(body(vec![Ok(head), Ok(""), Ok(tail)], false)).await, (200, None));
+    let (status, reason) = status_of(body(vec![Ok(head)], true)).await;
+    assert_eq!((status, reason), (408, Some(Reason::BodyTimeout)));
+    let (status, reason) = status_of(body(vec![Ok(head), Err("gone")], false)).await;
+    assert_eq!((status, reason), (400, Some(Reason::BodyBroken)));
+}
