@@ -1,6 +1,10 @@
-//! Why a backend gave no response.
+//! Why a backend gave no response, and why a request could not be sent to its end.
+
+use std::{error::Error, fmt};
 
 use http::Response;
+
+use crate::Reason;
 
 /// Why a backend gave no response, as found in the extensions of the response that stands in for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +35,11 @@ pub enum FailureKind {
     /// What came was no HTTP response.
     Protocol,
 }
+
+/// What a request body fails with when a layer cuts it off: the request is then refused for this
+/// reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BodyRefused(Reason);
 
 impl UpstreamFailure {
     /// States a failure.
@@ -88,6 +97,35 @@ impl UpstreamFailure {
         }
     }
 }
+
+impl BodyRefused {
+    /// Cuts a body off for `reason`.
+    #[must_use]
+    pub fn new(reason: Reason) -> Self {
+        Self(reason)
+    }
+
+    /// The reason in `error` or in what caused it, if a layer cut a body off.
+    #[must_use]
+    pub fn find(error: &(dyn Error + 'static)) -> Option<Reason> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(refused) = error.downcast_ref::<Self>() {
+                return Some(refused.0);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for BodyRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for BodyRefused {}
 
 #[cfg(test)]
 mod tests {

@@ -28,8 +28,15 @@ use crate::list;
 pub struct Stripped {
     upgrade: Option<HeaderValue>,
     takes_trailers: bool,
-    // Empty, and so not allocated, unless a field was nominated that is not hop-by-hop anyway.
-    nominated: Vec<HeaderName>,
+    trailers: TrailerRule,
+}
+
+/// What the trailers of a message may not carry.
+#[derive(Clone, Debug, Default)]
+pub struct TrailerRule {
+    // None, mostly: then it is one word without an allocation.
+    #[allow(clippy::box_collection, reason = "it travels in every body, and is mostly empty")]
+    nominated: Option<Box<Vec<HeaderName>>>,
 }
 
 /// Says that `Connection` nominates a field that is not its to remove.
@@ -49,12 +56,21 @@ impl Stripped {
         self.takes_trailers
     }
 
-    /// Removes from `trailers` what was nominated, and what no trailer may carry
+    /// The rule for the trailers that may follow.
+    #[must_use]
+    pub fn into_trailer_rule(self) -> TrailerRule {
+        self.trailers
+    }
+}
+
+impl TrailerRule {
+    /// Removes from `trailers` what `Connection` nominated, and what no trailer may carry
     /// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
-    pub fn strip_trailers(&self, trailers: &mut HeaderMap) {
+    pub fn apply(&self, trailers: &mut HeaderMap) {
+        let is_nominated = |name| self.nominated.as_ref().is_some_and(|all| all.contains(name));
         let unwanted: Vec<_> = trailers
             .keys()
-            .filter(|name| is_forbidden_trailer(name) || self.nominated.contains(name))
+            .filter(|name| is_forbidden_trailer(name) || is_nominated(name))
             .cloned()
             .collect();
         for name in unwanted {
@@ -169,7 +185,8 @@ fn strip(headers: &mut HeaderMap, nominated: Vec<HeaderName>) -> Stripped {
     for name in ["http2-settings", "keep-alive", "proxy-authentication-info", "proxy-connection"] {
         headers.remove(name);
     }
-    Stripped { upgrade, takes_trailers, nominated }
+    let nominated = (!nominated.is_empty()).then(|| Box::new(nominated));
+    Stripped { upgrade, takes_trailers, trailers: TrailerRule { nominated } }
 }
 
 /// Fields that frame, route or authenticate a message mean nothing after its content.
@@ -321,7 +338,7 @@ mod tests {
             ("grpc-status", "0"),
             ("x-kept", "1"), // HB-20
         ]);
-        stripped.strip_trailers(&mut trailers);
+        stripped.into_trailer_rule().apply(&mut trailers);
         let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["grpc-status", "x-kept"]);

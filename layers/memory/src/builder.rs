@@ -27,6 +27,7 @@ impl MemoryStoreBuilder {
     }
 
     /// Makes the store.
+    #[must_use]
     pub fn build(self) -> MemoryStore {
         MemoryStore::with_caps(self.max_sessions, self.max_sessions_per_principal)
     }

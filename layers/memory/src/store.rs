@@ -75,6 +75,7 @@ impl MemoryStore {
         self.len() == 0
     }
 
+    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     /// Forgets all that has expired, and says how many sessions that were. Inserts do it bit by bit;
     /// call it where exact counts matter. Costs a pass over the table, one shard locked at a time.
     pub fn sweep(&self) -> usize {

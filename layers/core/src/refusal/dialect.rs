@@ -42,6 +42,16 @@ impl Dialect {
         if speaks_mcp { Self::JsonRpc(None) } else { Self::Problem }
     }
 
+    /// The form of a refusal that stands in for another one, which has `headers`.
+    #[must_use]
+    pub fn like(headers: &HeaderMap) -> Self {
+        if is_grpc(headers) {
+            return Self::Grpc;
+        }
+        let is_json = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+        if is_json { Self::JsonRpc(None) } else { Self::Problem }
+    }
+
     /// This form, unless the request is gRPC, which has one of its own.
     #[must_use]
     pub fn unless_grpc(self, headers: &HeaderMap) -> Self {

@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Reason; 27] = [
+    const ALL: [Reason; 28] = [
         Reason::MalformedSessionId,
         Reason::MissingSessionId,
         Reason::UnknownSession,
@@ -98,6 +98,7 @@ mod tests {
         Reason::BodyBroken,
         Reason::HeadersTooLarge,
         Reason::ProtectedField,
+        Reason::HostMismatch,
         Reason::StoreUnavailable,
         Reason::TooManySessions,
         Reason::LoopDetected,

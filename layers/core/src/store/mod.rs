@@ -7,6 +7,7 @@ mod answer;
 mod error;
 mod key;
 mod outcome;
+mod timed;
 
 use crate::{BackendId, Principal, Record, Route, Session};
 
@@ -14,6 +15,7 @@ pub use answer::{Answer, Never};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::Key;
 pub use outcome::{Inserted, RecordVersion, Replaced};
+pub use timed::Timed;
 
 /// Where session records live: in this process, or beside many.
 ///

@@ -20,7 +20,7 @@ use crate::{
     layer::{Config, Protocol, Sessionless},
     orphan::OpeningHead,
     peeking::{Looked, Peeking, Purpose},
-    timed::Timed,
+    timed::timed,
 };
 
 /// A request arrives; `service` is ready for it.
@@ -40,7 +40,7 @@ where
             match config.store.get(key) {
                 Answer::Now(found) => looked_up(service, config, request, found),
                 Answer::Later(found) => State::Lookup {
-                    found: Timed::new(found, config.store_deadline),
+                    found: timed(found, config.store_deadline),
                     parked: Some(Box::new(Parked {
                         service: take_ready(service),
                         config: Arc::clone(config),

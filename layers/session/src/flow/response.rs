@@ -19,7 +19,7 @@ use crate::{
     judge,
     layer::{Config, Protocol},
     orphan::EndOrphan,
-    timed::Timed,
+    timed::timed,
 };
 
 /// The inner service has responded.
@@ -194,7 +194,7 @@ where
     match outcome {
         Answer::Now(outcome) => inserted(held, outcome),
         Answer::Later(outcome) => Step::Next(State::Insert {
-            inserted: Timed::new(outcome, deadline),
+            inserted: timed(outcome, deadline),
             held: Some(Box::new(held)),
         }),
     }
@@ -219,7 +219,7 @@ where
     match outcome {
         Answer::Now(_) => Step::Done(answer),
         Answer::Later(replaced) => Step::Next(State::Replace {
-            replaced: Timed::new(replaced, config.store_deadline),
+            replaced: timed(replaced, config.store_deadline),
             held: Some(Box::new(Held { answer, config, backend: None, opening: None })),
         }),
     }
@@ -242,7 +242,7 @@ where
         Answer::Later(removed) => {
             let config = Arc::clone(config);
             Step::Next(State::Remove {
-                removed: Timed::new(removed, config.store_deadline),
+                removed: timed(removed, config.store_deadline),
                 held: Some(Box::new(Held { answer, config, backend: None, opening: None })),
             })
         }

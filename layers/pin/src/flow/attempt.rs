@@ -1,0 +1,88 @@
+//! New work on its way to one backend after another.
+
+use std::sync::Arc;
+
+use bartizan_core::{BackendId, Passage, Session};
+use http::{Request, request::Parts};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::OwnedKey;
+use crate::{
+    Loan,
+    backends::{Opening, Slot},
+    layer::Config,
+    loan::Lender,
+};
+
+/// New work on its way to a backend, with what a second try at another one needs.
+pub(crate) struct Attempt<S, B, K, T> {
+    pub(super) config: Arc<Config<K, T>>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) key: Option<OwnedKey>,
+    /// The pin of the key, if its backend was lost.
+    pub(super) moving: Option<Session>,
+    // Not polled ready.
+    service: S,
+    head: Parts,
+    lender: Lender<B>,
+    tried: Vec<BackendId>,
+    begun: Instant,
+    // Counts as load for as long as the work is on its way.
+    _opening: Opening,
+}
+
+impl<S, B: Body, K, T> Attempt<S, B, K, T> {
+    /// Addresses `request` to the backend of `slot`.
+    pub(super) fn begin(
+        service: S,
+        config: Arc<Config<K, T>>,
+        request: Request<B>,
+        slot: Arc<Slot>,
+        key: Option<OwnedKey>,
+        moving: Option<Session>,
+    ) -> (Self, Request<Loan<B>>) {
+        let (head, body) = request.into_parts();
+        let (loan, lender) = Loan::lend(body);
+        let attempt = Self {
+            config,
+            key,
+            moving,
+            service,
+            head,
+            lender,
+            tried: vec![slot.backend().id().clone()],
+            begun: Instant::now(),
+            _opening: slot.open(),
+            slot,
+        };
+        let request = attempt.request(loan);
+        (attempt, request)
+    }
+
+    /// Turns to another backend, if nobody has touched the request, time is left and there is one.
+    pub(super) fn turn(&mut self) -> Option<Request<Loan<B>>> {
+        if self.begun.elapsed() >= self.config.failover_within {
+            return None;
+        }
+        let body = self.lender.take_back()?;
+        let key = self.key.as_ref().map(|key| &*key.bytes);
+        let slot = self.config.backends.choose(&*self.config.balance, key, &self.tried)?;
+        let (loan, lender) = Loan::lend(body);
+        self.lender = lender;
+        self.tried.push(slot.backend().id().clone());
+        self._opening = slot.open();
+        self.slot = slot;
+        Some(self.request(loan))
+    }
+
+    pub(crate) fn service(&mut self) -> &mut S {
+        &mut self.service
+    }
+
+    fn request(&self, loan: Loan<B>) -> Request<Loan<B>> {
+        let mut request = Request::from_parts(self.head.clone(), loan);
+        Passage::with(&mut request, |passage| passage.set_backend(self.slot.backend().clone()));
+        request
+    }
+}

@@ -1,0 +1,211 @@
+//! The way in: from the arrival of a request to the backend that it is pinned to, or a new choice.
+
+use std::{mem, sync::Arc};
+
+use bartizan_core::{
+    Answer, Backend, BackendId, Dialect, Key, Passage, Reason, Session, SessionStore, StoreError,
+    Work,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{Attempt, Followed, OwnedKey, Parked, refused, timed};
+use crate::{
+    Loan, OnLost,
+    backends::{Pinned, Slot},
+    event,
+    future::State,
+    key::{ExtractKey, PinKey, is_usable},
+    layer::Config,
+};
+
+/// A request arrives; `service` is ready for it.
+pub(crate) fn arrived<S, B, R, K, T>(
+    service: &mut S,
+    config: &Arc<Config<K, T>>,
+    request: Request<B>,
+) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    B: Body<Data = Bytes> + Unpin,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    if let Some(passage) = Passage::of(&request) {
+        if let Some(chosen) = passage.backend() {
+            let chosen = chosen.clone();
+            return as_chosen(service, config, request, &chosen);
+        }
+        let pinned = passage.session().and_then(|session| session.record().backend());
+        if let Some(backend) = pinned {
+            return match config.backends.find(backend) {
+                Pinned::There(slot) if !moves_on(config, &slot) => {
+                    follow(service, config, request, slot, None)
+                }
+                _ if config.on_lost == OnLost::Anew => open(service, config, request, None, None),
+                _ => lost(&request, backend),
+            };
+        }
+    }
+    let key = config.extract.key(request.uri(), request.headers());
+    let Some(key) = key.filter(|key| is_usable(key.as_bytes())) else {
+        return open(service, config, request, None, None);
+    };
+    let found = config.store.get(Key::new(&config.route, None, key.as_bytes()));
+    let key = OwnedKey::from(key);
+    match found {
+        Answer::Now(found) => looked_up(service, config, request, key, found),
+        Answer::Later(found) => State::Lookup {
+            found: timed(found, config.store_deadline),
+            parked: Some(Box::new(Parked {
+                service: take_ready(service),
+                config: Arc::clone(config),
+                request,
+                key,
+            })),
+        },
+    }
+}
+
+/// The store has looked for the pin of a key.
+pub(crate) fn looked_up<S, B, R, K, T>(
+    service: &mut S,
+    config: &Arc<Config<K, T>>,
+    request: Request<B>,
+    key: OwnedKey,
+    found: Result<Option<Session>, StoreError>,
+) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    B: Body<Data = Bytes> + Unpin,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let pin = match found {
+        Ok(Some(pin)) => pin,
+        Ok(None) => return open(service, config, request, Some(key), None),
+        Err(_) => return answered(refused(Reason::StoreUnavailable, &Dialect::of(&request))),
+    };
+    let slot = pin.record().backend().map(|backend| config.backends.find(backend));
+    match slot {
+        Some(Pinned::There(slot)) if !moves_on(config, &slot) => {
+            follow(service, config, request, slot, Some(key))
+        }
+        // A client cannot make another key of a path: its pin moves.
+        _ if key.is_clients || config.on_lost == OnLost::Anew => {
+            open(service, config, request, Some(key), Some(pin))
+        }
+        _ => {
+            let answer = refused(Reason::BackendLost, &Dialect::of(&request));
+            match config.store.remove(pin.key()) {
+                Answer::Now(_) => answered(answer),
+                Answer::Later(removed) => State::Remove {
+                    removed: timed(removed, config.store_deadline),
+                    answer: Some(Box::new(answer)),
+                },
+            }
+        }
+    }
+}
+
+/// Honours the choice of an outer layer.
+fn as_chosen<S, B, R, K, T>(
+    service: &mut S,
+    config: &Arc<Config<K, T>>,
+    request: Request<B>,
+    chosen: &Backend,
+) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>, Response = Response<R>>,
+    B: Body,
+    T: SessionStore,
+{
+    let slot = match config.backends.find(chosen.id()) {
+        Pinned::There(slot) => Some(slot),
+        Pinned::Gone => None,
+    };
+    let followed = Followed { config: Arc::clone(config), slot, key: None };
+    State::Followed { future: service.call(request.map(Loan::own)), followed: Some(followed) }
+}
+
+/// Sends work to the backend that it is pinned to.
+fn follow<S, B, R, K, T>(
+    service: &mut S,
+    config: &Arc<Config<K, T>>,
+    mut request: Request<B>,
+    slot: Arc<Slot>,
+    key: Option<OwnedKey>,
+) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>, Response = Response<R>>,
+    B: Body,
+    T: SessionStore,
+{
+    Passage::with(&mut request, |passage| {
+        passage.set_backend(slot.backend().clone());
+        passage.set_work(Work::Pinned);
+    });
+    let future = service.call(request.map(Loan::own));
+    let followed = Followed { config: Arc::clone(config), slot: Some(slot), key };
+    State::Followed { future, followed: Some(followed) }
+}
+
+/// Chooses a backend for new work, or for work whose pin moves.
+fn open<S, B, R, K, T>(
+    service: &mut S,
+    config: &Arc<Config<K, T>>,
+    request: Request<B>,
+    key: Option<OwnedKey>,
+    moving: Option<Session>,
+) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    B: Body,
+    T: SessionStore,
+{
+    let bytes = key.as_ref().map(|key| &*key.bytes);
+    let Some(slot) = config.backends.choose(&*config.balance, bytes, &[]) else {
+        return answered(refused(Reason::NoBackend, &Dialect::of(&request)));
+    };
+    let retry = service.clone();
+    let (attempt, request) = Attempt::begin(retry, Arc::clone(config), request, slot, key, moving);
+    State::Attempt { future: service.call(request), attempt: Some(Box::new(attempt)) }
+}
+
+/// Whether work leaves a backend that could not be reached for too long.
+fn moves_on<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
+    config.on_lost == OnLost::Anew
+        && config.backends.unreachable_for(slot).is_some_and(|time| time >= config.lost_after)
+}
+
+fn lost<S, B, R, K, T>(request: &Request<B>, backend: &BackendId) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    T: SessionStore,
+{
+    event::refused(Reason::BackendLost, Some(backend));
+    let refusal = bartizan_core::Refusal::new(Reason::BackendLost);
+    answered(refusal.respond(&Dialect::of(request)))
+}
+
+fn answered<S, B, R, K, T>(answer: Response<bartizan_core::GuardBody<R>>) -> State<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    T: SessionStore,
+{
+    State::Answered { answer: Some(Box::new(answer)) }
+}
+
+/// Takes the instance that was polled ready, and leaves a clone that was not.
+fn take_ready<S: Clone>(service: &mut S) -> S {
+    let clone = service.clone();
+    mem::replace(service, clone)
+}
+
+impl From<PinKey<'_>> for OwnedKey {
+    fn from(key: PinKey<'_>) -> Self {
+        Self { bytes: key.as_bytes().into(), is_clients: key.is_clients() }
+    }
+}

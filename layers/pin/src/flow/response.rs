@@ -1,0 +1,198 @@
+//! The way out: what a response says of its backend, and what is learned from it.
+
+use std::sync::Arc;
+
+use bartizan_core::{
+    Answer, BackendId, Dialect, GuardBody, Key, Reason, Record, SessionStore, StoreError,
+    UpstreamFailure, store::Inserted,
+};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{Attempt, Followed, Held, Step, refused, timed};
+use crate::{
+    Backends, Loan, OnLost,
+    future::State,
+    key::{ExtractKey, is_usable},
+    layer::Config,
+};
+
+/// The backend that work is pinned to has responded, or could not.
+pub(crate) fn followed<S, B, R, K, T>(
+    response: Response<R>,
+    followed: Followed<K, T>,
+) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let Followed { config, slot, key } = followed;
+    let Some(slot) = slot else { return done(response) };
+    match UpstreamFailure::of(&response) {
+        None => {
+            Backends::responded(&slot);
+            learn(response, &config, slot.backend().id(), key.map(|key| key.bytes), false)
+        }
+        Some(failure) if failure.is_unreachable() => {
+            config.backends.unreachable(&slot);
+            let time = config.backends.unreachable_for(&slot).unwrap_or_default();
+            if config.on_lost != OnLost::Fail || time < config.lost_after {
+                return done(response);
+            }
+            // The refusal that this one stands in for has the right form.
+            let answer = refused(Reason::BackendLost, &Dialect::like(response.headers()));
+            match key.filter(|key| !key.is_clients) {
+                None => Step::Done(answer),
+                Some(key) => match config.store.remove(Key::new(&config.route, None, &key.bytes)) {
+                    Answer::Now(_) => Step::Done(answer),
+                    Answer::Later(removed) => Step::Next(State::Remove {
+                        removed: timed(removed, config.store_deadline),
+                        answer: Some(Box::new(answer)),
+                    }),
+                },
+            }
+        }
+        // It may be there and have failed just this once: nothing is known.
+        Some(_) => done(response),
+    }
+}
+
+/// A backend that was chosen has responded, or could not.
+pub(crate) fn attempted<S, B, R, K, T>(
+    mut response: Response<R>,
+    mut attempt: Box<Attempt<S, B, K, T>>,
+) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    B: Body,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let Some(failure) = UpstreamFailure::of(&response) else {
+        Backends::responded(&attempt.slot);
+        let backend = attempt.slot.backend();
+        response.extensions_mut().insert(backend.clone());
+        let key = attempt.key.take();
+        let is_clients = key.as_ref().is_some_and(|key| key.is_clients);
+        let key = key.map(|key| key.bytes);
+        if let Some(pin) = attempt.moving.take() {
+            return repin(response, &attempt.config, &pin, backend.id());
+        }
+        return learn(response, &attempt.config, backend.id(), key, is_clients);
+    };
+    if failure.is_unreachable() {
+        attempt.config.backends.unreachable(&attempt.slot);
+    }
+    if failure.is_untouched()
+        && let Some(request) = attempt.turn()
+    {
+        return Step::Next(State::Turn {
+            attempt: Some(attempt),
+            request: Some(Box::new(request)),
+        });
+    }
+    done(response)
+}
+
+/// The store has the key that a response names, or not.
+pub(crate) fn stored<S, B, R, K, T>(
+    held: Held<R>,
+    backend: &BackendId,
+    stored: Result<Inserted, StoreError>,
+) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    T: SessionStore,
+{
+    let reason = match stored {
+        Ok(Inserted::Inserted(_)) => return done(held.response),
+        // Of two first requests with one key the winner decides for all later ones.
+        Ok(Inserted::Exists(_)) if held.is_clients => return done(held.response),
+        Ok(Inserted::Exists(pin)) if pin.record().backend() == Some(backend) => {
+            return done(held.response);
+        }
+        Ok(Inserted::Full) => Reason::TooManySessions,
+        Ok(_) => Reason::InvalidResponse,
+        Err(_) => Reason::StoreUnavailable,
+    };
+    Step::Done(refused(reason, &Dialect::like(held.response.headers())))
+}
+
+/// Pins the key that a response names, or that the client has made, to `backend`.
+fn learn<S, B, R, K, T>(
+    response: Response<R>,
+    config: &Arc<Config<K, T>>,
+    backend: &BackendId,
+    shown: Option<Box<[u8]>>,
+    is_clients: bool,
+) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    if !opens(response.status()) {
+        return done(response);
+    }
+    let learned = config.extract.learn(response.headers()).filter(|key| is_usable(key));
+    let key = match (learned, shown) {
+        // A key that is pinned already, named again.
+        (Some(key), Some(shown)) if !is_clients && *key == *shown && is_pinned(&response) => {
+            return done(response);
+        }
+        (Some(key), _) => key,
+        (None, Some(shown)) if is_clients => shown.into_vec().into(),
+        _ => return done(response),
+    };
+    let record = Record::new(config.idle, config.lifetime).with_backend(backend.clone());
+    let outcome = config.store.insert_if_absent(Key::new(&config.route, None, &key), record);
+    let held = Held { response, is_clients };
+    match outcome {
+        Answer::Now(outcome) => stored(held, backend, outcome),
+        Answer::Later(outcome) => Step::Next(State::Insert {
+            stored: timed(outcome, config.store_deadline),
+            held: Some(Box::new((held, backend.clone()))),
+        }),
+    }
+}
+
+/// Moves the pin of a key to `backend`. Of two that move it one wins, for all later requests.
+fn repin<S, B, R, K, T>(
+    response: Response<R>,
+    config: &Arc<Config<K, T>>,
+    pin: &bartizan_core::Session,
+    backend: &BackendId,
+) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    T: SessionStore,
+{
+    let record = pin.record().clone().with_backend(backend.clone());
+    match config.store.replace(pin.key(), pin.version(), record) {
+        Answer::Now(_) => done(response),
+        Answer::Later(replaced) => Step::Next(State::Replace {
+            replaced: timed(replaced, config.store_deadline),
+            answer: Some(Box::new(response.map(GuardBody::forwarded))),
+        }),
+    }
+}
+
+fn done<S, B, R, K, T>(response: Response<R>) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    T: SessionStore,
+{
+    Step::Done(response.map(GuardBody::forwarded))
+}
+
+/// Whether a response of this status may name a key: anything but an error.
+fn opens(status: StatusCode) -> bool {
+    !status.is_client_error() && !status.is_server_error()
+}
+
+/// Whether the response is to pinned work; one to new work names its backend.
+fn is_pinned<R>(response: &Response<R>) -> bool {
+    response.extensions().get::<bartizan_core::Backend>().is_none()
+}

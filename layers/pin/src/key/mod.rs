@@ -1,0 +1,151 @@
+//! What work is pinned by, when it is not a session.
+//!
+//! | extractor | reads | learns |
+//! |---|---|---|
+//! | [`HeaderKey`] | a field of the request, one line | the same field of the response |
+//! | [`CookieKey`] | a cookie of the request | the same cookie in `Set-Cookie` |
+//! | [`PathSegmentKey`] | the segment after a prefix, or the one at an index | the request's own, at its first success |
+//! | [`QueryKey`] | a query parameter, as it stands | the request's own, at its first success |
+//! | [`TaskKey`] | `Mcp-Name` of `tasks/…` (MCP 2026-07-28, [SEP-2663](https://github.com/modelcontextprotocol/modelcontextprotocol/tree/main/seps)) | nothing: a task is named in a body |
+//! | a closure | what it likes | the request's own, at its first success |
+//! | [`ExtractKey::or`] | the first that finds a key | as the one that finds it |
+
+mod cookie;
+mod header;
+mod path;
+mod query;
+mod task;
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Uri};
+
+pub use cookie::CookieKey;
+pub use header::HeaderKey;
+pub use path::PathSegmentKey;
+pub use query::QueryKey;
+pub use task::TaskKey;
+
+/// The longest key, in bytes; a longer one is no key.
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// A key that was found in a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PinKey<'a> {
+    bytes: Cow<'a, [u8]>,
+    is_clients: bool,
+}
+
+/// Finds the key that work is pinned by.
+pub trait ExtractKey {
+    /// The key of a request.
+    fn key<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>>;
+
+    /// The key that a response names for the first time.
+    fn learn<'a>(&self, headers: &'a HeaderMap) -> Option<Cow<'a, [u8]>> {
+        let _ = headers;
+        None
+    }
+
+    /// This extractor's key, or else `other`'s.
+    fn or<E: ExtractKey>(self, other: E) -> FirstOf<Self, E>
+    where
+        Self: Sized,
+    {
+        FirstOf { first: self, second: other }
+    }
+}
+
+/// The key that the first of two extractors finds; see [`ExtractKey::or`].
+#[derive(Clone, Copy, Debug)]
+pub struct FirstOf<A, B> {
+    first: A,
+    second: B,
+}
+
+/// Finds nothing: work is pinned by its session alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoKey(());
+
+impl<'a> PinKey<'a> {
+    /// A key that a backend has given out: only a response pins it.
+    #[must_use]
+    pub fn of_backend(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { bytes: bytes.into(), is_clients: false }
+    }
+
+    /// A key that the client has made: the first request that succeeds pins it.
+    #[must_use]
+    pub fn of_client(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { bytes: bytes.into(), is_clients: true }
+    }
+
+    /// The key. It may be a secret.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether the first request that succeeds pins it.
+    #[must_use]
+    pub fn is_clients(&self) -> bool {
+        self.is_clients
+    }
+}
+
+impl<A: ExtractKey, B: ExtractKey> ExtractKey for FirstOf<A, B> {
+    fn key<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>> {
+        self.first.key(uri, headers).or_else(|| self.second.key(uri, headers))
+    }
+
+    fn learn<'a>(&self, headers: &'a HeaderMap) -> Option<Cow<'a, [u8]>> {
+        self.first.learn(headers).or_else(|| self.second.learn(headers))
+    }
+}
+
+impl ExtractKey for NoKey {
+    fn key<'a>(&self, _: &'a Uri, _: &'a HeaderMap) -> Option<PinKey<'a>> {
+        None
+    }
+}
+
+impl<F> ExtractKey for F
+where
+    F: for<'a> Fn(&'a Uri, &'a HeaderMap) -> Option<Cow<'a, [u8]>>,
+{
+    fn key<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>> {
+        self(uri, headers).map(PinKey::of_client)
+    }
+}
+
+/// What may be a key: something, and not too much.
+pub(crate) fn is_usable(key: &[u8]) -> bool {
+    (1..=MAX_KEY_BYTES).contains(&key.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_finds_a_key_counts_and_a_closure_is_an_extractor() {
+        let closure =
+            |uri: &Uri, _: &HeaderMap| uri.host().map(|host| Cow::Owned(host.as_bytes().to_vec()));
+        fn by<E: ExtractKey>(extractor: &E, uri: &str) -> Option<Vec<u8>> {
+            let (uri, headers) = (uri.parse().unwrap(), HeaderMap::new());
+            extractor.key(&uri, &headers).map(|key| key.as_bytes().to_vec())
+        }
+        let first_of = QueryKey::new("s").or(owned(closure));
+        assert_eq!(by(&first_of, "http://h/?s=1"), Some(b"1".to_vec()));
+        assert_eq!(by(&first_of, "http://h/"), Some(b"h".to_vec()));
+        assert_eq!(by(&first_of, "/"), None);
+    }
+
+    /// Tells the compiler the lifetimes that a closure in a variable does not.
+    fn owned<F>(closure: F) -> F
+    where
+        F: for<'a> Fn(&'a Uri, &'a HeaderMap) -> Option<Cow<'a, [u8]>>,
+    {
+        closure
+    }
+}

@@ -1,0 +1,61 @@
+//! The task that a modern MCP request is about.
+
+use bartizan_core::mcp;
+use http::{HeaderMap, Uri};
+
+use super::{ExtractKey, PinKey};
+
+/// `Mcp-Name` of `tasks/get`, `tasks/update` and `tasks/cancel`: clients put the id of the task there so
+/// that it finds the instance that holds it (`protocol.md` M-3).
+///
+/// A task is first named in the body of a response, which this crate does not read: let the policy be
+/// [`Rendezvous`](crate::balance::Rendezvous) over ids that carry their place, or pin it yourself in
+/// the store. A value in the base64 form is taken as it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TaskKey(());
+
+impl TaskKey {
+    /// Makes the extractor.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl ExtractKey for TaskKey {
+    fn key<'a>(&self, _: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>> {
+        let method = one(headers, &mcp::METHOD)?;
+        let is_about_a_task = matches!(method, b"tasks/get" | b"tasks/update" | b"tasks/cancel");
+        is_about_a_task.then(|| one(headers, &mcp::NAME)).flatten().map(PinKey::of_backend)
+    }
+}
+
+/// The only line of a field: readers of the first and of the last copy must not disagree (M-12).
+fn one<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => Some(line.as_bytes()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_named_by_the_requests_that_are_about_one() {
+        let find = |method: &str, names: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(&mcp::METHOD, method.parse().unwrap());
+            for name in names {
+                headers.append(&mcp::NAME, name.parse().unwrap());
+            }
+            TaskKey::new().key(&Uri::default(), &headers).map(|key| key.as_bytes().to_vec())
+        };
+        assert_eq!(find("tasks/get", &["T1"]), Some(b"T1".to_vec())); // MH-18
+        assert_eq!(find("tasks/get", &["T1", "T1"]), None); // MH-22
+        assert_eq!(find("tools/call", &["T1"]), None);
+        assert_eq!(find("tasks/get", &[]), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! Configuration of [`PinBackend`] services.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bartizan_core::{Record, Route, SessionStore};
+use tower_layer::Layer;
+
+use crate::{
+    Backends, PinBackend,
+    balance::{Balance, LeastSessions},
+    key::{ExtractKey, NoKey},
+    no_pins::NoPins,
+};
+
+/// Builds [`PinBackend`] services; see the [crate docs](crate).
+#[must_use]
+#[derive(Clone)]
+pub struct PinBackendLayer<K = NoKey, T = NoPins> {
+    config: Config<K, T>,
+}
+
+/// What becomes of work whose backend is lost: it has left the set, or could not be reached for too
+/// long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OnLost {
+    /// It is refused with 404, which makes an MCP client open a new session; the pin goes.
+    Fail,
+    /// Another backend is chosen and the pin moves there: for servers that share their state.
+    Anew,
+}
+
+#[derive(Clone)]
+pub(crate) struct Config<K, T> {
+    pub(crate) backends: Backends,
+    pub(crate) balance: Arc<dyn Balance>,
+    pub(crate) on_lost: OnLost,
+    pub(crate) lost_after: Duration,
+    pub(crate) failover_within: Duration,
+    pub(crate) extract: K,
+    pub(crate) store: T,
+    pub(crate) route: Route,
+    pub(crate) idle: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) store_deadline: Duration,
+}
+
+impl PinBackendLayer {
+    /// Pins work by its session, among `backends`.
+    pub fn new(backends: Backends) -> Self {
+        Self {
+            config: Config {
+                backends,
+                balance: Arc::new(LeastSessions::new()),
+                on_lost: OnLost::Fail,
+                lost_after: Duration::from_secs(5),
+                failover_within: Duration::from_secs(4),
+                extract: NoKey::default(),
+                store: NoPins::default(),
+                route: Route::new("pins"),
+                idle: Record::IDLE,
+                lifetime: Record::LIFETIME,
+                store_deadline: Duration::from_millis(250),
+            },
+        }
+    }
+}
+
+impl<K, T> PinBackendLayer<K, T> {
+    /// Pins work without a session by the key that `extract` finds, and keeps those pins in `store`.
+    pub fn key<E: ExtractKey, P: SessionStore>(
+        self,
+        extract: E,
+        store: P,
+    ) -> PinBackendLayer<E, P> {
+        let Config {
+            backends,
+            balance,
+            on_lost,
+            lost_after,
+            failover_within,
+            route,
+            idle,
+            lifetime,
+            store_deadline,
+            ..
+        } = self.config;
+        PinBackendLayer {
+            config: Config {
+                backends,
+                balance,
+                on_lost,
+                lost_after,
+                failover_within,
+                extract,
+                store,
+                route,
+                idle,
+                lifetime,
+                store_deadline,
+            },
+        }
+    }
+
+    /// Says which backend gets new work. Default: [`LeastSessions`].
+    pub fn balance(mut self, policy: impl Balance + 'static) -> Self {
+        self.config.balance = Arc::new(policy);
+        self
+    }
+
+    /// Says what becomes of work whose backend is lost. Default: [`OnLost::Fail`].
+    pub fn on_lost(mut self, choice: OnLost) -> Self {
+        self.config.on_lost = choice;
+        self
+    }
+
+    /// How long a backend may be unreachable before its pins count as lost. Default: 5 s.
+    pub fn lost_after(mut self, time: Duration) -> Self {
+        self.config.lost_after = time;
+        self
+    }
+
+    /// For how long after a first try new work whose connection is refused may be given to another
+    /// backend. Shorter than the connect deadline, it keeps one silent backend from being followed by
+    /// another. Default: 4 s.
+    pub fn failover_within(mut self, time: Duration) -> Self {
+        self.config.failover_within = time;
+        self
+    }
+
+    /// Names the space of keys, where several stacks share a store. Default: `pins`.
+    pub fn route(mut self, route: impl Into<Route>) -> Self {
+        self.config.route = route.into();
+        self
+    }
+
+    /// How long the pin of a key may stay unused. Default: 2 h.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.config.idle = idle;
+        self
+    }
+
+    /// How long the pin of a key may live. Default: 24 h.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.config.lifetime = lifetime;
+        self
+    }
+
+    /// How long the store of pins may take for one operation. Default: 250 ms.
+    pub fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.config.store_deadline = deadline;
+        self
+    }
+}
+
+impl<S, K: Clone, T: Clone> Layer<S> for PinBackendLayer<K, T> {
+    type Service = PinBackend<S, K, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PinBackend::new(inner, Arc::new(self.config.clone()))
+    }
+}
+
+impl<K, T> fmt::Debug for PinBackendLayer<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)
+    }
+}
+
+impl<K, T> fmt::Debug for Config<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinBackend")
+            .field("backends", &self.backends)
+            .field("on_lost", &self.on_lost)
+            .field("lost_after", &self.lost_after)
+            .field("failover_within", &self.failover_within)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! Keeps a session on the backend that opened it.
+//!
+//! New work gets a backend by a policy, *before* anything is dialled; what it opens there is pinned to
+//! it, and every later request of it goes to the same backend for as long as that is there.
+//!
+//! # When to use it, and when not
+//!
+//! Below [`ValidateSession`](https://docs.rs/bartizan-session), which finds the session and with it the
+//! pin; alone, by a key of your own ([`key`]) with a store of its own. It does not speak to backends:
+//! put [`Upstream`](https://docs.rs/bartizan-upstream) or a service like it inside, which reads
+//! [`Backend::of`](bartizan_core::Backend::of) the request and leaves an
+//! [`UpstreamFailure`](bartizan_core::UpstreamFailure) in a response that stands in for a backend's.
+//!
+//! # Rules
+//!
+//! | work | outcome | inner service called? |
+//! |---|---|---|
+//! | a backend was chosen by an outer layer | goes there | once |
+//! | session or key is pinned, its backend ready or draining | goes there | once |
+//! | the same, and no connection could be made for less than 5 s | the refusal from inside; the pin stays | once |
+//! | the same, for longer | 404; the pin goes | once |
+//! | session or backend's key is pinned to a backend that has left the set | 404; the pin goes | no |
+//! | client's key is pinned to such a backend, or [`OnLost::Anew`] | goes to another; the pin moves | once |
+//! | key whose pin the store cannot look up | 503, `Retry-After` | no |
+//! | no pin | goes to a backend by policy, whose name goes out with the response | once |
+//! | the same, and nobody can have seen it (no connection) | goes to another, within 4 s | once for each |
+//! | no pin and no backend that takes new work | 503, `Retry-After` | no |
+//! | response names a key, or the client's own key had its first success | stored, then passed on; 503 if the store refuses | – |
+//!
+//! Nothing else is sent twice. Two copies of a key field are no key.
+//!
+//! # Place in the stack
+//!
+//! Below the guard of sessions, so that only a valid one finds its pin; above the service that forwards.
+//!
+//! ```
+//! use bartizan_core::Backend;
+//! use bartizan_pin::{Backends, PinBackendLayer, balance::RoundRobin};
+//! # use {http::{Request, Response}, http_body_util::Empty, tower::{Layer, ServiceExt, service_fn}};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let backends = Backends::new(["http://a:1".parse()?, "http://b:1".parse()?]);
+//! let layer = PinBackendLayer::new(backends.clone()).balance(RoundRobin::new());
+//! let upstream = service_fn(async |request: Request<_>| {
+//!     let backend = Backend::of(&request).unwrap().id().to_string();
+//!     Ok::<_, std::convert::Infallible>(Response::new(backend))
+//! });
+//! # let request = Request::new(Empty::<bytes::Bytes>::new());
+//! let response = layer.layer(upstream).oneshot(request).await?;
+//! assert_eq!(response.extensions().get::<Backend>().unwrap().id().as_str(), "http://a:1");
+//! # Ok(()) }
+//! ```
+//!
+//! # Failure modes
+//!
+//! One failure to connect takes a backend out of service for new work, for 250 ms and then for twice as
+//! long at each further one, up to 10 s; then one request tries it. Pinned work is always tried. When
+//! all are out of service, one is tried all the same. A drained backend leaves when its last session
+//! has, if somebody counts them ([`Backends::counted_by`]), or at its deadline. The pin of a key idles
+//! from its last request, whatever stream is open.
+//!
+//! # Security
+//!
+//! A pin says where to go, never who may: put the guard of sessions above. Keys of more than 1,024 bytes
+//! are none; keys never reach a log. Keys that clients make up are stored only after a success, within
+//! the caps of the store.
+//!
+//! # Cost
+//!
+//! Pinned work: one atomic load and one lookup by id, no allocation. New work: a copy of the request's
+//! head for another try, and the response's extensions.
+//!
+//! # Sources
+//!
+//! [RFC 9110 §9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2) (what may be sent twice),
+//! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backends;
+pub mod balance;
+mod event;
+mod flow;
+mod future;
+pub mod key;
+mod layer;
+mod loan;
+mod no_pins;
+mod service;
+
+pub use backends::{BackendState, BackendStatus, Backends, Change};
+pub use future::ResponseFuture;
+pub use layer::{OnLost, PinBackendLayer};
+pub use loan::Loan;
+pub use no_pins::NoPins;
+pub use service::PinBackend;

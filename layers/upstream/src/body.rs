@@ -1,0 +1,57 @@
+//! A message body whose trailers keep to the rule.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bartizan_core::hop_by_hop::TrailerRule;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// A message body, passed on frame by frame; what its trailers may not carry is removed from them.
+    #[derive(Debug)]
+    pub struct ForwardBody<B> {
+        #[pin]
+        body: B,
+        trailers: TrailerRule,
+    }
+}
+
+impl<B> ForwardBody<B> {
+    pub(crate) fn new(body: B, trailers: TrailerRule) -> Self {
+        Self { body, trailers }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for ForwardBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let mut polled = this.body.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            this.trailers.apply(trailers);
+        }
+        polled
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,107 @@
+//! Configuration of [`Upstream`].
+
+use std::{sync::Arc, time::Duration};
+
+use bartizan_core::Backend;
+use bytes::Bytes;
+use http_body::Body;
+
+use crate::{
+    ForwardBody, Upstream,
+    head::HostRule,
+    transport::{HyperTransport, HyperTransportBuilder},
+};
+
+/// Builds an [`Upstream`].
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct UpstreamBuilder {
+    config: Config,
+    transport: HyperTransportBuilder,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) host: HostRule,
+    pub(crate) to: Option<Backend>,
+    pub(crate) proxy_name: Box<str>,
+    pub(crate) response_timeout: Option<Duration>,
+    pub(crate) opening_timeout: Option<Duration>,
+    pub(crate) relayed: Vec<Box<str>>,
+}
+
+impl UpstreamBuilder {
+    pub(crate) fn new() -> Self {
+        let config = Config {
+            host: HostRule::Backend,
+            to: None,
+            proxy_name: "bartizan".into(),
+            response_timeout: None,
+            opening_timeout: Some(Duration::from_secs(30)),
+            relayed: vec!["websocket".into()],
+        };
+        Self { config, transport: HyperTransportBuilder::new() }
+    }
+
+    /// Forwards to `backend` what no layer has chosen a backend for. Default: such a request is refused
+    /// with 500.
+    pub fn to(mut self, backend: Backend) -> Self {
+        self.config.to = Some(backend);
+        self
+    }
+
+    /// Passes the client's `Host` on instead of the backend's own, for HTTP/1.1 and TLS backends. A
+    /// backend that guards itself by its name must then know the public one.
+    pub fn preserve_host(mut self) -> Self {
+        self.config.host = HostRule::Preserve;
+        self
+    }
+
+    /// Names this deployment in `Proxy-Status`; must be a token
+    /// ([RFC 9209 §2](https://www.rfc-editor.org/rfc/rfc9209#section-2)). Default: `bartizan`.
+    pub fn proxy_name(mut self, name: &str) -> Self {
+        self.config.proxy_name = name.into();
+        self
+    }
+
+    /// How long the head of any response may take, from when the request is sent. Default: no bound,
+    /// since a long call is legal.
+    pub fn response_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.response_timeout = timeout;
+        self
+    }
+
+    /// How long the head of a response that may open a session may take. Default: 30 s.
+    pub fn opening_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.opening_timeout = timeout;
+        self
+    }
+
+    /// Which protocols a client may change to. Default: `websocket`.
+    pub fn upgrades<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
+        self.config.relayed = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How connections are made and kept.
+    pub fn connections(mut self, transport: HyperTransportBuilder) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Makes the service, for request bodies of type `B`.
+    #[must_use]
+    pub fn build<B>(self) -> Upstream<HyperTransport<ForwardBody<B>>>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let transport = self.transport.build();
+        Upstream::new(transport, Arc::new(self.config))
+    }
+
+    /// Makes the service on a transport of your own.
+    #[must_use]
+    pub fn with_transport<C>(self, transport: C) -> Upstream<C> {
+        Upstream::new(transport, Arc::new(self.config))
+    }
+}

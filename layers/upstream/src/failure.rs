@@ -1,0 +1,48 @@
+//! What a failure is answered with. Pure.
+
+use bartizan_core::{Reason, UpstreamFailure, Work, failure::FailureKind};
+
+/// The reason that a failure of `kind` is answered with.
+///
+/// | failure | pinned work | other work |
+/// |---|---|---|
+/// | no connection (refused, no route, no name, TLS) | 503, the pin stays | 502 |
+/// | no connection in time | 503, the pin stays | 504 |
+/// | connection ended before a response head | 502 | 502 |
+/// | no response head in time | 504 | 504 |
+/// | what came is no response | 502 | 502 |
+pub(crate) fn reason(kind: FailureKind, work: Work) -> Reason {
+    if work == Work::Pinned && UpstreamFailure::new(kind).is_unreachable() {
+        return Reason::BackendUnreachable;
+    }
+    match kind {
+        FailureKind::ConnectTimeout => Reason::ConnectTimeout,
+        FailureKind::Dns | FailureKind::Refused | FailureKind::Tls => Reason::ConnectFailed,
+        FailureKind::ResponseTimeout => Reason::ResponseTimeout,
+        FailureKind::Protocol => Reason::InvalidResponse,
+        _ => Reason::ConnectionTerminated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreachable_backend_is_503_for_its_sessions_and_502_or_504_for_others() {
+        for (kind, pinned, free) in [
+            (FailureKind::Refused, 503, 502),
+            (FailureKind::Dns, 503, 502),
+            (FailureKind::Tls, 503, 502),
+            (FailureKind::ConnectTimeout, 503, 504),
+            (FailureKind::Terminated, 502, 502),
+            (FailureKind::RefusedStream, 502, 502),
+            (FailureKind::ResponseTimeout, 504, 504),
+            (FailureKind::Protocol, 502, 502),
+        ] {
+            assert_eq!(reason(kind, Work::Pinned).status(), pinned, "{kind:?}");
+            assert_eq!(reason(kind, Work::Free).status(), free, "{kind:?}");
+            assert_eq!(reason(kind, Work::Opening).status(), free, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The response future.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bartizan_core::{
+    Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work, failure::FailureKind,
+    hop_by_hop,
+};
+use http::{Response, StatusCode, header::FORWARDED};
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use crate::{
+    ForwardBody, builder::Config, event, failure, transport::TransportError, upgrade::Tunnel,
+};
+
+pin_project! {
+    /// Response future of [`Upstream`](crate::Upstream).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping it gives the exchange up: the connection is closed (HTTP/1.1) or the stream reset
+    /// (HTTP/2).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, R> {
+        #[pin]
+        state: State<F, R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, R> {
+        // At the backend.
+        Sent { #[pin] future: F, deadline: Option<Pin<Box<Sleep>>>, exchange: Option<Exchange> },
+        // Nowhere: it was answered here. Boxed, since a response is larger than an exchange.
+        Refused { answer: Option<Box<Response<GuardBody<ForwardBody<R>>>>> },
+    }
+}
+
+/// What must be known when the backend has answered, or has not.
+pub(crate) struct Exchange {
+    pub(crate) config: Arc<Config>,
+    pub(crate) backend: Backend,
+    pub(crate) work: Work,
+    pub(crate) dialect: Dialect,
+    pub(crate) tunnel: Option<Box<Tunnel>>,
+}
+
+impl<F, R> ResponseFuture<F, R> {
+    pub(crate) fn sent(future: F, deadline: Option<Pin<Box<Sleep>>>, exchange: Exchange) -> Self {
+        Self { state: State::Sent { future, deadline, exchange: Some(exchange) } }
+    }
+
+    pub(crate) fn refused(answer: Response<GuardBody<ForwardBody<R>>>) -> Self {
+        Self { state: State::Refused { answer: Some(Box::new(answer)) } }
+    }
+}
+
+impl<F, R> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, TransportError>>,
+{
+    type Output = Result<Response<GuardBody<ForwardBody<R>>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Refused { answer } => match answer.take() {
+                Some(answer) => Poll::Ready(Ok(*answer)),
+                None => Poll::Pending,
+            },
+            StateProj::Sent { future, deadline, exchange } => {
+                let outcome = match future.poll(cx) {
+                    Poll::Ready(outcome) => outcome,
+                    Poll::Pending => {
+                        let Some(deadline) = deadline else { return Poll::Pending };
+                        ready!(deadline.as_mut().poll(cx));
+                        Err(TransportError::Failed(FailureKind::ResponseTimeout))
+                    }
+                };
+                let Some(exchange) = exchange.take() else { return Poll::Pending };
+                Poll::Ready(Ok(match outcome {
+                    Ok(response) => exchange.respond(response),
+                    Err(error) => exchange.fail(error),
+                }))
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn respond<R>(mut self, mut response: Response<R>) -> Response<GuardBody<ForwardBody<R>>> {
+        let was_asked = self.tunnel.is_some();
+        let settled = match self.tunnel.take() {
+            Some(tunnel) => tunnel.settle(&mut response),
+            None => Ok(()),
+        };
+        let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        // A change that nobody asked for would leave the two sides with different views.
+        if settled.is_err() || (is_switch && !was_asked) {
+            return self.fail(TransportError::Failed(FailureKind::Protocol));
+        }
+        if is_switch {
+            return response
+                .map(|body| GuardBody::forwarded(ForwardBody::new(body, Default::default())));
+        }
+        let stripped = hop_by_hop::strip_response(response.headers_mut());
+        // A request field, which tells of the way in.
+        response.headers_mut().remove(FORWARDED);
+        let trailers = stripped.into_trailer_rule();
+        response.map(|body| GuardBody::forwarded(ForwardBody::new(body, trailers)))
+    }
+
+    fn fail<B>(self, error: TransportError) -> Response<GuardBody<B>> {
+        match error {
+            TransportError::Failed(kind) => {
+                let failure = UpstreamFailure::new(kind);
+                let reason = failure::reason(kind, self.work);
+                event::refused(reason, Some(&self.backend));
+                let refusal = Refusal::new(reason)
+                    .proxy_status(&self.config.proxy_name, failure.error_type());
+                let mut response = refusal.respond(&self.dialect);
+                response.extensions_mut().insert(failure);
+                response
+            }
+            TransportError::Request(reason) => self.refuse(reason),
+            TransportError::Unsupported => self.refuse(Reason::Misconfigured),
+        }
+    }
+
+    fn refuse<B>(self, reason: Reason) -> Response<GuardBody<B>> {
+        event::refused(reason, Some(&self.backend));
+        Refusal::new(reason).respond(&self.dialect)
+    }
+}
+
+impl<F, R> fmt::Debug for ResponseFuture<F, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.state {
+            State::Sent { .. } => "ResponseFuture(Sent)",
+            State::Refused { .. } => "ResponseFuture(Refused)",
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! How the head of a request becomes the head that a backend sees. Pure.
+//!
+//! Path and query are forwarded byte for byte (`protocol.md` H-27, SM-43): what they mean is for the
+//! backend to say, and a proxy that normalises them decides on other bytes than the backend does.
+
+use bartizan_core::{
+    Backend, Reason,
+    backend::Protocol,
+    hop_by_hop::{self, Stripped},
+};
+use http::{
+    HeaderMap, HeaderValue, Method, Uri, Version,
+    header::{CONNECTION, COOKIE, HOST, TE, UPGRADE},
+    request::Parts,
+    uri::PathAndQuery,
+};
+
+/// Whether `Host` is the backend's or the client's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HostRule {
+    Backend,
+    Preserve,
+}
+
+/// Rewrites `head` for `backend`, and says what was stripped from it.
+pub(crate) fn rewrite(
+    head: &mut Parts,
+    backend: &Backend,
+    rule: HostRule,
+) -> Result<Stripped, Reason> {
+    check_host(head)?;
+    let stripped =
+        hop_by_hop::strip_request(&mut head.headers).map_err(|_| Reason::ProtectedField)?;
+    let speaks_http2 = backend.protocol() == Protocol::Http2;
+    if stripped.takes_trailers() {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        if !speaks_http2 {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+    }
+    if head.version == Version::HTTP_2 && !speaks_http2 {
+        join_cookies(&mut head.headers);
+    }
+    match rule {
+        // HTTP/2 has the authority in the URI.
+        HostRule::Backend if speaks_http2 => {
+            head.headers.remove(HOST);
+        }
+        HostRule::Backend => {
+            head.headers.insert(HOST, backend.host().clone());
+        }
+        HostRule::Preserve => preserve_host(head, backend),
+    }
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(backend.scheme().clone());
+    uri.authority = Some(backend.authority().clone());
+    uri.path_and_query = std::mem::take(&mut head.uri).into_parts().path_and_query;
+    uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    head.uri = Uri::from_parts(uri).map_err(|_| Reason::Misconfigured)?;
+    head.version = if speaks_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    Ok(stripped)
+}
+
+/// Asks the backend to change to `protocol`, as the client asked.
+pub(crate) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Whether the method is one that is forwarded. `CONNECT` is not, but for what RFC 8441 makes of it;
+/// `TRACE` would show the backend's view of credentials (`protocol.md` H-25, H-30).
+pub(crate) fn is_forwarded(method: &Method) -> bool {
+    *method != Method::TRACE && *method != Method::CONNECT
+}
+
+/// Over HTTP/2 a `Host` that is not the authority is an attack on whoever reads the other
+/// (`protocol.md` H-29, SM-31). Over HTTP/1.1 it gives way to an absolute target (F-11).
+fn check_host(head: &Parts) -> Result<(), Reason> {
+    if head.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    let Some(authority) = head.uri.authority() else { return Ok(()) };
+    let differs =
+        |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    if head.headers.get_all(HOST).iter().any(differs) {
+        return Err(Reason::HostMismatch);
+    }
+    Ok(())
+}
+
+/// HTTP/2 may split cookies over field lines; HTTP/1.1 may not
+/// ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    if lines.by_ref().nth(1).is_none() {
+        return;
+    }
+    let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+fn preserve_host(head: &mut Parts, backend: &Backend) {
+    let named = head.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+    match named {
+        // An absolute target names the host, whatever `Host` says.
+        Some(name) => {
+            head.headers.insert(HOST, name);
+        }
+        None => {
+            head.headers.entry(HOST).or_insert_with(|| backend.host().clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn rewritten(request: http::request::Builder, backend: &str, rule: HostRule) -> Parts {
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        rewrite(&mut head, &backend.parse().unwrap(), rule).unwrap();
+        head
+    }
+
+    /// `protocol.md` SM-43.
+    #[test]
+    fn path_and_query_are_kept_byte_for_byte() {
+        for target in [
+            "/a/../b",
+            "/%2e%2e/b",
+            "//evil/",
+            "/a;x",
+            "/a%2Fb",
+            "/",
+            "/?",
+            "/a?b=%zz&c",
+            "/a//b/./",
+        ] {
+            let head = rewritten(Request::get(target), "http://b:1", HostRule::Backend);
+            assert_eq!(head.uri.path_and_query().unwrap().as_str(), target);
+            assert_eq!(head.uri.authority().unwrap(), "b:1");
+        }
+        let absolute = rewritten(Request::get("http://evil/p?q"), "http://b:1", HostRule::Backend);
+        assert_eq!(absolute.uri, "http://b:1/p?q");
+        assert_eq!(absolute.headers[HOST], "b:1");
+    }
+
+    #[test]
+    fn host_is_the_backends_or_by_choice_the_clients() {
+        let request = || Request::get("/").header(HOST, "public");
+        let head = rewritten(request(), "http://b:1", HostRule::Backend);
+        assert_eq!(
+            (&head.headers[HOST], head.version),
+            (&"b:1".parse().unwrap(), Version::HTTP_11)
+        );
+        let head = rewritten(request(), "h2c://b:1", HostRule::Backend);
+        assert!(!head.headers.contains_key(HOST));
+        assert_eq!(head.version, Version::HTTP_2);
+        let head = rewritten(request(), "http://b:1", HostRule::Preserve);
+        assert_eq!(head.headers[HOST], "public");
+        let absolute = Request::get("http://named/").header(HOST, "public");
+        assert_eq!(rewritten(absolute, "http://b:1", HostRule::Preserve).headers[HOST], "named");
+        let without = rewritten(Request::get("/"), "http://b:1", HostRule::Preserve);
+        assert_eq!(without.headers[HOST], "b:1");
+    }
+
+    /// `protocol.md` SM-31.
+    #[test]
+    fn over_http2_host_must_be_the_authority() {
+        for (host, accepted) in [("a", true), ("A", true), ("b", false)] {
+            let request = Request::get("http://a/").version(Version::HTTP_2).header(HOST, host);
+            let (mut head, ()) = request.body(()).unwrap().into_parts();
+            let backend = "http://b:1".parse().unwrap();
+            let outcome = rewrite(&mut head, &backend, HostRule::Backend);
+            assert_eq!(outcome.is_ok(), accepted, "{host}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_joined_for_http1_only() {
+        let request = || {
+            let request = Request::get("http://a/").version(Version::HTTP_2);
+            request.header(COOKIE, "a=1").header(COOKIE, "b=2")
+        };
+        let head = rewritten(request(), "http://b:1", HostRule::Backend); // H-7
+        assert_eq!(head.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        let head = rewritten(request(), "h2c://b:1", HostRule::Backend);
+        assert_eq!(head.headers.get_all(COOKIE).iter().count(), 2);
+    }
+
+    #[test]
+    fn trailers_are_asked_for_when_the_client_takes_them() {
+        let head = rewritten(
+            Request::get("/").header(TE, "trailers, gzip"),
+            "http://b:1",
+            HostRule::Backend,
+        );
+        assert_eq!(
+            (&head.headers[TE], &head.headers[CONNECTION]),
+            (&"trailers".parse().unwrap(), &"te".parse().unwrap())
+        );
+        let head =
+            rewritten(Request::get("/").header(TE, "trailers"), "h2c://b:1", HostRule::Backend);
+        assert!(head.headers[TE] == "trailers" && !head.headers.contains_key(CONNECTION));
+        let head = rewritten(Request::get("/").header(TE, "gzip"), "http://b:1", HostRule::Backend);
+        assert!(!head.headers.contains_key(TE));
+    }
+}

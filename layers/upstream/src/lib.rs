@@ -1,0 +1,94 @@
+//! Forwards a request to the backend that a layer chose.
+//!
+//! The innermost service of a reverse proxy: it strips the fields of one hop, sends the request, streams
+//! both ways, and answers for a backend that does not.
+//!
+//! # When to use it, and when not
+//!
+//! Below [`PinBackend`](https://docs.rs/bartizan-pin), which chooses a backend for each request; alone,
+//! with one fixed backend ([`UpstreamBuilder::to`]). It does not choose, retry or cache.
+//!
+//! ```no_run
+//! use bartizan_upstream::Upstream;
+//! use http_body_util::Empty;
+//! use tower::ServiceExt;
+//!
+//! # async fn forward() -> Result<(), Box<dyn std::error::Error>> {
+//! let upstream = Upstream::builder().to("http://127.0.0.1:9001".parse()?).build();
+//! let request = http::Request::get("/tools").body(Empty::<bytes::Bytes>::new())?;
+//! let response = upstream.oneshot(request).await?;
+//! # let _ = response; Ok(()) }
+//! ```
+//!
+//! # Rules
+//!
+//! | request | outcome | backend called? |
+//! |---|---|---|
+//! | no backend chosen, none fixed | 500 | no |
+//! | `Connection` nominates a protected field, or no token | 400 | no |
+//! | HTTP/2 with a `Host` other than its authority | 400 | no |
+//! | TRACE; CONNECT | 405 | no |
+//! | extended CONNECT, unless for a relayed protocol and an HTTP/2 backend | 501 | no |
+//! | `Upgrade` to a relayed protocol (`websocket`), HTTP/1.1 or TLS backend | asked of the backend; 101 makes a tunnel | yes |
+//! | `Upgrade` to anything else | stripped, forwarded | yes |
+//! | anything else | fields of one hop stripped, `Host` the backend's, path and query byte for byte | yes |
+//!
+//! | backend | outcome |
+//! |---|---|
+//! | a response | fields of one hop stripped, streamed as it comes, trailers included |
+//! | unreachable (refused, no route, no name, TLS, connect deadline), pinned work | 503, `Retry-After`, `Proxy-Status` |
+//! | the same, other work | 502; 504 past the connect deadline |
+//! | connection ended before a response head | 502 |
+//! | no response head in time | 504 |
+//! | no HTTP, or a 101 that nobody asked for | 502 |
+//! | body of the response breaks off | the client's breaks off too |
+//!
+//! Such an answer has an [`UpstreamFailure`](bartizan_core::UpstreamFailure) in its extensions.
+//!
+//! # Place in the stack
+//!
+//! Innermost. The backend is read from [`Backend::of`](bartizan_core::Backend::of) the request; whether
+//! it is pinned or opens a session, from its [`Passage`](bartizan_core::Passage).
+//!
+//! # Failure modes
+//!
+//! A request is sent once. hyper-util's client takes another connection only when an idle one was dead
+//! before a byte of the request was written. When the client goes away, the exchange is given up at
+//! once; when the backend does, so is the response. There is no deadline on a body.
+//!
+//! What hyper decides: `Expect: 100-continue` is answered by the server as soon as the body is asked
+//! for, which is when the backend has been connected to, and the field is passed on; other interim
+//! (1xx) responses of the backend are dropped, which RFC 9110 §15.2 allows only for those that the proxy
+//! itself asked for: hyper's server has no way to send them.
+//!
+//! # Security
+//!
+//! What `Connection` nominates is removed only if nobody relies on it. `Proxy-Status` says what went
+//! wrong, never where.
+//!
+//! # Cost
+//!
+//! One pass over the names of the request's fields and one over the response's; no allocation but the
+//! client's own; no timer without a deadline.
+//!
+//! # Sources
+//!
+//! [RFC 9110 §7](https://www.rfc-editor.org/rfc/rfc9110#section-7),
+//! [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112), [RFC 9113 §8](https://www.rfc-editor.org/rfc/rfc9113#section-8),
+//! [RFC 9209](https://www.rfc-editor.org/rfc/rfc9209), [RFC 8441](https://www.rfc-editor.org/rfc/rfc8441).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+mod builder;
+mod event;
+mod failure;
+mod future;
+mod head;
+mod service;
+pub mod transport;
+mod upgrade;
+
+pub use body::ForwardBody;
+pub use builder::UpstreamBuilder;
+pub use future::ResponseFuture;
+pub use service::Upstream;

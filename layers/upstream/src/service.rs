@@ -1,0 +1,114 @@
+//! How a request is forwarded. The transport is called synchronously.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bartizan_core::{Dialect, GuardBody, Passage, Reason, Refusal, Work};
+use http::{Method, Request, Response};
+use tokio::time::sleep;
+use tower_service::Service;
+
+use crate::{
+    ForwardBody, ResponseFuture, UpstreamBuilder,
+    builder::Config,
+    event,
+    future::Exchange,
+    head,
+    transport::Transport,
+    upgrade::{self, Tunnel},
+};
+
+/// Forwards a request to the backend that a layer chose; see the [crate docs](crate).
+pub struct Upstream<C> {
+    transport: C,
+    config: Arc<Config>,
+}
+
+impl Upstream<()> {
+    /// Starts to configure a service.
+    pub fn builder() -> UpstreamBuilder {
+        UpstreamBuilder::new()
+    }
+}
+
+impl<C> Upstream<C> {
+    pub(crate) fn new(transport: C, config: Arc<Config>) -> Self {
+        Self { transport, config }
+    }
+}
+
+impl<C, B> Service<Request<B>> for Upstream<C>
+where
+    C: Transport<ForwardBody<B>>,
+{
+    type Response = Response<GuardBody<ForwardBody<C::Body>>>;
+    type Error = Infallible;
+    type Future = ResponseFuture<C::Future, C::Body>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let config = &self.config;
+        let (mut head, body) = request.into_parts();
+        let mut passage = head.extensions.remove::<Passage>().unwrap_or_default();
+        let dialect = match passage.dialect() {
+            Some(dialect) => dialect.clone(),
+            None => Dialect::detect(&head.headers),
+        };
+        let refuse = |refusal: Refusal, backend| {
+            event::refused(refusal.reason(), backend);
+            ResponseFuture::refused(refusal.respond(&dialect))
+        };
+        let Some(backend) = passage.backend().or(config.to.as_ref()).cloned() else {
+            return refuse(Reason::Misconfigured.into(), None);
+        };
+        if head.method == Method::CONNECT && head.extensions.get::<hyper::ext::Protocol>().is_some()
+        {
+            if !upgrade::is_extended_connect(&head, &backend, &config.relayed) {
+                return refuse(Reason::UpgradeNotSupported.into(), Some(&backend));
+            }
+        } else if !head::is_forwarded(&head.method) {
+            let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+            let refusal = Refusal::new(Reason::MethodNotAllowed).allow(allow);
+            return refuse(refusal, Some(&backend));
+        }
+        let stripped = match head::rewrite(&mut head, &backend, config.host) {
+            Ok(stripped) => stripped,
+            Err(reason) => return refuse(reason.into(), Some(&backend)),
+        };
+        let tunnel = Tunnel::open(&mut head, &stripped, &backend, &config.relayed, &mut passage);
+        let work = passage.work();
+        let deadline = match work {
+            Work::Opening => shorter(config.opening_timeout, config.response_timeout),
+            _ => config.response_timeout,
+        };
+        let body = ForwardBody::new(body, stripped.into_trailer_rule());
+        let future = self.transport.send(&backend, Request::from_parts(head, body));
+        let config = Arc::clone(config);
+        let exchange = Exchange { config, backend, work, dialect, tunnel };
+        // No timer is made where there is no deadline.
+        ResponseFuture::sent(future, deadline.map(|deadline| Box::pin(sleep(deadline))), exchange)
+    }
+}
+
+fn shorter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
+}
+
+impl<C: Clone> Clone for Upstream<C> {
+    fn clone(&self) -> Self {
+        Self { transport: self.transport.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<C> fmt::Debug for Upstream<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("config", &self.config).finish_non_exhaustive()
+    }
+}

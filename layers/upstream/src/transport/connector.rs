@@ -1,0 +1,178 @@
+//! Connections with a deadline, and without a word in every response.
+
+use std::{
+    error::Error,
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bartizan_core::failure::FailureKind;
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use pin_project_lite::pin_project;
+use tokio::time::timeout;
+use tower_service::Service;
+
+/// Connects by `C`, all of it, the handshake of TLS included, within a deadline.
+#[derive(Clone, Debug)]
+pub(super) struct Connector<C> {
+    inner: C,
+    deadline: Duration,
+}
+
+/// A failure to connect, with its kind.
+#[derive(Debug)]
+pub(super) struct ConnectError {
+    kind: FailureKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+pin_project! {
+    /// A connection that tells the client nothing of itself: what it would tell is put into the
+    /// extensions of every response, at the price of an allocation.
+    #[derive(Debug)]
+    pub(super) struct Quiet<T> {
+        #[pin]
+        io: T,
+    }
+}
+
+impl<C> Connector<C> {
+    pub(super) fn new(inner: C, deadline: Duration) -> Self {
+        Self { inner, deadline }
+    }
+}
+
+impl ConnectError {
+    /// The kind of the failure to connect that caused `error`, if one did.
+    pub(super) fn find(error: &(dyn Error + 'static)) -> Option<FailureKind> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(failed) = error.downcast_ref::<Self>() {
+                return Some(failed.kind);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    fn new(source: Box<dyn Error + Send + Sync>) -> Self {
+        Self { kind: kind_of(&*source), source: Some(source) }
+    }
+}
+
+fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
+    // The resolver's errors have no public type of their own.
+    if error.to_string().starts_with("dns error") {
+        return FailureKind::Dns;
+    }
+    let mut next = Some(error);
+    while let Some(error) = next {
+        #[cfg(feature = "tls")]
+        if error.is::<rustls::Error>() {
+            return FailureKind::Tls;
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            if io.kind() == io::ErrorKind::TimedOut {
+                return FailureKind::ConnectTimeout;
+            }
+            // `io::Error::source` skips the error that it wraps.
+            #[cfg(feature = "tls")]
+            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return FailureKind::Tls;
+            }
+        }
+        next = error.source();
+    }
+    FailureKind::Refused
+}
+
+impl<C, T> Service<Uri> for Connector<C>
+where
+    C: Service<Uri, Response = T>,
+    C::Error: Into<Box<dyn Error + Send + Sync>>,
+    C::Future: Send + 'static,
+    T: 'static,
+{
+    type Response = Quiet<T>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Quiet<T>, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        self.inner.poll_ready(cx).map_err(|error| ConnectError::new(error.into()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = timeout(self.deadline, self.inner.call(uri));
+        // Boxed: once for a connection, which many requests share.
+        Box::pin(async move {
+            match connecting.await {
+                Ok(Ok(io)) => Ok(Quiet { io }),
+                Ok(Err(error)) => Err(ConnectError::new(error.into())),
+                Err(_) => Err(ConnectError { kind: FailureKind::ConnectTimeout, source: None }),
+            }
+        })
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection to the backend")
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl<T: Connection> Connection for Quiet<T> {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new();
+        if self.io.connected().is_negotiated_h2() { connected.negotiated_h2() } else { connected }
+    }
+}
+
+impl<T: Read> Read for Quiet<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.project().io.poll_read(cx, buffer)
+    }
+}
+
+impl<T: Write> Write for Quiet<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().io.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().io.poll_write_vectored(cx, bytes)
+    }
+}

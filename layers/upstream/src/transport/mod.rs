@@ -1,0 +1,40 @@
+//! How a request gets to a backend.
+
+mod connector;
+mod hyper_client;
+#[cfg(feature = "tls")]
+mod tls;
+
+use bartizan_core::{Backend, Reason, failure::FailureKind};
+use http::{Request, Response};
+
+pub use hyper_client::{HyperFuture, HyperTransport, HyperTransportBuilder};
+
+/// Sends one request to one backend.
+///
+/// A request is sent once: an implementation may try again only what no backend can have seen.
+///
+/// # Cancellation
+///
+/// Dropping the future, or the response body, gives the exchange up at once.
+pub trait Transport<B> {
+    /// The response body.
+    type Body;
+    /// Resolves at the response head.
+    type Future: Future<Output = Result<Response<Self::Body>, TransportError>>;
+
+    /// Sends `request`, whose URI names `backend`'s origin and whose version is the one it speaks.
+    fn send(&self, backend: &Backend, request: Request<B>) -> Self::Future;
+}
+
+/// Why a backend gave no response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The backend, or the way to it, failed.
+    Failed(FailureKind),
+    /// The request could not be sent to its end, for a reason on the client's side.
+    Request(Reason),
+    /// The transport has no way to a backend of this kind.
+    Unsupported,
+}

@@ -1,0 +1,118 @@
+//! Changing the protocol of a connection: websockets, over HTTP/1.1 by `Upgrade`
+//! ([RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)), over HTTP/2 by extended
+//! `CONNECT` ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)).
+//!
+//! The proxy asks the backend for what the client asked for, if it is on the list of protocols that are
+//! relayed. When the backend agrees, both connections become one tunnel, which ends when either side
+//! ends it; bytes that are on their way are still delivered.
+
+use bartizan_core::{
+    Backend, Passage, Reason,
+    backend::Protocol,
+    hop_by_hop::{self, Stripped},
+    passage::Lease,
+};
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
+    header::{CONNECTION, UPGRADE},
+    request::Parts,
+};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+
+use crate::head;
+
+/// A change of protocol that the client has asked for.
+pub(crate) struct Tunnel {
+    client: OnUpgrade,
+    asked: Asked,
+    // Keeps the session in use for as long as the tunnel stands.
+    lease: Option<Lease>,
+}
+
+enum Asked {
+    Upgrade(HeaderValue),
+    Connect,
+}
+
+impl Tunnel {
+    /// What the client asks for, if it may have it; the backend is asked in `head`.
+    pub(crate) fn open(
+        head: &mut Parts,
+        stripped: &Stripped,
+        backend: &Backend,
+        relayed: &[Box<str>],
+        passage: &mut Passage,
+    ) -> Option<Box<Self>> {
+        let asked = if head.method == Method::CONNECT {
+            Asked::Connect
+        } else {
+            let protocol = offered(stripped.upgrade()?, relayed)?;
+            if backend.protocol() == Protocol::Http2 {
+                return None;
+            }
+            Asked::Upgrade(protocol)
+        };
+        let client = head.extensions.remove::<OnUpgrade>()?;
+        if let Asked::Upgrade(protocol) = &asked {
+            head::ask_for_upgrade(&mut head.headers, protocol.clone());
+        }
+        Some(Box::new(Self { client, asked, lease: passage.take_lease() }))
+    }
+
+    /// Ties the two connections together if `response` agrees to the change.
+    pub(crate) fn settle<B>(self, response: &mut Response<B>) -> Result<(), Reason> {
+        let agreed = match &self.asked {
+            Asked::Connect => response.status().is_success(),
+            Asked::Upgrade(_) => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+        };
+        if !agreed {
+            return Ok(());
+        }
+        if let Asked::Upgrade(protocol) = &self.asked
+            && !names(response.headers(), protocol)
+        {
+            return Err(Reason::InvalidResponse);
+        }
+        let backend =
+            response.extensions_mut().remove::<OnUpgrade>().ok_or(Reason::InvalidResponse)?;
+        hop_by_hop::strip_response(response.headers_mut());
+        if let Asked::Upgrade(protocol) = self.asked {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            response.headers_mut().insert(UPGRADE, protocol);
+        }
+        tokio::spawn(relay(self.client, backend, self.lease));
+        Ok(())
+    }
+}
+
+/// Whether `head` is an extended `CONNECT` for a protocol that is relayed to a backend that can have it.
+pub(crate) fn is_extended_connect(head: &Parts, backend: &Backend, relayed: &[Box<str>]) -> bool {
+    let Some(protocol) = head.extensions.get::<hyper::ext::Protocol>() else { return false };
+    head.version == Version::HTTP_2
+        && backend.protocol() == Protocol::Http2
+        && relayed.iter().any(|name| name.eq_ignore_ascii_case(protocol.as_str()))
+}
+
+async fn relay(client: OnUpgrade, backend: OnUpgrade, lease: Option<Lease>) {
+    // A side that breaks off ends the tunnel; there is nobody left to tell.
+    if let (Ok(client), Ok(backend)) = (client.await, backend.await) {
+        let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+        let _ = copy_bidirectional(&mut client, &mut backend).await;
+    }
+    drop(lease);
+}
+
+/// The first protocol in `upgrade` that is relayed.
+fn offered(upgrade: &HeaderValue, relayed: &[Box<str>]) -> Option<HeaderValue> {
+    let is_relayed = |offer: &&str| relayed.iter().any(|name| name.eq_ignore_ascii_case(offer));
+    let offer = upgrade.to_str().ok()?.split(',').map(str::trim).find(is_relayed)?;
+    HeaderValue::from_str(offer).ok()
+}
+
+fn names(headers: &HeaderMap, protocol: &HeaderValue) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|named| named.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()))
+}

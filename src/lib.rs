@@ -1,0 +1,44 @@
+//! Tower layers that turn any HTTP service into a session-keeping, loop-proof, spoof-proof reverse
+//! proxy.
+//!
+//! A stateful HTTP service, an MCP server above all, works with one replica and answers "session not
+//! found" as soon as there are two: the session lives in the memory of the replica that opened it, and
+//! its id is born in the response, after the load balancer chose. Bartizan is the cure in parts: each
+//! layer is a crate, useful alone, and together they are a gateway inside your own axum, hyper or tonic
+//! server.
+//!
+//! | module | crate | what it does |
+//! |---|---|---|
+//! | [`core`] | `bartizan-core` | the vocabulary: sessions, backends, refusals, the store trait |
+//! | `memory` | `bartizan-memory` | a session store for one process |
+//! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
+//! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
+//! | `upstream` | `bartizan-upstream` | forwards to that backend |
+//! | `stack` | this one | the layers in their order, ready made |
+//!
+//! Each module is there with the feature of its name; `full` is all of them. The guide says
+//! [why the layers are in this order](guide::order).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub use bartizan_core as core;
+#[cfg(feature = "memory")]
+#[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+pub use bartizan_memory as memory;
+#[cfg(feature = "pin")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pin")))]
+pub use bartizan_pin as pin;
+#[cfg(feature = "session")]
+#[cfg_attr(docsrs, doc(cfg(feature = "session")))]
+pub use bartizan_session as session;
+#[cfg(feature = "upstream")]
+#[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
+pub use bartizan_upstream as upstream;
+
+pub mod guide;
+#[cfg(feature = "stack")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
+mod stack;
+
+#[cfg(feature = "stack")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
+pub use stack::ReverseProxyStack;
