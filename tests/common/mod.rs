@@ -1,0 +1,90 @@
+//! The stack behind a real server, in this process.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "test support")]
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use bartizan::{
+    ReverseProxyStack,
+    core::PeerAddr,
+    memory::MemoryStore,
+    pin::{Backends, PinBackendLayer},
+    session::ValidateSessionLayer,
+    upstream::Upstream,
+};
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tower::{Layer, ServiceExt};
+
+/// The stack behind a server on a free port; dropped, it closes every connection at once.
+pub struct Gateway {
+    pub addr: SocketAddr,
+    pub store: MemoryStore,
+    pub backends: Backends,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Guards MCP sessions in front of servers at `origins`.
+    pub async fn mcp<'a>(origins: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::with(origins, |session| session, |pin| pin).await
+    }
+
+    /// The same, with the layers configured.
+    pub async fn with<'a>(
+        origins: impl IntoIterator<Item = &'a str>,
+        session: impl FnOnce(ValidateSessionLayer<MemoryStore>) -> ValidateSessionLayer<MemoryStore>,
+        pin: impl FnOnce(PinBackendLayer) -> PinBackendLayer,
+    ) -> Self {
+        let store = MemoryStore::new();
+        let backends = Backends::new(origins.into_iter().map(|origin| origin.parse().unwrap()))
+            .counted_by(Arc::new(store.clone()));
+        let stack = ReverseProxyStack::new(
+            session(ValidateSessionLayer::mcp(store.clone())),
+            pin(PinBackendLayer::new(backends.clone())),
+        );
+        let service = stack.layer(Upstream::builder().build());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, peer)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let peer = PeerAddr::new(peer);
+                let service = service.clone();
+                connections.spawn(async move {
+                    let service = service_fn(move |mut request: Request<Incoming>| {
+                        peer.clone().attach(&mut request);
+                        let service = service.clone();
+                        async move { service.oneshot(request).await as Result<_, Infallible> }
+                    });
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let io = TokioIo::new(stream);
+                    let _ = builder.serve_connection_with_upgrades(io, service).await;
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self { addr, store, backends, task }
+    }
+
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The MCP endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}/mcp", self.addr)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,29 @@
+//! Servers, clients and suites that Bartizan's tests share.
+//!
+//! Everything runs on loopback, on ports that the system gives, and ends when it is dropped.
+#![allow(
+    missing_docs,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test support: a failure here is a failed test"
+)]
+
+pub mod client;
+pub mod counter;
+pub mod eventually;
+pub mod process;
+pub mod raw;
+pub mod recording;
+pub mod server;
+
+pub use counter::CounterServer;
+pub use eventually::eventually;
+pub use recording::{Recorder, Script};
+pub use server::{BoxBody, Server, serve};
