@@ -27,10 +27,12 @@ pub struct Passage {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Work {
-    /// Any backend will do.
+    /// Any backend will do, and the response may open a session there: nobody has said otherwise.
     #[default]
+    MayOpen,
+    /// Any backend will do, and no session comes of it.
     Free,
-    /// Any backend will do, and the response may open a session there.
+    /// Any backend will do, and the request asks for a session there.
     Opening,
     /// One backend only: it holds the session.
     Pinned,

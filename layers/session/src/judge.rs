@@ -51,7 +51,9 @@ pub(crate) fn head<'a, B>(
         Ok(Some(id)) => Verdict::Lookup(id),
         Ok(None) => match protocol {
             Protocol::Mcp => head_without_session(request, sessionless),
-            Protocol::Header if sessionless == Sessionless::Forward => Verdict::Forward(Work::Free),
+            Protocol::Header if sessionless == Sessionless::Forward => {
+                Verdict::Forward(Work::MayOpen)
+            }
             Protocol::Header => Verdict::Refuse(Reason::MissingSessionId.into()),
         },
         Err(reason) => Verdict::Refuse(reason.into()),
@@ -68,7 +70,7 @@ fn head_without_session<B>(request: &Request<B>, sessionless: Sessionless) -> Ve
         // Metadata that clients must be able to find: `protocol.md` X-10.
         Method::GET if request.uri().path().starts_with("/.well-known/") => Verdict::Pass,
         _ if claim.is_modern() => not_allowed("POST"),
-        _ if forwards => Verdict::Forward(Work::Free),
+        _ if forwards => Verdict::Forward(Work::MayOpen),
         Method::GET => not_allowed("POST, DELETE"),
         _ => Verdict::Refuse(Reason::MissingSessionId.into()),
     }
@@ -84,12 +86,12 @@ pub(crate) fn body(
     let claim = Claim::of(headers);
     let forwards = sessionless == Sessionless::Forward;
     match body {
-        None if forwards => BodyVerdict::Forward(Work::Free, None),
+        None if forwards => BodyVerdict::Forward(Work::MayOpen, None),
         None => BodyVerdict::Refuse(Reason::MalformedBody, None),
         Some(Content::Batch { len, claims_version }) => {
             let legal = len > 0 && !claims_version && may_batch(claim);
             match (legal, forwards) {
-                (true, true) => BodyVerdict::Forward(Work::Free, None),
+                (true, true) => BodyVerdict::Forward(Work::MayOpen, None),
                 (true, false) => BodyVerdict::Refuse(Reason::MissingSessionId, None),
                 (false, _) => BodyVerdict::Refuse(Reason::BatchNotAllowed, None),
             }
@@ -104,7 +106,7 @@ pub(crate) fn body(
                 (Some(_), _) => BodyVerdict::Refuse(Reason::HeaderMismatch, id),
                 (None, _) if message.is_initialize() => BodyVerdict::Forward(Work::Opening, id),
                 (None, Claim::Unknown(_)) => BodyVerdict::Refuse(Reason::UnknownVersion, id),
-                (None, _) if forwards => BodyVerdict::Forward(Work::Free, id),
+                (None, _) if forwards => BodyVerdict::Forward(Work::MayOpen, id),
                 (None, _) => BodyVerdict::Refuse(Reason::MissingSessionId, id),
             }
         }

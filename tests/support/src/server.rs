@@ -18,7 +18,7 @@ pub type BoxBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>
 #[derive(Debug)]
 pub struct Server {
     pub addr: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
+    task: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -28,14 +28,18 @@ impl Server {
 
     /// Closes the port and every connection at once, and waits until that is done.
     pub async fn kill(&mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _ = task.await;
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -87,5 +91,5 @@ where
             while connections.try_join_next().is_some() {}
         }
     });
-    Server { addr, task }
+    Server { addr, task: Some(task) }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use bartizan_core::{Backend, BackendId, store::CountSessions};
+use bartizan_core::{Backend, BackendId, Work, store::CountSessions};
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
@@ -162,6 +162,7 @@ impl Backends {
     pub(crate) fn choose(
         &self,
         balance: &dyn Balance,
+        work: Work,
         key: Option<&[u8]>,
         tried: &[BackendId],
     ) -> Option<Arc<Slot>> {
@@ -176,7 +177,9 @@ impl Backends {
         if eligible.is_empty() {
             eligible = untried().filter(|slot| !slot.is_draining()).collect();
         }
-        let load = |slot: &Slot| slot.opening() + self.sessions_on(slot);
+        // Work that opens no session does not avoid a backend for those that it has.
+        let sessions = |slot: &Slot| if work == Work::Free { 0 } else { self.sessions_on(slot) };
+        let load = |slot: &Slot| slot.opening() + sessions(slot);
         let candidates: Vec<_> =
             eligible.iter().map(|slot| Candidate::new(slot.backend(), || load(slot))).collect();
         let chosen = *eligible.get(balance.choose(&candidates, key)?)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{BackendId, Passage, Session};
+use bartizan_core::{BackendId, Passage, Session, Work};
 use http::{Request, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
@@ -26,6 +26,7 @@ pub(crate) struct Attempt<S, B, K, T> {
     service: S,
     head: Parts,
     lender: Lender<B>,
+    work: Work,
     tried: Vec<BackendId>,
     begun: Instant,
     // Counts as load for as long as the work is on its way.
@@ -49,8 +50,9 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
             key,
             moving,
             service,
-            head,
             lender,
+            work: head.extensions.get().map(Passage::work).unwrap_or_default(),
+            head,
             tried: vec![slot.backend().id().clone()],
             begun: Instant::now(),
             _opening: slot.open(),
@@ -67,7 +69,8 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         }
         let body = self.lender.take_back()?;
         let key = self.key.as_ref().map(|key| &*key.bytes);
-        let slot = self.config.backends.choose(&*self.config.balance, key, &self.tried)?;
+        let config = &self.config;
+        let slot = config.backends.choose(&*config.balance, self.work, key, &self.tried)?;
         let (loan, lender) = Loan::lend(body);
         self.lender = lender;
         self.tried.push(slot.backend().id().clone());

@@ -166,7 +166,8 @@ where
     T: SessionStore,
 {
     let bytes = key.as_ref().map(|key| &*key.bytes);
-    let Some(slot) = config.backends.choose(&*config.balance, bytes, &[]) else {
+    let work = Passage::of(&request).map(Passage::work).unwrap_or_default();
+    let Some(slot) = config.backends.choose(&*config.balance, work, bytes, &[]) else {
         return answered(refused(Reason::NoBackend, &Dialect::of(&request)));
     };
     let retry = service.clone();

@@ -7,7 +7,7 @@
 //! | [`PathSegmentKey`] | the segment after a prefix, or the one at an index | the request's own, at its first success |
 //! | [`QueryKey`] | a query parameter, as it stands | the request's own, at its first success |
 //! | [`TaskKey`] | `Mcp-Name` of `tasks/…` (MCP 2026-07-28, [SEP-2663](https://github.com/modelcontextprotocol/modelcontextprotocol/tree/main/seps)) | nothing: a task is named in a body |
-//! | a closure | what it likes | the request's own, at its first success |
+//! | a closure ([`from_fn`]) | what it likes | the request's own, at its first success |
 //! | [`ExtractKey::or`] | the first that finds a key | as the one that finds it |
 
 mod cookie;
@@ -118,6 +118,22 @@ where
     }
 }
 
+/// Makes an extractor of a closure; it tells the compiler the lifetimes that the closure does not.
+///
+/// ```
+/// use std::borrow::Cow;
+/// use bartizan_pin::key::from_fn;
+///
+/// let by_host = from_fn(|uri, _| uri.host().map(|host| Cow::Borrowed(host.as_bytes())));
+/// # let _ = by_host;
+/// ```
+pub fn from_fn<F>(closure: F) -> F
+where
+    F: for<'a> Fn(&'a Uri, &'a HeaderMap) -> Option<Cow<'a, [u8]>>,
+{
+    closure
+}
+
 /// What may be a key: something, and not too much.
 pub(crate) fn is_usable(key: &[u8]) -> bool {
     (1..=MAX_KEY_BYTES).contains(&key.len())
@@ -129,23 +145,14 @@ mod tests {
 
     #[test]
     fn the_first_that_finds_a_key_counts_and_a_closure_is_an_extractor() {
-        let closure =
-            |uri: &Uri, _: &HeaderMap| uri.host().map(|host| Cow::Owned(host.as_bytes().to_vec()));
+        let host = from_fn(|uri, _| uri.host().map(|host| Cow::Borrowed(host.as_bytes())));
         fn by<E: ExtractKey>(extractor: &E, uri: &str) -> Option<Vec<u8>> {
             let (uri, headers) = (uri.parse().unwrap(), HeaderMap::new());
             extractor.key(&uri, &headers).map(|key| key.as_bytes().to_vec())
         }
-        let first_of = QueryKey::new("s").or(owned(closure));
+        let first_of = QueryKey::new("s").or(host);
         assert_eq!(by(&first_of, "http://h/?s=1"), Some(b"1".to_vec()));
         assert_eq!(by(&first_of, "http://h/"), Some(b"h".to_vec()));
         assert_eq!(by(&first_of, "/"), None);
-    }
-
-    /// Tells the compiler the lifetimes that a closure in a variable does not.
-    fn owned<F>(closure: F) -> F
-    where
-        F: for<'a> Fn(&'a Uri, &'a HeaderMap) -> Option<Cow<'a, [u8]>>,
-    {
-        closure
     }
 }

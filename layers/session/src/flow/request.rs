@@ -27,7 +27,7 @@ use crate::{
 pub(crate) fn arrived<S, B, R, T>(
     service: &mut S,
     config: &Arc<Config<T>>,
-    request: Request<B>,
+    mut request: Request<B>,
 ) -> State<S, B, R, T>
 where
     S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
@@ -54,6 +54,7 @@ where
                 Protocol::Mcp => After::NoSession { config: Arc::clone(config) },
                 Protocol::Header => After::Pass,
             };
+            Passage::with(&mut request, |passage| passage.set_work(Work::Free));
             let future = service.call(request.map(Replay::untouched));
             State::Inner { future, after }
         }
@@ -108,7 +109,7 @@ where
             let forwards = config.sessionless == Sessionless::Forward;
             let verdict = match looked {
                 // No `initialize` is that large.
-                Err(Reason::BodyTooLarge) if forwards => BodyVerdict::Forward(Work::Free, None),
+                Err(Reason::BodyTooLarge) if forwards => BodyVerdict::Forward(Work::MayOpen, None),
                 Err(reason) => BodyVerdict::Refuse(reason, None),
                 Ok(content) => judge::body(headers, content, config.sessionless),
             };
