@@ -22,6 +22,7 @@ pub mod process;
 pub mod raw;
 pub mod recording;
 pub mod server;
+mod store_suite;
 
 pub use counter::CounterServer;
 pub use eventually::eventually;

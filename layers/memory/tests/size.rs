@@ -1,0 +1,39 @@
+//! What a session takes, the table and the record included.
+#![allow(clippy::unwrap_used, reason = "test")]
+
+use bartizan_core::{Key, Record, Route, SessionStore};
+use bartizan_memory::MemoryStore;
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// What glibc's allocator adds to a block: 8 bytes, and what makes it a multiple of 16. For a record
+/// that is 8 bytes, for an id of 36 it is 12.
+const ADDED: usize = 12;
+
+#[tokio::test]
+async fn a_session_takes_at_most_200_bytes() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let taken = || {
+        let stats = dhat::HeapStats::get();
+        stats.curr_bytes + stats.curr_blocks * ADDED
+    };
+    let (store, route) = (MemoryStore::new(), Route::default());
+    let backend: bartizan_core::BackendId = "http://10.0.0.7:9001".parse().unwrap();
+    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(backend);
+    let before = taken();
+    let mut count = 0;
+    // Right after a table has grown it is emptiest.
+    for total in [50_000_usize, 60_000, 100_000] {
+        while count < total {
+            let id = format!("1868a90c-7c3e-4c5a-9f0e-{count:012}");
+            assert_eq!(id.len(), 36);
+            let key = Key::new(&route, None, id.as_bytes());
+            store.insert_if_absent(key, record.clone()).wait().await.unwrap();
+            count += 1;
+        }
+        let each = (taken() - before) / count;
+        println!("{each} bytes for each of {count} sessions");
+        assert!(each <= 200, "{each} bytes for each of {count} sessions");
+    }
+}
