@@ -1,6 +1,6 @@
 //! A server made of a closure, over HTTP/1.1 and HTTP/2 in clear text.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, error::Error, fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,7 +12,24 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
-pub type BoxBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub type BoxBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Any failure of a body. A type of its own: a `dyn Error` in the type of a spawned future defeats the
+/// compiler (<https://github.com/rust-lang/rust/issues/110338>).
+#[derive(Debug)]
+pub struct BodyError(Box<dyn Error + Send + Sync>);
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body failed")
+    }
+}
+
+impl Error for BodyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 /// A running server; dropped, it closes its port and every connection at once.
 #[derive(Debug)]
@@ -47,9 +64,9 @@ impl Drop for Server {
 pub fn boxed<B>(body: B) -> BoxBody
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    body.map_err(Into::into).boxed_unsync()
+    body.map_err(|error| BodyError(error.into())).boxed_unsync()
 }
 
 /// Serves on a free port by `handler`.

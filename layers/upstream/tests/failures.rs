@@ -1,0 +1,189 @@
+//! What a client is told of a backend that does not answer, and that nothing is sent twice.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use bartizan_core::{
+    Backend, GuardBody, Passage, Reason, UpstreamFailure, Work,
+    failure::{BodyRefused, FailureKind},
+};
+use bartizan_testkit::{BoxBody, Recorder, Script, server::boxed};
+use bartizan_upstream::{ForwardBody, Upstream, transport::HyperTransport};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+type Up = Upstream<HyperTransport<ForwardBody<BoxBody>>>;
+type Answer = Response<GuardBody<ForwardBody<Incoming>>>;
+
+fn request(body: &'static str) -> Request<BoxBody> {
+    Request::post("/").body(boxed(Full::from(body))).unwrap()
+}
+
+async fn send(upstream: &Up, origin: &str, work: Work, mut request: Request<BoxBody>) -> Answer {
+    let backend: Backend = origin.parse().unwrap();
+    Passage::with(&mut request, |passage| {
+        passage.set_backend(backend);
+        passage.set_work(work);
+    });
+    upstream.clone().oneshot(request).await.unwrap()
+}
+
+/// An address where nobody listens.
+async fn dead() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
+}
+
+fn proxy_status(response: &Answer) -> &str {
+    response.headers()["proxy-status"].to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_backend_that_refuses() {
+    let upstream: Up = Upstream::builder().proxy_name("gw1").build();
+    let dead = dead().await;
+    for origin in [format!("http://{dead}"), format!("h2c://{dead}")] {
+        for (work, status) in [(Work::Pinned, 503), (Work::Opening, 502), (Work::Free, 502)] {
+            let response = send(&upstream, &origin, work, request("x")).await;
+            assert_eq!(response.status(), status, "{origin} {work:?}");
+            assert_eq!(proxy_status(&response), "gw1; error=connection_refused");
+            let failure = UpstreamFailure::of(&response).unwrap();
+            assert_eq!(failure.kind(), FailureKind::Refused);
+            assert_eq!(response.headers().contains_key("retry-after"), status == 503);
+        }
+    }
+    let nameless = send(&upstream, "http://no-such-host.invalid:1", Work::Free, request("x")).await;
+    assert_eq!(nameless.status(), 502);
+    assert_eq!(proxy_status(&nameless), "gw1; error=dns_error");
+}
+
+#[tokio::test]
+async fn a_backend_that_closes_without_an_answer_has_seen_the_request_once() {
+    let upstream: Up = Upstream::builder().build();
+    for work in [Work::Pinned, Work::Opening, Work::Free] {
+        let recorder = Recorder::with(Script::Close).await;
+        let response = send(&upstream, &recorder.uri(), work, request("once")).await;
+        assert_eq!(response.status(), 502, "{work:?}");
+        assert_eq!(proxy_status(&response), "bartizan; error=connection_terminated");
+        assert_eq!(UpstreamFailure::of(&response).unwrap().kind(), FailureKind::Terminated);
+        assert_eq!(recorder.requests(), 1);
+    }
+}
+
+/// An idle connection that dies as the next request is written is the case in which clients try again.
+#[tokio::test]
+async fn a_request_on_a_kept_connection_is_sent_once_too() {
+    for _ in 0..20 {
+        let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let backend = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let mut seen = 0;
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            // Answers the first request of the connection, and closes on the second.
+            for round in 0..2 {
+                if stream.read(&mut buffer).await.unwrap() > 0 {
+                    seen += 1;
+                }
+                if round == 0 {
+                    stream.write_all(ok).await.unwrap();
+                }
+            }
+            drop(stream);
+            // Another connection would be the request sent twice.
+            let again = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+            (seen, again.is_ok())
+        });
+        let upstream: Up = Upstream::builder().build();
+        let first = send(&upstream, &origin, Work::Pinned, request("a")).await;
+        assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), "ok");
+        let second = send(&upstream, &origin, Work::Pinned, request("b")).await;
+        assert_eq!(second.status(), 502);
+        assert_eq!(backend.await.unwrap(), (2, false));
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_never_answers_is_given_up_when_there_is_a_deadline() {
+    let recorder = Recorder::with(Script::Hang).await;
+    let short = Some(Duration::from_millis(50));
+    let opening: Up = Upstream::builder().opening_timeout(short).build();
+    let response = send(&opening, &recorder.uri(), Work::Opening, request("x")).await;
+    assert_eq!(Reason::of(&response), Some(Reason::ResponseTimeout));
+    assert_eq!(
+        (response.status().as_u16(), proxy_status(&response)),
+        (504, "bartizan; error=http_response_timeout")
+    );
+    // A long call is legal: the deadline for openings is not for it.
+    let origin = recorder.uri();
+    let patient = send(&opening, &origin, Work::Pinned, request("x"));
+    assert!(tokio::time::timeout(Duration::from_millis(300), patient).await.is_err());
+    let all: Up = Upstream::builder().response_timeout(short).build();
+    let response = send(&all, &recorder.uri(), Work::Pinned, request("x")).await;
+    assert_eq!(response.status(), 504);
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_502() {
+    for bytes in [
+        &b"SSH-2.0-OpenSSH\r\n"[..],
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", // SM-40
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok", // SM-36
+        b"HTTP/1.1 999999 OK\r\n\r\n",
+    ] {
+        let recorder = Recorder::with(Script::RespondAndClose(Bytes::from_static(bytes))).await;
+        let upstream: Up = Upstream::builder().build();
+        let response = send(&upstream, &recorder.uri(), Work::Free, request("x")).await;
+        assert_eq!(response.status(), 502, "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_breaks_off_for_the_client() {
+    let short = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort"; // SM-39
+    let recorder = Recorder::with(Script::RespondAndClose(Bytes::from_static(short))).await;
+    let upstream: Up = Upstream::builder().build();
+    let response = send(&upstream, &recorder.uri(), Work::Free, request("x")).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason() {
+    type Failure = Box<dyn std::error::Error + Send + Sync>;
+    let recorder = Recorder::with(Script::Hang).await;
+    let upstream: Up = Upstream::builder().build();
+    for (failure, status) in [
+        (Box::new(BodyRefused::new(Reason::BodyTooLarge)) as Failure, 413),
+        (Box::new(BodyRefused::new(Reason::BodyTimeout)), 408),
+        ("the client went away".into(), 400),
+    ] {
+        let frames = stream::iter([Ok(Frame::data(Bytes::from("some"))), Err(failure)]);
+        // Together in one poll the two would never be sent apart.
+        let frames = frames.then(async |frame| {
+            tokio::task::yield_now().await;
+            frame
+        });
+        let body = boxed(StreamBody::new(frames));
+        let request = Request::post("/").body(body).unwrap();
+        let response = send(&upstream, &recorder.uri(), Work::Free, request).await;
+        assert_eq!(response.status(), status);
+        // It says nothing about the backend.
+        assert!(UpstreamFailure::of(&response).is_none());
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn without_the_feature_there_is_no_tls() {
+    let upstream: Up = Upstream::builder().build();
+    let response = send(&upstream, "https://127.0.0.1:1", Work::Free, request("x")).await;
+    assert_eq!(Reason::of(&response), Some(Reason::Misconfigured));
+}
