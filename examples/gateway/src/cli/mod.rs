@@ -1,0 +1,209 @@
+//! The command line: every option, its environment variable and its default.
+
+mod values;
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use bartizan::core::{Backend, Route};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
+};
+use http::HeaderName;
+
+pub(crate) use values::{Limit, LogFilter};
+
+/// A reverse proxy that keeps each session on the backend that opened it.
+///
+/// Options are read from the command line, then from the environment.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bartizan-gateway", version, max_term_width = 100, subcommand_negates_reqs = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start three counter servers, the gateway and a client in one process, and show that each
+    /// session keeps its backend
+    Demo {
+        /// Leave after the check: with 0 if every session counted right, else with 1
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// The settings of a gateway.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Where to accept connections: an IP address and a port; port 0 takes a free one
+    #[arg(
+        long,
+        env = "BARTIZAN_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        value_parser = values::socket_addr
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// A server to forward to: http://, https:// or h2c:// (HTTP/2 in clear text), with host and
+    /// port; repeat the option or separate with commas
+    #[arg(
+        long = "backend",
+        env = "BARTIZAN_BACKEND",
+        value_name = "URI",
+        required = true,
+        value_delimiter = ',',
+        value_parser = values::backend
+    )]
+    pub(crate) backends: Vec<Backend>,
+
+    /// Where session records live: in the memory of this process
+    #[arg(long, env = "BARTIZAN_STORE", value_name = "STORE", default_value = "memory")]
+    pub(crate) store: Store,
+
+    /// The name of this gateway's sessions in the store: those of another route are unknown here
+    #[arg(
+        long,
+        env = "BARTIZAN_ROUTE",
+        value_name = "NAME",
+        default_value = "default",
+        value_parser = values::route
+    )]
+    pub(crate) route: Route,
+
+    /// Keep sessions of any HTTP service whose ids are in this header field, instead of MCP sessions
+    #[arg(
+        long,
+        env = "BARTIZAN_SESSION_HEADER",
+        value_name = "NAME",
+        value_parser = values::session_header
+    )]
+    pub(crate) session_header: Option<HeaderName>,
+
+    /// What becomes of a request that shows no session id where it should; by default it is refused
+    /// for MCP, and forwarded with --session-header
+    #[arg(long, env = "BARTIZAN_SESSIONLESS", value_name = "CHOICE")]
+    pub(crate) sessionless: Option<Sessionless>,
+
+    /// How long a session may stay unused; calls in flight and open streams are use
+    #[arg(
+        long,
+        env = "BARTIZAN_IDLE",
+        value_name = "DURATION",
+        default_value = "2h",
+        value_parser = values::session_time
+    )]
+    pub(crate) idle: Duration,
+
+    /// How long a session may live, used or not
+    #[arg(
+        long,
+        env = "BARTIZAN_LIFETIME",
+        value_name = "DURATION",
+        default_value = "24h",
+        value_parser = values::session_time
+    )]
+    pub(crate) lifetime: Duration,
+
+    /// How many sessions there may be at once; past it, new ones are refused with 503
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_SESSIONS",
+        value_name = "N",
+        default_value = "1000000",
+        value_parser = values::count
+    )]
+    pub(crate) max_sessions: NonZeroUsize,
+
+    /// How a backend is chosen for a new session
+    #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]
+    pub(crate) policy: Policy,
+
+    /// How long a backend may take to accept a connection
+    #[arg(
+        long,
+        env = "BARTIZAN_CONNECT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = values::duration
+    )]
+    pub(crate) connect_timeout: Duration,
+
+    /// How long a backend may take until its response begins, or none; a response that has begun has
+    /// no time limit, and one that opens a session has 30s in any case
+    #[arg(
+        long,
+        env = "BARTIZAN_RESPONSE_TIMEOUT",
+        value_name = "DURATION|none",
+        default_value = "none",
+        value_parser = values::duration_or_none
+    )]
+    pub(crate) response_timeout: Limit<Duration>,
+
+    /// How large a request body may be, such as 65536, 10MiB or 1GB, or none; a larger one is
+    /// refused with 413
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_BODY",
+        value_name = "BYTES|none",
+        default_value = "none",
+        value_parser = values::bytes_or_none
+    )]
+    pub(crate) max_body: Limit<u64>,
+
+    /// What is logged to standard error: error, warn, info, debug (every refusal), trace, or a
+    /// tracing filter such as info,bartizan_session=debug
+    #[arg(
+        long,
+        env = "BARTIZAN_LOG",
+        value_name = "LEVEL",
+        default_value = "info",
+        global = true,
+        value_parser = values::log_filter
+    )]
+    pub(crate) log: LogFilter,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Store {
+    Memory,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Policy {
+    /// The backend with fewer sessions of two that are drawn at random
+    LeastSessions,
+    /// One after the other
+    RoundRobin,
+    /// Any
+    Random,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Sessionless {
+    /// It is refused with 400
+    Refuse,
+    /// It is forwarded to any backend
+    Forward,
+}
+
+impl Options {
+    /// The defaults, whatever the environment says, for a gateway before `backends` on a free port.
+    ///
+    /// # Errors
+    ///
+    /// If a default of this module is no valid value.
+    pub(crate) fn standard(backends: Vec<Backend>) -> Result<Self, clap::Error> {
+        let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+        // A subcommand stands in for the required `--backend`.
+        let matches = command.try_get_matches_from(["bartizan-gateway", "demo"])?;
+        let options = Cli::from_arg_matches(&matches)?.options;
+        Ok(Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), backends, ..options })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What is accepted, and what a mistake is told.
+
+use super::*;
+
+fn parse(args: &[&str]) -> Result<Cli, String> {
+    let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let args = ["bartizan-gateway"].iter().chain(args);
+    let matches = command.try_get_matches_from(args).map_err(|error| error.to_string())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.to_string())
+}
+
+fn with_backend(args: &[&str]) -> Result<Options, String> {
+    let args = ["--backend", "http://127.0.0.1:9001"].iter().chain(args).copied();
+    parse(&args.collect::<Vec<_>>()).map(|cli| cli.options)
+}
+
+#[test]
+fn the_command_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_option_but_the_backends_has_a_default() {
+    let options = with_backend(&[]).unwrap();
+    assert_eq!(options.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(options.backends.len(), 1);
+    assert_eq!(options.idle, Duration::from_secs(7200));
+    assert_eq!(options.lifetime, Duration::from_secs(86_400));
+    assert_eq!(options.response_timeout, Limit::None);
+    assert_eq!(options.max_body, Limit::None);
+    assert_eq!(options.policy, Policy::LeastSessions);
+    assert!(options.session_header.is_none() && options.sessionless.is_none());
+}
+
+#[test]
+fn values_are_read_with_their_units() {
+    let options = with_backend(&[
+        "--max-body=10MiB",
+        "--response-timeout=1m 30s",
+        "--connect-timeout=250ms",
+        "--backend=h2c://a:1,https://b.example",
+        "--session-header=X-Session",
+        "--sessionless=refuse",
+        "--policy=round-robin",
+        "--max-sessions=3",
+    ]);
+    let options = options.unwrap();
+    assert_eq!(options.max_body, Limit::At(10 * 1024 * 1024));
+    assert_eq!(options.response_timeout, Limit::At(Duration::from_secs(90)));
+    assert_eq!(options.connect_timeout, Duration::from_millis(250));
+    assert_eq!(options.backends.len(), 3);
+    assert_eq!(options.session_header.unwrap(), "x-session");
+    assert_eq!(options.max_sessions.get(), 3);
+    for (text, bytes) in [("0", 0), ("65536", 65_536), ("1GB", 1_000_000_000), ("2 kib", 2048)] {
+        let options = with_backend(&["--max-body", text]).unwrap();
+        assert_eq!(options.max_body, Limit::At(bytes), "{text}");
+    }
+}
+
+#[test]
+fn a_bad_value_names_the_option_and_what_was_expected() {
+    for (option, value, expected) in [
+        ("--listen", "localhost", "an IP address and a port"),
+        ("--backend", "http://a/mcp", "a backend is an origin"),
+        ("--backend", "ftp://a", "http, https or h2c"),
+        ("--backend", "a b", "expected an origin"),
+        ("--store", "redis", "memory"),
+        ("--route", "", "a name"),
+        ("--session-header", "a b", "a header field name"),
+        ("--session-header", "connection", "a meaning of its own"),
+        ("--session-header", "Mcp-Session-Id", "without this option"),
+        ("--sessionless", "maybe", "refuse, forward"),
+        ("--idle", "2", "a duration above zero with its unit"),
+        ("--idle", "0s", "a duration above zero"),
+        ("--lifetime", "50days", "at most 49days"),
+        ("--max-sessions", "0", "a whole number above zero"),
+        ("--policy", "best", "least-sessions, round-robin, random"),
+        ("--connect-timeout", "none", "a duration above zero"),
+        ("--response-timeout", "soon", "or none"),
+        ("--max-body", "10XB", "a number of bytes"),
+        ("--max-body", "99999999999GB", "a number of bytes"),
+        ("--max-body", "-1", "a number of bytes"),
+        ("--log", "loud", "a level such as"),
+    ] {
+        let error = with_backend(&[&format!("{option}={value}")]).unwrap_err();
+        assert!(error.contains(option), "{option} {value}: {error}");
+        assert!(error.contains(expected), "{option} {value}: {error}");
+    }
+}
+
+#[test]
+fn without_a_backend_only_the_demonstration_runs() {
+    assert!(parse(&[]).unwrap_err().contains("--backend"));
+    assert!(matches!(
+        parse(&["demo", "--once", "--log=debug"]).unwrap().command,
+        Some(Command::Demo { once: true })
+    ));
+}
+
+#[test]
+fn every_option_has_an_environment_variable_and_a_help() {
+    for arg in Cli::command().get_arguments().filter(|arg| !arg.is_global_set()) {
+        let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else {
+            continue;
+        };
+        let variable = format!("BARTIZAN_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(arg.get_env().unwrap(), variable.as_str());
+        assert!(arg.get_help().is_some(), "--{long}");
+    }
+}
+
+#[test]
+fn the_standard_options_are_the_defaults() {
+    let backends = vec!["http://a:1".parse().unwrap()];
+    let options = Options::standard(backends).unwrap();
+    assert_eq!((options.listen.port(), options.backends.len()), (0, 1));
+    assert_eq!(options.idle, Duration::from_secs(7200));
+}

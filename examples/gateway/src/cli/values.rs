@@ -1,0 +1,138 @@
+//! How the values of options are read; each error says what was expected.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use bartizan::core::{Backend, Route, hop_by_hop, mcp};
+use http::{HeaderName, header};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+/// A bound that can be switched off with `none`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Limit<T> {
+    None,
+    At(T),
+}
+
+/// What is logged. It was read as a filter once, so that it can be again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LogFilter(String);
+
+impl<T> Limit<T> {
+    /// The bound, if there is one.
+    pub(crate) fn get(self) -> Option<T> {
+        match self {
+            Self::None => None,
+            Self::At(bound) => Some(bound),
+        }
+    }
+}
+
+impl LogFilter {
+    /// The filter itself. A level alone is meant for the gateway: of what it is made of, only warnings
+    /// are of interest. (The counters of the demonstration would log session ids, too.)
+    pub(crate) fn to_filter(&self) -> EnvFilter {
+        match self.0.parse::<LevelFilter>() {
+            Ok(level) => {
+                EnvFilter::new(format!("{},bartizan={level}", level.min(LevelFilter::WARN)))
+            }
+            Err(_) => EnvFilter::new(&self.0),
+        }
+    }
+}
+
+/// The longest time that a session record can state.
+const MAX_SESSION_TIME: Duration = Duration::from_secs(49 * 24 * 60 * 60);
+
+pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
+    text.parse().map_err(|_| expected.to_owned())
+}
+
+pub(super) fn backend(text: &str) -> Result<Backend, String> {
+    text.trim()
+        .parse()
+        .map_err(|error| format!("{error}; expected an origin such as http://10.0.0.7:9001"))
+}
+
+pub(super) fn route(text: &str) -> Result<Route, String> {
+    if text.is_empty() {
+        return Err("expected a name".to_owned());
+    }
+    Ok(Route::new(text))
+}
+
+pub(super) fn session_header(text: &str) -> Result<HeaderName, String> {
+    let expected = "expected a header field name, such as x-session-id";
+    let name: HeaderName = text.parse().map_err(|_| expected.to_owned())?;
+    if hop_by_hop::is_hop_by_hop(&name) || name == header::HOST || name == header::CONTENT_LENGTH {
+        return Err(format!("{name} has a meaning of its own in HTTP; {expected}"));
+    }
+    if name == mcp::SESSION_ID {
+        return Err(format!("MCP sessions are kept without this option; {expected}"));
+    }
+    Ok(name)
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => {
+            Err("expected a duration above zero with its unit, such as 500ms, 30s or 2h".to_owned())
+        }
+    }
+}
+
+pub(super) fn session_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time > MAX_SESSION_TIME {
+        return Err("expected a duration of at most 49days".to_owned());
+    }
+    Ok(time)
+}
+
+pub(super) fn duration_or_none(text: &str) -> Result<Limit<Duration>, String> {
+    if text == "none" {
+        return Ok(Limit::None);
+    }
+    duration(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
+}
+
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number above zero".to_owned())
+}
+
+pub(super) fn bytes_or_none(text: &str) -> Result<Limit<u64>, String> {
+    if text == "none" {
+        return Ok(Limit::None);
+    }
+    let expected = "expected a number of bytes, such as 65536, 10MiB or 1GB, or none";
+    bytes(text).map(Limit::At).ok_or_else(|| expected.to_owned())
+}
+
+/// Digits and a unit, which may stand apart; `MB` is 10⁶ and `MiB` is 2²⁰ bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let unit_at = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {
+    let expected = "expected a level such as info or debug, or a filter such as info,hyper=warn";
+    // An unknown word alone would be read as the name of a module.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    if text.is_empty() || !text.split(',').all(|part| part.contains('=') || is_level(part)) {
+        return Err(expected.to_owned());
+    }
+    EnvFilter::try_new(text).map_err(|_| expected.to_owned())?;
+    Ok(LogFilter(text.to_owned()))
+}

@@ -1,0 +1,90 @@
+//! The demonstration: three counter servers, the gateway and a client in one process.
+//!
+//! Each server keeps its sessions in its own memory, so that a session counts right only if all its
+//! calls reach the server that opened it.
+
+mod client;
+mod counter;
+mod report;
+
+use std::{error::Error, net::SocketAddr, process::ExitCode};
+
+use bartizan::core::Backend;
+use http::Uri;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{cli::Options, gateway::Gateway, say};
+use client::Client;
+use report::Report;
+
+const SERVERS: usize = 3;
+const SESSIONS: usize = 20;
+const CALLS: u64 = 5;
+
+/// Runs the check and prints what it found; then serves until `stop`, unless it is to run `once`.
+///
+/// # Errors
+///
+/// If a server cannot be started.
+pub(crate) async fn run(
+    once: bool,
+    stop: CancellationToken,
+) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let mut servers = Vec::new();
+    for number in 1..=SERVERS {
+        let name = format!("counter-{number}");
+        let address = counter::start(&name).await?;
+        servers.push((name, address));
+    }
+    let backends: Result<Vec<Backend>, _> =
+        servers.iter().map(|(_, address)| format!("http://{address}").parse()).collect();
+    let gateway = Gateway::bind(Options::standard(backends?)?).await?;
+    let address = gateway.address();
+    let serving = tokio::spawn(gateway.run(stop.clone()));
+
+    let report = check(servers, address).await?;
+    say(&report);
+    let status = if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if once {
+        stop.cancel();
+    } else {
+        say(invitation(address));
+    }
+    serving.await?;
+    Ok(status)
+}
+
+/// Opens all sessions at once, and counts in each, one call after the other.
+async fn check(
+    servers: Vec<(String, SocketAddr)>,
+    address: SocketAddr,
+) -> Result<Report, Box<dyn Error + Send + Sync>> {
+    say(format_args!(
+        "opening {SESSIONS} sessions through the gateway, {CALLS} calls in each, all at once ..."
+    ));
+    let uri = Uri::try_from(format!("http://{address}/mcp"))?;
+    let client = Client::new(uri);
+    let mut sessions = JoinSet::new();
+    for _ in 0..SESSIONS {
+        let client = client.clone();
+        sessions.spawn(async move { client.count_to(CALLS).await });
+    }
+    Ok(Report::new(servers, sessions.join_all().await, CALLS))
+}
+
+fn invitation(address: SocketAddr) -> String {
+    let headers =
+        "-H 'accept: application/json, text/event-stream' -H 'content-type: application/json'";
+    let initialize = client::initialize();
+    let increment = client::increment(2);
+    format!(
+        "\nTry it. This opens a session; its id is in the field mcp-session-id:\n\n\
+         curl -si http://{address}/mcp {headers} -d '{initialize}'\n\n\
+         This opens one and counts in it; repeat the last line, it goes on counting:\n\n\
+         ID=$(curl -s -D - -o /dev/null http://{address}/mcp {headers} -d '{initialize}' \
+         | tr -d '\\r' | sed -n 's/^mcp-session-id: //p')\n\
+         curl -s http://{address}/mcp {headers} -H \"mcp-session-id: $ID\" -d '{increment}'\n\n\
+         Ctrl-C stops."
+    )
+}

@@ -1,0 +1,62 @@
+//! A session-keeping reverse proxy for MCP servers and other stateful HTTP services.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `cli` | options, their environment variables and defaults |
+//! | `gateway` | the gateway: from options to a server that runs until it is told to stop |
+//! | `stack` | the layers, configured |
+//! | `server` | connections, bounds, deadlines, an orderly end |
+//! | `demo` | three counter servers, a client and the table that they make |
+
+mod cli;
+mod demo;
+mod gateway;
+mod server;
+mod stack;
+
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command},
+    gateway::Gateway,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(cli.options.log.to_filter())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match run(cli).await {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let stop = server::shutdown::on_signal()?;
+    match cli.command {
+        Some(Command::Demo { once }) => demo::run(once, stop).await,
+        None => {
+            Gateway::bind(cli.options).await?.run(stop).await;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints a line for people and scripts. Nobody may be reading, which is no reason to stop.
+fn say(line: impl std::fmt::Display) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

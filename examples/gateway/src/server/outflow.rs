@@ -1,0 +1,135 @@
+//! A response body on its way to the client.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::exchange::{Exchange, Phase};
+
+pin_project! {
+    /// A response body. An event stream ends when the server stops; any other is finished.
+    #[derive(Debug)]
+    pub(super) struct Outflow<B> {
+        #[pin]
+        body: B,
+        stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+        _in_flight: InFlight,
+    }
+}
+
+/// Counts an exchange for as long as its response is on its way.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    phase: Arc<Phase>,
+    exchange: Option<Arc<Exchange>>,
+}
+
+impl InFlight {
+    /// Begins an exchange; one without a request body has nothing to tell it.
+    pub(super) fn begin(phase: Arc<Phase>, exchange: Option<Arc<Exchange>>) -> Self {
+        phase.begin();
+        Self { phase, exchange }
+    }
+
+    /// What the two directions know of each other, where there are two.
+    pub(super) fn exchange(&self) -> Option<&Exchange> {
+        self.exchange.as_deref()
+    }
+
+    /// Keeps the connection's socket from waiting for another request head.
+    pub(super) fn exempt(&self) {
+        self.phase.exempt();
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.phase.end();
+        if let Some(exchange) = self.exchange() {
+            exchange.end_response();
+        }
+    }
+}
+
+impl<B> Outflow<B> {
+    /// Sends all of `body`.
+    pub(super) const fn whole(body: B, in_flight: InFlight) -> Self {
+        Self { body, stop: None, _in_flight: in_flight }
+    }
+
+    /// Sends `body` until `stop`.
+    pub(super) fn until(stop: CancellationToken, body: B, in_flight: InFlight) -> Self {
+        Self { body, stop: Some(Box::pin(stop.cancelled_owned())), _in_flight: in_flight }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Outflow<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        if let Some(stop) = this.stop
+            && stop.as_mut().poll(cx).is_ready()
+        {
+            *this.stop = None;
+            return Poll::Ready(None);
+        }
+        this.body.poll_frame(cx)
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full, channel::Channel};
+
+    use super::*;
+
+    fn in_flight() -> InFlight {
+        InFlight::begin(Arc::default(), None)
+    }
+
+    #[tokio::test]
+    async fn an_event_stream_ends_at_the_signal_and_another_body_is_finished() {
+        let stop = CancellationToken::new();
+        let (_sender, events) = Channel::<Bytes>::new(1);
+        let mut events = Outflow::until(stop.clone(), events, in_flight());
+        stop.cancel();
+        assert!(events.frame().await.is_none());
+
+        let whole = Outflow::whole(Full::new(Bytes::from_static(b"abc")), in_flight());
+        assert_eq!(whole.collect().await.unwrap().to_bytes(), "abc");
+    }
+
+    #[test]
+    fn an_exchange_counts_until_its_body_is_dropped() {
+        let (phase, exchange) = (Arc::<Phase>::default(), Arc::<Exchange>::default());
+        let in_flight = InFlight::begin(Arc::clone(&phase), Some(Arc::clone(&exchange)));
+        exchange.begin_response();
+        let body = Outflow::whole(Full::new(Bytes::new()), in_flight);
+        assert!(!phase.expects_head() && exchange.streams());
+        drop(body);
+        assert!(phase.expects_head() && !exchange.streams());
+    }
+}

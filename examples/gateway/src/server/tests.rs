@@ -1,0 +1,170 @@
+//! The server with a service of the test's own, over real sockets.
+
+use std::net::SocketAddr;
+
+use bartizan::core::{PeerAddr, Reason, Refusal, UpstreamFailure, failure::FailureKind};
+use http::StatusCode;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+use tower::service_fn;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(60);
+
+/// Starts a server whose service reads each request body, and reports one that it cannot read as a
+/// failure of its backend, as a proxy does that does not know better.
+async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let service = service_fn(async |request: Request<RequestBody>| {
+        let peer = PeerAddr::of(&request).unwrap().addr();
+        let mut response = match request.into_body().collect().await {
+            Ok(_) => Response::new(Full::from(peer.to_string())),
+            Err(_) => {
+                let mut response = Response::new(Full::from("failed"));
+                *response.status_mut() = StatusCode::BAD_GATEWAY;
+                let failure = UpstreamFailure::new(FailureKind::Terminated);
+                response.extensions_mut().insert(failure);
+                response
+            }
+        };
+        response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        Ok(response)
+    });
+    let serving = tokio::spawn(serve(listener, service, limits, stop.clone()));
+    (address, stop, serving)
+}
+
+/// Sends `text` as it is, and reads until the server closes the connection.
+async fn raw(address: SocketAddr, text: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(LONG, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_request_is_served_and_knows_its_peer() {
+    let (address, ..) = start(Limits::default()).await;
+    let answer = raw(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("127.0.0.1:"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_the_connection() {
+    let (address, ..) = start(Limits { head: SHORT, idle: LONG, ..Limits::default() }).await;
+    for head in ["", "P", "GET / HTTP/1.1\r\nhost: a\r\n"] {
+        assert_eq!(raw(address, head).await, "", "{head}");
+    }
+    // The second head of a connection has a deadline of its own.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    stream.read_exact(&mut [0; 12]).await.unwrap();
+    stream.write_all(b"GET / HTT").await.unwrap();
+    let mut rest = String::new();
+    timeout(LONG, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_after_the_idle_time() {
+    let (address, ..) = start(Limits { idle: SHORT, ..Limits::default() }).await;
+    let answer = raw(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_pauses_is_answered_with_408_and_one_past_its_bound_with_413() {
+    let limits = Limits { body_pause: SHORT, body_bytes: Some(10), ..Limits::default() };
+    let (address, ..) = start(limits).await;
+    let post = "POST / HTTP/1.1\r\nhost: a\r\n";
+    for (rest, status) in [
+        ("content-length: 10\r\n\r\n123", 408),
+        ("content-length: 11\r\n\r\n", 413),
+        ("transfer-encoding: chunked\r\n\r\n6\r\n123456\r\n6\r\n123456\r\n", 413),
+        ("content-length: 10\r\nconnection: close\r\n\r\n0123456789", 200),
+    ] {
+        let answer = raw(address, &format!("{post}{rest}")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{rest}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_server_is_in_the_form_that_the_client_speaks() {
+    let limits = Limits { body_bytes: Some(1), ..Limits::default() };
+    for (speaks_mcp, content_type, status, form) in [
+        (true, "application/json", 413, "application/json"),
+        (false, "application/json", 413, "application/problem+json"),
+        (true, "application/grpc", 200, "application/grpc"),
+        (false, "application/grpc", 200, "application/grpc"),
+    ] {
+        let (address, ..) = start(Limits { speaks_mcp, ..limits }).await;
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-type: {content_type}\r\n");
+        let answer = raw(address, &format!("{head}content-length: 2\r\n\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains(&format!("content-type: {form}\r\n")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_past_its_bounds_is_answered_with_431() {
+    let (address, ..) = start(Limits::default()).await;
+    let long = format!("x-long: {}\r\n", "a".repeat(70_000));
+    let many = "x-many: a\r\n".repeat(101);
+    for fields in [long, many] {
+        let answer = raw(address, &format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn http2_is_served_in_clear_text_with_the_same_bounds() {
+    let (address, ..) = start(Limits::default()).await;
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder.handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    for (bytes, status) in [(10, 200), (70_000, 431)] {
+        let request = Request::post(format!("http://{address}/"))
+            .header("x-long", "a".repeat(bytes))
+            .body(Full::<Bytes>::from("body"))
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn when_it_stops_idle_connections_end_and_calls_past_the_drain_time_are_cut() {
+    let (address, stop, serving) = start(Limits { drain: SHORT, ..Limits::default() }).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut [0; 12]).await.unwrap();
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    busy.write_all(head).await.unwrap();
+    // The service waits for the body.
+    busy.read_exact(&mut [0; 12]).await.unwrap();
+    stop.cancel();
+    assert_eq!(timeout(LONG, serving).await.unwrap().unwrap(), 1);
+    let mut rest = Vec::new();
+    timeout(LONG, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[test]
+fn a_refusal_that_takes_the_place_of_another_keeps_its_form() {
+    for dialect in [bartizan::core::Dialect::Problem, bartizan::core::Dialect::JsonRpc(None)] {
+        let refusal = Refusal::new(Reason::BodyBroken).respond::<Full<Bytes>>(&dialect);
+        assert_eq!(adaptor::dialect_of(refusal.headers()), dialect);
+    }
+}

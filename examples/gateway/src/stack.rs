@@ -1,0 +1,78 @@
+//! The layers, configured.
+
+use std::{convert::Infallible, error::Error, sync::Arc};
+
+use bartizan::{
+    ReverseProxyStack,
+    core::Replay,
+    memory::MemoryStore,
+    pin::{
+        Backends, Loan, PinBackendLayer,
+        balance::{LeastSessions, Random, RoundRobin},
+    },
+    session::{Sessionless, ValidateSessionLayer},
+    upstream::{ForwardBody, Upstream, transport::HyperTransport},
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    cli::{self, Options, Policy, Store},
+    server::RequestBody,
+};
+
+/// The layers in the order of [`ReverseProxyStack`], with what `options` say of each.
+pub(crate) fn build(
+    options: &Options,
+) -> impl Service<
+    Request<RequestBody>,
+    Response = Response<
+        impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<>,
+    >,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ use<> {
+    let store = match options.store {
+        Store::Memory => MemoryStore::builder().max_sessions(options.max_sessions.get()).build(),
+    };
+    let backends =
+        Backends::new(options.backends.iter().cloned()).counted_by(Arc::new(store.clone()));
+    ReverseProxyStack::new(session(options, store), pin(options, backends)).layer(upstream(options))
+}
+
+fn session(options: &Options, store: MemoryStore) -> ValidateSessionLayer<MemoryStore> {
+    let layer = match &options.session_header {
+        None => ValidateSessionLayer::mcp(store),
+        Some(name) => ValidateSessionLayer::header(name.clone(), store),
+    };
+    let layer = match options.sessionless {
+        None => layer,
+        Some(cli::Sessionless::Refuse) => layer.sessionless(Sessionless::Refuse),
+        Some(cli::Sessionless::Forward) => layer.sessionless(Sessionless::Forward),
+    };
+    layer.route(options.route.clone()).idle(options.idle).lifetime(options.lifetime)
+}
+
+fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
+    // Time for a second backend only if the first refused at once, not if it was silent.
+    let failover_within = options.connect_timeout.mul_f64(0.8);
+    let layer = PinBackendLayer::new(backends).failover_within(failover_within);
+    match options.policy {
+        Policy::LeastSessions => layer.balance(LeastSessions::new()),
+        Policy::RoundRobin => layer.balance(RoundRobin::new()),
+        Policy::Random => layer.balance(Random::new()),
+    }
+}
+
+fn upstream(options: &Options) -> Upstream<HyperTransport<ForwardBody<Loan<Replay<RequestBody>>>>> {
+    let connections = HyperTransport::<()>::builder().connect_timeout(options.connect_timeout);
+    Upstream::builder()
+        .connections(connections)
+        .response_timeout(options.response_timeout.get())
+        .build()
+}

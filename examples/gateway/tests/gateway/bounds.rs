@@ -1,0 +1,68 @@
+//! What the gateway refuses before it forwards anything, through the whole stack.
+
+use bartizan_testkit::{client::Raw, raw};
+use http::Method;
+use http_body_util::Full;
+
+use crate::fixtures::{Backend, Gateway, PATIENCE, command};
+
+#[tokio::test]
+async fn a_body_past_the_bound_is_refused_with_413_whether_it_says_so_or_not() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend, &["--max-body=1KB"]).await;
+    let client = Raw::new(&gateway.uri());
+    let session = client.initialize().await;
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: a\r\nmcp-session-id: {session}\r\nconnection: close\r\n"
+    );
+    for (bytes, status) in [(1000, 200), (1001, 413)] {
+        let content = " ".repeat(bytes);
+        let declared = format!("{head}content-length: {bytes}\r\n\r\n{content}");
+        let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{bytes:x}\r\n{content}");
+        for request in [declared, format!("{chunked}\r\n0\r\n\r\n")] {
+            let reply = raw::exchange(gateway.address, request.as_bytes(), PATIENCE).await;
+            assert_eq!(reply.status(), Some(status), "{}", reply.text());
+            assert_eq!(reply.text().contains(r#""jsonrpc":"2.0""#), status == 413);
+        }
+    }
+    // A body that is looked into, for the session that it may open, is no exception.
+    let request = client.request(Method::POST, None).body(Full::from(" ".repeat(1001))).unwrap();
+    assert_eq!(client.send(request).await.status, 413);
+    // The session is as it was.
+    assert_eq!(client.post(Some(&session), "{}").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_past_the_bound_is_refused_with_431() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend, &[]).await;
+    for fields in [format!("x-long: {}\r\n", "a".repeat(70_000)), "x-many: a\r\n".repeat(101)] {
+        let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
+        let reply = raw::exchange(gateway.address, head.as_bytes(), PATIENCE).await;
+        assert_eq!(reply.status(), Some(431), "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_on_the_command_line_names_the_option() {
+    let output = command().args(["--backend=http://a/x"]).output().await.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("--backend") && text.contains("an origin"), "{text}");
+
+    let environment = [("BARTIZAN_BACKEND", "http://a,http://b"), ("BARTIZAN_IDLE", "soon")];
+    let output = command().envs(environment).output().await.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("--idle") && text.contains("a duration"), "{text}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let backend = Backend::start().await;
+    let address = backend.server.addr.to_string();
+    let output = command().args(["--listen", &address, "--backend=http://a"]).output();
+    let output = output.await.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains(&format!("cannot listen on {address}")), "{text}");
+}

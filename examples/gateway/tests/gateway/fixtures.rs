@@ -1,0 +1,113 @@
+//! The gateway as a process, and a backend whose calls end when the test says so.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bartizan_testkit::{
+    BoxBody, Server,
+    client::{INITIALIZE, call},
+    process::Process,
+    serve,
+    server::boxed,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Full, channel::Channel};
+use hyper::body::Incoming;
+use tokio::{process::Command, sync::Semaphore};
+
+/// No step of a test takes this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The gateway as a process; it ends with the test.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts it before `backend` on a free port, and waits for the line that it prints.
+    pub(crate) async fn start(backend: &Backend, args: &[&str]) -> Self {
+        let backend = format!("--backend={}", backend.server.uri());
+        let args = [&["--listen=127.0.0.1:0", &backend], args].concat();
+        let mut process = Process::start(PROGRAM, &args);
+        let line = process.line_with("listening on").await;
+        let rest = line.strip_prefix("listening on http://").unwrap();
+        let address = rest.split(',').next().unwrap().parse().unwrap();
+        Self { process, address }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bartizan-gateway");
+
+/// The gateway's command.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.kill_on_drop(true);
+    command
+}
+
+/// A backend with sessions. A call of `slow` waits for a permit of `release`; a GET is an event stream
+/// that does not end by itself.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) server: Server,
+    pub(crate) entered: Arc<Semaphore>,
+    pub(crate) release: Arc<Semaphore>,
+}
+
+impl Backend {
+    pub(crate) async fn start() -> Self {
+        let entered = Arc::new(Semaphore::new(0));
+        let release = Arc::new(Semaphore::new(0));
+        let gates = (Arc::clone(&entered), Arc::clone(&release));
+        let server = serve(move |request| {
+            let (entered, release) = gates.clone();
+            async move { respond(request, &entered, &release).await }
+        });
+        Self { server: server.await, entered, release }
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    entered: &Semaphore,
+    release: &Semaphore,
+) -> Response<BoxBody> {
+    if request.method() == Method::GET {
+        let (mut sender, body) = Channel::<Bytes>::new(1);
+        tokio::spawn(async move {
+            let _ = sender.send_data(Bytes::from_static(b"data: hello\n\n")).await;
+            std::future::pending::<()>().await;
+        });
+        let events = HeaderValue::from_static("text/event-stream");
+        let mut response = Response::new(boxed(body));
+        response.headers_mut().insert("content-type", events);
+        return response;
+    }
+    let Ok(body) = request.into_body().collect().await else {
+        return Response::new(boxed(Full::default()));
+    };
+    let body = body.to_bytes();
+    if body == call(1, "slow") {
+        entered.add_permits(1);
+        release.acquire().await.unwrap().forget();
+    }
+    if body.starts_with(br#"{"jsonrpc":"2.0","method":"notifications/"#) {
+        let mut response = Response::new(boxed(Full::default()));
+        *response.status_mut() = http::StatusCode::ACCEPTED;
+        return response;
+    }
+    let text = format!(r#"{{"received":{}}}"#, body.len());
+    let mut response = Response::new(boxed(Full::from(text)));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    if body == INITIALIZE {
+        let id = HeaderValue::from_static("session-1");
+        response.headers_mut().insert("mcp-session-id", id);
+    }
+    response
+}

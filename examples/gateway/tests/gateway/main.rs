@@ -1,0 +1,12 @@
+//! The gateway as a process.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod bounds;
+mod demo;
+mod fixtures;
+#[cfg(unix)]
+mod shutdown;

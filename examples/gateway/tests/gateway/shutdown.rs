@@ -1,0 +1,76 @@
+//! The orderly end, as a process.
+
+use bartizan_testkit::{
+    client::{Raw, call},
+    eventually,
+};
+use http::Method;
+use http_body_util::{BodyExt, Full};
+use tokio::{net::TcpStream, process::Command, time::timeout};
+
+use crate::fixtures::{Backend, Gateway, PATIENCE};
+
+#[tokio::test]
+async fn at_sigterm_calls_in_flight_finish_and_event_streams_end() {
+    let backend = Backend::start().await;
+    let mut gateway = Gateway::start(&backend, &[]).await;
+    let client = Raw::new(&gateway.uri());
+    let session = client.initialize().await;
+
+    let slow = client.clone();
+    let id = session.clone();
+    let slow = tokio::spawn(async move { slow.post(Some(&id), call(1, "slow")).await });
+    let get = client.request(Method::GET, Some(&session)).body(Full::default()).unwrap();
+    let mut events = client.open(get).await.unwrap().into_body();
+    let first = events.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, "data: hello\n\n");
+    // The backend has the call.
+    timeout(PATIENCE, backend.entered.acquire()).await.unwrap().unwrap().forget();
+
+    gateway.process.terminate().await;
+    // The stream ends as a stream ends, not as one that broke off.
+    assert!(timeout(PATIENCE, events.frame()).await.unwrap().is_none());
+    nobody_is_let_in(&gateway).await;
+    assert!(!slow.is_finished());
+
+    backend.release.add_permits(1);
+    let answer = timeout(PATIENCE, slow).await.unwrap().unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text(), format!(r#"{{"received":{}}}"#, call(1, "slow").len()));
+    assert_eq!(gateway.process.wait().await, Some(0));
+}
+
+#[tokio::test]
+async fn without_calls_an_interrupt_ends_it_at_once() {
+    let backend = Backend::start().await;
+    let mut gateway = Gateway::start(&backend, &[]).await;
+    let id = gateway.process.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    assert_eq!(gateway.process.wait().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_second_signal_does_not_wait_for_calls() {
+    let backend = Backend::start().await;
+    let mut gateway = Gateway::start(&backend, &[]).await;
+    let client = Raw::new(&gateway.uri());
+    let session = client.initialize().await;
+    let slow = client.request(Method::POST, Some(&session)).body(call(1, "slow").into()).unwrap();
+    let slow = tokio::spawn(async move { client.open(slow).await });
+    timeout(PATIENCE, backend.entered.acquire()).await.unwrap().unwrap().forget();
+
+    gateway.process.terminate().await;
+    nobody_is_let_in(&gateway).await;
+    gateway.process.terminate().await;
+    assert_eq!(gateway.process.wait().await, Some(143));
+    assert!(timeout(PATIENCE, slow).await.unwrap().unwrap().is_err());
+}
+
+/// Waits until connections are refused.
+async fn nobody_is_let_in(gateway: &Gateway) {
+    let address = gateway.address;
+    eventually("connections are refused", PATIENCE, || async move {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+}
