@@ -1,1 +1,225 @@
-//! x
+//! Order and interaction of the layers, over a service that plays the backends.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use bartizan::{
+    ReverseProxyStack,
+    core::{
+        Backend, Dialect, GuardBody, Passage, Principal, Reason, Refusal, Session, UpstreamFailure,
+        Work, failure::FailureKind,
+    },
+    memory::MemoryStore,
+    pin::{Backends, OnLost, PinBackendLayer},
+    session::ValidateSessionLayer,
+};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+const A: &str = "http://a:1";
+const B: &str = "http://b:1";
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{}}"#;
+
+#[derive(Clone, Debug, Default)]
+struct World {
+    /// The backends that can be reached.
+    up: Arc<Mutex<Vec<&'static str>>>,
+    /// Who got which method, in which kind of work.
+    calls: Arc<Mutex<Vec<(String, Method, Work)>>>,
+}
+
+impl World {
+    fn with(up: &[&'static str]) -> Self {
+        Self { up: Arc::new(Mutex::new(up.to_vec())), calls: Arc::default() }
+    }
+
+    fn set_up(&self, up: &[&'static str]) {
+        *self.up.lock().unwrap() = up.to_vec();
+    }
+
+    fn backends(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(backend, ..)| backend.clone()).collect()
+    }
+
+    /// Opens a session named after the backend for each `initialize`.
+    async fn respond<B: Body<Data = Bytes>>(
+        self,
+        request: Request<B>,
+    ) -> Result<Response<GuardBody<Full<Bytes>>>, Infallible>
+    where
+        B::Error: std::fmt::Debug,
+    {
+        let passage = Passage::of(&request).cloned().unwrap();
+        let backend = passage.backend().unwrap().id().to_string();
+        let (head, body) = request.into_parts();
+        self.calls.lock().unwrap().push((backend.clone(), head.method, passage.work()));
+        if !self.up.lock().unwrap().contains(&backend.as_str()) {
+            let reason = match passage.work() {
+                Work::Pinned => Reason::BackendUnreachable,
+                _ => Reason::ConnectFailed,
+            };
+            let mut response =
+                Refusal::new(reason).respond(passage.dialect().unwrap_or(&Dialect::Problem));
+            response.extensions_mut().insert(UpstreamFailure::new(FailureKind::Refused));
+            return Ok(response);
+        }
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut response = Response::new(GuardBody::forwarded(Full::from("ok")));
+        if body == INITIALIZE {
+            let id = format!("session-{}", backend.replace(['/', ':'], ""));
+            response.headers_mut().insert("mcp-session-id", id.parse().unwrap());
+        }
+        Ok(response)
+    }
+}
+
+macro_rules! stack {
+    ($world:expr, $backends:expr) => {
+        stack!($world, $backends, OnLost::Fail)
+    };
+    ($world:expr, $backends:expr, $on_lost:expr) => {{
+        let (world, store) = ($world.clone(), MemoryStore::new());
+        let backends = $backends.clone().counted_by(Arc::new(store.clone()));
+        let stack = ReverseProxyStack::new(
+            ValidateSessionLayer::mcp(store.clone()),
+            PinBackendLayer::new(backends).on_lost($on_lost),
+        );
+        (stack.layer(service_fn(move |request| world.clone().respond(request))), store)
+    }};
+}
+
+fn post(session: Option<&str>, body: &'static str) -> Request<Full<Bytes>> {
+    let mut request = Request::post("/mcp");
+    if let Some(id) = session {
+        request = request.header("mcp-session-id", id);
+    }
+    request.body(Full::from(body)).unwrap()
+}
+
+async fn send<S, R>(service: &S, request: Request<Full<Bytes>>) -> Response<R>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible> + Clone,
+{
+    service.clone().oneshot(request).await.unwrap()
+}
+
+fn backends() -> Backends {
+    Backends::new([A, B].map(|origin| origin.parse().unwrap()))
+}
+
+#[tokio::test]
+async fn an_opening_that_is_refused_opens_elsewhere_and_the_session_stays_there() {
+    let world = World::with(&[B]);
+    let (service, store) = stack!(world, backends());
+    for _ in 0..5 {
+        let opened = send(&service, post(None, INITIALIZE)).await;
+        assert_eq!(opened.headers()["mcp-session-id"], "session-httpb1");
+    }
+    assert_eq!(store.len(), 1, "the same id from the same backend is the same session");
+    world.set_up(&[A, B]);
+    world.calls.lock().unwrap().clear();
+    for _ in 0..5 {
+        assert_eq!(send(&service, post(Some("session-httpb1"), "{}")).await.status(), 200);
+    }
+    assert_eq!(world.backends(), vec![B; 5]);
+}
+
+#[tokio::test]
+async fn a_refusal_touches_no_backend_and_is_the_only_one() {
+    let world = World::with(&[A, B]);
+    let (service, _) = stack!(world, backends());
+    for (request, reason) in [
+        (post(Some("unknown"), "{}"), Reason::UnknownSession),
+        (post(Some("a b"), "{}"), Reason::MalformedSessionId),
+        (post(None, "{}"), Reason::MalformedBody),
+    ] {
+        let response = send(&service, request).await;
+        assert_eq!(Reason::of(&response), Some(reason));
+    }
+    assert!(world.backends().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_whose_backend_leaves_is_gone_from_the_store() {
+    let world = World::with(&[A, B]);
+    let set = backends();
+    let (service, store) = stack!(world, set);
+    send(&service, post(None, INITIALIZE)).await;
+    let home = world.backends().remove(0);
+    let id = format!("session-{}", home.replace(['/', ':'], ""));
+    set.remove(&home.parse().unwrap());
+    let response = send(&service, post(Some(&id), "{}")).await;
+    assert_eq!(Reason::of(&response), Some(Reason::BackendLost));
+    assert_eq!(store.len(), 0);
+    let response = send(&service, post(Some(&id), "{}")).await;
+    assert_eq!(Reason::of(&response), Some(Reason::UnknownSession));
+}
+
+#[tokio::test]
+async fn delete_ends_a_session_whose_backend_is_unreachable() {
+    let world = World::with(&[A, B]);
+    let (service, store) = stack!(world, backends());
+    send(&service, post(None, INITIALIZE)).await;
+    let id = format!("session-{}", world.backends()[0].replace(['/', ':'], ""));
+    world.set_up(&[]);
+    assert_eq!(send(&service, post(Some(&id), "{}")).await.status(), 503);
+    assert_eq!(store.len(), 1);
+    let delete = Request::delete("/mcp").header("mcp-session-id", &id);
+    let response = send(&service, delete.body(Full::default()).unwrap()).await;
+    assert_eq!(response.status(), 204);
+    assert_eq!(store.len(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_moves_anew_is_bound_to_its_new_backend() {
+    let world = World::with(&[A, B]);
+    let set = backends();
+    let (service, _) = stack!(world, set, OnLost::Anew);
+    send(&service, post(None, INITIALIZE)).await;
+    let home = world.backends().remove(0);
+    let id = format!("session-{}", home.replace(['/', ':'], ""));
+    set.remove(&home.parse().unwrap());
+    assert_eq!(send(&service, post(Some(&id), "{}")).await.status(), 200);
+    let moved = world.backends().pop().unwrap();
+    assert_ne!(moved, home);
+    // It stays there when the old one is back.
+    set.add(home.parse().unwrap());
+    world.calls.lock().unwrap().clear();
+    for _ in 0..5 {
+        send(&service, post(Some(&id), "{}")).await;
+    }
+    let calls = world.calls.lock().unwrap().clone();
+    assert!(calls.iter().all(|(backend, _, work)| *backend == moved && *work == Work::Pinned));
+}
+
+#[tokio::test]
+async fn a_layer_of_the_users_own_reads_what_the_others_have_learned() {
+    let (store, seen) = (MemoryStore::new(), Arc::new(Mutex::new(Vec::new())));
+    let journal = Arc::clone(&seen);
+    let world = World::with(&[A]);
+    let set = Backends::new([A.parse().unwrap()]);
+    let upstream = {
+        let world = world.clone();
+        service_fn(move |request| world.clone().respond(request))
+    };
+    let pinned = PinBackendLayer::new(set).layer(upstream);
+    // Between the two layers of the stack.
+    let own = tower::util::MapRequest::new(pinned, move |request: Request<_>| {
+        let facts = (Principal::of(&request).is_some(), Session::of(&request).is_some());
+        journal.lock().unwrap().push((facts, Backend::of(&request).is_some()));
+        request
+    });
+    let service = ValidateSessionLayer::mcp(store).layer(own);
+    let by_alice = |mut request| {
+        Principal::new("issuer", "alice").attach(&mut request);
+        request
+    };
+    send(&service, by_alice(post(None, INITIALIZE))).await;
+    send(&service, by_alice(post(Some("session-httpa1"), "{}"))).await;
+    assert_eq!(*seen.lock().unwrap(), [((true, false), false), ((true, true), false)]);
+}

@@ -61,8 +61,8 @@ impl Answer {
             return message;
         }
         let text = self.text();
-        let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-        let message = { let mut data = data; data.rfind(|data| !data.is_empty()) };
+        let mut data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+        let message = data.rfind(|data| !data.is_empty());
         message.and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default()
     }
 

@@ -1,0 +1,74 @@
+//! What users may rely on of every public type: that it can be shared, sent and copied.
+
+use bartizan::{
+    ReverseProxyStack,
+    core::{
+        Backend, BackendId, ClientAddr, Dialect, GuardBody, Passage, PeerAddr, Principal, Reason,
+        Record, Refusal, Replay, Route, Session, SessionId, StoreError, UpstreamFailure,
+        hop_by_hop::{Stripped, TrailerRule},
+        passage::Lease,
+        refusal::RequestId,
+        session::{Fingerprint, Hold},
+    },
+    memory::{MemoryStore, MemoryStoreBuilder},
+    pin::{
+        Backends, Change, Loan, NoPins, PinBackend, PinBackendLayer,
+        balance::{LeastSessions, Random, Rendezvous, RoundRobin},
+        key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
+    },
+    session::{SessionBody, ValidateSession, ValidateSessionLayer},
+    upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::HyperTransport},
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use std::fmt::Debug;
+use tower::{Layer, Service};
+
+fn is_shared<T: Clone + Debug + Send + Sync + Unpin + 'static>() {}
+fn is_sent<T: Debug + Send + Sync + Unpin + 'static>() {}
+
+type Body = Full<Bytes>;
+
+#[test]
+fn values_are_shared() {
+    is_shared::<(Backend, BackendId, ClientAddr, Dialect, Passage, PeerAddr, Principal, Reason)>();
+    is_shared::<(Record, Refusal, Route, Session, SessionId, StoreError, UpstreamFailure)>();
+    is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
+    is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
+    is_shared::<(LeastSessions, Random, Rendezvous)>();
+    is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
+    is_shared::<(UpstreamBuilder, HyperTransport<Body>)>();
+    is_sent::<(Stripped, Hold, RoundRobin)>();
+}
+
+#[test]
+fn bodies_are_sent() {
+    is_sent::<(GuardBody<Body>, Replay<Body>, Loan<Body>, ForwardBody<Body>)>();
+    is_sent::<SessionBody<Body, MemoryStore>>();
+}
+
+/// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.
+#[test]
+fn layers_and_services_fit_into_a_server() {
+    is_shared::<ValidateSessionLayer<MemoryStore>>();
+    is_shared::<PinBackendLayer>();
+    is_shared::<ReverseProxyStack<MemoryStore>>();
+    is_shared::<ValidateSession<Upstream<HyperTransport<ForwardBody<Replay<Body>>>>, MemoryStore>>(
+    );
+    is_shared::<PinBackend<Upstream<HyperTransport<ForwardBody<Loan<Body>>>>, NoKey, NoPins>>();
+
+    fn fits<S, R>(_: &S)
+    where
+        S: Service<Request<Body>, Response = Response<R>, Error = std::convert::Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+        R: http_body::Body<Data = Bytes> + Send,
+    {
+    }
+    let store = MemoryStore::new();
+    let backends = Backends::new([]);
+    let stack =
+        ReverseProxyStack::new(ValidateSessionLayer::mcp(store), PinBackendLayer::new(backends));
+    fits(&stack.layer(Upstream::builder().build()));
+}
