@@ -314,6 +314,17 @@ mod tests {
         assert!(strip_request(&mut quoted).is_err()); // HB-25
     }
 
+    /// `protocol.md` F-1, SM-1, SM-35.
+    #[test]
+    fn a_length_beside_a_transfer_coding_goes_with_it() {
+        let lines = [("content-length", "3"), ("transfer-encoding", "chunked"), ("x-a", "1")];
+        assert_eq!(left(&lines), ["x-a"]);
+        let mut response = headers(&lines);
+        strip_response(&mut response);
+        assert_eq!(response.len(), 1);
+        assert_eq!(left(&[("content-length", "3"), ("te", "x")]), ["content-length"]);
+    }
+
     #[test]
     fn a_response_is_stripped_of_all_it_nominates() {
         let mut fields = headers(&[

@@ -83,7 +83,7 @@ fn check_host(head: &Parts) -> Result<(), Reason> {
     let differs =
         |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
     if head.headers.get_all(HOST).iter().any(differs) {
-        return Err(Reason::HostMismatch);
+        return Err(Reason::InvalidHost);
     }
     Ok(())
 }

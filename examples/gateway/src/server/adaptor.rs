@@ -21,6 +21,7 @@ use tower_service::Service;
 use super::{
     Inflow, Limits, RequestBody,
     exchange::{Exchange, Phase},
+    host,
     outflow::{InFlight, Outflow},
 };
 
@@ -82,13 +83,12 @@ where
     S: Service<Request<RequestBody>, Error = Infallible> + Clone,
 {
     fn admit(&self, request: Request<Incoming>, exchange: Option<&Arc<Exchange>>) -> State<S> {
-        let declared_bytes = request.body().size_hint().lower();
-        if self.limits.body_bytes.is_some_and(|limit| declared_bytes > limit) {
+        if let Some(reason) = self.fault_in(&request) {
             let dialect = match self.limits.speaks_mcp {
                 true => Dialect::JsonRpc(None).unless_grpc(request.headers()),
                 false => Dialect::of(&request),
             };
-            return State::Refused { reason: Reason::BodyTooLarge, dialect };
+            return State::Refused { reason, dialect };
         }
         let (head, body) = request.into_parts();
         let body = match exchange {
@@ -103,6 +103,15 @@ where
         let mut request = Request::from_parts(head, body);
         self.peer.clone().attach(&mut request);
         State::enter(self.service.clone(), request)
+    }
+
+    fn fault_in(&self, request: &Request<Incoming>) -> Option<Reason> {
+        if !host::is_sound(request) {
+            return Some(Reason::InvalidHost);
+        }
+        let declared_bytes = request.body().size_hint().lower();
+        let is_too_large = self.limits.body_bytes.is_some_and(|limit| declared_bytes > limit);
+        is_too_large.then_some(Reason::BodyTooLarge)
     }
 }
 
@@ -167,21 +176,10 @@ fn guard<R>(response: Response<R>, in_flight: Option<&InFlight>) -> Response<Gua
         let fault = exchange.fault().filter(|fault| is_failure && given != Some(*fault));
         if let Some(reason) = fault {
             tracing::debug!(%reason, "refused");
-            return Refusal::new(reason).respond(&dialect_of(response.headers()));
+            return Refusal::new(reason).respond(&Dialect::like(response.headers()));
         }
     }
     response.map(GuardBody::forwarded)
-}
-
-/// The form that a refusal was rendered in, for one that takes its place.
-pub(super) fn dialect_of(headers: &HeaderMap) -> Dialect {
-    if is_grpc(headers) {
-        return Dialect::Grpc;
-    }
-    match headers.get(CONTENT_TYPE).map(|value| value.as_bytes()) {
-        Some(b"application/json") => Dialect::JsonRpc(None),
-        _ => Dialect::Problem,
-    }
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

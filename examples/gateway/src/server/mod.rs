@@ -15,6 +15,7 @@ mod adaptor;
 mod connection;
 mod exchange;
 mod head;
+mod host;
 mod inflow;
 mod limits;
 mod outflow;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bartizan::core::{PeerAddr, Reason, Refusal, UpstreamFailure, failure::FailureKind};
+use bartizan::core::{PeerAddr, UpstreamFailure, failure::FailureKind};
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -159,12 +159,4 @@ async fn when_it_stops_idle_connections_end_and_calls_past_the_drain_time_are_cu
     let mut rest = Vec::new();
     timeout(LONG, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
-}
-
-#[test]
-fn a_refusal_that_takes_the_place_of_another_keeps_its_form() {
-    for dialect in [bartizan::core::Dialect::Problem, bartizan::core::Dialect::JsonRpc(None)] {
-        let refusal = Refusal::new(Reason::BodyBroken).respond::<Full<Bytes>>(&dialect);
-        assert_eq!(adaptor::dialect_of(refusal.headers()), dialect);
-    }
 }

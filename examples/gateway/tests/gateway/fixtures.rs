@@ -28,8 +28,18 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it before `backend` on a free port, and waits for the line that it prints.
     pub(crate) async fn start(backend: &Backend, args: &[&str]) -> Self {
-        let backend = format!("--backend={}", backend.server.uri());
-        let args = [&["--listen=127.0.0.1:0", &backend], args].concat();
+        Self::before(&[backend.server.uri()], args).await
+    }
+
+    /// The same, before servers at `origins`.
+    pub(crate) async fn before(origins: &[String], args: &[&str]) -> Self {
+        let backends: Vec<_> = origins.iter().map(|uri| format!("--backend={uri}")).collect();
+        let backends = backends.iter().map(String::as_str);
+        let args: Vec<_> = ["--listen=127.0.0.1:0"]
+            .into_iter()
+            .chain(backends)
+            .chain(args.iter().copied())
+            .collect();
         let mut process = Process::start(PROGRAM, &args);
         let line = process.line_with("listening on").await;
         let rest = line.strip_prefix("listening on http://").unwrap();

@@ -10,3 +10,4 @@ mod demo;
 mod fixtures;
 #[cfg(unix)]
 mod shutdown;
+mod smuggling;

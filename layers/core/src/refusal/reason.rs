@@ -34,8 +34,8 @@ pub enum Reason {
     HeadersTooLarge,
     /// `Connection` names a field that is not its to remove, or something that is no field name.
     ProtectedField,
-    /// `Host` is not the authority that the request names.
-    HostMismatch,
+    /// `Host` is missing, repeated, no name, or not the authority that the request names.
+    InvalidHost,
     /// The session store cannot answer.
     StoreUnavailable,
     /// There are as many sessions as there may be.
@@ -171,9 +171,12 @@ impl Reason {
                 3,
                 "Connection may name only field names that are not end-to-end",
             ),
-            Self::HostMismatch => {
-                (StatusCode::BAD_REQUEST, INVALID, 3, "Host and :authority must be the same")
-            }
+            Self::InvalidHost => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "Host must appear once, be a name, and equal the authority",
+            ),
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
             }

@@ -98,7 +98,7 @@ mod tests {
         Reason::BodyBroken,
         Reason::HeadersTooLarge,
         Reason::ProtectedField,
-        Reason::HostMismatch,
+        Reason::InvalidHost,
         Reason::StoreUnavailable,
         Reason::TooManySessions,
         Reason::LoopDetected,
@@ -159,5 +159,13 @@ mod tests {
         assert_eq!(response.headers()["proxy-status"], "gw; error=dns_error");
         assert_eq!(response.headers()["allow"], "POST");
         assert_eq!(response.headers()["cache-control"], "no-store");
+    }
+
+    #[test]
+    fn a_refusal_that_takes_the_place_of_another_keeps_its_form() {
+        for dialect in [Dialect::Problem, Dialect::JsonRpc(None), Dialect::Grpc] {
+            let refusal = Refusal::new(Reason::BodyBroken).respond::<Empty<Bytes>>(&dialect);
+            assert_eq!(Dialect::like(refusal.headers()), dialect);
+        }
     }
 }
