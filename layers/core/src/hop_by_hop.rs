@@ -18,7 +18,10 @@ use std::fmt;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
 };
 
 use crate::list;
@@ -177,9 +180,12 @@ fn strip(headers: &mut HeaderMap, nominated: Vec<HeaderName>) -> Stripped {
     for name in &nominated {
         headers.remove(name);
     }
-    for name in
-        [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE]
-    {
+    // It says nothing true about a message that was framed otherwise
+    // (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        headers.remove(CONTENT_LENGTH);
+    }
+    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, UPGRADE] {
         headers.remove(name);
     }
     for name in ["http2-settings", "keep-alive", "proxy-authentication-info", "proxy-connection"] {
