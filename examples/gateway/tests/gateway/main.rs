@@ -11,3 +11,4 @@ mod fixtures;
 #[cfg(unix)]
 mod shutdown;
 mod smuggling;
+mod streams;
