@@ -42,3 +42,8 @@ mod stack;
 #[cfg(feature = "stack")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
 pub use stack::ReverseProxyStack;
+
+/// The program in the README, as a test.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,4 +1,5 @@
 //! Order and interaction of the layers, over a service that plays the backends.
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
     convert::Infallible,

@@ -182,6 +182,11 @@ async fn inserts_sweep_what_nobody_asks_for() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
     /// Any sequence of operations leaves what a simple model has.
     #[test]
     fn the_store_agrees_with_a_model(operations in proptest::collection::vec((0u8..4, 0u8..6, 0u8..3), 0..80)) {

@@ -1,5 +1,5 @@
 //! What a session takes, the table and the record included.
-#![allow(clippy::unwrap_used, reason = "test")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test that tells its figure")]
 
 use bartizan_core::{Key, Record, Route, SessionStore};
 use bartizan_memory::MemoryStore;

@@ -1,5 +1,6 @@
 //! Each row of the crate's table for responses, positive and negative: what is stored, what is
 //! removed, and what the backend is told. The vectors are `protocol.md` §12.2 (SD) and SV-22.
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
 

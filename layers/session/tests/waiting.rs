@@ -1,5 +1,6 @@
 //! Where a request waits: a store that answers late, never or with an error; a body that comes late;
 //! an inner service that is not ready.
+#![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
 

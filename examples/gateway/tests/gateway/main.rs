@@ -1,6 +1,7 @@
 //! The gateway as a process.
 #![allow(
     clippy::indexing_slicing,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests fail as tests do"
 )]
