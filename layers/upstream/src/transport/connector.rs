@@ -75,15 +75,14 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
         if error.is::<rustls::Error>() {
             return FailureKind::Tls;
         }
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.kind() == io::ErrorKind::TimedOut {
-                return FailureKind::ConnectTimeout;
-            }
-            // `io::Error::source` skips the error that it wraps.
-            #[cfg(feature = "tls")]
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return FailureKind::Tls;
-            }
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+            return FailureKind::ConnectTimeout;
+        }
+        // `io::Error::source` skips the error that it wraps.
+        #[cfg(feature = "tls")]
+        if io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return FailureKind::Tls;
         }
         next = error.source();
     }
