@@ -9,6 +9,7 @@
 mod bounds;
 mod demo;
 mod fixtures;
+mod http2;
 #[cfg(unix)]
 mod shutdown;
 mod smuggling;
