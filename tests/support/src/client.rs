@@ -66,9 +66,19 @@ impl Answer {
         message.and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default()
     }
 
+    /// The JSON-RPC result in it, or null.
+    pub fn result(&self) -> serde_json::Value {
+        self.message()["result"].take()
+    }
+
+    /// The text that a tool answered.
+    pub fn tool_text(&self) -> Option<String> {
+        Some(self.result()["content"][0]["text"].as_str()?.to_owned())
+    }
+
     /// The number that `increment` answered.
     pub fn count(&self) -> Option<i64> {
-        self.message()["result"]["content"][0]["text"].as_str()?.parse().ok()
+        self.tool_text()?.parse().ok()
     }
 
     pub fn session(&self) -> Option<&str> {
@@ -131,13 +141,37 @@ impl Raw {
         let answer = self.post(None, INITIALIZE).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let id = answer.session().expect("a session id").to_owned();
-        let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-        assert_eq!(self.post(Some(&id), initialized).await.status, 202);
+        assert_eq!(self.initialized(&id).await.status, 202);
         id
+    }
+
+    /// The last step of the handshake, that [`initialize`](Self::initialize) takes itself.
+    pub async fn initialized(&self, session: &str) -> Answer {
+        let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+        self.post(Some(session), initialized).await
+    }
+
+    /// Calls a tool.
+    pub async fn call(
+        &self,
+        session: Option<&str>,
+        id: u32,
+        tool: &str,
+        arguments: &serde_json::Value,
+    ) -> Answer {
+        self.post(session, call_with(id, tool, arguments)).await
     }
 
     pub async fn increment(&self, session: &str) -> Answer {
         self.post(Some(session), call(7, "increment")).await
+    }
+
+    /// Opens the event stream of a session, and gives the response head with its body unread.
+    pub async fn get_stream(
+        &self,
+        session: &str,
+    ) -> Result<http::Response<Incoming>, hyper_util::client::legacy::Error> {
+        self.open(self.request(Method::GET, Some(session)).body(Full::default()).unwrap()).await
     }
 
     pub async fn get(&self, session: Option<&str>) -> Answer {
@@ -151,7 +185,12 @@ impl Raw {
 
 /// A call of a tool without arguments.
 pub fn call(id: u32, tool: &str) -> String {
+    call_with(id, tool, &serde_json::json!({}))
+}
+
+/// A call of a tool.
+pub fn call_with(id: u32, tool: &str, arguments: &serde_json::Value) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
     )
 }

@@ -1,7 +1,21 @@
 //! A stateful MCP server: rmcp's, with a counter in each session, and a journal of what reached it.
 //!
-//! rmcp answers an unknown session id with 404 in plain text, and serves requests that claim
-//! 2026-07-28 without a session whatever its mode.
+//! What rmcp 3.9 does, as `tests/rmcp.rs` shows:
+//!
+//! | request | answer |
+//! |---|---|
+//! | POST or GET with an unknown id, even `initialize` | 404, plain text without a content type |
+//! | POST, GET or DELETE of the legacy era without an id | 400, plain text without a content type |
+//! | DELETE with an id, known or not | 202 |
+//! | `initialize` with a live id | 200; the session goes on, its count too |
+//! | POST of a batch, or of no JSON-RPC | 415, plain text without a content type |
+//! | POST that claims 2026-07-28 in its `_meta` | served by a new instance; a session id is ignored |
+//! | GET or DELETE that claims 2026-07-28 in its header | 405, `Allow: POST` |
+//! | `initialize`, whatever version it names | the legacy era |
+//!
+//! A request of the modern era needs `_meta` with `io.modelcontextprotocol/protocolVersion` and
+//! `…/clientCapabilities`, and the headers `MCP-Protocol-Version`, `Mcp-Method` and, for a call,
+//! `Mcp-Name`, all of the same values. `Host` must be a loopback name, `Origin` is not checked.
 
 use std::{
     net::SocketAddr,
@@ -17,11 +31,16 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use rmcp::{
+    handler::server::wrapper::Parameters,
+    model::{CallToolResult, ContentBlock},
+    schemars::JsonSchema,
     tool, tool_router,
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
     },
 };
+use serde::Deserialize;
+use tokio_util::sync::DropGuard;
 
 use crate::server::{BoxBody, Server, boxed, serve_at};
 
@@ -36,11 +55,35 @@ impl Counter {
         (self.0.fetch_add(1, Ordering::Relaxed) + 1).to_string()
     }
 
-    #[tool(description = "answers after half a second")]
-    async fn slow(&self) -> String {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        "slow".to_owned()
+    #[tool(description = "answers with its text")]
+    fn echo(&self, Parameters(Echo { text }): Parameters<Echo>) -> String {
+        text
     }
+
+    #[tool(description = "answers when so many milliseconds have passed")]
+    async fn sleep(&self, Parameters(Sleep { ms }): Parameters<Sleep>) -> String {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        "slept".to_owned()
+    }
+
+    #[tool(description = "answers that it failed")]
+    fn fail(&self) -> CallToolResult {
+        CallToolResult::error(vec![ContentBlock::text("failed as asked")])
+    }
+}
+
+/// The arguments of `echo`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+struct Echo {
+    text: String,
+}
+
+/// The arguments of `sleep`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+struct Sleep {
+    ms: u64,
 }
 
 type Service = StreamableHttpService<Counter, LocalSessionManager>;
@@ -71,14 +114,17 @@ impl Entry {
 pub struct CounterServer {
     addr: SocketAddr,
     server: Server,
+    /// Ends the tasks of all sessions; below the server, so that their streams break off first.
+    sessions: Option<DropGuard>,
     journal: Arc<Mutex<Vec<Entry>>>,
 }
 
 impl CounterServer {
     pub async fn start() -> Self {
         let journal = Arc::default();
-        let server = start_at(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&journal)).await;
-        Self { addr: server.addr, server, journal }
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (server, sessions) = start_at(free, Arc::clone(&journal)).await;
+        Self { addr: server.addr, server, sessions: Some(sessions), journal }
     }
 
     /// Starts several.
@@ -99,6 +145,11 @@ impl CounterServer {
         format!("http://{}", self.addr)
     }
 
+    /// Its MCP endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("{}/mcp", self.uri())
+    }
+
     /// All that reached it so far.
     pub fn journal(&self) -> Vec<Entry> {
         self.journal.lock().unwrap().clone()
@@ -110,25 +161,37 @@ impl CounterServer {
         self.journal.lock().unwrap().iter().filter(is_one).count()
     }
 
-    /// Closes the port and every connection at once.
+    /// What reached it with the session id `id`.
+    pub fn with_session(&self, id: &str) -> Vec<Entry> {
+        let mut entries = self.journal();
+        entries.retain(|entry| entry.session() == Some(id));
+        entries
+    }
+
+    /// Closes the port and every connection at once, and ends every session.
     pub async fn kill(&mut self) {
         self.server.kill().await;
+        self.sessions = None;
     }
 
     /// Starts again at the same port, without any session.
     pub async fn restart_empty(&mut self) {
-        self.server.kill().await;
-        self.server = start_at(self.addr, Arc::clone(&self.journal)).await;
+        self.kill().await;
+        let (server, sessions) = start_at(self.addr, Arc::clone(&self.journal)).await;
+        (self.server, self.sessions) = (server, Some(sessions));
     }
 }
 
-async fn start_at(addr: SocketAddr, journal: Arc<Mutex<Vec<Entry>>>) -> Server {
+async fn start_at(addr: SocketAddr, journal: Arc<Mutex<Vec<Entry>>>) -> (Server, DropGuard) {
+    let config = StreamableHttpServerConfig::default();
+    let sessions = config.cancellation_token.clone().drop_guard();
     let service = StreamableHttpService::new(
         || Ok(Counter::default()),
         Arc::new(LocalSessionManager::default()),
-        StreamableHttpServerConfig::default(),
+        config,
     );
-    serve_at(addr, move |request| answer(request, service.clone(), Arc::clone(&journal))).await
+    let answer = move |request| answer(request, service.clone(), Arc::clone(&journal));
+    (serve_at(addr, answer).await, sessions)
 }
 
 async fn answer(

@@ -38,6 +38,18 @@ pub async fn exchange(addr: SocketAddr, bytes: &[u8], quiet: Duration) -> Reply 
     let mut stream = TcpStream::connect(addr).await.unwrap();
     // The other side may close before it has read everything.
     let _ = stream.write_all(bytes).await;
+    read(stream, quiet).await
+}
+
+/// The same, but tells the other side that nothing more will come.
+pub async fn exchange_and_finish(addr: SocketAddr, bytes: &[u8], quiet: Duration) -> Reply {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    read(stream, quiet).await
+}
+
+async fn read(mut stream: TcpStream, quiet: Duration) -> Reply {
     let mut reply = Reply { bytes: Vec::new(), closed: false };
     let mut buffer = vec![0; 64 * 1024];
     loop {

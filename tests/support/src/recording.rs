@@ -23,6 +23,8 @@ pub enum Script {
     Hang,
     /// Closes without an answer.
     Close,
+    /// Resets the connection without an answer.
+    Reset,
 }
 
 /// A backend that records every byte.
@@ -64,6 +66,11 @@ impl Recorder {
         seen.iter().filter(|bytes| !bytes.is_empty()).cloned().collect()
     }
 
+    /// How many connections there were, those that sent nothing among them.
+    pub fn accepted(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
     /// All bytes as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.connections().concat()).into_owned()
@@ -88,7 +95,7 @@ async fn converse(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<Vec
         seen.len() - 1
     };
     let mut buffer = vec![0; 64 * 1024];
-    let mut answered = 0;
+    let mut unread = 0;
     while let Ok(read) = stream.read(&mut buffer).await {
         if read == 0 {
             return;
@@ -96,13 +103,17 @@ async fn converse(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<Vec
         let heads = {
             let mut seen = seen.lock().unwrap();
             seen[index].extend_from_slice(&buffer[..read]);
-            seen[index].windows(4).filter(|window| window == b"\r\n\r\n").count()
+            let fresh = seen[index].len() - read;
+            take_heads(&seen[index], fresh, &mut unread)
         };
-        while answered < heads {
-            answered += 1;
+        for _ in 0..heads {
             match &script {
                 Script::Hang => {}
                 Script::Close => return,
+                Script::Reset => {
+                    let _ = stream.set_zero_linger();
+                    return;
+                }
                 Script::Respond(bytes) => {
                     let _ = stream.write_all(bytes).await;
                 }
@@ -112,6 +123,44 @@ async fn converse(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<Vec
                     return;
                 }
             }
+        }
+    }
+}
+
+/// Counts the heads of requests that the bytes from `fresh` on complete. `unread` is where the block
+/// starts that has no end so far. An empty line ends a head only if the text before it names a version:
+/// the last chunk of a body ends with an empty line too.
+fn take_heads(bytes: &[u8], fresh: usize, unread: &mut usize) -> usize {
+    let mut heads = 0;
+    let mut from = fresh.saturating_sub(3).max(*unread);
+    while let Some(at) = find(&bytes[from..], b"\r\n\r\n") {
+        heads += usize::from(find(&bytes[*unread..from + at], b" HTTP/").is_some());
+        from += at + 4;
+        *unread = from;
+    }
+    heads
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_counted_once_and_the_end_of_a_body_is_none() {
+        let head = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        let two = format!("{head}2\r\nhi\r\n0\r\n\r\nGET /next HTTP/1.1\r\n\r\n");
+        for step in 1..=two.len() {
+            let (mut heads, mut unread, mut fresh) = (0, 0, 0);
+            while fresh < two.len() {
+                let end = two.len().min(fresh + step);
+                heads += take_heads(&two.as_bytes()[..end], fresh, &mut unread);
+                fresh = end;
+            }
+            assert_eq!((heads, unread), (2, two.len()), "{step} bytes at a time");
         }
     }
 }

@@ -10,7 +10,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+};
 
 pub type BoxBody = UnsyncBoxBody<Bytes, BodyError>;
 
@@ -31,11 +35,12 @@ impl Error for BodyError {
     }
 }
 
-/// A running server; dropped, it closes its port and every connection at once.
+/// A running server; dropped, it closes its port and every connection that was not upgraded.
 #[derive(Debug)]
 pub struct Server {
     pub addr: SocketAddr,
-    task: Option<tokio::task::JoinHandle<()>>,
+    /// The task ends when its sender is gone.
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Server {
@@ -45,17 +50,9 @@ impl Server {
 
     /// Closes the port and every connection at once, and waits until that is done.
     pub async fn kill(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
+        if let Some((stop, task)) = self.running.take() {
+            drop(stop);
             let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
         }
     }
 }
@@ -87,11 +84,15 @@ where
     let listener = TcpListener::bind(addr).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let handler = Arc::new(handler);
+    let (stop, mut stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
-        // Aborted with the task that owns it.
         let mut connections = JoinSet::new();
         loop {
-            let Ok((stream, _)) = listener.accept().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = &mut stopped => break,
+            };
+            let Ok((stream, _)) = accepted else { break };
             stream.set_nodelay(true).unwrap();
             let handler = Arc::clone(&handler);
             connections.spawn(async move {
@@ -107,6 +108,8 @@ where
             });
             while connections.try_join_next().is_some() {}
         }
+        drop(listener);
+        connections.shutdown().await;
     });
-    Server { addr, task: Some(task) }
+    Server { addr, running: Some((stop, task)) }
 }
