@@ -215,7 +215,10 @@ async fn a_call_in_flight_and_an_open_body_are_use() {
     tokio::time::advance(two_hours * 2).await;
     assert_eq!(store.sweep(), 0, "the body is still open");
     drop(response);
-    // Its end is a use: the idle time runs from here.
+    // Its end is a use: the idle time runs from here, though nobody has looked in the meantime.
+    let response = send(&service, post(Some("s1"), CALL)).await;
+    tokio::time::advance(two_hours - Duration::from_secs(1)).await;
+    drop(response);
     tokio::time::advance(two_hours - Duration::from_secs(1)).await;
     assert!(is_live(&store, "s1").await);
     tokio::time::advance(two_hours + Duration::from_secs(1)).await;
