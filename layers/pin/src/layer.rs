@@ -24,9 +24,12 @@ pub struct PinBackendLayer<K = NoKey, T = NoPins> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OnLost {
-    /// It is refused with 404, which makes an MCP client open a new session; the pin goes.
+    /// It is refused with 404, which makes an MCP client open a new session; the pin goes. A key that
+    /// the client has made moves even so, since it could not make another.
     Fail,
-    /// Another backend is chosen and the pin moves there: for servers that share their state.
+    /// Another backend is chosen and the pin moves there: for servers that share their state. A
+    /// session's new backend is named in the extensions of the response, for the layer that guards
+    /// sessions to write it down.
     Anew,
 }
 
@@ -36,6 +39,7 @@ pub(crate) struct Config<K, T> {
     pub(crate) balance: Arc<dyn Balance>,
     pub(crate) on_lost: OnLost,
     pub(crate) lost_after: Duration,
+    pub(crate) lost_on_404: bool,
     pub(crate) failover_within: Duration,
     pub(crate) extract: K,
     pub(crate) store: T,
@@ -54,6 +58,7 @@ impl PinBackendLayer {
                 balance: Arc::new(LeastSessions::new()),
                 on_lost: OnLost::Fail,
                 lost_after: Duration::from_secs(5),
+                lost_on_404: false,
                 failover_within: Duration::from_secs(4),
                 extract: NoKey::default(),
                 store: NoPins::default(),
@@ -78,6 +83,7 @@ impl<K, T> PinBackendLayer<K, T> {
             balance,
             on_lost,
             lost_after,
+            lost_on_404,
             failover_within,
             route,
             idle,
@@ -91,6 +97,7 @@ impl<K, T> PinBackendLayer<K, T> {
                 balance,
                 on_lost,
                 lost_after,
+                lost_on_404,
                 failover_within,
                 extract,
                 store,
@@ -117,6 +124,15 @@ impl<K, T> PinBackendLayer<K, T> {
     /// How long a backend may be unreachable before its pins count as lost. Default: 5 s.
     pub fn lost_after(mut self, time: Duration) -> Self {
         self.config.lost_after = time;
+        self
+    }
+
+    /// Whether a backend's own 404 to work that is pinned by a key ends the pin; the response is passed
+    /// on either way. For backends that answer an unknown key so, as MCP servers do. Default: no, since a
+    /// 404 mostly speaks of a path. What it says of a session is the business of the layer that guards
+    /// sessions.
+    pub fn lost_on_404(mut self, ends: bool) -> Self {
+        self.config.lost_on_404 = ends;
         self
     }
 

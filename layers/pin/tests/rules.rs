@@ -1,154 +1,26 @@
 //! Each row of the crate's table, in its order, over a service that plays the backends.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-    time::Duration,
-};
+mod common;
+
+use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
-    Backend, BackendId, GuardBody, Key, Passage, Reason, Record, Refusal, Route, Session,
-    SessionStore, UpstreamFailure, Work, failure::FailureKind, refusal::Dialect,
-    store::CountSessions,
+    Backend, Key, Passage, Reason, Record, Route, SessionStore, UpstreamFailure, Work,
+    failure::FailureKind, store::CountSessions,
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
-    BackendState, Backends, Change, Loan, OnLost, PinBackendLayer,
+    BackendState, Change, OnLost, PinBackendLayer,
     balance::{Candidate, Rendezvous, RoundRobin},
     key::{CookieKey, HeaderKey, PathSegmentKey},
 };
-use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderValue, Request};
+use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 
-type Body = Full<Bytes>;
-type Answer = Response<GuardBody<GuardBody<Body>>>;
-
-/// What happened at the backends.
-#[derive(Clone, Debug, PartialEq)]
-struct Call {
-    backend: String,
-    work: Work,
-    body: Bytes,
-}
-
-/// The service inside: all backends at once, each well or failing.
-#[derive(Clone, Default)]
-struct World {
-    calls: Arc<Mutex<Vec<Call>>>,
-    failing: Arc<Mutex<HashMap<String, (FailureKind, Reads)>>>,
-    names: Arc<Mutex<Option<(&'static str, String)>>>,
-}
-
-/// Whether a failing backend reads the body first.
-#[derive(Clone, Copy, PartialEq)]
-enum Reads {
-    Nothing,
-    Body,
-}
-
-impl World {
-    fn fail(&self, backend: &str, kind: FailureKind, reads: Reads) {
-        self.failing.lock().unwrap().insert(backend.into(), (kind, reads));
-    }
-
-    fn mend(&self, backend: &str) {
-        self.failing.lock().unwrap().remove(backend);
-    }
-
-    /// Lets every response carry this field.
-    fn name(&self, field: &'static str, value: &str) {
-        *self.names.lock().unwrap() = Some((field, value.into()));
-    }
-
-    fn backends_called(&self) -> Vec<String> {
-        self.calls.lock().unwrap().iter().map(|call| call.backend.clone()).collect()
-    }
-
-    fn last(&self) -> Call {
-        self.calls.lock().unwrap().last().unwrap().clone()
-    }
-}
-
-impl Service<Request<Loan<Body>>> for World {
-    type Response = Response<GuardBody<Body>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Loan<Body>>) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move {
-            let backend = Backend::of(&request).unwrap().id().to_string();
-            let work = Passage::of(&request).unwrap().work();
-            let failing = this.failing.lock().unwrap().get(&backend).copied();
-            let reads = failing.is_none_or(|(_, reads)| reads == Reads::Body);
-            let body = if reads {
-                request.into_body().collect().await.unwrap().to_bytes()
-            } else {
-                Bytes::new()
-            };
-            this.calls.lock().unwrap().push(Call { backend, work, body });
-            let Some((kind, _)) = failing else {
-                let mut response = Response::new(GuardBody::forwarded(Full::from("ok")));
-                if let Some((name, value)) = &*this.names.lock().unwrap() {
-                    let value = HeaderValue::from_str(value).unwrap();
-                    response.headers_mut().insert(*name, value);
-                }
-                return Ok(response);
-            };
-            let reason = match work {
-                Work::Pinned => Reason::BackendUnreachable,
-                _ => Reason::ConnectFailed,
-            };
-            let mut response = Refusal::new(reason).respond(&Dialect::JsonRpc(None));
-            response.extensions_mut().insert(UpstreamFailure::new(kind));
-            Ok(response)
-        })
-    }
-}
-
-fn backends<const N: usize>(names: [&str; N]) -> Backends {
-    Backends::new(names.map(|name| name.parse().unwrap()))
-}
-
-fn id(name: &str) -> BackendId {
-    name.parse().unwrap()
-}
-
-const A: &str = "http://a:1";
-const B: &str = "http://b:1";
-const C: &str = "http://c:1";
-
-fn request(body: &'static str) -> Request<Body> {
-    Request::post("/mcp").body(Full::from(body)).unwrap()
-}
-
-/// A request of a session that is pinned to `backend`.
-fn of_session(backend: &str) -> Request<Body> {
-    let mut request = request("call");
-    let route = Route::default();
-    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(id(backend));
-    let session = Session::new(Key::new(&route, None, b"s"), record, 1.into(), 0);
-    Passage::with(&mut request, |passage| passage.set_session(session));
-    request
-}
-
-async fn send<S>(service: &S, request: Request<Body>) -> Answer
-where
-    S: Service<Request<Body>, Response = Answer, Error = Infallible> + Clone,
-{
-    service.clone().oneshot(request).await.unwrap()
-}
+use common::*;
 
 #[tokio::test]
 async fn a_backend_that_an_outer_layer_chose_is_honoured() {
@@ -246,6 +118,44 @@ async fn anew_moves_a_lost_session_to_another_backend() {
     set.remove(&id(A));
     assert_eq!(send(&service, of_session(A)).await.status(), 200);
     assert_eq!(world.last().backend, B);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_from_inside_says_nothing_of_the_backend() {
+    let world = World::default();
+    let set = backends([A]);
+    let service = PinBackendLayer::new(set.clone()).layer(world.clone());
+    world.fail(A, FailureKind::Refused, Reads::Nothing);
+    assert_eq!(send(&service, of_session(A)).await.status(), 503);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(send(&service, refused_inside(of_session(A))).await.status(), 400);
+    let response = send(&service, refused_inside(request("new"))).await;
+    assert_eq!(response.status(), 400);
+    assert!(response.extensions().get::<Backend>().is_none(), "nothing opened there");
+    assert_eq!(set.snapshot()[0].failures(), 1);
+    assert_eq!(send(&service, of_session(A)).await.status(), 404, "silent for six seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clients_key_moves_when_its_backend_is_silent_for_too_long() {
+    let world = World::default();
+    let (store, set) = (MemoryStore::new(), backends([A, B]));
+    let layer = PinBackendLayer::new(set.clone()).balance(first);
+    let service = layer.key(PathSegmentKey::after("/rooms/"), store).layer(world.clone());
+    let room = || Request::get("/rooms/1").body(Full::from("")).unwrap();
+    send(&service, room()).await;
+    assert_eq!(world.last().backend, A);
+    world.fail(A, FailureKind::Refused, Reads::Nothing);
+    for second in 0..5 {
+        assert_eq!(send(&service, room()).await.status(), 503, "{second} s");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    // It cannot make another key: "not found" would be for ever.
+    assert_eq!(send(&service, room()).await.status(), 200);
+    assert_eq!(world.last().backend, B);
+    world.mend(A);
+    send(&service, room()).await;
+    assert_eq!(world.last().backend, B, "the pin has moved");
 }
 
 /// Takes the first there is.

@@ -1,74 +1,129 @@
 //! What requests have shown of a backend's reachability.
 //!
-//! The first failure to connect takes a backend out of service for new work; each further one doubles
-//! the time, up to ten seconds. When the time is up, one request may try it. A response, whatever it
-//! says, puts it back.
+//! The first failure to connect takes a backend out of service for new work; when the time is up, one
+//! request may try it. A try that fails doubles the time, up to ten seconds; a response, whatever it
+//! says, puts the backend back. Failures while it is out change nothing: a burst that met the same
+//! outage is one failure.
 
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 const FIRST_PROBATION_MS: u64 = 250;
 const LONGEST_PROBATION_MS: u64 = 10_000;
 
-/// Times are milliseconds since the set of backends was made, and never 0.
+/// Times are milliseconds since the set of backends was made.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// Failures to connect in a row.
-    failures: AtomicU32,
-    /// Since when no connection could be made; 0 for a backend that is reachable.
-    unreachable_since_ms: AtomicU64,
-    out_until_ms: AtomicU64,
+    // Whether `failing` holds anything; written under its lock. The usual case costs this one load.
+    is_failing: AtomicBool,
+    failing: Mutex<Option<Failing>>,
+}
+
+/// A backend to which no connection could be made, and no response has come since.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    since_ms: u64,
+    failures: u32,
+    probations: u32,
+    out_until_ms: u64,
+    // Until when the one try is taken, in case nothing is heard of it.
+    tried_until_ms: u64,
 }
 
 impl Health {
     /// No connection could be made. Says whether the backend went out of service by it.
     pub(super) fn failed(&self, now_ms: u64) -> bool {
-        let before = self.failures.fetch_add(1, Ordering::Relaxed);
-        let since = &self.unreachable_since_ms;
-        let _ = since.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
-        let doubled = FIRST_PROBATION_MS.checked_shl(before.min(16)).unwrap_or(u64::MAX);
-        let until = now_ms.saturating_add(doubled.min(LONGEST_PROBATION_MS));
-        self.out_until_ms.store(until, Ordering::Relaxed);
-        before == 0
+        let mut state = self.lock();
+        self.is_failing.store(true, Ordering::Relaxed);
+        let Some(failing) = state.as_mut() else {
+            *state = Some(Failing::first(now_ms));
+            return true;
+        };
+        failing.failures = failing.failures.saturating_add(1);
+        if failing.out_until_ms <= now_ms {
+            failing.probations = failing.probations.saturating_add(1);
+            failing.out_until_ms = now_ms.saturating_add(failing.probation_ms());
+            failing.tried_until_ms = 0;
+        }
+        false
     }
 
     /// A response came. Says whether the backend was out of service until now.
     pub(super) fn responded(&self) -> bool {
-        // The usual case costs this one load.
-        if self.failures.load(Ordering::Relaxed) == 0 {
+        if !self.is_failing.load(Ordering::Relaxed) {
             return false;
         }
-        self.failures.store(0, Ordering::Relaxed);
-        self.unreachable_since_ms.store(0, Ordering::Relaxed);
-        self.out_until_ms.store(0, Ordering::Relaxed);
-        true
+        let mut state = self.lock();
+        self.is_failing.store(false, Ordering::Relaxed);
+        state.take().is_some()
     }
 
+    /// How many connections in a row could not be made.
     pub(super) fn failures(&self) -> u32 {
-        self.failures.load(Ordering::Relaxed)
+        self.failing().map_or(0, |failing| failing.failures)
     }
 
     pub(super) fn is_out(&self, now_ms: u64) -> bool {
-        self.out_until_ms.load(Ordering::Relaxed) > now_ms
+        self.failing().is_some_and(|failing| failing.is_out(now_ms))
     }
 
-    /// Claims the right to try a backend whose time is up; one caller gets it. A backend in service
-    /// needs no claim.
-    pub(super) fn claim(&self, now_ms: u64) {
-        if self.failures() > 0 {
-            let until = now_ms.saturating_add(FIRST_PROBATION_MS);
-            self.out_until_ms.fetch_max(until, Ordering::Relaxed);
+    /// Claims the right to send new work: of all callers when the time is up one gets it, and the next
+    /// when nothing was heard of its try for as long as the last probation. A backend in service
+    /// belongs to everybody.
+    pub(super) fn claim(&self, now_ms: u64) -> bool {
+        if !self.is_failing.load(Ordering::Relaxed) {
+            return true;
         }
+        let mut state = self.lock();
+        let Some(failing) = state.as_mut() else { return true };
+        if failing.is_out(now_ms) {
+            return false;
+        }
+        failing.tried_until_ms = now_ms.saturating_add(failing.probation_ms());
+        true
     }
 
     /// For how long no connection could be made.
     pub(super) fn unreachable_for(&self, now_ms: u64) -> Option<Duration> {
-        match self.unreachable_since_ms.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(Duration::from_millis(now_ms.saturating_sub(since))),
+        let since_ms = self.failing()?.since_ms;
+        Some(Duration::from_millis(now_ms.saturating_sub(since_ms)))
+    }
+
+    fn failing(&self) -> Option<Failing> {
+        if !self.is_failing.load(Ordering::Relaxed) {
+            return None;
         }
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Failing {
+    fn first(now_ms: u64) -> Self {
+        Self {
+            since_ms: now_ms,
+            failures: 1,
+            probations: 1,
+            out_until_ms: now_ms.saturating_add(FIRST_PROBATION_MS),
+            tried_until_ms: 0,
+        }
+    }
+
+    fn probation_ms(&self) -> u64 {
+        let doublings = self.probations.saturating_sub(1).min(16);
+        (FIRST_PROBATION_MS << doublings).min(LONGEST_PROBATION_MS)
+    }
+
+    fn is_out(&self, now_ms: u64) -> bool {
+        self.out_until_ms.max(self.tried_until_ms) > now_ms
     }
 }
 
@@ -77,30 +132,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probation_doubles_and_a_response_ends_it() {
+    fn probation_doubles_with_each_try_that_fails_and_a_response_ends_it() {
         let health = Health::default();
-        assert!(!health.is_out(1) && !health.responded());
+        assert!(!health.is_out(1) && !health.responded() && health.claim(1));
         assert!(health.failed(1), "the first failure takes it out");
-        assert!(health.is_out(250) && !health.is_out(251));
-        assert!(!health.failed(300));
-        assert!(health.is_out(799) && !health.is_out(800));
-        assert_eq!(health.unreachable_for(1001), Some(Duration::from_secs(1)));
-        for _ in 0..40 {
-            health.failed(1000);
+        let mut now = 1;
+        for probation in [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
+            assert!(health.is_out(now + probation - 1) && !health.is_out(now + probation));
+            now += probation;
+            assert!(health.claim(now) && !health.failed(now));
         }
-        assert!(health.is_out(10_999) && !health.is_out(11_000));
-        assert!(health.responded());
-        assert!(!health.is_out(1001));
-        assert_eq!(health.unreachable_for(1001), None);
+        assert_eq!(health.failures(), 9);
+        assert_eq!(health.unreachable_for(now), Some(Duration::from_millis(now - 1)));
+        assert!(health.responded() && !health.responded());
+        assert!(!health.is_out(now));
+        assert_eq!((health.failures(), health.unreachable_for(now)), (0, None));
+    }
+
+    #[test]
+    fn a_burst_of_failures_is_one() {
+        let health = Health::default();
+        for now in 1..=100 {
+            health.failed(now);
+        }
+        assert_eq!(health.failures(), 100);
+        assert!(health.is_out(250) && !health.is_out(251));
     }
 
     #[test]
     fn when_the_time_is_up_one_request_may_try() {
         let health = Health::default();
         health.failed(1);
-        assert!(!health.is_out(300));
-        health.claim(300);
-        assert!(health.is_out(300), "nobody else for now");
-        assert!(!health.is_out(550), "but the try may be lost");
+        assert!(!health.claim(250));
+        assert!(!health.is_out(300) && health.claim(300));
+        assert!(health.is_out(300) && !health.claim(300), "nobody else for now");
+        assert!(health.is_out(549) && health.claim(550), "but the try may be lost");
+        health.failed(560);
+        assert!(health.is_out(1059) && health.claim(1060));
+        assert!(health.is_out(1559) && !health.is_out(1560));
+    }
+
+    #[test]
+    fn of_many_at_once_one_gets_the_claim() {
+        let health = Health::default();
+        health.failed(1);
+        let claims = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| health.claim(300))).collect();
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
+        });
+        assert_eq!(claims, 1);
     }
 }

@@ -1,8 +1,10 @@
 //! The set of backends, and the state of each.
 
 mod change;
+mod drain;
 mod health;
 mod slot;
+mod status;
 
 use std::{
     collections::HashMap,
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 pub use change::Change;
 pub(crate) use slot::{Opening, Slot};
+pub use status::{BackendState, BackendStatus};
 
 use crate::{
     balance::{Balance, Candidate},
@@ -45,32 +48,10 @@ struct Shared {
     begun: Instant,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Set {
     slots: Vec<Arc<Slot>>,
     by_id: HashMap<BackendId, Arc<Slot>, RandomState>,
-}
-
-/// What a backend is good for just now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum BackendState {
-    /// It takes any work.
-    Ready,
-    /// It keeps its sessions and gets no new ones, until none is left or a deadline has passed.
-    Draining,
-    /// No connection could be made: it gets no new work for a while. Its sessions are still tried.
-    Down,
-}
-
-/// A backend as it stands.
-#[derive(Clone, Debug)]
-pub struct BackendStatus {
-    backend: Backend,
-    state: BackendState,
-    sessions: usize,
-    opening: usize,
-    failures: u32,
 }
 
 /// What is known of a pin's backend.
@@ -94,6 +75,7 @@ impl Backends {
 
     /// Lets `counts` say how many sessions a backend has, for balancing and draining. The first counts
     /// that are given stay. Without any, only work on its way counts, and a drain ends at its deadline.
+    /// They must know all pins: where keys have a store of their own, add the two up.
     #[must_use]
     pub fn counted_by(self, counts: Arc<dyn CountSessions>) -> Self {
         let _ = self.0.counts.set(counts);
@@ -121,35 +103,17 @@ impl Backends {
     /// Removes a backend: its pins are lost. Says whether it was there.
     #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
     pub fn remove(&self, id: &BackendId) -> bool {
-        let is_there = self.0.set.load().by_id.contains_key(id);
-        self.change(|set| set.remove(id));
-        is_there
-    }
-
-    /// Gives a backend no new sessions, and removes it when none is left. Says whether it was there.
-    #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
-    pub fn drain(&self, id: &BackendId) -> bool {
-        self.drain_by(id, u64::MAX)
-    }
-
-    /// The same, and removes it after `deadline` in any case.
-    #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
-    pub fn drain_within(&self, id: &BackendId, deadline: Duration) -> bool {
-        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        self.drain_by(id, self.now_ms().saturating_add(deadline_ms))
-    }
-
-    /// The backends as they stand, in the order they were added.
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<BackendStatus> {
-        self.reap();
-        let now_ms = self.now_ms();
-        self.0.set.load().slots.iter().map(|slot| self.status(slot, now_ms)).collect()
+        let mut was_there = false;
+        self.change(|set| {
+            was_there = set.by_id.contains_key(id);
+            set.remove(id);
+        });
+        was_there
     }
 
     pub(crate) fn find(&self, id: &BackendId) -> Pinned {
         match self.0.set.load().by_id.get(id) {
-            Some(slot) if slot.is_draining() && slot.is_overdue(self.now_ms()) => Pinned::Gone,
+            Some(slot) if slot.is_overdue(|| self.now_ms()) => Pinned::Gone,
             Some(slot) => Pinned::There(Arc::clone(slot)),
             None => Pinned::Gone,
         }
@@ -169,22 +133,28 @@ impl Backends {
         self.reap();
         let now_ms = self.now_ms();
         let set = self.0.set.load();
-        let untried = || {
-            let is_untried = |slot: &&Arc<Slot>| !tried.contains(slot.backend().id());
-            set.slots.iter().filter(is_untried)
-        };
-        let mut eligible: Vec<_> = untried().filter(|slot| slot.takes_new_work(now_ms)).collect();
-        if eligible.is_empty() {
-            eligible = untried().filter(|slot| !slot.is_draining()).collect();
-        }
         // Work that opens no session does not avoid a backend for those that it has.
-        let sessions = |slot: &Slot| if work == Work::Free { 0 } else { self.sessions_on(slot) };
-        let load = |slot: &Slot| slot.opening() + sessions(slot);
-        let candidates: Vec<_> =
-            eligible.iter().map(|slot| Candidate::new(slot.backend(), || load(slot))).collect();
-        let chosen = *eligible.get(balance.choose(&candidates, key)?)?;
-        chosen.health().claim(now_ms);
-        Some(Arc::clone(chosen))
+        let counts = self.0.counts.get().filter(|_| work != Work::Free).map(|counts| &**counts);
+        let candidates = |is_eligible: &dyn Fn(&Slot) -> bool| -> Vec<_> {
+            let untried = set.slots.iter().filter(|slot| !tried.contains(slot.backend().id()));
+            let eligible = untried.filter(|slot| is_eligible(slot));
+            let mut candidates = Vec::with_capacity(set.slots.len());
+            candidates.extend(eligible.map(|slot| Candidate::new(slot, counts)));
+            candidates
+        };
+        let mut in_service = candidates(&|slot| slot.takes_new_work(now_ms));
+        while !in_service.is_empty() {
+            let index = balance.choose(&in_service, key)?;
+            let slot = in_service.get(index)?.slot();
+            if slot.health().claim(now_ms) {
+                return Some(Arc::clone(slot));
+            }
+            // Its time was up, and somebody else tries it already.
+            in_service.remove(index);
+        }
+        let out_of_service = candidates(&|slot| !slot.is_draining());
+        let index = balance.choose(&out_of_service, key)?;
+        out_of_service.get(index).map(|candidate| Arc::clone(candidate.slot()))
     }
 
     pub(crate) fn responded(slot: &Slot) {
@@ -203,53 +173,13 @@ impl Backends {
         slot.unreachable_for(self.now_ms())
     }
 
-    fn drain_by(&self, id: &BackendId, by_ms: u64) -> bool {
-        let set = self.0.set.load();
-        let Some(slot) = set.by_id.get(id) else { return false };
-        slot.drain(by_ms);
-        true
-    }
-
-    /// Removes what has drained.
-    fn reap(&self) {
-        let now_ms = self.now_ms();
-        let has_drained = |slot: &&Arc<Slot>| {
-            // Without counts nobody knows when the last session has gone.
-            let is_empty = self.0.counts.get().is_some() && self.sessions_on(slot) == 0;
-            slot.is_draining() && (slot.is_overdue(now_ms) || (is_empty && slot.opening() == 0))
-        };
-        let set = self.0.set.load();
-        if set.slots.iter().any(|slot| has_drained(&slot)) {
-            let drained: Vec<_> = set.slots.iter().filter(has_drained).cloned().collect();
-            self.change(|set| drained.iter().for_each(|slot| set.remove(slot.backend().id())));
-        }
-    }
-
-    fn status(&self, slot: &Slot, now_ms: u64) -> BackendStatus {
-        let state = if slot.is_draining() {
-            BackendState::Draining
-        } else if slot.health().is_out(now_ms) {
-            BackendState::Down
-        } else {
-            BackendState::Ready
-        };
-        BackendStatus {
-            backend: slot.backend().clone(),
-            state,
-            sessions: self.sessions_on(slot),
-            opening: slot.opening(),
-            failures: slot.health().failures(),
-        }
-    }
-
     fn sessions_on(&self, slot: &Slot) -> usize {
         self.0.counts.get().map_or(0, |counts| counts.sessions_on(slot.backend().id()))
     }
 
     fn change(&self, change: impl FnOnce(&mut Set)) {
         let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut set =
-            Set { slots: self.0.set.load().slots.clone(), by_id: self.0.set.load().by_id.clone() };
+        let mut set = Set::clone(&self.0.set.load());
         change(&mut set);
         self.0.set.store(Arc::new(set));
     }
@@ -268,35 +198,9 @@ impl Set {
     }
 }
 
-impl BackendStatus {
-    /// The backend.
-    #[must_use]
-    pub fn backend(&self) -> &Backend {
-        &self.backend
-    }
-
-    /// What it is good for just now.
-    #[must_use]
-    pub fn state(&self) -> BackendState {
-        self.state
-    }
-
-    /// How many sessions it has; 0 when nobody counts them.
-    #[must_use]
-    pub fn sessions(&self) -> usize {
-        self.sessions
-    }
-
-    /// How much work without a pin is on its way to it.
-    #[must_use]
-    pub fn opening(&self) -> usize {
-        self.opening
-    }
-
-    /// How many connections in a row could not be made.
-    #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.failures
+impl FromIterator<Backend> for Backends {
+    fn from_iter<I: IntoIterator<Item = Backend>>(backends: I) -> Self {
+        Self::new(backends)
     }
 }
 

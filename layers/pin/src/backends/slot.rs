@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -12,13 +12,16 @@ use bartizan_core::Backend;
 
 use super::health::Health;
 
+/// Stands for a backend that does not drain.
+const NOT_DRAINING: u64 = 0;
+
 /// A backend with its state, shared by all requests that are on their way to it.
 #[derive(Debug)]
 pub(crate) struct Slot {
     backend: Backend,
     health: Health,
-    draining: AtomicBool,
-    /// When a drained backend leaves, whatever is left on it.
+    /// When a drained backend leaves, whatever is left on it. One value, so that nobody sees a drain
+    /// with the deadline of an earlier one.
     drained_by_ms: AtomicU64,
     opening: AtomicUsize,
 }
@@ -28,12 +31,11 @@ pub(crate) struct Slot {
 pub(crate) struct Opening(Arc<Slot>);
 
 impl Slot {
-    pub(super) fn new(backend: Backend) -> Self {
+    pub(crate) fn new(backend: Backend) -> Self {
         Self {
             backend,
             health: Health::default(),
-            draining: AtomicBool::new(false),
-            drained_by_ms: AtomicU64::new(u64::MAX),
+            drained_by_ms: AtomicU64::new(NOT_DRAINING),
             opening: AtomicUsize::new(0),
         }
     }
@@ -51,27 +53,30 @@ impl Slot {
         Opening(Arc::clone(self))
     }
 
-    pub(super) fn opening(&self) -> usize {
+    pub(crate) fn opening(&self) -> usize {
         self.opening.load(Ordering::Relaxed)
     }
 
+    /// Lets it leave at `by_ms`, which is later than [`NOT_DRAINING`].
     pub(super) fn drain(&self, by_ms: u64) {
-        self.drained_by_ms.store(by_ms, Ordering::Relaxed);
-        self.draining.store(true, Ordering::Relaxed);
+        self.drained_by_ms.store(by_ms.max(NOT_DRAINING + 1), Ordering::Relaxed);
     }
 
-    pub(super) fn undrain(&self) {
-        self.draining.store(false, Ordering::Relaxed);
-        self.drained_by_ms.store(u64::MAX, Ordering::Relaxed);
+    /// Says whether it drained.
+    pub(super) fn undrain(&self) -> bool {
+        self.drained_by_ms.swap(NOT_DRAINING, Ordering::Relaxed) != NOT_DRAINING
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.drained_by_ms.load(Ordering::Relaxed) != NOT_DRAINING
     }
 
-    /// Whether a drain has reached its deadline.
-    pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
-        self.drained_by_ms.load(Ordering::Relaxed) <= now_ms
+    /// Whether it drains and has reached its deadline.
+    pub(super) fn is_overdue(&self, now_ms: impl FnOnce() -> u64) -> bool {
+        match self.drained_by_ms.load(Ordering::Relaxed) {
+            NOT_DRAINING => false,
+            by_ms => by_ms <= now_ms(),
+        }
     }
 
     pub(super) fn takes_new_work(&self, now_ms: u64) -> bool {

@@ -5,14 +5,16 @@ mod random;
 mod rendezvous;
 mod round_robin;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use bartizan_core::Backend;
+use bartizan_core::{Backend, store::CountSessions};
 
 pub use least_sessions::LeastSessions;
 pub use random::Random;
 pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
+
+use crate::backends::Slot;
 
 /// Chooses a backend for work that is not pinned.
 pub trait Balance: Send + Sync {
@@ -23,25 +25,30 @@ pub trait Balance: Send + Sync {
 
 /// A backend that may be chosen.
 pub struct Candidate<'a> {
-    backend: &'a Backend,
-    load: Box<dyn Fn() -> usize + 'a>,
+    slot: &'a Arc<Slot>,
+    counts: Option<&'a dyn CountSessions>,
 }
 
 impl<'a> Candidate<'a> {
-    pub(crate) fn new(backend: &'a Backend, load: impl Fn() -> usize + 'a) -> Self {
-        Self { backend, load: Box::new(load) }
+    pub(crate) fn new(slot: &'a Arc<Slot>, counts: Option<&'a dyn CountSessions>) -> Self {
+        Self { slot, counts }
+    }
+
+    pub(crate) fn slot(&self) -> &'a Arc<Slot> {
+        self.slot
     }
 
     /// The backend.
     #[must_use]
     pub fn backend(&self) -> &'a Backend {
-        self.backend
+        self.slot.backend()
     }
 
     /// Its sessions and the work that is on its way to it. Counted when asked for.
     #[must_use]
     pub fn load(&self) -> usize {
-        (self.load)()
+        let sessions = self.counts.map_or(0, |counts| counts.sessions_on(self.backend().id()));
+        self.slot.opening().saturating_add(sessions)
     }
 }
 
@@ -57,7 +64,7 @@ where
 impl fmt::Debug for Candidate<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Candidate")
-            .field("backend", &self.backend)
+            .field("backend", self.backend())
             .field("load", &self.load())
             .finish()
     }
@@ -65,22 +72,35 @@ impl fmt::Debug for Candidate<'_> {
 
 #[cfg(test)]
 mod tests {
+    use bartizan_core::BackendId;
+
     use super::*;
 
-    /// Lets `policy` choose 3,000 times among backends with `loads`, and counts.
-    pub(super) fn spread(policy: &dyn Balance, loads: &[usize]) -> Vec<usize> {
-        let backends: Vec<Backend> =
-            (0..loads.len()).map(|n| format!("http://b:{}", n + 1).parse().unwrap()).collect();
-        let candidates: Vec<_> = backends
-            .iter()
-            .zip(loads)
-            .map(|(backend, load)| Candidate::new(backend, move || *load))
-            .collect();
-        let mut counts = vec![0; loads.len()];
-        for _ in 0..3000 {
-            counts[policy.choose(&candidates, None).unwrap()] += 1;
+    /// The load of each backend, by the port that follows its place.
+    struct Loads<'a>(&'a [usize]);
+
+    impl CountSessions for Loads<'_> {
+        fn sessions_on(&self, backend: &BackendId) -> usize {
+            let port: usize = backend.as_str().rsplit(':').next().unwrap().parse().unwrap();
+            self.0[port - 1]
         }
-        counts
+    }
+
+    pub(super) fn slots(ports: impl IntoIterator<Item = usize>) -> Vec<Arc<Slot>> {
+        let slot = |port| Arc::new(Slot::new(format!("http://b:{port}").parse().unwrap()));
+        ports.into_iter().map(slot).collect()
+    }
+
+    /// Lets `policy` choose 3,000 times among backends with `loads`, and counts.
+    fn spread(policy: &dyn Balance, loads: &[usize]) -> Vec<usize> {
+        let (slots, counts) = (slots(1..=loads.len()), Loads(loads));
+        let candidates: Vec<_> =
+            slots.iter().map(|slot| Candidate::new(slot, Some(&counts))).collect();
+        let mut chosen = vec![0; loads.len()];
+        for _ in 0..3000 {
+            chosen[policy.choose(&candidates, None).unwrap()] += 1;
+        }
+        chosen
     }
 
     #[test]
@@ -100,6 +120,17 @@ mod tests {
         assert_eq!(counts[0], 0);
         assert!(counts[1] > counts[2]);
         assert_eq!(spread(&LeastSessions::new(), &[5, 4]), [0, 3000]);
+    }
+
+    #[test]
+    fn work_on_its_way_is_load() {
+        let slots = slots([1, 2]);
+        let candidates: Vec<_> = slots.iter().map(|slot| Candidate::new(slot, None)).collect();
+        let _opening = slots[0].open();
+        for _ in 0..20 {
+            assert_eq!(LeastSessions::new().choose(&candidates, None), Some(1));
+        }
+        assert_eq!(candidates[0].load(), 1);
     }
 
     #[test]

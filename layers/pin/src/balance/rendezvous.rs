@@ -41,16 +41,12 @@ fn weight(key: &[u8], id: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use bartizan_core::Backend;
+    use super::{super::tests::slots, *};
 
-    use super::*;
-
-    fn choose(names: &[u8], key: &[u8]) -> u8 {
-        let backends: Vec<Backend> =
-            names.iter().map(|name| format!("http://b:{name}").parse().unwrap()).collect();
-        let candidates: Vec<_> =
-            backends.iter().map(|backend| Candidate::new(backend, || 0)).collect();
-        names[Rendezvous::new().choose(&candidates, Some(key)).unwrap()]
+    fn choose(ports: &[usize], key: &[u8]) -> usize {
+        let slots = slots(ports.iter().copied());
+        let candidates: Vec<_> = slots.iter().map(|slot| Candidate::new(slot, None)).collect();
+        ports[Rendezvous::new().choose(&candidates, Some(key)).unwrap()]
     }
 
     #[test]
@@ -62,11 +58,11 @@ mod tests {
         #[test]
         fn only_the_keys_of_a_backend_that_leaves_move(
             key in proptest::collection::vec(0u8.., 0..20),
-            leaves in 1u8..6,
+            leaves in 1usize..6,
         ) {
             let all = [1, 2, 3, 4, 5];
             let before = choose(&all, &key);
-            let rest: Vec<u8> = all.into_iter().filter(|name| *name != leaves).collect();
+            let rest: Vec<usize> = all.into_iter().filter(|name| *name != leaves).collect();
             let after = choose(&rest, &key);
             if before == leaves {
                 proptest::prop_assert_ne!(after, leaves);

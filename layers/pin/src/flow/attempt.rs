@@ -27,6 +27,7 @@ pub(crate) struct Attempt<S, B, K, T> {
     head: Parts,
     lender: Lender<B>,
     work: Work,
+    // Without the backend of `slot`.
     tried: Vec<BackendId>,
     begun: Instant,
     // Counts as load for as long as the work is on its way.
@@ -53,7 +54,7 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
             lender,
             work: head.extensions.get().map(Passage::work).unwrap_or_default(),
             head,
-            tried: vec![slot.backend().id().clone()],
+            tried: Vec::new(),
             begun: Instant::now(),
             _opening: slot.open(),
             slot,
@@ -68,12 +69,12 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
             return None;
         }
         let body = self.lender.take_back()?;
+        self.tried.push(self.slot.backend().id().clone());
         let key = self.key.as_ref().map(|key| &*key.bytes);
         let config = &self.config;
         let slot = config.backends.choose(&*config.balance, self.work, key, &self.tried)?;
         let (loan, lender) = Loan::lend(body);
         self.lender = lender;
-        self.tried.push(slot.backend().id().clone());
         self._opening = slot.open();
         self.slot = slot;
         Some(self.request(loan))

@@ -6,7 +6,7 @@ mod response;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use bartizan_core::{Dialect, GuardBody, Reason, SessionStore, store};
+use bartizan_core::{BackendId, Dialect, GuardBody, Reason, SessionStore, store};
 use http::{Request, Response};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
@@ -64,7 +64,11 @@ fn timed<F>(answer: F, deadline: Duration) -> Timed<F> {
     Timed::new(answer, Box::pin(sleep(deadline)))
 }
 
-fn refused<R>(reason: Reason, dialect: &Dialect) -> Response<GuardBody<R>> {
-    event::refused(reason, None);
+fn refused<R>(
+    reason: Reason,
+    backend: Option<&BackendId>,
+    dialect: &Dialect,
+) -> Response<GuardBody<R>> {
+    event::refused(reason, backend);
     bartizan_core::Refusal::new(reason).respond(dialect)
 }

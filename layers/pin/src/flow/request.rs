@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use bartizan_core::{
-    Answer, Backend, BackendId, Dialect, Key, Passage, Reason, Session, SessionStore, StoreError,
+    Answer, Backend, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError,
     Work,
 };
 use bytes::Bytes;
@@ -15,7 +15,6 @@ use super::{Attempt, Followed, OwnedKey, Parked, refused, timed};
 use crate::{
     Loan, OnLost,
     backends::{Pinned, Slot},
-    event,
     future::State,
     key::{ExtractKey, PinKey, is_usable},
     layer::Config,
@@ -41,11 +40,13 @@ where
         let pinned = passage.session().and_then(|session| session.record().backend());
         if let Some(backend) = pinned {
             return match config.backends.find(backend) {
-                Pinned::There(slot) if !moves_on(config, &slot) => {
+                Pinned::There(slot)
+                    if config.on_lost == OnLost::Fail || !is_lost(config, &slot) =>
+                {
                     follow(service, config, request, slot, None)
                 }
                 _ if config.on_lost == OnLost::Anew => open(service, config, request, None, None),
-                _ => lost(&request, backend),
+                _ => answered(refused(Reason::BackendLost, Some(backend), &Dialect::of(&request))),
             };
         }
     }
@@ -86,19 +87,21 @@ where
     let pin = match found {
         Ok(Some(pin)) => pin,
         Ok(None) => return open(service, config, request, Some(key), None),
-        Err(_) => return answered(refused(Reason::StoreUnavailable, &Dialect::of(&request))),
+        Err(_) => {
+            return answered(refused(Reason::StoreUnavailable, None, &Dialect::of(&request)));
+        }
     };
+    // A client cannot make another key of a path: its pin moves.
+    let moves = key.is_clients || config.on_lost == OnLost::Anew;
     let slot = pin.record().backend().map(|backend| config.backends.find(backend));
     match slot {
-        Some(Pinned::There(slot)) if !moves_on(config, &slot) => {
+        Some(Pinned::There(slot)) if !moves || !is_lost(config, &slot) => {
             follow(service, config, request, slot, Some(key))
         }
-        // A client cannot make another key of a path: its pin moves.
-        _ if key.is_clients || config.on_lost == OnLost::Anew => {
-            open(service, config, request, Some(key), Some(pin))
-        }
+        _ if moves => open(service, config, request, Some(key), Some(pin)),
         _ => {
-            let answer = refused(Reason::BackendLost, &Dialect::of(&request));
+            let backend = pin.record().backend();
+            let answer = refused(Reason::BackendLost, backend, &Dialect::of(&request));
             match config.store.remove(pin.key()) {
                 Answer::Now(_) => answered(answer),
                 Answer::Later(removed) => State::Remove {
@@ -168,30 +171,19 @@ where
     let bytes = key.as_ref().map(|key| &*key.bytes);
     let work = Passage::of(&request).map(Passage::work).unwrap_or_default();
     let Some(slot) = config.backends.choose(&*config.balance, work, bytes, &[]) else {
-        return answered(refused(Reason::NoBackend, &Dialect::of(&request)));
+        return answered(refused(Reason::NoBackend, None, &Dialect::of(&request)));
     };
     let retry = service.clone();
     let (attempt, request) = Attempt::begin(retry, Arc::clone(config), request, slot, key, moving);
     State::Attempt { future: service.call(request), attempt: Some(Box::new(attempt)) }
 }
 
-/// Whether work leaves a backend that could not be reached for too long.
-fn moves_on<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
-    config.on_lost == OnLost::Anew
-        && config.backends.unreachable_for(slot).is_some_and(|time| time >= config.lost_after)
+/// Whether a backend could not be reached for too long.
+fn is_lost<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
+    config.backends.unreachable_for(slot).is_some_and(|time| time >= config.lost_after)
 }
 
-fn lost<S, B, R, K, T>(request: &Request<B>, backend: &BackendId) -> State<S, B, R, K, T>
-where
-    S: Service<Request<Loan<B>>>,
-    T: SessionStore,
-{
-    event::refused(Reason::BackendLost, Some(backend));
-    let refusal = bartizan_core::Refusal::new(Reason::BackendLost);
-    answered(refusal.respond(&Dialect::of(request)))
-}
-
-fn answered<S, B, R, K, T>(answer: Response<bartizan_core::GuardBody<R>>) -> State<S, B, R, K, T>
+fn answered<S, B, R, K, T>(answer: Response<GuardBody<R>>) -> State<S, B, R, K, T>
 where
     S: Service<Request<Loan<B>>>,
     T: SessionStore,

@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Attempt, Followed, Held, Step, refused, timed};
+use super::{Attempt, Followed, Held, OwnedKey, Step, refused, timed};
 use crate::{
     Backends, Loan, OnLost,
     future::State,
@@ -31,27 +31,33 @@ where
     let Followed { config, slot, key } = followed;
     let Some(slot) = slot else { return done(response) };
     match UpstreamFailure::of(&response) {
+        None if is_refusal(&response) => done(response),
         None => {
             Backends::responded(&slot);
-            learn(response, &config, slot.backend().id(), key.map(|key| key.bytes), false)
+            match key {
+                Some(key) if config.lost_on_404 && response.status() == StatusCode::NOT_FOUND => {
+                    unpin(response.map(GuardBody::forwarded), &config, &key)
+                }
+                key => {
+                    learn(response, &config, slot.backend().id(), key.map(|key| key.bytes), false)
+                }
+            }
         }
         Some(failure) if failure.is_unreachable() => {
             config.backends.unreachable(&slot);
             let time = config.backends.unreachable_for(&slot).unwrap_or_default();
-            if config.on_lost != OnLost::Fail || time < config.lost_after {
+            // What moves to another backend does so on its next request.
+            let moves =
+                config.on_lost == OnLost::Anew || key.as_ref().is_some_and(|key| key.is_clients);
+            if moves || time < config.lost_after {
                 return done(response);
             }
             // The refusal that this one stands in for has the right form.
-            let answer = refused(Reason::BackendLost, &Dialect::like(response.headers()));
-            match key.filter(|key| !key.is_clients) {
+            let dialect = Dialect::like(response.headers());
+            let answer = refused(Reason::BackendLost, Some(slot.backend().id()), &dialect);
+            match key {
                 None => Step::Done(answer),
-                Some(key) => match config.store.remove(Key::new(&config.route, None, &key.bytes)) {
-                    Answer::Now(_) => Step::Done(answer),
-                    Answer::Later(removed) => Step::Next(State::Remove {
-                        removed: timed(removed, config.store_deadline),
-                        answer: Some(Box::new(answer)),
-                    }),
-                },
+                Some(key) => unpin(answer, &config, &key),
             }
         }
         // It may be there and have failed just this once: nothing is known.
@@ -71,6 +77,9 @@ where
     T: SessionStore,
 {
     let Some(failure) = UpstreamFailure::of(&response) else {
+        if is_refusal(&response) {
+            return done(response);
+        }
         Backends::responded(&attempt.slot);
         let backend = attempt.slot.backend();
         response.extensions_mut().insert(backend.clone());
@@ -117,7 +126,7 @@ where
         Ok(_) => Reason::InvalidResponse,
         Err(_) => Reason::StoreUnavailable,
     };
-    Step::Done(refused(reason, &Dialect::like(held.response.headers())))
+    Step::Done(refused(reason, Some(backend), &Dialect::like(held.response.headers())))
 }
 
 /// Pins the key that a response names, or that the client has made, to `backend`.
@@ -179,12 +188,37 @@ where
     }
 }
 
+/// Removes the pin of `key`, and then gives `answer`.
+fn unpin<S, B, R, K, T>(
+    answer: Response<GuardBody<R>>,
+    config: &Arc<Config<K, T>>,
+    key: &OwnedKey,
+) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    T: SessionStore,
+{
+    match config.store.remove(Key::new(&config.route, None, &key.bytes)) {
+        Answer::Now(_) => Step::Done(answer),
+        Answer::Later(removed) => Step::Next(State::Remove {
+            removed: timed(removed, config.store_deadline),
+            answer: Some(Box::new(answer)),
+        }),
+    }
+}
+
 fn done<S, B, R, K, T>(response: Response<R>) -> Step<S, B, R, K, T>
 where
     S: Service<Request<Loan<B>>>,
     T: SessionStore,
 {
     Step::Done(response.map(GuardBody::forwarded))
+}
+
+/// Whether the service inside refused the request on its own: no backend has spoken, or was found to be
+/// silent.
+fn is_refusal<R>(response: &Response<R>) -> bool {
+    Reason::of(response).is_some()
 }
 
 /// Whether a response of this status may name a key: anything but an error.

@@ -17,16 +17,15 @@ use super::{ExtractKey, PinKey};
 pub struct CookieKey(Box<str>);
 
 impl CookieKey {
-    /// Reads the cookie `name` in requests, and learns it from `Set-Cookie`.
+    /// Reads the cookie `name` in requests, and learns it from `Set-Cookie` unless that takes it away.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
 
     fn value_in<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = pair.split_at_checked(at)?;
-        (trim(name) == self.0.as_bytes()).then(|| trim(value.get(1..).unwrap_or_default()))
+        let (name, value) = name_and_value(pair)?;
+        (name == self.0.as_bytes()).then_some(value)
     }
 }
 
@@ -44,10 +43,38 @@ impl ExtractKey for CookieKey {
         headers
             .get_all(SET_COOKIE)
             .iter()
+            .filter(|line| !takes_away(line.as_bytes()))
             .filter_map(|line| line.as_bytes().split(|byte| *byte == b';').next())
             .find_map(|pair| self.value_in(pair))
             .map(Cow::Borrowed)
     }
+}
+
+/// Whether a `Set-Cookie` line ends the cookie: some frameworks give it a value as they do, which is the
+/// same from every backend. `Max-Age` goes before `Expires`
+/// ([RFC 6265 §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates only the
+/// year of the epoch is known, which is what they take.
+fn takes_away(line: &[u8]) -> bool {
+    let attributes = || line.split(|byte| *byte == b';').skip(1).filter_map(name_and_value);
+    let is_integer = |value: &[u8]| {
+        let digits = value.strip_prefix(b"-").unwrap_or(value);
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    };
+    let max_age = attributes()
+        .find(|(name, value)| name.eq_ignore_ascii_case(b"max-age") && is_integer(value));
+    if let Some((_, value)) = max_age {
+        return value.starts_with(b"-") || value.iter().all(|digit| *digit == b'0');
+    }
+    attributes().any(|(name, value)| {
+        name.eq_ignore_ascii_case(b"expires")
+            && value.split(|byte| matches!(byte, b' ' | b'-')).any(|part| part == b"1970")
+    })
+}
+
+fn name_and_value(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = pair.split_at_checked(at)?;
+    Some((trim(name), trim(value.get(1..).unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -67,5 +94,23 @@ mod tests {
         assert_eq!(key.learn(&headers), None);
         headers.append(SET_COOKIE, "sid=new; Path=/; HttpOnly".parse().unwrap());
         assert_eq!(key.learn(&headers).unwrap(), &b"new"[..]);
+    }
+
+    #[test]
+    fn a_cookie_that_is_taken_away_is_not_learned() {
+        let key = CookieKey::new("sid");
+        for (line, learned) in [
+            ("sid=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; Max-Age=0; path=/", false),
+            ("sid=deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT", false),
+            ("sid=deleted; max-age=0", false),
+            ("sid=deleted; Max-Age = -1", false),
+            ("sid=v; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT", true),
+            ("sid=v; Max-Age=", true),
+            ("sid=v; Max-Age=x0", true),
+            ("sid=v; Path=/1970; Expires=Wed, 01 Jan 2070 00:00:00 GMT", true),
+        ] {
+            let headers = HeaderMap::from_iter([(SET_COOKIE, line.parse().unwrap())]);
+            assert_eq!(key.learn(&headers).is_some(), learned, "{line}");
+        }
     }
 }
