@@ -378,3 +378,68 @@ async fn a_known_length_stays_known() {
     assert_eq!(response.body().size_hint().exact(), Some(2));
     let _ = Work::Free;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extended_connect_becomes_a_tunnel_between_two_http2_streams() {
+    let server = serve(async |mut request: Request<Incoming>| {
+        assert_eq!(request.method(), "CONNECT");
+        let protocol = request.extensions().get::<hyper::ext::Protocol>().unwrap();
+        assert_eq!(protocol.as_str(), "websocket");
+        assert_eq!(request.uri().path(), "/chat");
+        tokio::spawn(async move {
+            let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
+            let mut io = hyper_util::rt::TokioIo::new(upgraded);
+            let mut buffer = [0; 4];
+            while tokio::io::AsyncReadExt::read_exact(&mut io, &mut buffer).await.is_ok() {
+                tokio::io::AsyncWriteExt::write_all(&mut io, &buffer).await.unwrap();
+            }
+        });
+        Response::new(boxed(Full::default()))
+    })
+    .await;
+    let (upstream, uri) = (upstream(), format!("h2c://{}", server.addr));
+    let front = serve(move |request: Request<Incoming>| {
+        let (upstream, uri) = (upstream.clone(), uri.clone());
+        async move {
+            let mut request = request.map(boxed);
+            Passage::with(&mut request, |passage| passage.set_backend(uri.parse().unwrap()));
+            upstream.oneshot(request).await.unwrap().map(boxed)
+        }
+    })
+    .await;
+    let stream = tokio::net::TcpStream::connect(front.addr).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    tokio::spawn(connection);
+    // The settings of the server say that it knows extended CONNECT; they must have come.
+    let warm = Request::options(format!("http://{}/", front.addr)).body(body("")).unwrap();
+    let _ = warm;
+    let connect = |protocol: &'static str| {
+        Request::connect(format!("http://{}/chat", front.addr))
+            .version(Version::HTTP_2)
+            .extension(hyper::ext::Protocol::from_static(protocol))
+            .body(body(""))
+            .unwrap()
+    };
+    let mut response = loop {
+        match sender.send_request(connect("websocket")).await {
+            Ok(response) => break response,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(response.status(), 200);
+    let mut io = hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    for message in [b"ping", b"pong"] {
+        tokio::io::AsyncWriteExt::write_all(&mut io, message).await.unwrap();
+        let mut answer = [0; 4];
+        tokio::io::AsyncReadExt::read_exact(&mut io, &mut answer).await.unwrap();
+        assert_eq!(&answer, message);
+    }
+    // A protocol that is not relayed is not asked for.
+    let refused = sender.send_request(connect("masque")).await.unwrap();
+    assert_eq!(refused.status(), 501);
+}

@@ -80,11 +80,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             return FailureKind::ConnectTimeout;
         }
         // `io::Error::source` skips the error that it wraps.
-        #[cfg(feature = "tls")]
-        if io.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return FailureKind::Tls;
-        }
-        next = error.source();
+        next = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     FailureKind::Refused
 }
