@@ -42,26 +42,23 @@ impl Counts {
     }
 
     pub(crate) fn has_room(&self, principal: Option<&Principal>) -> bool {
-        let of_principal = |principal| lock(&self.by_principal).get(principal).copied();
+        let of_principal =
+            |principal| lock(&self.by_principal).get(principal).copied().unwrap_or(0);
         self.total() < self.max_total
-            && principal.and_then(of_principal).unwrap_or(0) < self.max_per_principal
+            && self
+                .counted(principal)
+                .is_none_or(|principal| of_principal(principal) < self.max_per_principal)
     }
 
     /// Counts one more, if it may be.
     pub(crate) fn reserve(&self, principal: Option<&Principal>) -> bool {
-        let one_more = |total| (total < self.max_total).then_some(total + 1);
-        if self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
-            return false;
-        }
-        let Some(principal) = principal.filter(|_| self.counts_principals()) else { return true };
+        let Some(principal) = self.counted(principal) else { return self.reserve_total() };
         let mut by_principal = lock(&self.by_principal);
-        let count = by_principal.entry(principal.clone()).or_insert(0);
-        if *count >= self.max_per_principal {
-            drop(by_principal);
-            self.total.fetch_sub(1, Ordering::Relaxed);
+        let count = by_principal.get(principal).copied().unwrap_or(0);
+        if count >= self.max_per_principal || !self.reserve_total() {
             return false;
         }
-        *count += 1;
+        by_principal.insert(principal.clone(), count + 1);
         true
     }
 
@@ -83,13 +80,19 @@ impl Counts {
     pub(crate) fn release(&self, session: &Session) {
         self.unbind(session);
         self.total.fetch_sub(1, Ordering::Relaxed);
-        if let Some(principal) = session.key().principal.filter(|_| self.counts_principals()) {
+        if let Some(principal) = self.counted(session.key().principal) {
             one_less(&self.by_principal, principal);
         }
     }
 
-    fn counts_principals(&self) -> bool {
-        self.max_per_principal != usize::MAX
+    fn reserve_total(&self) -> bool {
+        let one_more = |total| (total < self.max_total).then_some(total + 1);
+        self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// The principal, if there is one and a bound for it.
+    fn counted<'a>(&self, principal: Option<&'a Principal>) -> Option<&'a Principal> {
+        principal.filter(|_| self.max_per_principal != usize::MAX)
     }
 }
 
@@ -106,4 +109,30 @@ fn one_less<K: Eq + Hash>(counts: &Mutex<HashMap<K, usize, RandomState>>, key: &
 /// What a panic elsewhere left behind is still consistent: each change is one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bartizan_core::{Key, Record, Route, store::RecordVersion};
+
+    #[test]
+    fn what_counts_nothing_is_forgotten() {
+        let (route, alice) = (Route::default(), Principal::new("i", "alice"));
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let record = record.with_backend("b".parse().unwrap());
+        let key = Key::new(&route, Some(&alice), b"id");
+        let session = Session::new(key, record, RecordVersion::FIRST, 0);
+        let counts = Counts::new(2, 1);
+        assert!(counts.reserve(Some(&alice)));
+        counts.bind(&session);
+        assert!(!counts.reserve(Some(&alice)));
+        assert_eq!(counts.total(), 1, "who is refused takes no room");
+        counts.release(&session);
+        assert_eq!(counts.total(), 0);
+        assert!(lock(&counts.by_principal).is_empty() && lock(&counts.by_backend).is_empty());
+        let none = Counts::new(2, 0);
+        assert!(!none.has_room(Some(&alice)) && !none.reserve(Some(&alice)));
+        assert!(lock(&none.by_principal).is_empty());
+    }
 }

@@ -6,7 +6,7 @@
 //! | `insert_if_absent` | `Inserted`; `Exists` with a live one; `Ended` within a minute of its end; `Full` past a cap |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live |
 //! | `remove` | ends it; for a minute nothing brings it back |
-//! | `touch` | its idle time starts anew |
+//! | `touch` | its idle time starts anew; one that is gone stays gone |
 //!
 //! # When to use it, and when not
 //!
@@ -30,7 +30,13 @@
 //! # Failure modes
 //!
 //! It answers at once and never with an error. An expired session is forgotten when it is asked for, or
-//! swept by later inserts, a part of the table at a time; until then it counts.
+//! swept by later inserts, a part of the table at a time; until then it counts, towards the caps too.
+//! Where inserts cease, [`MemoryStore::sweep`] gives the memory back.
+//!
+//! Full is full: a new session is refused, none that lives makes way for it. A refused insert sweeps
+//! first, but only a part of a table of more than some thousand sessions: a later try may find room.
+//!
+//! Of the keys that ended within a minute the last 1,024 in each of 64 shards are remembered.
 //!
 //! # Security
 //!
@@ -39,8 +45,17 @@
 //!
 //! # Cost
 //!
-//! `get` takes one short lock of one of 64 shards and allocates nothing. A session with an id of 36
-//! bytes takes at most 200 bytes in all (`tests/size.rs`).
+//! `get` takes one short lock of one of 64 shards and allocates nothing. An insert looks at 64 places of
+//! one shard for what has expired; one that finds the store full, at 64 of every shard, at most once in
+//! 10 ms. A shard that grows or shrinks moves its sessions under its lock. A session with an id of 36
+//! bytes takes at most 200 bytes in all (`tests/size.rs`); one that was replaced keeps its first version
+//! beside the latest.
+//!
+//! # Sources
+//!
+//! A session that has ended is answered as one that never was: [MCP 2025-11-25, Session Management][mcp].
+//!
+//! [mcp]: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management
 
 mod builder;
 mod clock;

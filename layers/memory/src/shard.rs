@@ -9,6 +9,8 @@ use crate::{counts::Counts, tombstones::Tombstones};
 pub(crate) struct Shard {
     // One word an entry; the session owns its key.
     sessions: HashTable<Session>,
+    // Where the next partial sweep starts.
+    swept_to: usize,
     pub(crate) tombstones: Tombstones,
 }
 
@@ -39,26 +41,49 @@ impl Shard {
         Some(entry.remove().0)
     }
 
-    /// Forgets what has expired, and says how many sessions that were.
+    /// Forgets all that has expired, and says how many sessions that were.
     pub(crate) fn sweep(
         &mut self,
         now_ms: u64,
         counts: &Counts,
         rehash: impl Fn(&Session) -> u64,
     ) -> usize {
+        self.swept_to = 0;
+        self.sweep_some(usize::MAX, now_ms, counts, rehash)
+    }
+
+    /// Looks at so many places of the table, from where the last sweep stopped, and forgets what has
+    /// expired there. Says how many sessions that were.
+    ///
+    /// A table that grows in between moves its sessions: what that hides is found in the next round.
+    pub(crate) fn sweep_some(
+        &mut self,
+        places: usize,
+        now_ms: u64,
+        counts: &Counts,
+        rehash: impl Fn(&Session) -> u64,
+    ) -> usize {
         let before = self.sessions.len();
-        self.sessions.retain(|session| {
-            let expired = is_expired(session, now_ms);
-            if expired {
-                counts.release(session);
+        let end = self.sessions.num_buckets();
+        let stop = self.swept_to.saturating_add(places).min(end);
+        for place in self.swept_to..stop {
+            if let Ok(entry) = self.sessions.get_bucket_entry(place)
+                && is_expired(entry.get(), now_ms)
+            {
+                let (expired, _) = entry.remove();
+                counts.release(&expired);
             }
-            !expired
-        });
-        self.tombstones.sweep(now_ms);
-        if self.sessions.len() < self.sessions.capacity() / 4 {
-            self.sessions.shrink_to_fit(rehash);
         }
-        before - self.sessions.len()
+        self.swept_to = stop;
+        let after = self.sessions.len();
+        if stop == end {
+            self.swept_to = 0;
+            self.tombstones.sweep(now_ms);
+            if after < self.sessions.capacity() / 4 {
+                self.sessions.shrink_to_fit(rehash);
+            }
+        }
+        before - after
     }
 }
 

@@ -18,10 +18,10 @@ use foldhash::quality::RandomState;
 use crate::{MemoryStoreBuilder, clock::Clock, counts::Counts, shard::Shard, tombstones::KeyHash};
 
 const SHARDS: usize = 64;
-/// How often inserts sweep a shard at the most.
-const SWEEP_SHARD_MS: u64 = 100;
-/// How often a full store sweeps all of them at the most.
-const SWEEP_ALL_MS: u64 = 1_000;
+/// How many places of a shard one insert sweeps.
+const SWEEP_PLACES: usize = 64;
+/// How often a full store sweeps so many places of every shard, at the most.
+const MAKE_ROOM_MS: u64 = 10;
 
 /// A session store for one process; see the [crate docs](crate). Clones share one table.
 #[derive(Clone)]
@@ -34,8 +34,7 @@ struct Table {
     counts: Counts,
     clock: Clock,
     next_to_sweep: AtomicUsize,
-    shard_swept_ms: AtomicU64,
-    all_swept_ms: AtomicU64,
+    room_made_ms: AtomicU64,
 }
 
 impl MemoryStore {
@@ -58,8 +57,7 @@ impl MemoryStore {
             counts: Counts::new(max_sessions, max_sessions_per_principal),
             clock: Clock::start(),
             next_to_sweep: AtomicUsize::new(0),
-            shard_swept_ms: AtomicU64::new(0),
-            all_swept_ms: AtomicU64::new(0),
+            room_made_ms: AtomicU64::new(0),
         }))
     }
 
@@ -75,20 +73,15 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     /// Forgets all that has expired, and says how many sessions that were. Inserts do it bit by bit;
-    /// call it where exact counts matter. Costs a pass over the table, one shard locked at a time.
+    /// call it where exact counts matter, or where inserts may cease and memory is to be given back.
+    /// Costs a pass over the table, one shard locked at a time.
+    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn sweep(&self) -> usize {
-        let now_ms = self.0.clock.now_ms();
-        self.0.all_swept_ms.store(now_ms, Ordering::Relaxed);
-        (0..SHARDS).map(|index| self.0.sweep_shard(index, now_ms)).sum()
-    }
-
-    /// Sweeps for room, unless that was done a moment ago.
-    fn make_room(&self) {
-        if is_due(&self.0.all_swept_ms, self.0.clock.now_ms(), SWEEP_ALL_MS) {
-            self.sweep();
-        }
+        let table = &*self.0;
+        let now_ms = table.clock.now_ms();
+        let rehash = |session: &Session| table.hash(session.key());
+        (0..SHARDS).map(|i| lock(&table.shards, i).sweep(now_ms, &table.counts, rehash)).sum()
     }
 
     fn insert(&self, key: Key<'_>, record: Record) -> Inserted {
@@ -135,9 +128,9 @@ impl SessionStore for MemoryStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        self.0.sweep_a_little();
+        self.0.sweep_some(self.0.clock.now_ms());
         if !self.0.counts.has_room(key.principal) {
-            self.make_room();
+            self.0.make_room();
         }
         Answer::Now(Ok(self.insert(key, record)))
     }
@@ -184,7 +177,7 @@ impl SessionStore for MemoryStore {
         if self.0.counts.has_room(principal) {
             return true;
         }
-        self.make_room();
+        self.0.make_room();
         self.0.counts.has_room(principal)
     }
 }
@@ -211,16 +204,19 @@ impl Table {
         lock(&self.shards, index)
     }
 
-    fn sweep_shard(&self, index: usize, now_ms: u64) -> usize {
+    /// Sweeps some places of the shard whose turn it is.
+    fn sweep_some(&self, now_ms: u64) {
+        let index = self.next_to_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let rehash = |session: &Session| self.hash(session.key());
-        lock(&self.shards, index).sweep(now_ms, &self.counts, rehash)
+        lock(&self.shards, index).sweep_some(SWEEP_PLACES, now_ms, &self.counts, rehash);
     }
 
-    fn sweep_a_little(&self) {
+    /// Sweeps some places of every shard, unless that was done a moment ago: whoever is refused room
+    /// must not buy a pass over the whole table with each try.
+    fn make_room(&self) {
         let now_ms = self.clock.now_ms();
-        if is_due(&self.shard_swept_ms, now_ms, SWEEP_SHARD_MS) {
-            let index = self.next_to_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            self.sweep_shard(index, now_ms);
+        if is_due(&self.room_made_ms, now_ms, MAKE_ROOM_MS) {
+            (0..SHARDS).for_each(|_| self.sweep_some(now_ms));
         }
     }
 }

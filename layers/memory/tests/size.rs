@@ -1,4 +1,4 @@
-//! What a session takes, the table and the record included.
+//! What a session takes, the table and the record included; what a hit allocates; what is given back.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test that tells its figure")]
 
 use bartizan_core::{Key, Record, Route, SessionStore};
@@ -19,6 +19,7 @@ async fn a_session_takes_at_most_200_bytes() {
         stats.curr_bytes + stats.curr_blocks * ADDED
     };
     let (store, route) = (MemoryStore::new(), Route::default());
+    let id = |n: usize| format!("1868a90c-7c3e-4c5a-9f0e-{n:012}");
     let backend: bartizan_core::BackendId = "http://10.0.0.7:9001".parse().unwrap();
     let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(backend);
     let before = taken();
@@ -26,7 +27,7 @@ async fn a_session_takes_at_most_200_bytes() {
     // Right after a table has grown it is emptiest.
     for total in [50_000_usize, 60_000, 100_000] {
         while count < total {
-            let id = format!("1868a90c-7c3e-4c5a-9f0e-{count:012}");
+            let id = id(count);
             assert_eq!(id.len(), 36);
             let key = Key::new(&route, None, id.as_bytes());
             store.insert_if_absent(key, record.clone()).wait().await.unwrap();
@@ -36,4 +37,18 @@ async fn a_session_takes_at_most_200_bytes() {
         println!("{each} bytes for each of {count} sessions");
         assert!(each <= 200, "{each} bytes for each of {count} sessions");
     }
+
+    let hit = id(7);
+    let allocated = dhat::HeapStats::get().total_blocks;
+    for _ in 0..100 {
+        let found = store.get(Key::new(&route, None, hit.as_bytes())).wait().await.unwrap();
+        assert!(found.is_some());
+    }
+    assert_eq!(dhat::HeapStats::get().total_blocks, allocated, "a hit allocates nothing");
+
+    tokio::time::pause();
+    tokio::time::advance(Record::IDLE).await;
+    assert_eq!(store.sweep(), count);
+    let left = taken() - before;
+    assert!(left < 10_000, "{left} bytes stay where {count} sessions were");
 }

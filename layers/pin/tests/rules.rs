@@ -13,7 +13,7 @@ use bartizan_memory::MemoryStore;
 use bartizan_pin::{
     BackendState, Change, OnLost, PinBackendLayer,
     balance::{Candidate, Rendezvous, RoundRobin},
-    key::{CookieKey, HeaderKey, PathSegmentKey},
+    key::{CookieKey, HeaderKey, PathSegmentKey, QueryKey},
 };
 use futures_util::stream;
 use http::{HeaderValue, Request};
@@ -156,6 +156,24 @@ async fn a_clients_key_moves_when_its_backend_is_silent_for_too_long() {
     world.mend(A);
     send(&service, room()).await;
     assert_eq!(world.last().backend, B, "the pin has moved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clients_key_is_not_lost_while_a_connection_is_waited_for() {
+    let world = World::default();
+    let slow = tower::ServiceBuilder::new().map_future(|future| async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        future.await
+    });
+    let layer = PinBackendLayer::new(backends([A])).key(QueryKey::new("s"), MemoryStore::new());
+    let service = layer.layer(slow.service(world.clone()));
+    let shown = || Request::get("/?s=1").body(Full::from("")).unwrap();
+    assert_eq!(send(&service, shown()).await.status(), 200);
+    world.fail(A, FailureKind::ConnectTimeout, Reads::Nothing);
+    // Silent since 3 s; at 6 s the limit is not reached when the request comes, but when it fails.
+    for _ in 0..3 {
+        assert_eq!(send(&service, shown()).await.status(), 503);
+    }
 }
 
 /// Takes the first there is.

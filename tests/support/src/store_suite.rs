@@ -123,6 +123,11 @@ macro_rules! store_suite {
                 let late = store.replace(key, now.version(), record()).wait().await.unwrap();
                 assert!(matches!(late, Replaced::Gone), "an ended session stays ended");
                 assert!(get(&store, key).await.is_none());
+                let never = Key::new(&route, None, b"never");
+                let first = RecordVersion::FIRST;
+                let outcome = store.replace(never, first, record()).wait().await.unwrap();
+                assert!(matches!(outcome, Replaced::Gone), "a replacement does not create");
+                assert!(get(&store, never).await.is_none());
             }
 
             #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +168,56 @@ macro_rules! store_suite {
                 let other = Key::new(&route, None, b"other");
                 assert!(matches!(insert(&store, other, record()).await, Inserted::Inserted(_)));
                 assert!(store.has_room(&route, None));
+            }
+
+            #[tokio::test]
+            async fn an_end_is_of_one_key_alone() {
+                let store = $store;
+                let (here, there) = (Route::new("here"), Route::new("there"));
+                let (alice, bob) = (Principal::new("i", "alice"), Principal::new("i", "bob"));
+                store.remove(Key::new(&here, Some(&alice), b"id")).wait().await.unwrap();
+                for other in [
+                    Key::new(&here, Some(&bob), b"id"),
+                    Key::new(&here, None, b"id"),
+                    Key::new(&there, Some(&alice), b"id"),
+                    Key::new(&here, Some(&alice), b"ID"),
+                ] {
+                    let outcome = insert(&store, other, record()).await;
+                    assert!(matches!(outcome, Inserted::Inserted(_)), "{other:?}");
+                }
+                let same = Key::new(&here, Some(&alice), b"id");
+                assert!(matches!(insert(&store, same, record()).await, Inserted::Ended));
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn whatever_races_with_the_end_comes_to_nothing() {
+                let store = $store;
+                let route = Route::default();
+                for round in 0..20_u8 {
+                    let id = [b'r', b'a' + round];
+                    let tasks = (0..16).map(|n: u32| {
+                        let store = store.clone();
+                        tokio::spawn(async move {
+                            let route = Route::default();
+                            let key = Key::new(&route, None, &id);
+                            match n % 4 {
+                                0 => drop(insert(&store, key, record()).await),
+                                1 => drop(get(&store, key).await),
+                                2 => {
+                                    let seen = RecordVersion::FIRST;
+                                    let outcome = store.replace(key, seen, record());
+                                    drop(outcome.wait().await.unwrap());
+                                }
+                                _ => store.remove(key).wait().await.unwrap(),
+                            }
+                        })
+                    });
+                    for task in tasks.collect::<Vec<_>>() {
+                        task.await.unwrap();
+                    }
+                    let key = Key::new(&route, None, &id);
+                    assert!(get(&store, key).await.is_none(), "it was removed");
+                }
             }
         }
     };

@@ -24,8 +24,9 @@ struct Inner {
     record: Record,
     born_ms: u64,
     used_ms: AtomicU64,
-    // The version that this one replaced, if it was in use then: its calls and streams go on.
-    previous: Option<Session>,
+    // The first version, if this is a later one. It keeps the use of all of them: whoever holds or
+    // touches an earlier one uses the session.
+    first: Option<Session>,
     version: RecordVersion,
     holds: AtomicU32,
 }
@@ -46,13 +47,14 @@ impl Session {
             record,
             born_ms,
             used_ms: AtomicU64::new(born_ms),
-            previous: None,
+            first: None,
             version,
             holds: AtomicU32::new(0),
         }))
     }
 
-    /// Makes the next version of this session, with `record`. Its age and its use go on. For stores.
+    /// Makes the next version of this session, with `record`. Its age goes on, and use of any version
+    /// is use of all. For stores.
     #[must_use]
     pub fn succeed(&self, record: Record) -> Self {
         Self(Arc::new(Inner {
@@ -61,8 +63,8 @@ impl Session {
             id: self.0.id.clone(),
             record,
             born_ms: self.0.born_ms,
-            used_ms: AtomicU64::new(self.used_ms()),
-            previous: self.is_held().then(|| self.clone()),
+            used_ms: AtomicU64::new(0),
+            first: Some(self.0.first.as_ref().unwrap_or(self).clone()),
             version: self.0.version.next(),
             holds: AtomicU32::new(0),
         }))
@@ -100,15 +102,14 @@ impl Session {
     /// Counts as use until the answer is dropped: a store does not let a held session idle out.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        self.0.holds.fetch_add(1, Ordering::Relaxed);
+        self.first().holds.fetch_add(1, Ordering::Relaxed);
         Hold(self.clone())
     }
 
     /// Whether a call or a stream of the session is open in this process.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.0.holds.load(Ordering::Relaxed) > 0
-            || self.0.previous.as_ref().is_some_and(Self::is_held)
+        self.first().holds.load(Ordering::Relaxed) > 0
     }
 
     /// When the session was made, in milliseconds on the store's own clock. For stores.
@@ -120,19 +121,23 @@ impl Session {
     /// When the session was last used, in milliseconds on the store's own clock. For stores.
     #[must_use]
     pub fn used_ms(&self) -> u64 {
-        let used = self.0.used_ms.load(Ordering::Relaxed);
-        self.0.previous.as_ref().map_or(used, |previous| previous.used_ms().max(used))
+        self.first().used_ms.load(Ordering::Relaxed)
     }
 
     /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing. For stores.
     pub fn set_used_ms(&self, now_ms: u64) {
-        self.0.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.first().used_ms.fetch_max(now_ms, Ordering::Relaxed);
     }
 
     /// What a log may carry instead of the id.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0.id)
+    }
+
+    /// The version that keeps the use of all.
+    fn first(&self) -> &Inner {
+        self.0.first.as_ref().map_or(&self.0, |first| &first.0)
     }
 }
 
@@ -157,7 +162,7 @@ impl fmt::Debug for Session {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.0.holds.fetch_sub(1, Ordering::Relaxed);
+        self.0.first().holds.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -180,15 +185,31 @@ mod tests {
         session.set_used_ms(5);
         session.set_used_ms(3);
         assert_eq!(session.used_ms(), 5);
+    }
 
-        // A call that began on one version is use of the next.
-        let hold = session.hold();
-        let next = session.succeed(record);
-        assert_eq!((next.version(), next.born_ms(), next.used_ms()), (2.into(), 1, 5));
-        assert!(next.is_held());
-        session.set_used_ms(7);
-        drop(hold);
-        assert!(!next.is_held());
-        assert_eq!(next.used_ms(), 7);
+    #[test]
+    fn use_of_any_version_is_use_of_all() {
+        let route = Route::default();
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let first = Session::new(Key::new(&route, None, b"id"), record.clone(), 1.into(), 1);
+        first.set_used_ms(5);
+        let early = first.hold();
+        let second = first.succeed(record.clone());
+        assert_eq!((second.version(), second.born_ms(), second.used_ms()), (2.into(), 1, 5));
+        assert!(second.is_held());
+        drop(early);
+        let third = second.succeed(record);
+        assert!(!third.is_held());
+        for (used_ms, version) in [(6, &first), (7, &second), (8, &third)] {
+            let hold = version.hold();
+            assert!(first.is_held() && second.is_held() && third.is_held());
+            drop(hold);
+            assert!(!first.is_held() && !second.is_held() && !third.is_held());
+            version.set_used_ms(used_ms);
+            assert_eq!([&first, &second, &third].map(Session::used_ms), [used_ms; 3]);
+        }
+        // However often a record is replaced, one earlier version stays at the most.
+        drop(second);
+        assert_eq!(Arc::strong_count(&first.0), 2);
     }
 }
