@@ -175,7 +175,7 @@ mod tests {
         let route = Route::default();
         let key = Key::new(&route, None, b"secret-id");
         let record = Record::new(Record::IDLE, Record::LIFETIME);
-        let session = Session::new(key, record.clone(), RecordVersion::FIRST, 1);
+        let session = Session::new(key, record, RecordVersion::FIRST, 1);
         let (one, two) = (session.hold(), session.hold());
         drop(one);
         assert!(session.is_held());
