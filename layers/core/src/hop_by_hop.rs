@@ -12,15 +12,16 @@
 //! | an end-to-end field that somebody relies on ([`is_protected`]) | [`ProtectedField`] |
 //! | something that is no token | [`ProtectedField`] |
 //!
-//! In a response all nominations are obeyed: the backend may take back what it said.
+//! In a response all nominations are obeyed: the backend may take back what it said. `Forwarded` and
+//! `X-Forwarded-For` tell of the way in and have no place there (RFC 7239 §8.2): they go as well.
 
 use std::fmt;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-        UPGRADE,
+        CONNECTION, CONTENT_LENGTH, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -51,6 +52,14 @@ impl Stripped {
     #[must_use]
     pub fn upgrade(&self) -> Option<&HeaderValue> {
         self.upgrade.as_ref()
+    }
+
+    /// The first protocol of these that is one of `relayed`, by name without regard to case.
+    #[must_use]
+    pub fn upgrade_to(&self, relayed: &[Box<str>]) -> Option<HeaderValue> {
+        let is_relayed = |offer: &&str| relayed.iter().any(|name| name.eq_ignore_ascii_case(offer));
+        let offers = self.upgrade()?.to_str().ok()?.split(',').map(str::trim);
+        offers.into_iter().find(is_relayed).and_then(|offer| HeaderValue::from_str(offer).ok())
     }
 
     /// Whether the sender takes trailers (`TE: trailers`).
@@ -110,14 +119,30 @@ pub fn strip_request(headers: &mut HeaderMap) -> Result<Stripped, ProtectedField
 ///
 /// Costs one pass over the field names when there are none.
 pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
-    if !headers.keys().any(is_hop_by_hop) {
+    if !headers.keys().any(|name| is_hop_by_hop(name) || is_of_the_way_in(name)) {
         return Stripped::default();
     }
+    headers.remove(FORWARDED);
+    headers.remove("x-forwarded-for");
     let nominated = list::tokens(headers, &CONNECTION)
         .flatten()
         .filter_map(|option| HeaderName::try_from(option).ok())
         .collect();
     strip(headers, nominated)
+}
+
+/// Asks the next hop to change to `protocol`, or tells it of the change.
+pub fn upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Asks the next hop for trailers, over HTTP/2 or another version.
+pub fn take_trailers(headers: &mut HeaderMap, over_http2: bool) {
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    if !over_http2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
 }
 
 /// Whether the field belongs to one hop, nominated or not.
@@ -136,6 +161,18 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// Whether the field tells of the way that a request came, and so has no place in a response.
+#[must_use]
+pub fn is_of_the_way_in(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "forwarded" | "x-forwarded-for")
+}
+
+/// Whether `Connection` nominates a field of which `is_relied_on` holds; it is asked with the options
+/// as they stand, in upper or lower case.
+pub fn nominates(headers: &HeaderMap, is_relied_on: impl Fn(&str) -> bool) -> bool {
+    list::tokens(headers, &CONNECTION).flatten().any(is_relied_on)
 }
 
 /// Whether a request's `Connection` may not nominate the field, since a backend, a later hop or
@@ -341,6 +378,13 @@ mod tests {
         ]);
         strip_response(&mut fields);
         assert_eq!(fields.keys().collect::<Vec<_>>(), ["content-type"]); // HB-15, HB-19
+        let mut fields = headers(&[
+            ("forwarded", "for=192.0.2.1"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-kept", "1"),
+        ]);
+        strip_response(&mut fields);
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["x-kept"]); // FB-12
     }
 
     #[test]

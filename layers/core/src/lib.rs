@@ -10,10 +10,11 @@
 //! | [`session`] | session ids, principals, routes, records, and the shared [`Session`] |
 //! | [`store`] | the [`SessionStore`] trait: where records live |
 //! | [`backend`] | a server that requests are forwarded to |
-//! | [`peer`] | who connected, and who the client is |
+//! | [`peer`], [`client`] | who connected; who the client is, and what it addressed |
 //! | [`refusal`] | a response that a layer gives itself, in three renderings |
 //! | [`failure`] | why a backend gave no response |
 //! | [`body`] | the response body that is forwarded or refused, and the request body that was peeked |
+//! | [`guard`] | the future of a layer that forwards a request or answers it itself |
 //! | [`list`], [`hop_by_hop`] | list headers over all field lines, and the fields of one hop |
 //! | [`mcp`] | header names, versions and eras, and the bounded look into a body |
 //!
@@ -24,7 +25,9 @@
 
 pub mod backend;
 pub mod body;
+pub mod client;
 pub mod failure;
+pub mod guard;
 pub mod hop_by_hop;
 pub mod list;
 pub mod mcp;
@@ -35,10 +38,11 @@ pub mod session;
 pub mod store;
 
 pub use backend::{Backend, BackendId};
-pub use body::{GuardBody, Replay};
+pub use body::{ForwardBody, GuardBody, Replay};
+pub use client::{ClientAddr, PublicOrigin};
 pub use failure::UpstreamFailure;
 pub use passage::{Passage, Work};
-pub use peer::{ClientAddr, PeerAddr};
+pub use peer::PeerAddr;
 pub use refusal::{Dialect, Reason, Refusal};
 pub use session::{Principal, Record, Route, Session, SessionId};
 pub use store::{Answer, Key, SessionStore, StoreError};

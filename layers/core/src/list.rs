@@ -47,9 +47,15 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
     bytes.get(start..end).unwrap_or_default()
 }
 
+/// Whether `byte` may stand in a token
+/// ([RFC 9110 §5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
+#[must_use]
+pub fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn token(bytes: &[u8]) -> Option<&str> {
-    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    if !bytes.iter().all(is_tchar) {
+    if !bytes.iter().all(|byte| is_tchar(*byte)) {
         return None;
     }
     str::from_utf8(bytes).ok()

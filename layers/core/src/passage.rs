@@ -2,19 +2,22 @@
 //!
 //! An insert into [`http::Extensions`] costs an allocation; so all layers share one value, which each
 //! of them fills in at its place. Readers use the getters of the fact itself:
-//! [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`], [`Principal::of`], [`Backend::of`].
+//! [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`], [`PublicOrigin::of`], [`Principal::of`],
+//! [`Backend::of`].
 
 use std::{any::Any, fmt, sync::Arc};
 
 use http::Request;
 
-use crate::{Backend, ClientAddr, Dialect, PeerAddr, Principal, Session};
+use crate::{Backend, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session};
 
 /// What the layers have learned about a request so far.
 #[derive(Clone, Debug, Default)]
 pub struct Passage {
     pub(crate) peer: Option<PeerAddr>,
+    trusts_peer: Option<bool>,
     pub(crate) client: Option<ClientAddr>,
+    pub(crate) origin: Option<PublicOrigin>,
     pub(crate) principal: Option<Principal>,
     pub(crate) session: Option<Session>,
     backend: Option<Backend>,
@@ -57,6 +60,23 @@ impl Passage {
         let filled = fill(&mut passage);
         request.extensions_mut().insert(passage);
         filled
+    }
+
+    /// Whether the peer is one whose word is taken, if a layer decided that.
+    #[must_use]
+    pub fn trusts_peer(&self) -> Option<bool> {
+        self.trusts_peer
+    }
+
+    /// Decides whether the peer is one whose word is taken.
+    pub fn set_trusts_peer(&mut self, trusts: bool) {
+        self.trusts_peer = Some(trusts);
+    }
+
+    /// Names the client and what it addressed.
+    pub fn set_client(&mut self, client: Option<ClientAddr>, origin: PublicOrigin) {
+        self.client = client;
+        self.origin = Some(origin);
     }
 
     /// The caller, if an authentication layer named one.

@@ -1,4 +1,4 @@
-//! Who connected, and who the client is.
+//! Who connected.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -13,28 +13,12 @@ use crate::Passage;
 #[derive(Clone, Debug)]
 pub struct PeerAddr(Arc<Peer>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Peer {
-    addr: SocketAddr,
-    text: HeaderValue,
-}
-
-/// The address of the client as far as it could be established.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ClientAddr {
-    ip: IpAddr,
-    port: Option<u16>,
-    evidence: Evidence,
-}
-
-/// How a [`ClientAddr`] was established.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Evidence {
-    /// It is the peer of the connection.
-    Peer,
-    /// A trusted proxy said so.
-    Forwarded,
+    /// None for a unix socket.
+    addr: Option<SocketAddr>,
+    text: Option<HeaderValue>,
+    is_over_tls: bool,
 }
 
 impl PeerAddr {
@@ -42,10 +26,20 @@ impl PeerAddr {
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        // An address prints as ASCII, so the fallback is never met.
-        let text = HeaderValue::try_from(addr.ip().to_string())
-            .unwrap_or(HeaderValue::from_static("unknown"));
-        Self(Arc::new(Peer { addr, text }))
+        let text = HeaderValue::try_from(addr.ip().to_string()).ok();
+        Self(Arc::new(Peer { addr: Some(addr), text, is_over_tls: false }))
+    }
+
+    /// The peer at the other end of a unix socket, which has no address.
+    #[must_use]
+    pub fn unix() -> Self {
+        Self(Arc::new(Peer { addr: None, text: None, is_over_tls: false }))
+    }
+
+    /// States that the connection is encrypted, so that the client's URIs are `https`.
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self(Arc::new(Peer { is_over_tls: true, ..(*self.0).clone() }))
     }
 
     /// The peer of `request`, if the server or a layer attached it.
@@ -58,52 +52,28 @@ impl PeerAddr {
         Passage::with(request, |passage| passage.peer = Some(self));
     }
 
-    /// Address and port.
+    /// Address and port; none for a unix socket.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> Option<SocketAddr> {
         self.0.addr
+    }
+
+    /// The IP address; none for a unix socket.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.0.addr.map(|addr| addr.ip())
     }
 
     /// The IP address as a field value (IPv6 without brackets).
     #[must_use]
-    pub fn ip_text(&self) -> &HeaderValue {
-        &self.0.text
+    pub fn ip_text(&self) -> Option<&HeaderValue> {
+        self.0.text.as_ref()
     }
-}
 
-impl ClientAddr {
-    /// States a client address, its port where known, and how it was established.
+    /// Whether the connection is encrypted.
     #[must_use]
-    pub fn new(ip: IpAddr, port: Option<u16>, evidence: Evidence) -> Self {
-        Self { ip: ip.to_canonical(), port, evidence }
-    }
-
-    /// The client address of `request`, if a layer established it.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.client.as_ref()
-    }
-
-    /// Hands the client address on with `request`.
-    pub fn attach<B>(self, request: &mut Request<B>) {
-        Passage::with(request, |passage| passage.client = Some(self));
-    }
-
-    /// The address.
-    #[must_use]
-    pub fn ip(&self) -> IpAddr {
-        self.ip
-    }
-
-    /// The port, where known.
-    #[must_use]
-    pub fn port(&self) -> Option<u16> {
-        self.port
-    }
-
-    /// How it was established.
-    #[must_use]
-    pub fn evidence(&self) -> Evidence {
-        self.evidence
+    pub fn is_over_tls(&self) -> bool {
+        self.0.is_over_tls
     }
 }
 
@@ -114,11 +84,14 @@ mod tests {
     #[test]
     fn a_mapped_peer_is_unmapped_and_its_text_has_no_port() {
         let peer = PeerAddr::new("[::ffff:192.0.2.7]:80".parse().unwrap());
-        assert_eq!(peer.addr(), "192.0.2.7:80".parse().unwrap());
-        assert_eq!(peer.ip_text(), "192.0.2.7");
+        assert_eq!(peer.addr(), "192.0.2.7:80".parse().ok());
+        assert_eq!(peer.ip_text().unwrap(), "192.0.2.7");
         let mut request = Request::new(());
         assert!(PeerAddr::of(&request).is_none());
-        peer.attach(&mut request);
-        assert_eq!(PeerAddr::of(&request).unwrap().addr().port(), 80);
+        peer.over_tls().attach(&mut request);
+        let peer = PeerAddr::of(&request).unwrap();
+        assert_eq!(peer.addr().unwrap().port(), 80);
+        assert!(peer.is_over_tls());
+        assert!(PeerAddr::unix().ip_text().is_none() && !PeerAddr::unix().is_over_tls());
     }
 }

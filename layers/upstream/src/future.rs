@@ -12,7 +12,7 @@ use bartizan_core::{
     Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work, failure::FailureKind,
     hop_by_hop,
 };
-use http::{Response, StatusCode, header::FORWARDED};
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
@@ -111,8 +111,6 @@ impl Exchange {
                 .map(|body| GuardBody::forwarded(ForwardBody::new(body, Default::default())));
         }
         let stripped = hop_by_hop::strip_response(response.headers_mut());
-        // A request field, which tells of the way in.
-        response.headers_mut().remove(FORWARDED);
         let trailers = stripped.into_trailer_rule();
         response.map(|body| GuardBody::forwarded(ForwardBody::new(body, trailers)))
     }

@@ -10,7 +10,7 @@ use bartizan_core::{
 };
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, COOKIE, HOST, TE, UPGRADE},
+    header::{COOKIE, HOST},
     request::Parts,
     uri::PathAndQuery,
 };
@@ -33,10 +33,7 @@ pub(crate) fn rewrite(
         hop_by_hop::strip_request(&mut head.headers).map_err(|_| Reason::ProtectedField)?;
     let speaks_http2 = backend.protocol() == Protocol::Http2;
     if stripped.takes_trailers() {
-        head.headers.insert(TE, HeaderValue::from_static("trailers"));
-        if !speaks_http2 {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
+        hop_by_hop::take_trailers(&mut head.headers, speaks_http2);
     }
     if head.version == Version::HTTP_2 && !speaks_http2 {
         join_cookies(&mut head.headers);
@@ -59,12 +56,6 @@ pub(crate) fn rewrite(
     head.uri = Uri::from_parts(uri).map_err(|_| Reason::Misconfigured)?;
     head.version = if speaks_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(stripped)
-}
-
-/// Asks the backend to change to `protocol`, as the client asked.
-pub(crate) fn ask_for_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, protocol);
 }
 
 /// Whether the method is one that is forwarded. `CONNECT` is not, but for what RFC 8441 makes of it;
@@ -116,7 +107,10 @@ fn preserve_host(head: &mut Parts, backend: &Backend) {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{
+        Request,
+        header::{CONNECTION, TE},
+    };
 
     use super::*;
 

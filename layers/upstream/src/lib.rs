@@ -78,7 +78,6 @@
 //! [RFC 9209](https://www.rfc-editor.org/rfc/rfc9209), [RFC 8441](https://www.rfc-editor.org/rfc/rfc8441).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod body;
 mod builder;
 mod event;
 mod failure;
@@ -88,7 +87,7 @@ mod service;
 pub mod transport;
 mod upgrade;
 
-pub use body::ForwardBody;
+pub use bartizan_core::ForwardBody;
 pub use builder::UpstreamBuilder;
 pub use future::ResponseFuture;
 pub use service::Upstream;

@@ -13,15 +13,11 @@ use bartizan_core::{
     passage::Lease,
 };
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
-    header::{CONNECTION, UPGRADE},
-    request::Parts,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::UPGRADE, request::Parts,
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
-
-use crate::head;
 
 /// A change of protocol that the client has asked for.
 pub(crate) struct Tunnel {
@@ -48,7 +44,7 @@ impl Tunnel {
         let asked = if head.method == Method::CONNECT {
             Asked::Connect
         } else {
-            let protocol = offered(stripped.upgrade()?, relayed)?;
+            let protocol = stripped.upgrade_to(relayed)?;
             if backend.protocol() == Protocol::Http2 {
                 return None;
             }
@@ -56,7 +52,7 @@ impl Tunnel {
         };
         let client = head.extensions.remove::<OnUpgrade>()?;
         if let Asked::Upgrade(protocol) = &asked {
-            head::ask_for_upgrade(&mut head.headers, protocol.clone());
+            hop_by_hop::upgrade(&mut head.headers, protocol.clone());
         }
         Some(Box::new(Self { client, asked, lease: passage.take_lease() }))
     }
@@ -79,8 +75,7 @@ impl Tunnel {
             response.extensions_mut().remove::<OnUpgrade>().ok_or(Reason::InvalidResponse)?;
         hop_by_hop::strip_response(response.headers_mut());
         if let Asked::Upgrade(protocol) = self.asked {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            response.headers_mut().insert(UPGRADE, protocol);
+            hop_by_hop::upgrade(response.headers_mut(), protocol);
         }
         tokio::spawn(relay(self.client, backend, self.lease));
         Ok(())
@@ -102,13 +97,6 @@ async fn relay(client: OnUpgrade, backend: OnUpgrade, lease: Option<Lease>) {
         let _ = copy_bidirectional(&mut client, &mut backend).await;
     }
     drop(lease);
-}
-
-/// The first protocol in `upgrade` that is relayed.
-fn offered(upgrade: &HeaderValue, relayed: &[Box<str>]) -> Option<HeaderValue> {
-    let is_relayed = |offer: &&str| relayed.iter().any(|name| name.eq_ignore_ascii_case(offer));
-    let offer = upgrade.to_str().ok()?.split(',').map(str::trim).find(is_relayed)?;
-    HeaderValue::from_str(offer).ok()
 }
 
 fn names(headers: &HeaderMap, protocol: &HeaderValue) -> bool {

@@ -25,7 +25,7 @@ async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usi
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let service = service_fn(async |request: Request<RequestBody>| {
-        let peer = PeerAddr::of(&request).unwrap().addr();
+        let peer = PeerAddr::of(&request).unwrap().addr().unwrap();
         let mut response = match request.into_body().collect().await {
             Ok(_) => Response::new(Full::from(peer.to_string())),
             Err(_) => {

@@ -12,7 +12,7 @@ mod dialect;
 mod reason;
 mod render;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 pub use dialect::{Dialect, RequestId};
 pub use reason::Reason;
@@ -22,6 +22,7 @@ pub use reason::Reason;
 #[must_use = "a refusal does nothing until it responds"]
 pub struct Refusal {
     reason: Reason,
+    status: Option<StatusCode>,
     retry_after_secs: Option<u32>,
     allow: Option<&'static str>,
     proxy_status: Option<HeaderValue>,
@@ -32,10 +33,17 @@ impl Refusal {
     pub const fn new(reason: Reason) -> Self {
         Self {
             reason,
+            status: None,
             retry_after_secs: reason.retry_after_secs(),
             allow: None,
             proxy_status: None,
         }
+    }
+
+    /// Answers with `status` instead of the one that goes with the reason. A gRPC status stays.
+    pub const fn status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
     }
 
     /// Names the methods that would have been allowed.

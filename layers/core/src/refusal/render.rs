@@ -12,12 +12,13 @@ use crate::GuardBody;
 impl Refusal {
     /// Makes the response. Its extensions hold the [`Reason`].
     pub fn respond<B>(self, dialect: &Dialect) -> Response<GuardBody<B>> {
+        let status = self.status.unwrap_or(self.reason.status());
         let mut response = match dialect {
             Dialect::Problem => {
-                body(self.reason.status(), "application/problem+json", problem(self.reason))
+                body(status, "application/problem+json", problem(status, self.reason))
             }
             Dialect::JsonRpc(id) => {
-                body(self.reason.status(), "application/json", json_rpc(self.reason, id.as_ref()))
+                body(status, "application/json", json_rpc(self.reason, id.as_ref()))
             }
             Dialect::Grpc => trailers_only(self.reason),
         };
@@ -46,8 +47,7 @@ fn body<B>(status: StatusCode, content_type: &'static str, text: String) -> Resp
 }
 
 /// The messages are ours and hold nothing that JSON would have to escape.
-fn problem(reason: Reason) -> String {
-    let status = reason.status();
+fn problem(status: StatusCode, reason: Reason) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     format!(
         r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}"}}"#,
@@ -159,6 +159,24 @@ mod tests {
         assert_eq!(response.headers()["proxy-status"], "gw; error=dns_error");
         assert_eq!(response.headers()["allow"], "POST");
         assert_eq!(response.headers()["cache-control"], "no-store");
+    }
+
+    #[tokio::test]
+    async fn another_status_may_be_chosen() {
+        let refusal = || Refusal::new(Reason::LoopDetected).status(StatusCode::BAD_GATEWAY);
+        let problem = refusal().respond::<Empty<Bytes>>(&Dialect::Problem);
+        assert_eq!(
+            (problem.status().as_u16(), Reason::of(&problem)),
+            (502, Some(Reason::LoopDetected))
+        );
+        let expected =
+            r#"{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"Loop detected"}"#;
+        assert_eq!(text(problem).await, expected);
+        let grpc = refusal().respond::<Empty<Bytes>>(&Dialect::Grpc);
+        assert_eq!(
+            (grpc.status().as_u16(), &grpc.headers()["grpc-status"]),
+            (200, &"9".parse().unwrap())
+        );
     }
 
     #[test]

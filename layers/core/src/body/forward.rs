@@ -5,10 +5,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::hop_by_hop::TrailerRule;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+
+use crate::hop_by_hop::TrailerRule;
 
 pin_project! {
     /// A message body, passed on frame by frame; what its trailers may not carry is removed from them.
@@ -21,7 +22,8 @@ pin_project! {
 }
 
 impl<B> ForwardBody<B> {
-    pub(crate) fn new(body: B, trailers: TrailerRule) -> Self {
+    /// Passes `body` on, with its trailers under the rule `trailers`.
+    pub const fn new(body: B, trailers: TrailerRule) -> Self {
         Self { body, trailers }
     }
 }

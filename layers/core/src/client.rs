@@ -1,0 +1,161 @@
+//! Who the client is, and what it addressed, as far as that could be established.
+
+use std::net::IpAddr;
+
+use http::{HeaderValue, Request, uri::Scheme};
+
+use crate::Passage;
+
+/// The address of the client as far as it could be established.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ClientAddr {
+    ip: IpAddr,
+    port: Option<u16>,
+    evidence: Evidence,
+}
+
+/// What the client addressed: the public face of the server, before any proxy rewrote it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PublicOrigin {
+    scheme: Scheme,
+    host: Option<HeaderValue>,
+    port: Option<u16>,
+    prefix: Option<HeaderValue>,
+    evidence: Evidence,
+}
+
+/// How a fact about the client was established.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// The connection shows it.
+    Peer,
+    /// A trusted proxy said so.
+    Forwarded,
+}
+
+impl ClientAddr {
+    /// States a client address, its port where known, and how it was established.
+    #[must_use]
+    pub fn new(ip: IpAddr, port: Option<u16>, evidence: Evidence) -> Self {
+        Self { ip: ip.to_canonical(), port, evidence }
+    }
+
+    /// The client address of `request`, if a layer established it.
+    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
+        Passage::of(request)?.client.as_ref()
+    }
+
+    /// Hands the client address on with `request`.
+    pub fn attach<B>(self, request: &mut Request<B>) {
+        Passage::with(request, |passage| passage.client = Some(self));
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// The port, where known.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// How it was established.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+}
+
+impl PublicOrigin {
+    /// States what the client addressed by its scheme alone, and how that was established.
+    #[must_use]
+    pub fn new(scheme: Scheme, evidence: Evidence) -> Self {
+        Self { scheme, host: None, port: None, prefix: None, evidence }
+    }
+
+    /// Adds the host, with a port where the client named one.
+    #[must_use]
+    pub fn with_host(self, host: Option<HeaderValue>) -> Self {
+        Self { host, ..self }
+    }
+
+    /// Adds the port.
+    #[must_use]
+    pub fn with_port(self, port: Option<u16>) -> Self {
+        Self { port, ..self }
+    }
+
+    /// Adds the path prefix that was stripped on the way.
+    #[must_use]
+    pub fn with_prefix(self, prefix: Option<HeaderValue>) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// What the client of `request` addressed, if a layer established it.
+    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
+        Passage::of(request)?.origin.as_ref()
+    }
+
+    /// Hands it on with `request`.
+    pub fn attach<B>(self, request: &mut Request<B>) {
+        Passage::with(request, |passage| passage.origin = Some(self));
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The host, with the port where the client named one.
+    #[must_use]
+    pub fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    /// The port: the one that was stated, else the one that goes with the scheme.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let of_scheme = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        self.port.unwrap_or(of_scheme)
+    }
+
+    /// The path prefix that was stripped on the way.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&HeaderValue> {
+        self.prefix.as_ref()
+    }
+
+    /// How it was established.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapped_client_is_unmapped() {
+        let client = ClientAddr::new("::ffff:192.0.2.7".parse().unwrap(), None, Evidence::Peer);
+        assert_eq!(client.ip(), "192.0.2.7".parse::<IpAddr>().unwrap());
+        let mut request = Request::new(());
+        assert!(ClientAddr::of(&request).is_none());
+        client.attach(&mut request);
+        assert_eq!(ClientAddr::of(&request), Some(&client));
+    }
+
+    #[test]
+    fn a_port_that_nobody_stated_is_the_schemes() {
+        let origin = PublicOrigin::new(Scheme::HTTPS, Evidence::Peer);
+        assert_eq!(origin.port(), 443);
+        assert_eq!(origin.with_port(Some(8443)).port(), 8443);
+        assert_eq!(PublicOrigin::new(Scheme::HTTP, Evidence::Peer).port(), 80);
+    }
+}

@@ -1,0 +1,85 @@
+//! The future of a layer that forwards a request or answers it itself, without waiting before.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::Response;
+use pin_project_lite::pin_project;
+
+use crate::GuardBody;
+
+/// What a layer still does to the head of a forwarded response.
+pub trait Finish {
+    /// Changes `response` for the way out.
+    fn finish<R>(&self, response: &mut Response<R>);
+}
+
+pin_project! {
+    /// Resolves to the response of the service inside, finished by `T`, or to the layer's own answer.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping it drops the inner future; the layer holds nothing else.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Guarded<F, R, T> {
+        #[pin]
+        state: State<F, R, T>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, R, T> {
+        // At the service inside.
+        Forwarded { #[pin] future: F, finish: T },
+        // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
+        Answered { answer: Option<Box<Response<GuardBody<R>>>> },
+    }
+}
+
+impl<F, R, T> Guarded<F, R, T> {
+    /// Waits for `future`, and lets `finish` have its response.
+    pub const fn forwarded(future: F, finish: T) -> Self {
+        Self { state: State::Forwarded { future, finish } }
+    }
+
+    /// Gives `answer`.
+    pub fn answered(answer: Response<GuardBody<R>>) -> Self {
+        Self { state: State::Answered { answer: Some(Box::new(answer)) } }
+    }
+}
+
+impl<F, R, E, T> Future for Guarded<F, R, T>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    T: Finish,
+{
+    type Output = Result<Response<GuardBody<R>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Forwarded { future, finish } => {
+                let mut response = ready!(future.poll(cx))?;
+                finish.finish(&mut response);
+                Poll::Ready(Ok(response.map(GuardBody::forwarded)))
+            }
+            StateProj::Answered { answer } => match answer.take() {
+                Some(answer) => Poll::Ready(Ok(*answer)),
+                None => Poll::Pending, // polled again after it was ready
+            },
+        }
+    }
+}
+
+impl<F, R, T> fmt::Debug for Guarded<F, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.state {
+            State::Forwarded { .. } => "Guarded(Forwarded)",
+            State::Answered { .. } => "Guarded(Answered)",
+        })
+    }
+}
