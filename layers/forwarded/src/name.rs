@@ -1,0 +1,216 @@
+//! Which fields tell where a request comes from. Pure.
+//!
+//! | field | from an untrusted peer | from a trusted peer |
+//! |---|---|---|
+//! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Prefix/-Proto`, `X-Real-IP` | dropped | read, then written anew |
+//! | every other `X-Forwarded-*`, `X-Original-*`, `Client-Cert*`, the client addresses of vendors | dropped | passed on |
+//! | any of them with `_` for `-` | dropped | dropped |
+//! | internal prefixes | dropped | passed on |
+//!
+//! Backends behind CGI or WSGI see `X_Forwarded_For` and `X-Forwarded-For` as one field
+//! (`protocol.md` W-26).
+
+use http::{HeaderMap, HeaderName};
+
+/// What a field is to this layer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// Read and written by this layer alone: it never passes as it came.
+    Managed,
+    /// Passed on if the peer is trusted.
+    Told,
+}
+
+const MANAGED: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+const TOLD: [&str; 12] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "true-client-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-remote-addr",
+];
+
+const TOLD_PREFIXES: [&str; 3] = ["client-cert", "x-forwarded-", "x-original-"];
+
+/// What the field `name`, in lower case, is to this layer.
+pub(crate) fn kind(name: &str) -> Option<Kind> {
+    // Most fields are none of these, and tell so by how they begin.
+    let may_be = matches!(
+        name.as_bytes(),
+        [b'x', b'-' | b'_', ..]
+            | [b'f', b'o' | b'a' | b'l', ..]
+            | [b'c', b'l' | b'f', ..]
+            | [b't', b'r', b'u', ..]
+    );
+    if !may_be {
+        return None;
+    }
+    if !name.contains('_') {
+        return kind_of_plain(name);
+    }
+    // An alias is never a field that a proxy would write.
+    kind_of_plain(Canonical::of(name).as_str()).map(|_| Kind::Managed)
+}
+
+/// Whether `Connection` option `option`, in any case, names a field that tells of provenance.
+pub(crate) fn is_provenance(option: &str) -> bool {
+    kind_of_plain(Canonical::of(option).as_str()).is_some()
+}
+
+/// Whether the field `name` begins with one of `prefixes`, where `_` stands for `-`.
+pub(crate) fn is_internal(name: &str, prefixes: &[Box<str>]) -> bool {
+    let same = |(one, other): (u8, u8)| one == other || (one == b'_' && other == b'-');
+    prefixes
+        .iter()
+        .any(|prefix| name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(same))
+}
+
+/// The fields of `headers` that may not pass.
+pub(crate) fn unwanted(
+    headers: &HeaderMap,
+    internal_prefixes: &[Box<str>],
+    is_trusted: bool,
+) -> Vec<HeaderName> {
+    let is_unwanted = |name: &&HeaderName| match kind(name.as_str()) {
+        Some(Kind::Managed) => true,
+        Some(Kind::Told) => !is_trusted,
+        None => !is_trusted && is_internal(name.as_str(), internal_prefixes),
+    };
+    // Empty, mostly: then it costs no allocation.
+    headers.keys().filter(is_unwanted).cloned().collect()
+}
+
+fn kind_of_plain(name: &str) -> Option<Kind> {
+    if MANAGED.contains(&name) {
+        return Some(Kind::Managed);
+    }
+    let is_told =
+        TOLD.contains(&name) || TOLD_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    is_told.then_some(Kind::Told)
+}
+
+/// A name in lower case, with `-` for `_`: as much of it as tells names of this module apart.
+struct Canonical {
+    bytes: [u8; Self::MAX_BYTES],
+    len: usize,
+}
+
+impl Canonical {
+    // Longer than any of the names above.
+    const MAX_BYTES: usize = 32;
+
+    fn of(name: &str) -> Self {
+        let mut canonical = Self { bytes: [0; Self::MAX_BYTES], len: 0 };
+        for (place, byte) in canonical.bytes.iter_mut().zip(name.bytes()) {
+            *place = if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+            canonical.len += 1;
+        }
+        canonical
+    }
+
+    fn as_str(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `protocol.md` W-23.
+    #[test]
+    fn every_field_that_tells_of_provenance_is_known() {
+        for name in MANAGED {
+            assert_eq!(kind(name), Some(Kind::Managed), "{name}");
+        }
+        for name in TOLD.iter().chain(&[
+            "client-cert",
+            "client-cert-chain",
+            "x-forwarded-server",
+            "x-forwarded-client-cert",
+            "x-forwarded-ssl",
+            "x-original-url",
+            "x-original-forwarded-for",
+        ]) {
+            assert_eq!(kind(name), Some(Kind::Told), "{name}");
+        }
+        for name in [
+            "accept",
+            "content-type",
+            "connection",
+            "cookie",
+            "x-request-id",
+            "x",
+            "x-",
+            "from",
+            "traceparent",
+            "true",
+            "x-forwarde",
+            "x-real-ip-not",
+            "client",
+            "mcp-session-id",
+        ] {
+            assert_eq!(kind(name), None, "{name}");
+        }
+    }
+
+    /// `protocol.md` W-26.
+    #[test]
+    fn an_underscore_stands_for_a_dash() {
+        for name in
+            ["x_forwarded_for", "x-forwarded_for", "x_real_ip", "client_cert", "x_original_url"]
+        {
+            assert_eq!(kind(name), Some(Kind::Managed), "{name}: no proxy writes that");
+        }
+        assert_eq!(kind("x_request_id"), None);
+        let prefixes = ["x-bartizan-".into()];
+        for (name, internal) in [
+            ("x-bartizan-a", true),
+            ("x_bartizan_a", true),
+            ("x-bartizan-", true),
+            ("x-bartizan", false),
+            ("y-bartizan-a", false),
+        ] {
+            assert_eq!(is_internal(name, &prefixes), internal, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_connection_is_compared_in_any_case() {
+        for option in
+            ["X-Forwarded-For", "x_forwarded_FOR", "Forwarded", "X-REAL-IP", "Client-Cert"]
+        {
+            assert!(is_provenance(option), "{option}");
+        }
+        for option in ["close", "keep-alive", "Upgrade", "x-foo", ""] {
+            assert!(!is_provenance(option), "{option}");
+        }
+        let long = format!("x-forwarded-{}", "a".repeat(100));
+        assert!(is_provenance(&long) && kind(&long) == Some(Kind::Told));
+        assert!(!is_provenance(&"é".repeat(40)));
+    }
+
+    /// Longer names could be cut to one of these.
+    #[test]
+    fn no_name_is_as_long_as_what_is_compared() {
+        for name in MANAGED.iter().chain(&TOLD).chain(&TOLD_PREFIXES) {
+            assert!(name.len() < Canonical::MAX_BYTES, "{name}");
+        }
+    }
+}

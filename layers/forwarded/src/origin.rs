@@ -1,0 +1,230 @@
+//! What the client addressed: scheme, host, port and prefix, as the connection or a trusted proxy tells.
+//! Pure.
+//!
+//! What a proxy says is checked before it is believed: a scheme is `http` or `https` (`ws` and `wss`
+//! stand for them), a host is a name or an address with a port at most, a prefix is a path. Of several
+//! values the rightmost counts: the peer itself wrote it (`protocol.md` W-24).
+
+use bartizan_core::{PublicOrigin, client::Evidence, list};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header::HOST, uri::Scheme};
+
+use crate::{element::Element, field};
+
+/// What the request itself addresses: the target's authority, else `Host` if it stands there once.
+pub(crate) fn host<B>(request: &Request<B>) -> Option<HeaderValue> {
+    if let Some(authority) = request.uri().authority() {
+        let text = authority.as_str();
+        return is_host(text.as_bytes()).then(|| HeaderValue::from_str(text).ok()).flatten();
+    }
+    let mut lines = request.headers().get_all(HOST).iter();
+    match (lines.next(), lines.next()) {
+        (Some(host), None) if is_host(host.as_bytes()) => Some(host.clone()),
+        _ => None,
+    }
+}
+
+/// What the fields `X-Forwarded-Proto/-Host/-Port/-Prefix` say, over what is `own`.
+pub(crate) fn told_by_fields(headers: &HeaderMap, own: &PublicOrigin) -> PublicOrigin {
+    let scheme = last(headers, &field::PROTO).and_then(|(text, _)| scheme(text));
+    let host = last(headers, &field::HOST).and_then(|said| value(said, is_host));
+    let port = last(headers, &field::PORT).and_then(|(text, _)| port(text));
+    let prefix = last(headers, &field::PREFIX).and_then(|said| value(said, is_prefix));
+    overlay(own, scheme, host, port).with_prefix(prefix)
+}
+
+/// What the element of `Forwarded` that names the client says, over what is `own`.
+pub(crate) fn told_by_element(element: &Element<'_>, own: &PublicOrigin) -> PublicOrigin {
+    let scheme = element.proto.as_deref().and_then(scheme);
+    let host = element.host.as_deref().filter(|host| is_host(host));
+    let host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
+    overlay(own, scheme, host, None)
+}
+
+/// Joins the prefix that was stripped before this proxy with the one that was stripped at it.
+pub(crate) fn joined(
+    outer: Option<&HeaderValue>,
+    own: Option<&HeaderValue>,
+) -> Option<HeaderValue> {
+    match (outer, own) {
+        (Some(outer), Some(own)) => {
+            let outer = outer.as_bytes().strip_suffix(b"/").unwrap_or(outer.as_bytes());
+            HeaderValue::from_bytes(&[outer, own.as_bytes()].concat()).ok()
+        }
+        (one, other) => one.or(other).cloned(),
+    }
+}
+
+/// The port in `host`, if it names one.
+pub(crate) fn port_of(host: &HeaderValue) -> Option<u16> {
+    let text = host.as_bytes();
+    let colon = text.iter().rposition(|byte| *byte == b':')?;
+    // The last colon within brackets belongs to an IPv6 address.
+    port(text.get(colon + 1..)?)
+}
+
+/// Whether `text` is a host, with a port or without: nothing that has a meaning in a list, in a quoted
+/// string or in a URI beside the authority.
+pub(crate) fn is_host(text: &[u8]) -> bool {
+    let is_char = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'[' | b']')
+    };
+    matches!(text.len(), 1..=MAX_HOST_BYTES) && text.iter().all(is_char)
+}
+
+/// Whether `text` is the path that a gateway stripped: it begins with one slash (two would name a host)
+/// and has nothing that ends a path.
+pub(crate) fn is_prefix(text: &[u8]) -> bool {
+    let is_char = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+=:@".contains(byte);
+    matches!(text, [b'/'] | [b'/', b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%', ..])
+        && text.len() <= MAX_PREFIX_BYTES
+        && text.iter().all(is_char)
+}
+
+/// A name of 253 characters, and a port.
+const MAX_HOST_BYTES: usize = 259;
+const MAX_PREFIX_BYTES: usize = 1024;
+
+/// Where nobody said anything, what is seen here holds.
+fn overlay(
+    own: &PublicOrigin,
+    scheme: Option<Scheme>,
+    host: Option<HeaderValue>,
+    port: Option<u16>,
+) -> PublicOrigin {
+    if scheme.is_none() && host.is_none() && port.is_none() {
+        return own.clone();
+    }
+    let port = port.or_else(|| port_of(host.as_ref().or(own.host())?));
+    PublicOrigin::new(scheme.unwrap_or_else(|| own.scheme().clone()), Evidence::Forwarded)
+        .with_host(host.or_else(|| own.host().cloned()))
+        .with_port(port)
+}
+
+/// The last member of a list, and its line.
+fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<(&'a [u8], &'a HeaderValue)> {
+    let line = headers.get_all(name).into_iter().next_back()?;
+    let member =
+        line.as_bytes().rsplit(|byte| *byte == b',').map(list::trim).find(|one| !one.is_empty())?;
+    Some((member, line))
+}
+
+/// The member as a value of its own; the line itself, if there is nothing else in it.
+fn value(
+    (member, line): (&[u8], &HeaderValue),
+    is_sound: impl Fn(&[u8]) -> bool,
+) -> Option<HeaderValue> {
+    if !is_sound(member) {
+        return None;
+    }
+    if member.len() == line.len() {
+        Some(line.clone())
+    } else {
+        HeaderValue::from_bytes(member).ok()
+    }
+}
+
+fn scheme(text: &[u8]) -> Option<Scheme> {
+    match text.to_ascii_lowercase().as_slice() {
+        b"http" | b"ws" => Some(Scheme::HTTP),
+        b"https" | b"wss" => Some(Scheme::HTTPS),
+        _ => None,
+    }
+}
+
+fn port(text: &[u8]) -> Option<u16> {
+    let is_number = matches!(text.len(), 1..=5) && text.iter().all(u8::is_ascii_digit);
+    str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok().filter(|port| *port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> PublicOrigin {
+        PublicOrigin::new(Scheme::HTTP, Evidence::Peer)
+            .with_host(Some(HeaderValue::from_static("inner:81")))
+            .with_port(Some(81))
+    }
+
+    fn told(lines: &[(HeaderName, &str)]) -> PublicOrigin {
+        let lines = lines.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+        told_by_fields(&lines.collect(), &own())
+    }
+
+    /// `protocol.md` W-24.
+    #[test]
+    fn the_rightmost_value_counts_if_it_is_sound() {
+        let origin = told(&[
+            (field::PROTO, "http"),
+            (field::PROTO, "https, wss"),
+            (field::HOST, "evil.example, a.example"),
+            (field::PREFIX, "/api"),
+        ]);
+        assert_eq!(origin.scheme(), &Scheme::HTTPS);
+        assert_eq!(origin.host().unwrap(), "a.example");
+        assert_eq!((origin.port(), origin.prefix().unwrap().as_bytes()), (443, &b"/api"[..]));
+        assert_eq!(origin.evidence(), Evidence::Forwarded);
+        let origin = told(&[(field::HOST, "a.example:8443")]);
+        assert_eq!((origin.port(), origin.scheme()), (8443, &Scheme::HTTP));
+        assert_eq!(told(&[(field::PORT, "444"), (field::PROTO, "https")]).port(), 444);
+        assert_eq!(told(&[(field::PROTO, "https")]).host().unwrap(), "inner:81");
+        assert_eq!(told(&[]), own());
+    }
+
+    /// What is not sound is as if it were not there.
+    #[test]
+    fn what_is_not_sound_is_not_believed() {
+        for (name, value) in [
+            (field::PROTO, "javascript"),
+            (field::PROTO, "https, gopher"),
+            (field::HOST, "a.example/evil"),
+            (field::HOST, "user@a.example"),
+            (field::HOST, "a.example, b example"),
+            (field::HOST, "a\""),
+            (field::PORT, "0"),
+            (field::PORT, "65536"),
+            (field::PORT, "+80"),
+            (field::PREFIX, "//evil.example"),
+            (field::PREFIX, "api"),
+            (field::PREFIX, "/a?b"),
+            (field::PREFIX, "/a\\b"),
+            (field::PREFIX, "/<script>"),
+            (field::PREFIX, ""),
+        ] {
+            assert_eq!(told(&[(name.clone(), value)]), own(), "{name}: {value}");
+        }
+        assert!(!is_host(&[b'a'; 260]) && !is_host(b""));
+    }
+
+    #[test]
+    fn the_request_names_its_host_once() {
+        let of = |builder: http::request::Builder| {
+            host(&builder.body(()).unwrap()).map(|host| host.to_str().unwrap().to_owned())
+        };
+        assert_eq!(of(Request::get("/").header(HOST, "a:81")).as_deref(), Some("a:81"));
+        assert_eq!(of(Request::get("http://b/").header(HOST, "a")).as_deref(), Some("b"));
+        assert_eq!(of(Request::get("/").header(HOST, "a").header(HOST, "b")), None);
+        assert_eq!(of(Request::get("/").header(HOST, "a\"b")), None); // FB-10
+        assert_eq!(of(Request::get("http://u@b/")), None);
+        assert_eq!(of(Request::get("/")), None);
+    }
+
+    #[test]
+    fn prefixes_are_joined() {
+        let value = HeaderValue::from_static;
+        let (outer, own) = (value("/edge/"), value("/api"));
+        assert_eq!(joined(Some(&outer), Some(&own)).unwrap(), "/edge/api");
+        assert_eq!(joined(None, Some(&own)).unwrap(), "/api");
+        assert_eq!(joined(Some(&outer), None).unwrap(), "/edge/");
+        assert!(joined(None, None).is_none());
+    }
+
+    #[test]
+    fn the_port_of_a_host_is_what_follows_its_last_colon() {
+        let of = |host: &'static str| port_of(&HeaderValue::from_static(host));
+        assert_eq!(of("a:81"), Some(81));
+        assert_eq!(of("[::1]:81"), Some(81));
+        assert_eq!((of("[::1]"), of("a"), of("a:")), (None, None, None));
+    }
+}

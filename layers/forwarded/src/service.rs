@@ -1,0 +1,64 @@
+//! How a request is sanitised. The inner service is called synchronously: the instance that was polled
+//! ready, without a clone.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bartizan_core::{Dialect, GuardBody, Refusal};
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::{ResponseFuture, event, layer::Config, sanitize::sanitize};
+
+/// Drops spoofed provenance and writes what is known; see the [crate docs](crate).
+#[derive(Clone, Debug)]
+pub struct SanitizeForwarded<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> SanitizeForwarded<S> {
+    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the guard.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for SanitizeForwarded<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<GuardBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match sanitize(&self.config, &mut request) {
+            Ok(()) => ResponseFuture::forwarded(self.inner.call(request)),
+            Err(reason) => {
+                event::refused(reason);
+                ResponseFuture::refused(Refusal::new(reason).respond(&Dialect::of(&request)))
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How a request is stripped. The inner service is called synchronously.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bartizan_core::{Dialect, ForwardBody, GuardBody, Reason, Refusal, hop_by_hop};
+use http::{Request, Response, Version};
+use tower_service::Service;
+
+use super::ResponseFuture;
+use crate::event;
+
+/// Strips the fields of one hop; see [`StripHopByHopLayer`](crate::StripHopByHopLayer).
+#[derive(Clone, Debug)]
+pub struct StripHopByHop<S> {
+    inner: S,
+    relayed: Arc<[Box<str>]>,
+}
+
+impl<S> StripHopByHop<S> {
+    pub(super) fn new(inner: S, relayed: Arc<[Box<str>]>) -> Self {
+        Self { inner, relayed }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the guard.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for StripHopByHop<S>
+where
+    S: Service<Request<ForwardBody<B>>, Response = Response<R>>,
+{
+    type Response = Response<GuardBody<ForwardBody<R>>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let over_http2 = request.version() == Version::HTTP_2;
+        let headers = request.headers_mut();
+        let Ok(stripped) = hop_by_hop::strip_request(headers) else {
+            event::refused(Reason::ProtectedField);
+            let refusal = Refusal::new(Reason::ProtectedField);
+            return ResponseFuture::refused(refusal.respond(&Dialect::of(&request)));
+        };
+        if stripped.takes_trailers() {
+            hop_by_hop::take_trailers(headers, over_http2);
+        }
+        let upgrade = stripped.upgrade_to(&self.relayed);
+        if let Some(protocol) = &upgrade {
+            hop_by_hop::upgrade(headers, protocol.clone());
+        }
+        let trailers = stripped.into_trailer_rule();
+        let request = request.map(|body| ForwardBody::new(body, trailers));
+        ResponseFuture::forwarded(self.inner.call(request), upgrade)
+    }
+}

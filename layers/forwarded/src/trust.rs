@@ -1,0 +1,172 @@
+//! Whose word is taken.
+
+use std::{net::IpAddr, num::NonZeroU8, str::FromStr};
+
+use bartizan_core::PeerAddr;
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::ConfigError;
+
+/// The peers whose word about the client is taken. Default: nobody.
+///
+/// ```
+/// use bartizan_forwarded::TrustedPeers;
+///
+/// let balancers = TrustedPeers::networks(["10.0.0.0/8".parse()?, "2001:db8:f::/48".parse()?]);
+/// let with_sidecar = balancers.and_loopback().and_unix();
+/// # let _ = with_sidecar;
+/// # Ok::<(), bartizan_forwarded::ConfigError>(())
+/// ```
+#[must_use]
+#[derive(Clone, Debug, Default)]
+pub struct TrustedPeers {
+    networks: Vec<Network>,
+    loopback: bool,
+    unix: bool,
+}
+
+/// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network(IpNet);
+
+/// Whose word is taken.
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
+    Peers(TrustedPeers),
+    /// So many proxies stand before this one, wherever they are; the peer is one of them.
+    Count(NonZeroU8),
+}
+
+impl TrustedPeers {
+    /// Trusts the peers in `networks`.
+    pub fn networks(networks: impl IntoIterator<Item = Network>) -> Self {
+        Self { networks: networks.into_iter().collect(), loopback: false, unix: false }
+    }
+
+    /// Trusts every process on this host that connects by TCP, too.
+    pub fn and_loopback(self) -> Self {
+        Self { loopback: true, ..self }
+    }
+
+    /// Trusts whoever may open the unix socket that this server listens on, too.
+    pub fn and_unix(self) -> Self {
+        Self { unix: true, ..self }
+    }
+
+    fn hold(&self, ip: IpAddr) -> bool {
+        (self.loopback && ip.is_loopback())
+            || self.networks.iter().any(|network| network.0.contains(&ip))
+    }
+}
+
+impl FromStr for Network {
+    type Err = ConfigError;
+
+    /// Reads an address, or an address and the length of the prefix that counts, in bits.
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let expected = "expected an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
+        let network = match text.parse::<IpAddr>() {
+            Ok(address) => IpNet::from(address),
+            Err(_) => text
+                .parse()
+                .map_err(|_| ConfigError::new(format!("{text:?} is none: {expected}")))?,
+        };
+        if network.trunc() != network {
+            let meant = network.trunc();
+            return Err(ConfigError::new(format!(
+                "{text:?} has bits beyond its prefix: {meant} is what that would mean"
+            )));
+        }
+        Ok(Self(unmapped(network)))
+    }
+}
+
+impl Trust {
+    /// Whether the word of `peer` is taken.
+    pub(crate) fn includes(&self, peer: Option<&PeerAddr>) -> bool {
+        let peers = match self {
+            Self::Count(_) => return true,
+            Self::Peers(peers) => peers,
+        };
+        peer.is_some_and(|peer| match peer.ip() {
+            Some(ip) => peers.hold(ip),
+            None => peers.unix,
+        })
+    }
+
+    /// Whether the word of the proxy at `ip` is taken, `distance` hops behind the peer.
+    pub(crate) fn includes_hop(&self, ip: IpAddr, distance: usize) -> bool {
+        match self {
+            Self::Peers(peers) => peers.hold(ip),
+            Self::Count(count) => distance < usize::from(count.get()),
+        }
+    }
+
+    /// How many entries a chain has at least.
+    pub(crate) fn shortest_chain(&self) -> usize {
+        match self {
+            Self::Peers(_) => 0,
+            Self::Count(count) => usize::from(count.get()),
+        }
+    }
+}
+
+/// Addresses are compared unmapped, so that networks of mapped ones must be, too.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    let v4 = mapped.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok());
+    v4.map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    fn peer(text: &str) -> PeerAddr {
+        PeerAddr::new(format!("{text}:1").parse().unwrap())
+    }
+
+    #[test]
+    fn networks_are_read_and_mistakes_are_told() {
+        assert_eq!(network("10.0.0.1"), network("10.0.0.1/32"));
+        assert_eq!(network("::ffff:10.0.0.0/104"), network("10.0.0.0/8"));
+        for (text, told) in [
+            ("10.0.0.1/8", "10.0.0.0/8 is what that would mean"),
+            ("10.0.0.0/33", "expected an address or a network"),
+            ("example.com", "expected an address or a network"),
+            ("", "expected an address or a network"),
+        ] {
+            let error = text.parse::<Network>().unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_trusted_unless_named() {
+        let nobody = Trust::Peers(TrustedPeers::default());
+        for peer in [peer("127.0.0.1"), peer("[::1]"), peer("10.0.0.1"), PeerAddr::unix()] {
+            assert!(!nobody.includes(Some(&peer)), "{peer:?}");
+        }
+        let some = TrustedPeers::networks([network("10.0.0.0/8"), network("2001:db8:f::/48")]);
+        let trust = Trust::Peers(some.clone());
+        for (text, trusted) in [
+            ("10.1.2.3", true),
+            ("[::ffff:10.0.0.1]", true), // XF-14
+            ("[2001:db8:f::1]", true),
+            ("[2001:db8:e::1]", false),
+            ("11.0.0.1", false),
+            ("127.0.0.1", false),
+        ] {
+            assert_eq!(trust.includes(Some(&peer(text))), trusted, "{text}");
+        }
+        assert!(!trust.includes(Some(&PeerAddr::unix())) && !trust.includes(None));
+        let local = Trust::Peers(some.and_loopback().and_unix());
+        assert!(local.includes(Some(&peer("127.0.0.1"))) && local.includes(Some(&peer("[::1]"))));
+        assert!(local.includes(Some(&PeerAddr::unix())) && !local.includes(None));
+    }
+}

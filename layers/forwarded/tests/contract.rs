@@ -1,0 +1,44 @@
+//! What any Tower service must keep to.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use bartizan_core::ForwardBody;
+use bartizan_forwarded::{SanitizeForwardedLayer, StripHopByHopLayer};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
+
+/// `ConcurrencyLimit` panics if an instance is called that was not polled ready; and a permit that is not
+/// given back makes the second call wait for ever.
+macro_rules! the_ready_instance_is_called {
+    ($layer:expr, $body:ty) => {
+        let inner = service_fn(async |_: Request<$body>| {
+            Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+        });
+        let mut service = $layer.layer(ConcurrencyLimit::new(inner, 1));
+        for connection in ["close", "authorization, forwarded", "close"] {
+            let request =
+                Request::get("/").header("connection", connection).body(Empty::<Bytes>::new());
+            let response = service.ready().await.unwrap().call(request.unwrap()).await.unwrap();
+            let expected = if connection == "close" { 200 } else { 400 };
+            assert_eq!(response.status(), expected);
+        }
+        let abandoned = service.ready().await.unwrap().call(Request::default());
+        drop(abandoned);
+        assert!(service.ready().await.is_ok());
+    };
+}
+
+#[tokio::test]
+async fn the_ready_instance_is_called_and_permits_are_given_back() {
+    the_ready_instance_is_called!(SanitizeForwardedLayer::new(), Empty<Bytes>);
+    the_ready_instance_is_called!(StripHopByHopLayer::new(), ForwardBody<Empty<Bytes>>);
+}
+
+/// A layer makes no error of its own, and passes that of the service inside on.
+#[tokio::test]
+async fn errors_are_the_inner_services() {
+    let inner = service_fn(async |_: Request<()>| Err::<Response<Empty<Bytes>>, _>("down"));
+    let sanitised = SanitizeForwardedLayer::new().layer(inner);
+    assert_eq!(sanitised.oneshot(Request::default()).await.unwrap_err(), "down");
+}

@@ -1,0 +1,91 @@
+//! What the fuzz targets of this workspace call. No part of the interface.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken promise is a finding"
+)]
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::MAX_FORWARDS};
+
+use crate::{
+    LimitHopsLayer, Pseudonym, cdn_loop, count,
+    judge::{Verdict, judge},
+    max_forwards, via,
+};
+
+fn lines(bytes: &[u8]) -> Vec<HeaderValue> {
+    bytes
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| HeaderValue::from_bytes(line).ok())
+        .collect()
+}
+
+/// A hop count: what is read is the largest of its numbers, and its text reads back.
+pub fn count(bytes: &[u8]) {
+    let lines = lines(bytes);
+    let Ok(number) = count::read(lines.iter()) else { return };
+    let all = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let digits = all.filter_map(|member| str::from_utf8(member).ok()).map(str::trim_ascii);
+    // More digits than 128 bits hold are more than 32 bits hold.
+    let largest = digits
+        .filter(|digits| !digits.is_empty())
+        .map(|digits| digits.parse().unwrap_or(u128::MAX))
+        .max();
+    if let Some(largest) = largest {
+        assert_eq!(u128::from(number), largest.min(u128::from(u32::MAX)));
+    }
+    assert_eq!(count::read([count::text(number)].iter()), Ok(number));
+}
+
+/// `Via`: a name that is appended on a line of its own is found, whatever stands before it.
+pub fn via(bytes: &[u8]) {
+    let mut lines = lines(bytes);
+    let before = via::look(lines.iter(), "gw1");
+    lines.push(HeaderValue::from_static("1.1 gw1"));
+    let after = via::look(lines.iter(), "gw1");
+    assert_eq!((after.own, after.members), (before.own + 1, before.members + 1));
+}
+
+/// `CDN-Loop`: the same.
+pub fn cdn_loop(bytes: &[u8]) {
+    let mut lines = lines(bytes);
+    let before = cdn_loop::passes(lines.iter(), "gw.example");
+    lines.push(HeaderValue::from_static("gw.example"));
+    assert_eq!(cdn_loop::passes(lines.iter(), "gw.example"), before + 1);
+}
+
+/// `Max-Forwards`: what is left is less than what came, and not above the own maximum.
+pub fn max_forwards(bytes: &[u8]) {
+    let headers: HeaderMap = lines(bytes).into_iter().map(|line| (MAX_FORWARDS, line)).collect();
+    if let Ok(max_forwards::Ask::Forward(left)) = max_forwards::read(&headers, 7) {
+        assert!(left <= 7);
+    }
+}
+
+/// A whole request: what passes has each mark once more, and passes at most `limit` times.
+pub fn request(bytes: &[u8]) {
+    let name = Pseudonym::new("gw1").unwrap();
+    let layer = LimitHopsLayer::new().without_via().name(name).max_forwards(5);
+    let layer = layer.cdn_loop("gw.example").unwrap().cdn_passes(100.try_into().unwrap());
+    let mut request = Request::new(());
+    if bytes.first().is_some_and(|byte| byte & 1 != 0) {
+        *request.method_mut() = Method::OPTIONS;
+    }
+    for line in bytes.get(1..).unwrap_or_default().split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&line[colon + 1..])) {
+            request.headers_mut().append(name, value);
+        }
+    }
+    for _ in 0..=10 {
+        match judge(layer.config(), &mut request) {
+            Ok(()) => assert_eq!(request.headers().get_all("x-hop-count").iter().count(), 1),
+            Err(Verdict::Refused(..) | Verdict::Answered(_)) => return,
+        }
+    }
+    panic!("it passed more often than the limit allows");
+}

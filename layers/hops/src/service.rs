@@ -1,0 +1,83 @@
+//! How a request is judged. The inner service is called synchronously: the instance that was polled
+//! ready, without a clone.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bartizan_core::{Dialect, GuardBody, Reason, Refusal};
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::{
+    ResponseFuture, event,
+    judge::{self, Verdict, judge},
+    layer::Config,
+};
+
+/// Refuses requests that go round; see the [crate docs](crate).
+#[derive(Clone, Debug)]
+pub struct LimitHops<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> LimitHops<S> {
+    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the guard.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for LimitHops<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<GuardBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match judge(&self.config, &mut request) {
+            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Arc::clone(&self.config)),
+            Err(Verdict::Refused(reason, evidence)) => {
+                event::refused(reason, evidence);
+                let dialect = Dialect::of(&request);
+                ResponseFuture::answered(refusal(&self.config, reason).respond(&dialect))
+            }
+            Err(Verdict::Answered(response)) => {
+                ResponseFuture::answered(response.map(GuardBody::refused))
+            }
+        }
+    }
+}
+
+fn refusal(config: &Config, reason: Reason) -> Refusal {
+    let refusal = Refusal::new(reason);
+    match reason {
+        Reason::LoopDetected => refusal
+            .status(config.status.code())
+            .proxy_status(config.name.as_str(), "proxy_loop_detected"),
+        Reason::MethodNotAllowed => refusal.allow(judge::ALLOWED),
+        _ => refusal,
+    }
+}
