@@ -11,9 +11,12 @@
 //! |---|---|---|
 //! | [`core`] | `bartizan-core` | the vocabulary: sessions, backends, refusals, the store trait |
 //! | `memory` | `bartizan-memory` | a session store for one process |
+//! | `forwarded` | `bartizan-forwarded` | drops spoofed provenance, finds the client, writes `X-Forwarded-*` |
+//! | `hops` | `bartizan-hops` | refuses requests that go round |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
+//! | `peer` | this one | finds the peer where axum or tonic keeps it |
 //! | `stack` | this one | the layers in their order, ready made |
 //!
 //! Each module is there with the feature of its name; `full` is all of them. The guide says
@@ -21,6 +24,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use bartizan_core as core;
+#[cfg(feature = "forwarded")]
+#[cfg_attr(docsrs, doc(cfg(feature = "forwarded")))]
+pub use bartizan_forwarded as forwarded;
+#[cfg(feature = "hops")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hops")))]
+pub use bartizan_hops as hops;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use bartizan_memory as memory;
@@ -35,6 +44,9 @@ pub use bartizan_session as session;
 pub use bartizan_upstream as upstream;
 
 pub mod guide;
+#[cfg(any(feature = "axum", feature = "tonic"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "axum", feature = "tonic"))))]
+pub mod peer;
 #[cfg(feature = "stack")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
 mod stack;

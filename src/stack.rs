@@ -1,15 +1,18 @@
 //! The layers in their order.
 
-use bartizan_core::SessionStore;
+use bartizan_core::{Dialect, SessionStore};
+use bartizan_forwarded::{SanitizeForwarded, SanitizeForwardedLayer};
+use bartizan_hops::{LimitHops, LimitHopsLayer};
 use bartizan_pin::{NoPins, PinBackend, PinBackendLayer, key::NoKey};
 use bartizan_session::{ValidateSession, ValidateSessionLayer};
-use tower_layer::Layer;
+use tower_layer::{Identity, Layer};
 
 /// The layers in their order, over a service that forwards.
 ///
 /// ```
 /// use bartizan::{
 ///     ReverseProxyStack,
+///     forwarded::{SanitizeForwardedLayer, TrustedPeers},
 ///     memory::MemoryStore,
 ///     pin::{Backends, PinBackendLayer},
 ///     session::ValidateSessionLayer,
@@ -19,37 +22,74 @@ use tower_layer::Layer;
 /// let store = MemoryStore::new();
 /// let backends = Backends::new(["http://127.0.0.1:9001".parse()?])
 ///     .counted_by(Arc::new(store.clone()));
+/// let balancers = TrustedPeers::networks(["10.0.0.0/8".parse()?]);
 /// let stack = ReverseProxyStack::new(
 ///     ValidateSessionLayer::mcp(store),
 ///     PinBackendLayer::new(backends),
-/// );
+/// )
+/// .forwarded(SanitizeForwardedLayer::new().trust(balancers));
 /// # let _ = stack;
-/// # Ok::<(), bartizan::core::backend::InvalidBackend>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A layer of your own that must stand between two of these is put there by stacking them yourself:
-/// this type is no more than their order.
+/// A layer of your own that must stand elsewhere than at [`Self::auth`] is put there by stacking them
+/// yourself: this type is no more than their order.
 #[must_use]
 #[derive(Clone, Debug)]
-pub struct ReverseProxyStack<T, K = NoKey, P = NoPins> {
+pub struct ReverseProxyStack<T, K = NoKey, P = NoPins, A = Identity> {
+    forwarded: SanitizeForwardedLayer,
+    hops: LimitHopsLayer,
+    auth: A,
     session: ValidateSessionLayer<T>,
     pin: PinBackendLayer<K, P>,
 }
 
 impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
-    /// Puts the layers together.
-    pub const fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
-        Self { session, pin }
+    /// Puts the layers together: nobody is trusted, ten hops are allowed, and nobody is authenticated.
+    pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
+        let (forwarded, hops) = (SanitizeForwardedLayer::new(), LimitHopsLayer::new());
+        Self { forwarded, hops, auth: Identity::new(), session, pin }
     }
 }
 
-impl<S, T, K, P> Layer<S> for ReverseProxyStack<T, K, P>
+impl<T, K, P, A> ReverseProxyStack<T, K, P, A> {
+    /// Says whose word about the client is taken, and what the backend is told of it. Default:
+    /// [`SanitizeForwardedLayer::new`].
+    pub fn forwarded(self, layer: SanitizeForwardedLayer) -> Self {
+        Self { forwarded: layer, ..self }
+    }
+
+    /// Says how loops are found. Default: [`LimitHopsLayer::new`].
+    pub fn hops(self, layer: LimitHopsLayer) -> Self {
+        Self { hops: layer, ..self }
+    }
+
+    /// Puts your own authentication at its place; it names the caller with
+    /// [`Principal::attach`](bartizan_core::Principal::attach). Default: none.
+    pub fn auth<B>(self, layer: B) -> ReverseProxyStack<T, K, P, B> {
+        let Self { forwarded, hops, session, pin, .. } = self;
+        ReverseProxyStack { forwarded, hops, auth: layer, session, pin }
+    }
+}
+
+impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
+    /// `layer`, refusing in the form in which the session layer refuses.
+    fn speaking<L: Clone>(&self, layer: &L, refuse_as: fn(L, Dialect) -> L) -> L {
+        match self.session.dialect() {
+            Some(dialect) => refuse_as(layer.clone(), dialect),
+            None => layer.clone(),
+        }
+    }
+}
+
+impl<S, T, K, P, A> Layer<S> for ReverseProxyStack<T, K, P, A>
 where
     T: SessionStore,
     K: Clone,
     P: Clone,
+    A: Layer<ValidateSession<PinBackend<S, K, P>, T>>,
 {
-    type Service = ValidateSession<PinBackend<S, K, P>, T>;
+    type Service = SanitizeForwarded<LimitHops<A::Service>>;
 
     fn layer(&self, upstream: S) -> Self::Service {
         // Innermost: it names the backend that `upstream` forwards to, and learns from the failures that
@@ -57,6 +97,13 @@ where
         let pinned = self.pin.layer(upstream);
         // Above it: only a session that is live and the caller's own may choose a backend, and the
         // response that names a new session passes here with its backend before it leaves.
-        self.session.layer(pinned)
+        let validated = self.session.layer(pinned);
+        // Above that: sessions belong to whom this names. It may read the client's address, and nothing
+        // that a client made up.
+        let authenticated = self.auth.layer(validated);
+        // Above all that costs: a loop is refused before anybody is asked for anything.
+        let limited = self.speaking(&self.hops, LimitHopsLayer::refuse_as).layer(authenticated);
+        // Outermost: nothing below may see a spoofed field.
+        self.speaking(&self.forwarded, SanitizeForwardedLayer::refuse_as).layer(limited)
     }
 }

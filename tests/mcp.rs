@@ -90,7 +90,7 @@ async fn modern_requests_are_balanced_and_untouched_beside_sessions() {
     }
     assert_eq!(gateway.store.len(), 1);
 
-    // Byte for byte: the same request, straight and through the stack.
+    // Byte for byte: the same request, straight and through the stack, but for the marks of a proxy.
     let body = r#"{"jsonrpc" : "2.0", "id": 9007199254740993,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     let seen = |client: Raw| async move {
         let request = client
@@ -107,6 +107,10 @@ async fn modern_requests_are_balanced_and_untouched_beside_sessions() {
         let mut entries: Vec<_> = all.filter(|entry| entry.body == body).collect();
         let mut entry = entries.pop().unwrap();
         entry.headers.remove("host");
+        let marks =
+            ["via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-hop-count"];
+        let marked = marks.map(|mark| entry.headers.remove(mark).is_some());
+        assert!(marked == [marked[0]; 5], "all of them or none: {marked:?}");
         (entry.method, entry.target, entry.headers, entry.body)
     };
     let direct = CounterServer::start().await;

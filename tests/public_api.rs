@@ -3,13 +3,19 @@
 use bartizan::{
     ReverseProxyStack,
     core::{
-        Backend, BackendId, ClientAddr, Dialect, GuardBody, Passage, PeerAddr, Principal, Reason,
-        Record, Refusal, Replay, Route, Session, SessionId, StoreError, UpstreamFailure,
+        Backend, BackendId, ClientAddr, Dialect, GuardBody, Passage, PeerAddr, Principal,
+        PublicOrigin, Reason, Record, Refusal, Replay, Route, Session, SessionId, StoreError,
+        UpstreamFailure,
         hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
         refusal::RequestId,
         session::{Fingerprint, Hold},
     },
+    forwarded::{
+        Chain, Field, Fields, Naming, Network, SanitizeForwarded, SanitizeForwardedLayer, Source,
+        StripHopByHop, StripHopByHopLayer, TrustedPeers,
+    },
+    hops::{Inbound, LimitHops, LimitHopsLayer, LoopStatus, Pseudonym, SealKeys},
     memory::{MemoryStore, MemoryStoreBuilder},
     pin::{
         Backends, Change, Loan, NoPins, PinBackend, PinBackendLayer,
@@ -34,6 +40,9 @@ type Body = Full<Bytes>;
 fn values_are_shared() {
     is_shared::<(Backend, BackendId, ClientAddr, Dialect, Passage, PeerAddr, Principal, Reason)>();
     is_shared::<(Record, Refusal, Route, Session, SessionId, StoreError, UpstreamFailure)>();
+    is_shared::<(PublicOrigin, Chain, Field, Fields, Naming, Network, Source, TrustedPeers)>();
+    is_shared::<(Inbound, LoopStatus, Pseudonym, SealKeys)>();
+    is_shared::<(bartizan::forwarded::ConfigError, bartizan::hops::ConfigError)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
@@ -52,6 +61,8 @@ fn bodies_are_sent() {
 #[test]
 fn layers_and_services_fit_into_a_server() {
     is_shared::<ValidateSessionLayer<MemoryStore>>();
+    is_shared::<(SanitizeForwardedLayer, StripHopByHopLayer, LimitHopsLayer)>();
+    is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<PinBackendLayer>();
     is_shared::<ReverseProxyStack<MemoryStore>>();
     is_shared::<ValidateSession<Upstream<HyperTransport<ForwardBody<Replay<Body>>>>, MemoryStore>>(

@@ -17,10 +17,10 @@ use bartizan::{
     session::ValidateSessionLayer,
 };
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, layer::layer_fn, service_fn, util::MapRequest};
 
 const A: &str = "http://a:1";
 const B: &str = "http://b:1";
@@ -210,7 +210,7 @@ async fn a_layer_of_the_users_own_reads_what_the_others_have_learned() {
     };
     let pinned = PinBackendLayer::new(set).layer(upstream);
     // Between the two layers of the stack.
-    let own = tower::util::MapRequest::new(pinned, move |request: Request<_>| {
+    let own = MapRequest::new(pinned, move |request: Request<_>| {
         let facts = (Principal::of(&request).is_some(), Session::of(&request).is_some());
         journal.lock().unwrap().push((facts, Backend::of(&request).is_some()));
         request
@@ -223,4 +223,51 @@ async fn a_layer_of_the_users_own_reads_what_the_others_have_learned() {
     send(&service, by_alice(post(None, INITIALIZE))).await;
     send(&service, by_alice(post(Some("session-httpa1"), "{}"))).await;
     assert_eq!(*seen.lock().unwrap(), [((true, false), false), ((true, true), false)]);
+}
+
+/// Authentication stands where it may believe what it reads, and where a loop does not reach it.
+#[tokio::test]
+async fn authentication_is_below_the_guards_and_above_the_sessions() {
+    let (world, store) = (World::with(&[A]), MemoryStore::new());
+    let asked = Arc::<Mutex<Vec<Option<HeaderValue>>>>::default();
+    let journal = Arc::clone(&asked);
+    let auth = layer_fn(move |inner| {
+        let journal = Arc::clone(&journal);
+        MapRequest::new(inner, move |mut request: Request<Full<Bytes>>| {
+            journal.lock().unwrap().push(request.headers().get("x-forwarded-for").cloned());
+            let name =
+                request.headers().get("x-user").map(|user| user.to_str().unwrap().to_owned());
+            if let Some(name) = name {
+                Principal::new("test", &name).attach(&mut request);
+            }
+            request
+        })
+    });
+    let stack = ReverseProxyStack::new(
+        ValidateSessionLayer::mcp(store.clone()),
+        PinBackendLayer::new(Backends::new([A.parse().unwrap()])),
+    )
+    .auth(auth);
+    let served = world.clone();
+    let service = stack.layer(service_fn(move |request| served.clone().respond(request)));
+
+    let with = |mut request: Request<Full<Bytes>>, name: &'static str, value: &'static str| {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        request
+    };
+    let alice = |session, body| with(post(session, body), "x-user", "alice");
+    let spoofed = with(alice(None, INITIALIZE), "x-forwarded-for", "6.6.6.6");
+    let opened = send(&service, spoofed).await;
+    let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    assert_eq!(asked.lock().unwrap().as_slice(), [None], "no peer, so no address");
+    assert_eq!(send(&service, alice(Some(&id), "{}")).await.status(), 200);
+    assert_eq!(send(&service, post(Some(&id), "{}")).await.status(), 404, "nobody's own");
+
+    // A loop costs neither an authentication nor a look into the store, and is told in MCP's words.
+    let before = asked.lock().unwrap().len();
+    let round = send(&service, with(alice(Some(&id), "{}"), "x-hop-count", "10")).await;
+    assert_eq!((round.status().as_u16(), Reason::of(&round)), (508, Some(Reason::LoopDetected)));
+    assert_eq!(round.headers()["content-type"], "application/json");
+    assert_eq!(asked.lock().unwrap().len(), before);
+    assert_eq!(world.backends().len(), 2);
 }

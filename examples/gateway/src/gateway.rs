@@ -41,19 +41,27 @@ impl Gateway {
     }
 
     /// Serves until `stop`, and then until the calls in flight are finished.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    ///
+    /// If the options cannot be had together.
+    pub(crate) async fn run(
+        self,
+        stop: CancellationToken,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let Self { listener, options, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
             ..Limits::default()
         };
-        let service = stack::build(&options);
+        let service = stack::build(&options)?;
         let cut = server::serve(listener, service, limits, stop).await;
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,8 @@ use std::{convert::Infallible, error::Error, sync::Arc};
 use bartizan::{
     ReverseProxyStack,
     core::Replay,
+    forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
+    hops::{LimitHopsLayer, Pseudonym},
     memory::MemoryStore,
     pin::{
         Backends, Loan, PinBackendLayer,
@@ -20,29 +22,70 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    cli::{self, Options, Policy, Store},
+    cli::{self, ForwardedField, Options, Policy, Store},
     server::RequestBody,
 };
 
 /// The layers in the order of [`ReverseProxyStack`], with what `options` say of each.
 pub(crate) fn build(
     options: &Options,
-) -> impl Service<
-    Request<RequestBody>,
-    Response = Response<
-        impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<>,
-    >,
-    Error = Infallible,
-    Future: Send,
-> + Clone
-+ Send
-+ use<> {
+) -> Result<
+    impl Service<
+        Request<RequestBody>,
+        Response = Response<
+            impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<>,
+        >,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + use<>,
+    Box<dyn Error + Send + Sync>,
+> {
     let store = match options.store {
         Store::Memory => MemoryStore::builder().max_sessions(options.max_sessions.get()).build(),
     };
     let backends =
         Backends::new(options.backends.iter().cloned()).counted_by(Arc::new(store.clone()));
-    ReverseProxyStack::new(session(options, store), pin(options, backends)).layer(upstream(options))
+    let name = options.via.clone().unwrap_or_else(Pseudonym::of_process);
+    let stack = ReverseProxyStack::new(session(options, store), pin(options, backends))
+        .forwarded(forwarded(options))
+        .hops(hops(options, name.clone())?);
+    Ok(stack.layer(upstream(options, &name)))
+}
+
+fn forwarded(options: &Options) -> SanitizeForwardedLayer {
+    let layer = SanitizeForwardedLayer::new();
+    let layer = match options.trust_count {
+        Some(count) => layer.trust_count(count),
+        None => layer.trust(TrustedPeers::networks(options.trust.iter().copied())),
+    };
+    match options.forwarded {
+        cli::Forwarded::Append => layer.chain(Chain::Append).write(fields(options)),
+        cli::Forwarded::Replace => layer.chain(Chain::Replace).write(fields(options)),
+        cli::Forwarded::Off => layer.write(Fields::NONE),
+    }
+}
+
+fn fields(options: &Options) -> Fields {
+    let named = options.forwarded_fields.iter().map(|field| match field {
+        ForwardedField::XForwardedFor => Field::XForwardedFor,
+        ForwardedField::XForwardedProto => Field::XForwardedProto,
+        ForwardedField::XForwardedHost => Field::XForwardedHost,
+        ForwardedField::XForwardedPort => Field::XForwardedPort,
+        ForwardedField::XRealIp => Field::XRealIp,
+        ForwardedField::Forwarded => Field::Forwarded,
+    });
+    // A trusted proxy may have stripped a prefix; this gateway strips none.
+    named.fold(Fields::NONE.with(Field::XForwardedPrefix), Fields::with)
+}
+
+fn hops(
+    options: &Options,
+    name: Pseudonym,
+) -> Result<LimitHopsLayer, Box<dyn Error + Send + Sync>> {
+    let layer = LimitHopsLayer::new().limit(options.max_hops).name(name);
+    Ok(layer.header(options.hop_header.clone())?)
 }
 
 fn session(options: &Options, store: MemoryStore) -> ValidateSessionLayer<MemoryStore> {
@@ -69,10 +112,14 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     }
 }
 
-fn upstream(options: &Options) -> Upstream<HyperTransport<ForwardBody<Loan<Replay<RequestBody>>>>> {
+fn upstream(
+    options: &Options,
+    name: &Pseudonym,
+) -> Upstream<HyperTransport<ForwardBody<Loan<Replay<RequestBody>>>>> {
     let connections = HyperTransport::<()>::builder().connect_timeout(options.connect_timeout);
     Upstream::builder()
         .connections(connections)
+        .proxy_name(name.as_str())
         .response_timeout(options.response_timeout.get())
         .build()
 }

@@ -39,12 +39,14 @@ pub enum Protocol {
 #[derive(Clone)]
 pub struct Backend(Arc<Origin>);
 
+#[derive(Clone)]
 struct Origin {
     id: BackendId,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
     protocol: Protocol,
+    is_third_party: bool,
 }
 
 /// Says why a text or URI names no backend.
@@ -115,7 +117,17 @@ impl Backend {
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| InvalidBackend("a backend's host is ASCII"))?;
         let authority = authority.clone();
-        Ok(Self(Arc::new(Origin { id, scheme, authority, host, protocol })))
+        let is_third_party = false;
+        Ok(Self(Arc::new(Origin { id, scheme, authority, host, protocol, is_third_party })))
+    }
+
+    /// States that somebody else runs this server. It is told nothing of the public face of the proxy:
+    /// neither host nor port nor prefix, and the scheme that it is spoken to by, not the client's. From
+    /// what it is told, such a server would make redirects to itself that lead back to the proxy, or to
+    /// its own other scheme. The client's address is told as to any other.
+    #[must_use]
+    pub fn third_party(self) -> Self {
+        Self(Arc::new(Origin { is_third_party: true, ..(*self.0).clone() }))
     }
 
     /// Its name.
@@ -146,6 +158,12 @@ impl Backend {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.0.protocol
+    }
+
+    /// Whether somebody else runs it.
+    #[must_use]
+    pub fn is_third_party(&self) -> bool {
+        self.0.is_third_party
     }
 
     /// Whether `other` stands for the same server: the same origin, spoken to in the same way.

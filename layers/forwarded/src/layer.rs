@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, num::NonZeroU8, sync::Arc};
 
+use bartizan_core::Dialect;
 use http::{Extensions, HeaderName, HeaderValue};
 use tower_layer::Layer;
 
@@ -41,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) internal_prefixes: Vec<Box<str>>,
     pub(crate) restarts_traces: bool,
     pub(crate) peer_from: Option<fn(&Extensions) -> Option<SocketAddr>>,
+    pub(crate) dialect: Option<Dialect>,
 }
 
 impl SanitizeForwardedLayer {
@@ -61,6 +63,7 @@ impl SanitizeForwardedLayer {
             internal_prefixes: vec!["x-bartizan-".into()],
             restarts_traces: false,
             peer_from: None,
+            dialect: None,
         };
         Self { config }
     }
@@ -179,6 +182,13 @@ impl SanitizeForwardedLayer {
     /// an unknown peer's, which is not trusted.
     pub fn peer_from(mut self, find: fn(&Extensions) -> Option<SocketAddr>) -> Self {
         self.config.peer_from = Some(find);
+        self
+    }
+
+    /// Answers what it refuses in this form, except gRPC in its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request tell.
+    pub fn refuse_as(mut self, dialect: Dialect) -> Self {
+        self.config.dialect = Some(dialect);
         self
     }
 

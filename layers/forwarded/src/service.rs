@@ -57,7 +57,8 @@ where
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request)),
             Err(reason) => {
                 event::refused(reason);
-                ResponseFuture::refused(Refusal::new(reason).respond(&Dialect::of(&request)))
+                let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
+                ResponseFuture::refused(Refusal::new(reason).respond(&dialect))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use bartizan_core::hop_by_hop;
+use bartizan_core::{Dialect, hop_by_hop};
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use tower_layer::Layer;
 
@@ -59,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) cdn_loop: Option<CdnLoop>,
     pub(crate) max_forwards: Option<MaxForwards>,
     pub(crate) status: LoopStatus,
+    pub(crate) dialect: Option<Dialect>,
 }
 
 #[derive(Clone, Debug)]
@@ -113,6 +114,7 @@ impl LimitHopsLayer {
             cdn_loop: None,
             max_forwards: None,
             status: LoopStatus::default(),
+            dialect: None,
         };
         Self { config }
     }
@@ -263,6 +265,13 @@ impl LimitHopsLayer {
     /// What a loop is answered with. Default: 508.
     pub fn status(mut self, status: LoopStatus) -> Self {
         self.config.status = status;
+        self
+    }
+
+    /// Answers what it refuses in this form, except gRPC in its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request tell.
+    pub fn refuse_as(mut self, dialect: Dialect) -> Self {
+        self.config.dialect = Some(dialect);
         self
     }
 

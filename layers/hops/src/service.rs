@@ -61,7 +61,7 @@ where
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Arc::clone(&self.config)),
             Err(Verdict::Refused(reason, evidence)) => {
                 event::refused(reason, evidence);
-                let dialect = Dialect::of(&request);
+                let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
                 ResponseFuture::answered(refusal(&self.config, reason).respond(&dialect))
             }
             Err(Verdict::Answered(response)) => {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bartizan_core::{Record, Route, SessionStore, mcp};
+use bartizan_core::{Dialect, Record, Route, SessionStore, mcp};
 use http::HeaderName;
 use tower_layer::Layer;
 
@@ -73,6 +73,12 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             store_deadline: Duration::from_millis(250),
         };
         Self { config }
+    }
+
+    /// The form that all refusals take here, but for gRPC; none if each request tells its own.
+    #[must_use]
+    pub fn dialect(&self) -> Option<Dialect> {
+        (self.config.protocol == Protocol::Mcp).then_some(Dialect::JsonRpc(None))
     }
 
     /// Names this stack: sessions of another route are unknown here. Default: `default`.

@@ -10,9 +10,9 @@ use bartizan_core::{
 };
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{COOKIE, HOST},
+    header::{COOKIE, FORWARDED, HOST},
     request::Parts,
-    uri::PathAndQuery,
+    uri::{PathAndQuery, Scheme},
 };
 
 /// Whether `Host` is the backend's or the client's.
@@ -31,6 +31,9 @@ pub(crate) fn rewrite(
     check_host(head)?;
     let stripped =
         hop_by_hop::strip_request(&mut head.headers).map_err(|_| Reason::ProtectedField)?;
+    if backend.is_third_party() {
+        hide_public_face(&mut head.headers, backend.scheme());
+    }
     let speaks_http2 = backend.protocol() == Protocol::Http2;
     if stripped.takes_trailers() {
         hop_by_hop::take_trailers(&mut head.headers, speaks_http2);
@@ -77,6 +80,17 @@ fn check_host(head: &Parts) -> Result<(), Reason> {
         return Err(Reason::InvalidHost);
     }
     Ok(())
+}
+
+/// Removes what tells of the proxy's own host, and states the scheme of the hop to the backend.
+fn hide_public_face(headers: &mut HeaderMap, scheme: &Scheme) {
+    headers.remove(FORWARDED);
+    for name in ["x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"] {
+        headers.remove(name);
+    }
+    if let Some(proto) = headers.get_mut("x-forwarded-proto") {
+        *proto = HeaderValue::from_static(if *scheme == Scheme::HTTPS { "https" } else { "http" });
+    }
 }
 
 /// HTTP/2 may split cookies over field lines; HTTP/1.1 may not
@@ -184,6 +198,38 @@ mod tests {
         assert_eq!(head.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
         let head = rewritten(request(), "h2c://b:1", HostRule::Backend);
         assert_eq!(head.headers.get_all(COOKIE).iter().count(), 2);
+    }
+
+    #[test]
+    fn a_third_party_is_told_the_clients_address_and_nothing_of_the_proxys_face() {
+        let told = [
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-real-ip", "192.0.2.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "public"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-prefix", "/api"),
+            ("forwarded", "for=192.0.2.7;host=public;proto=https"),
+        ];
+        let seen = |backend: Backend| {
+            let request =
+                told.iter().fold(Request::get("/"), |all, (name, value)| all.header(*name, *value));
+            let (mut head, ()) = request.body(()).unwrap().into_parts();
+            rewrite(&mut head, &backend, HostRule::Backend).unwrap();
+            let text = |name| {
+                head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap().to_owned())
+            };
+            told.map(|(name, _)| text(name))
+        };
+        let backend = |uri: &str| uri.parse::<Backend>().unwrap();
+        assert_eq!(seen(backend("http://b:1")), told.map(|(_, value)| Some(value.to_owned())));
+        for (uri, proto) in [("http://b:1", "http"), ("https://b", "https"), ("h2c://b:1", "http")]
+        {
+            let address = Some("192.0.2.7".to_owned());
+            let expected =
+                [address.clone(), address, Some(proto.to_owned()), None, None, None, None];
+            assert_eq!(seen(backend(uri).third_party()), expected, "{uri}");
+        }
     }
 
     #[test]

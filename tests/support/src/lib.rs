@@ -23,8 +23,10 @@ pub mod raw;
 pub mod recording;
 pub mod server;
 mod store_suite;
+pub mod wire;
 
 pub use counter::CounterServer;
 pub use eventually::eventually;
 pub use recording::{Recorder, Script};
 pub use server::{BoxBody, Server, serve};
+pub use wire::Wire;

@@ -2,9 +2,17 @@
 
 mod values;
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU8, NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
-use bartizan::core::{Backend, Route};
+use bartizan::{
+    core::{Backend, Route},
+    forwarded::Network,
+    hops::Pseudonym,
+};
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
 };
@@ -118,6 +126,69 @@ pub(crate) struct Options {
     )]
     pub(crate) max_sessions: NonZeroUsize,
 
+    /// Whose word about the client is taken: proxies in this network, such as 10.0.0.0/8, or at this
+    /// address; repeat the option or separate with commas. By default nobody's
+    #[arg(
+        long,
+        env = "BARTIZAN_TRUST",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = values::network
+    )]
+    pub(crate) trust: Vec<Network>,
+
+    /// How many proxies stand before this gateway, wherever they are: their word is taken, and nobody
+    /// may reach the gateway past them
+    #[arg(
+        long,
+        env = "BARTIZAN_TRUST_COUNT",
+        value_name = "N",
+        conflicts_with = "trust",
+        value_parser = values::proxies
+    )]
+    pub(crate) trust_count: Option<NonZeroU8>,
+
+    /// What backends are told of the client: the chain of trusted proxies with the peer appended, the
+    /// client alone, or nothing; what others made up is dropped in any case
+    #[arg(long, env = "BARTIZAN_FORWARDED", value_name = "CHOICE", default_value = "append")]
+    pub(crate) forwarded: Forwarded,
+
+    /// In which fields they are told
+    #[arg(
+        long,
+        env = "BARTIZAN_FORWARDED_FIELDS",
+        value_name = "FIELDS",
+        value_delimiter = ',',
+        default_value = "x-forwarded-for,x-forwarded-proto,x-forwarded-host"
+    )]
+    pub(crate) forwarded_fields: Vec<ForwardedField>,
+
+    /// The name of this gateway in Via, by which it finds loops; replicas that are one gateway have one
+    /// name. By default bartizan- and eight random digits for each process
+    #[arg(long, env = "BARTIZAN_VIA", value_name = "NAME", value_parser = values::pseudonym)]
+    pub(crate) via: Option<Pseudonym>,
+
+    /// How many gateways a request may cross, this one and the last one included; past it, it is refused
+    /// with 508
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_HOPS",
+        value_name = "N",
+        default_value = "10",
+        value_parser = values::hops
+    )]
+    pub(crate) max_hops: NonZeroU32,
+
+    /// The header field that gateways are counted in, the same for all that know each other
+    #[arg(
+        long,
+        env = "BARTIZAN_HOP_HEADER",
+        value_name = "NAME",
+        default_value = "x-hop-count",
+        value_parser = values::hop_header
+    )]
+    pub(crate) hop_header: HeaderName,
+
     /// How a backend is chosen for a new session
     #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]
     pub(crate) policy: Policy,
@@ -180,6 +251,26 @@ pub(crate) enum Policy {
     RoundRobin,
     /// Any
     Random,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Forwarded {
+    /// The hops that trusted proxies vouched for, and the peer
+    Append,
+    /// The client alone
+    Replace,
+    /// Nothing
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ForwardedField {
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XRealIp,
+    Forwarded,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -74,6 +74,15 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--idle", "0s", "a duration above zero"),
         ("--lifetime", "50days", "at most 49days"),
         ("--max-sessions", "0", "a whole number above zero"),
+        ("--trust", "10.0.0.1/8", "10.0.0.0/8 is what that would mean"),
+        ("--trust", "balancer", "a network such as 10.0.0.0/8"),
+        ("--trust-count", "0", "a whole number from 1 to 255"),
+        ("--forwarded", "maybe", "append, replace, off"),
+        ("--forwarded-fields", "via", "x-forwarded-for"),
+        ("--via", "a b", "expected 1 to 64 letters"),
+        ("--max-hops", "0", "a whole number above zero"),
+        ("--hop-header", "a b", "a header field name"),
+        ("--hop-header", "via", "a meaning of its own"),
         ("--policy", "best", "least-sessions, round-robin, random"),
         ("--connect-timeout", "none", "a duration above zero"),
         ("--response-timeout", "soon", "or none"),
@@ -86,6 +95,14 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         assert!(error.contains(option), "{option} {value}: {error}");
         assert!(error.contains(expected), "{option} {value}: {error}");
     }
+}
+
+#[test]
+fn proxies_are_trusted_by_address_or_by_number() {
+    let options = with_backend(&["--trust=10.0.0.0/8,2001:db8::/32", "--trust=192.0.2.1"]).unwrap();
+    assert_eq!((options.trust.len(), options.trust_count), (3, None));
+    let error = with_backend(&["--trust=10.0.0.0/8", "--trust-count=1"]).unwrap_err();
+    assert!(error.contains("--trust-count") && error.contains("--trust"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,16 @@
 //! How the values of options are read; each error says what was expected.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU8, NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
-use bartizan::core::{Backend, Route, hop_by_hop, mcp};
+use bartizan::{
+    core::{Backend, Route, hop_by_hop, mcp},
+    forwarded::{self, Network},
+    hops::{LimitHopsLayer, Pseudonym},
+};
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -71,6 +79,29 @@ pub(super) fn session_header(text: &str) -> Result<HeaderName, String> {
         return Err(format!("MCP sessions are kept without this option; {expected}"));
     }
     Ok(name)
+}
+
+pub(super) fn network(text: &str) -> Result<Network, String> {
+    text.trim().parse().map_err(|error: forwarded::ConfigError| error.to_string())
+}
+
+pub(super) fn proxies(text: &str) -> Result<NonZeroU8, String> {
+    text.parse().map_err(|_| "expected a whole number from 1 to 255".to_owned())
+}
+
+pub(super) fn pseudonym(text: &str) -> Result<Pseudonym, String> {
+    Pseudonym::new(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn hops(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "expected a whole number above zero".to_owned())
+}
+
+pub(super) fn hop_header(text: &str) -> Result<HeaderName, String> {
+    let expected = "expected a header field name, such as x-hop-count";
+    let name: HeaderName = text.parse().map_err(|_| expected.to_owned())?;
+    let checked = LimitHopsLayer::new().header(name.clone()).map_err(|error| error.to_string());
+    checked.map(|_| name)
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -10,6 +10,8 @@ mod bounds;
 mod demo;
 mod fixtures;
 mod http2;
+mod loops;
+mod provenance;
 #[cfg(unix)]
 mod shutdown;
 mod smuggling;

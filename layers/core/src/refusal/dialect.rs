@@ -30,6 +30,14 @@ impl Dialect {
         }
     }
 
+    /// The form for `request` of a layer that was given a `fixed` one, or none.
+    pub fn fixed_or_of<B>(fixed: Option<&Self>, request: &Request<B>) -> Self {
+        match fixed {
+            Some(dialect) => dialect.clone().unless_grpc(request.headers()),
+            None => Self::of(request),
+        }
+    }
+
     /// The form that `headers` tell: gRPC by content type, MCP by its own fields, else plain HTTP.
     #[must_use]
     pub fn detect(headers: &HeaderMap) -> Self {
