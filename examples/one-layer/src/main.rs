@@ -1,90 +1,30 @@
-//! One layer alone, in front of an MCP server that is mounted in axum.
+//! One layer alone: around a server in axum, or in plain hyper.
 
-use std::{
-    env,
-    error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+mod forwarded;
+mod hops;
+mod plain;
+mod session;
 
-use axum::Router;
-use bartizan_memory::MemoryStore;
-use bartizan_session::ValidateSessionLayer;
-use rmcp::{
-    tool, tool_router,
-    transport::streamable_http_server::{
-        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
-    },
-};
-use tower_layer::Layer;
+use std::{env, error::Error, net::SocketAddr};
 
-/// The server of one session, with its state.
-#[derive(Debug, Default)]
-struct Counter(AtomicU64);
-
-#[tool_router(server_handler)]
-impl Counter {
-    #[tool(description = "Counts one up within this session")]
-    fn increment(&self) -> String {
-        (self.0.fetch_add(1, Ordering::Relaxed) + 1).to_string()
-    }
-}
+use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let listen = env::args().nth(1).ok_or("usage: ADDRESS")?;
-    let listener = tokio::net::TcpListener::bind(listen).await?;
-    Ok(axum::serve(listener, app()).await?)
-}
-
-/// The server behind the guard.
-fn app() -> Router {
-    let server = StreamableHttpService::new(
-        || Ok(Counter::default()),
-        Arc::new(LocalSessionManager::default()),
-        StreamableHttpServerConfig::default(),
-    );
-    let store = MemoryStore::builder().max_sessions(1000).build();
-    let guard = ValidateSessionLayer::mcp(store).idle(Duration::from_secs(30 * 60));
-    Router::new().route_service("/mcp", guard.layer(server))
-}
-
-#[cfg(test)]
-mod tests {
-    use bartizan_testkit::client::{Raw, call, connect, increment};
-
-    use super::*;
-
-    async fn start() -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app()).await });
-        format!("http://{address}")
-    }
-
-    #[tokio::test]
-    async fn sessions_count_and_ids_that_are_not_live_are_answered_by_the_guard() {
-        let origin = start().await;
-        let client = connect(&format!("{origin}/mcp")).await.unwrap();
-        for expected in 1..=3 {
-            assert_eq!(increment(&client).await.unwrap(), expected);
+    let usage = "usage: session|forwarded|hops axum|hyper ADDRESS";
+    let args: Vec<_> = env::args().skip(1).collect();
+    let [layer, server, listen] = args.as_slice() else { return Err(usage.into()) };
+    let listener = TcpListener::bind(listen).await?;
+    match (layer.as_str(), server.as_str()) {
+        ("session", "axum") => axum::serve(listener, session::app()).await?,
+        ("forwarded", "axum") => {
+            let app = forwarded::app();
+            axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
         }
-        client.cancel().await.unwrap();
-
-        let raw = Raw::new(&origin);
-        let id = raw.initialize().await;
-        assert_eq!(raw.increment(&id).await.count(), Some(1));
-        assert!(raw.delete(Some(&id)).await.status.is_success());
-        // In the guard's words: the server's own are plain text.
-        let ended = raw.post(Some(&id), call(1, "increment")).await;
-        assert_eq!(
-            (ended.status.as_u16(), ended.message()["error"]["code"].as_i64()),
-            (404, Some(-32001))
-        );
-        assert_eq!(raw.post(Some("a b"), call(1, "increment")).await.status, 400);
-        assert_eq!(raw.get(None).await.status, 405);
+        ("hops", "axum") => axum::serve(listener, hops::app()).await?,
+        ("forwarded", "hyper") => plain::serve(listener, forwarded::service()).await?,
+        ("hops", "hyper") => plain::serve(listener, hops::service()).await?,
+        _ => return Err(usage.into()),
     }
+    Ok(())
 }

@@ -95,6 +95,11 @@ impl PublicOrigin {
         Self { prefix, ..self }
     }
 
+    /// Replaces the path prefix that was stripped on the way.
+    pub fn set_prefix(&mut self, prefix: Option<HeaderValue>) {
+        self.prefix = prefix;
+    }
+
     /// What the client of `request` addressed, if a layer established it.
     pub fn of<B>(request: &Request<B>) -> Option<&Self> {
         Passage::of(request)?.origin.as_ref()
@@ -117,11 +122,12 @@ impl PublicOrigin {
         self.host.as_ref()
     }
 
-    /// The port: the one that was stated, else the one that goes with the scheme.
+    /// The port: the one that was stated, else the one in the host, else the one that goes with the
+    /// scheme.
     #[must_use]
     pub fn port(&self) -> u16 {
         let of_scheme = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
-        self.port.unwrap_or(of_scheme)
+        self.port.or_else(|| port_of(self.host.as_ref()?)).unwrap_or(of_scheme)
     }
 
     /// The path prefix that was stripped on the way.
@@ -135,6 +141,13 @@ impl PublicOrigin {
     pub fn evidence(&self) -> Evidence {
         self.evidence
     }
+}
+
+/// What follows the last colon of a host; within brackets, a colon belongs to an address.
+fn port_of(host: &HeaderValue) -> Option<u16> {
+    let (_, port) = host.to_str().ok()?.rsplit_once(':')?;
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|port| is_number && *port != 0)
 }
 
 #[cfg(test)]
@@ -156,6 +169,14 @@ mod tests {
         let origin = PublicOrigin::new(Scheme::HTTPS, Evidence::Peer);
         assert_eq!(origin.port(), 443);
         assert_eq!(origin.with_port(Some(8443)).port(), 8443);
-        assert_eq!(PublicOrigin::new(Scheme::HTTP, Evidence::Peer).port(), 80);
+        let of = |host| {
+            let host = Some(HeaderValue::from_static(host));
+            PublicOrigin::new(Scheme::HTTP, Evidence::Peer).with_host(host).port()
+        };
+        assert_eq!(
+            (of("a:81"), of("[::1]:81"), of("[::1]"), of("a"), of("a:")),
+            (81, 81, 80, 80, 80)
+        );
+        assert_eq!((of("a:+81"), of("a:0"), of("a:65536")), (80, 80, 80));
     }
 }

@@ -10,7 +10,7 @@
 //! Backends behind CGI or WSGI see `X_Forwarded_For` and `X-Forwarded-For` as one field
 //! (`protocol.md` W-26).
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header::CONNECTION};
 
 /// What a field is to this layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,19 +81,30 @@ pub(crate) fn is_internal(name: &str, prefixes: &[Box<str>]) -> bool {
         .any(|prefix| name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(same))
 }
 
-/// The fields of `headers` that may not pass.
-pub(crate) fn unwanted(
-    headers: &HeaderMap,
-    internal_prefixes: &[Box<str>],
-    is_trusted: bool,
-) -> Vec<HeaderName> {
-    let is_unwanted = |name: &&HeaderName| match kind(name.as_str()) {
-        Some(Kind::Managed) => true,
-        Some(Kind::Told) => !is_trusted,
-        None => !is_trusted && is_internal(name.as_str(), internal_prefixes),
-    };
-    // Empty, mostly: then it costs no allocation.
-    headers.keys().filter(is_unwanted).cloned().collect()
+/// What one pass over the names of a request tells.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// The fields that may not pass. Mostly none: then this costs no allocation.
+    pub(crate) unwanted: Vec<HeaderName>,
+    pub(crate) has_connection: bool,
+}
+
+/// Looks at the names of `headers`, once.
+pub(crate) fn scan(headers: &HeaderMap, internal_prefixes: &[Box<str>], is_trusted: bool) -> Scan {
+    let mut scan = Scan::default();
+    for name in headers.keys() {
+        let text = name.as_str();
+        let is_unwanted = match kind(text) {
+            Some(Kind::Managed) => true,
+            Some(Kind::Told) => !is_trusted,
+            None => !is_trusted && is_internal(text, internal_prefixes),
+        };
+        if is_unwanted {
+            scan.unwanted.push(name.clone());
+        }
+        scan.has_connection |= *name == CONNECTION;
+    }
+    scan
 }
 
 fn kind_of_plain(name: &str) -> Option<Kind> {

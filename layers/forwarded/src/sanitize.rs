@@ -20,35 +20,37 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Reads what a trusted peer says, drops what may not pass, writes what is known, and hands it on.
 pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
-    // A hop behind this one would obey, and drop what is written here.
-    if hop_by_hop::nominates(request.headers(), name::is_provenance) {
-        return Err(Reason::ProtectedField);
-    }
     let peer = peer(config, request);
     let is_trusted = config.trust.includes(peer.as_ref());
-    let own = own_origin(config, peer.as_ref(), request);
-    let told =
+    let scan = name::scan(request.headers(), &config.internal_prefixes, is_trusted);
+    // A hop behind this one would obey, and drop what is written here.
+    if scan.has_connection && hop_by_hop::nominates(request.headers(), name::is_provenance) {
+        return Err(Reason::ProtectedField);
+    }
+    let mut own = own_origin(config, peer.as_ref(), request);
+    let mut told =
         if is_trusted { Told::read(config, request.headers(), &own) } else { Told::nothing() };
-    let origin = told.origin.unwrap_or_else(|| own.clone());
-    let prefix = origin::joined(origin.prefix(), config.prefix.as_ref());
-    let origin = origin.with_prefix(prefix);
+    if let Some(prefix) = &config.prefix {
+        let origin = told.origin.as_mut().unwrap_or(&mut own);
+        origin.set_prefix(origin::joined(origin.prefix(), prefix));
+    }
 
     let headers = request.headers_mut();
-    for name in name::unwanted(headers, &config.internal_prefixes, is_trusted) {
+    for name in scan.unwanted {
         headers.remove(name);
     }
     if config.restarts_traces && !is_trusted {
         headers.remove(TRACEPARENT);
         headers.remove(TRACESTATE);
     }
-    let (peer, hops) = (peer.as_ref(), told.hops);
-    let facts = write::Facts { peer, hops: &hops, lines: told.lines, own: &own, origin: &origin };
+    let (peer, hops, origin) = (peer.as_ref(), &told.hops, told.origin.as_ref().unwrap_or(&own));
+    let facts = write::Facts { peer, hops, lines: told.lines, own: &own, origin };
     write::fields(headers, &config.style, facts);
 
-    let client = client(peer, &hops);
+    let client = client(peer, hops);
     Passage::with(request, |passage| {
         passage.set_trusts_peer(is_trusted);
-        passage.set_client(client, origin);
+        passage.set_client(client, told.origin.unwrap_or(own));
     });
     Ok(())
 }
@@ -137,9 +139,7 @@ fn peer<B>(config: &Config, request: &mut Request<B>) -> Option<PeerAddr> {
 fn own_origin<B>(config: &Config, peer: Option<&PeerAddr>, request: &Request<B>) -> PublicOrigin {
     let is_over_tls = config.is_over_tls || peer.is_some_and(PeerAddr::is_over_tls);
     let scheme = if is_over_tls { Scheme::HTTPS } else { Scheme::HTTP };
-    let host = origin::host(request);
-    let port = host.as_ref().and_then(origin::port_of);
-    PublicOrigin::new(scheme, Evidence::Peer).with_host(host).with_port(port)
+    PublicOrigin::new(scheme, Evidence::Peer).with_host(origin::host(request))
 }
 
 fn client(peer: Option<&PeerAddr>, hops: &[Hop]) -> Option<ClientAddr> {

@@ -1,0 +1,117 @@
+//! What `SanitizeForwarded` and `LimitHops` cost per request.
+//!
+//! `guards CASE N` sends N requests through a case, to be counted by callgrind; `guards` prints the
+//! nanoseconds of each case, the smallest of many short rounds that take turns.
+#![allow(
+    clippy::exit,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark is a program of its own"
+)]
+
+use std::{
+    convert::Infallible,
+    env,
+    future::Future,
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bartizan::{
+    forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
+    hops::LimitHopsLayer,
+};
+use bartizan_benches::{Inert, Requests};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tower::{Layer, Service};
+
+type Body = Empty<Bytes>;
+
+/// A name, and what sends so many requests.
+type Case = (&'static str, Box<dyn Fn(u64)>);
+
+fn main() {
+    let args: Vec<_> = env::args().skip(1).collect();
+    match args.as_slice() {
+        [name, count] => {
+            let cases = cases();
+            let (_, send) = cases.iter().find(|(case, _)| case == name).unwrap();
+            send(count.parse().unwrap());
+        }
+        _ => print_times(),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let client = || Requests::new("203.0.113.9:50000", &[]);
+    let spoofing =
+        [("x-forwarded-for", "6.6.6.6"), ("x-real-ip", "6.6.6.6"), ("forwarded", "for=6.6.6.6")];
+    let chain = [("x-forwarded-for", "198.51.100.5, 10.0.0.8"), ("x-forwarded-proto", "https")];
+    let proxies = || TrustedPeers::networks(["10.0.0.0/8".parse().unwrap()]);
+    let hop = [("x-hop-count", "1"), ("via", "1.1 bartizan-00000000")];
+    let sanitize = SanitizeForwardedLayer::new;
+    vec![
+        case("nothing", client(), Inert),
+        case("forwarded", client(), sanitize().layer(Inert)),
+        case("hops", client(), LimitHopsLayer::new().layer(Inert)),
+        case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
+        case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
+        case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
+        case(
+            "spoofed-forwarded",
+            Requests::new("203.0.113.9:1", &spoofing),
+            sanitize().layer(Inert),
+        ),
+        case("chain-nothing", Requests::new("10.0.0.1:1", &chain), Inert),
+        case(
+            "chain-forwarded",
+            Requests::new("10.0.0.1:1", &chain),
+            sanitize().trust(proxies()).layer(Inert),
+        ),
+        case("second-nothing", Requests::new("203.0.113.9:1", &hop), Inert),
+        case(
+            "second-hops",
+            Requests::new("203.0.113.9:1", &hop),
+            LimitHopsLayer::new().layer(Inert),
+        ),
+    ]
+}
+
+fn case<S, R>(name: &'static str, requests: Requests, service: S) -> Case
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + 'static,
+{
+    let send = move |count| {
+        let mut service = service.clone();
+        for _ in 0..count {
+            let response = pin!(service.call(requests.next()));
+            let Poll::Ready(response) = response.poll(&mut Context::from_waker(Waker::noop()))
+            else {
+                continue;
+            };
+            assert!(black_box(response).unwrap().status().is_success());
+        }
+    };
+    (name, Box::new(send))
+}
+
+#[allow(clippy::disallowed_types, reason = "real time is what is measured")]
+fn print_times() {
+    const ROUNDS: u32 = 300;
+    const REQUESTS: u64 = 1_000;
+    let cases = cases();
+    let mut best = vec![f64::MAX; cases.len()];
+    for _ in 0..ROUNDS {
+        for ((_, send), best) in cases.iter().zip(&mut best) {
+            let start = std::time::Instant::now();
+            send(REQUESTS);
+            *best = best.min(start.elapsed().as_secs_f64() * 1e9 / REQUESTS as f64);
+        }
+    }
+    for ((name, _), nanoseconds) in cases.iter().zip(best) {
+        println!("{name:22} {nanoseconds:6.0} ns");
+    }
+}

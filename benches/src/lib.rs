@@ -1,0 +1,79 @@
+//! What the benchmarks of single layers share: a request as clients send it, and a service that does
+//! nothing with it.
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up has nothing to tell"
+)]
+
+use std::{convert::Infallible, future::Ready, task::Poll};
+
+use bartizan::core::PeerAddr;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::Empty;
+use tower::Service;
+
+/// Answers at once, with the fields of a typical response.
+#[derive(Clone, Copy, Debug)]
+pub struct Inert;
+
+impl<B> Service<Request<B>> for Inert {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        drop(std::hint::black_box(request));
+        let mut response = Response::new(Empty::new());
+        let headers = response.headers_mut();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("content-length", HeaderValue::from_static("123"));
+        headers.insert("date", HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
+        std::future::ready(Ok(response))
+    }
+}
+
+/// Makes requests as a server hands them on: seven fields, and the peer.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    peer: PeerAddr,
+    more: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Requests {
+    /// From `peer`, with `more` fields.
+    pub fn new(peer: &str, more: &[(&'static str, &'static str)]) -> Self {
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        Self { peer: PeerAddr::new(peer.parse().unwrap()), more: more.iter().map(field).collect() }
+    }
+
+    pub fn next(&self) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        let headers = request.headers_mut();
+        // As many as hyper makes room for.
+        headers.reserve(12);
+        for (name, value) in [
+            ("host", "gateway.example:8080"),
+            ("accept", "application/json, text/event-stream"),
+            ("content-type", "application/json"),
+            ("content-length", "300"),
+            ("user-agent", "client/1.0"),
+            ("mcp-session-id", "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"),
+            ("mcp-protocol-version", "2025-11-25"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers.extend(self.more.iter().cloned());
+        self.peer.clone().attach(&mut request);
+        request
+    }
+}
