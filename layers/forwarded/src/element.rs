@@ -226,6 +226,7 @@ mod tests {
         }
     }
 
+    /// `protocol.md` §13.1; W-2, W-8.
     #[test]
     fn what_does_not_is_malformed_as_a_whole() {
         for (row, line) in [

@@ -49,7 +49,7 @@ fn client(seen: &Seen) -> String {
     ClientAddr::of(&seen.request).unwrap().ip().to_string()
 }
 
-/// `protocol.md` W-5, W-10, W-23, W-26; HB-16.
+/// `protocol.md` W-5, W-10, W-23, W-26; L-8; HB-16.
 #[tokio::test]
 async fn of_an_untrusted_peer_nothing_passes_whatever_way_it_is_written() {
     let fields = [
@@ -99,7 +99,7 @@ async fn of_an_untrusted_peer_nothing_passes_whatever_way_it_is_written() {
     }
 }
 
-/// `protocol.md` §13.2.
+/// `protocol.md` §13.2; W-1, W-6, W-7.
 #[tokio::test]
 async fn what_is_written_keeps_to_the_grammar_of_each_field() {
     let https = SanitizeForwardedLayer::new().write(Fields::ALL).over_tls();
@@ -293,7 +293,7 @@ async fn a_stripped_prefix_is_told_after_the_one_that_a_trusted_proxy_stripped()
     assert!(!seen.request.headers().contains_key("x-forwarded-prefix"));
 }
 
-/// `protocol.md` §13.3, the rows about who is trusted; the others are beside `chain::believe`.
+/// `protocol.md` §13.3; W-20 to W-22, the rows about who is trusted; the others are beside `chain::believe`.
 #[tokio::test]
 async fn the_client_is_found_by_whose_word_is_taken() {
     let count = |n: u8| untrusting().trust_count(n.try_into().unwrap());

@@ -331,7 +331,7 @@ async fn no_mark_is_nominated_away() {
     assert_eq!(lines(&forwarded(&own, &[("connection", "x-hop-count")]).await, "x-depth"), ["1"]);
 }
 
-/// `protocol.md` H-20, L-4, L-5, L-7.
+/// `protocol.md` H-20, L-4 to L-7: a header field, with nothing in it but the name and the error.
 #[tokio::test]
 async fn a_loop_is_told_in_the_form_and_the_status_that_were_chosen() {
     for (status, code) in [
@@ -343,6 +343,8 @@ async fn a_loop_is_told_in_the_form_and_the_status_that_were_chosen() {
             send(&named().status(status), request(&[("via", "1.1 gw1")])).await.unwrap_err();
         assert_eq!(answer.status(), code);
         assert_eq!(answer.headers()["proxy-status"], "gw1; error=proxy_loop_detected");
+        let body = answer.into_body().collect().await.unwrap();
+        assert!(body.trailers().is_none());
     }
     let mcp = request(&[("via", "1.1 gw1"), ("mcp-session-id", "x")]);
     let answer = send(&named(), mcp).await.unwrap_err();
