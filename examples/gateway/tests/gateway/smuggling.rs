@@ -102,6 +102,19 @@ async fn a_body_in_a_broken_shape_has_no_end() {
     }
 }
 
+/// The same bytes, but for the fields by which a proxy tells of itself and of the client.
+fn without_marks(text: &str) -> String {
+    let marks = [
+        "via: ",
+        "x-forwarded-for: ",
+        "x-forwarded-host: ",
+        "x-forwarded-proto: ",
+        "x-hop-count: ",
+    ];
+    let lines = text.split_inclusive("\r\n");
+    lines.filter(|line| !marks.iter().any(|mark| line.starts_with(mark))).collect()
+}
+
 #[tokio::test]
 async fn what_is_let_through_is_one_request_in_one_shape() {
     for (row, bytes, end) in FORWARDED {
@@ -109,7 +122,7 @@ async fn what_is_let_through_is_one_request_in_one_shape() {
         let gateway = before(&recorder).await;
         let reply = raw::exchange(gateway.address, bytes, QUIET).await;
         assert_eq!(reply.statuses(), [200], "{row}");
-        let seen = recorder.text();
+        let seen = without_marks(&recorder.text());
         let first = seen.split(' ').next().unwrap();
         let head = format!("{first} / HTTP/1.1\r\nhost: {}\r\n", recorder.addr);
         assert!(seen.starts_with(&head), "{row}: {seen}");
