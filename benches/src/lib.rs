@@ -2,6 +2,7 @@
 //! nothing with it.
 #![allow(
     missing_docs,
+    clippy::exhaustive_structs,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::unwrap_used,
