@@ -3,4 +3,4 @@
 
 use bartizan_memory::MemoryStore;
 
-bartizan_testkit::store_suite!(MemoryStore::new());
+bartizan_testkit::store_suite!((MemoryStore::new(), ()));

@@ -1,7 +1,7 @@
 //! What any session store must do, as tests that each store's crate runs.
 
 /// Makes a test of each thing that a store must do. `$store` is an expression that makes a new, empty
-/// store with room for at least a hundred sessions; the crate that calls this depends on
+/// store with room for at least a hundred sessions, and whatever must live as long as it; the crate that calls this depends on
 /// `bartizan-core` and `tokio`.
 #[macro_export]
 macro_rules! store_suite {
@@ -30,7 +30,7 @@ macro_rules! store_suite {
 
             #[tokio::test]
             async fn what_was_inserted_is_found_with_all_that_it_holds() {
-                let (store, route) = ($store, Route::default());
+                let ((store, _host), route) = ($store, Route::default());
                 let key = Key::new(&route, None, b"id");
                 assert!(get(&store, key).await.is_none());
                 let record = Record::new(Duration::from_secs(60), Duration::from_secs(600))
@@ -46,7 +46,7 @@ macro_rules! store_suite {
 
             #[tokio::test]
             async fn the_first_insert_stays() {
-                let (store, route) = ($store, Route::default());
+                let ((store, _host), route) = ($store, Route::default());
                 let key = Key::new(&route, None, b"id");
                 let first = record().with_backend("a".parse().unwrap());
                 insert(&store, key, first.clone()).await;
@@ -58,7 +58,7 @@ macro_rules! store_suite {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn of_many_that_insert_one_wins() {
-                let store = $store;
+                let (store, _host) = $store;
                 let tasks = (0..64).map(|n: u32| {
                     let store = store.clone();
                     tokio::spawn(async move {
@@ -82,7 +82,7 @@ macro_rules! store_suite {
 
             #[tokio::test]
             async fn all_of_the_key_counts() {
-                let store = $store;
+                let (store, _host) = $store;
                 let (here, there) = (Route::new("here"), Route::new("there"));
                 let (alice, bob) = (Principal::new("i", "alice"), Principal::new("i", "bob"));
                 insert(&store, Key::new(&here, Some(&alice), b"id"), record()).await;
@@ -104,7 +104,7 @@ macro_rules! store_suite {
 
             #[tokio::test]
             async fn a_replacement_needs_the_version_that_is_there() {
-                let (store, route) = ($store, Route::default());
+                let ((store, _host), route) = ($store, Route::default());
                 let key = Key::new(&route, None, b"id");
                 let first = record().with_field("unknown", b"kept");
                 insert(&store, key, first).await;
@@ -132,7 +132,7 @@ macro_rules! store_suite {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn of_many_that_replace_one_wins() {
-                let store = $store;
+                let (store, _host) = $store;
                 let route = Route::default();
                 insert(&store, Key::new(&route, None, b"id"), record()).await;
                 let tasks = (0..64).map(|_| {
@@ -152,7 +152,7 @@ macro_rules! store_suite {
 
             #[tokio::test]
             async fn the_end_beats_a_late_insert_and_a_touch() {
-                let (store, route) = ($store, Route::default());
+                let ((store, _host), route) = ($store, Route::default());
                 let key = Key::new(&route, None, b"id");
                 insert(&store, key, record()).await;
                 let session = get(&store, key).await.unwrap();
@@ -172,7 +172,7 @@ macro_rules! store_suite {
 
             #[tokio::test]
             async fn an_end_is_of_one_key_alone() {
-                let store = $store;
+                let (store, _host) = $store;
                 let (here, there) = (Route::new("here"), Route::new("there"));
                 let (alice, bob) = (Principal::new("i", "alice"), Principal::new("i", "bob"));
                 store.remove(Key::new(&here, Some(&alice), b"id")).wait().await.unwrap();
@@ -191,7 +191,7 @@ macro_rules! store_suite {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn whatever_races_with_the_end_comes_to_nothing() {
-                let store = $store;
+                let (store, _host) = $store;
                 let route = Route::default();
                 for round in 0..20_u8 {
                     let id = [b'r', b'a' + round];

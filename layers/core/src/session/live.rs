@@ -57,6 +57,12 @@ impl Session {
     /// is use of all. For stores.
     #[must_use]
     pub fn succeed(&self, record: Record) -> Self {
+        self.succeed_as(record, self.0.version.next())
+    }
+
+    /// The same, where another replica made `version`. For stores.
+    #[must_use]
+    pub fn succeed_as(&self, record: Record, version: RecordVersion) -> Self {
         Self(Arc::new(Inner {
             route: self.0.route.clone(),
             principal: self.0.principal.clone(),
@@ -65,7 +71,7 @@ impl Session {
             born_ms: self.0.born_ms,
             used_ms: AtomicU64::new(0),
             first: Some(self.0.first.as_ref().unwrap_or(self).clone()),
-            version: self.0.version.next(),
+            version,
             holds: AtomicU32::new(0),
         }))
     }

@@ -1,0 +1,199 @@
+//! Configuration of [`RedisStore`].
+
+use std::{fmt, time::Duration};
+
+use fred::{
+    clients::Client,
+    types::{
+        RespVersion,
+        config::{
+            Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy,
+            UnresponsiveConfig,
+        },
+    },
+};
+
+use crate::{
+    ConfigError, RedisStore,
+    clock::Clock,
+    codec,
+    counts::Counts,
+    near::{Near, Trust},
+    script::Scripts,
+    shared::Shared,
+    status::Status,
+};
+
+/// Builds a [`RedisStore`].
+#[must_use]
+#[derive(Clone)]
+pub struct RedisStoreBuilder {
+    // It may hold a password.
+    url: String,
+    user: Option<String>,
+    password: Option<String>,
+    prefix: String,
+    deadline: Duration,
+    grace: Duration,
+    near_cache: usize,
+    near_bound: Duration,
+    max_sessions: usize,
+}
+
+/// How long "absent" is believed.
+const ABSENT_BOUND: Duration = Duration::from_secs(5);
+/// How many commands may wait for the connection.
+const QUEUE: usize = 10_000;
+
+impl RedisStoreBuilder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            user: None,
+            password: None,
+            prefix: "bartizan".to_owned(),
+            deadline: Duration::from_millis(250),
+            grace: Duration::from_secs(30),
+            near_cache: 100_000,
+            near_bound: Duration::from_secs(30),
+            max_sessions: 1_000_000,
+        }
+    }
+
+    /// Logs in as `user` with `password`, over what the URL says: neither is ever printed.
+    pub fn credentials(mut self, user: Option<&str>, password: &str) -> Self {
+        self.user = user.map(str::to_owned);
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// What every key begins with. Default: `bartizan`.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.to_owned();
+        self
+    }
+
+    /// How long one operation may take. Default: 250 ms.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// How long sessions that this replica has read lately are served while the server does not answer;
+    /// zero for not at all. An end of a session on another replica may stay unknown for as long. Default:
+    /// 30 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How many sessions the near-cache holds, at some 300 bytes each; zero switches it off, and with it
+    /// the grace. Default: 100,000.
+    pub fn near_cache(mut self, sessions: usize) -> Self {
+        self.near_cache = sessions;
+        self
+    }
+
+    /// How long the near-cache believes what it has read, whatever the server tells it. Default: 30 s.
+    pub fn near_bound(mut self, bound: Duration) -> Self {
+        self.near_bound = bound;
+        self
+    }
+
+    /// How many sessions there may be over all replicas, approximately. Past it new ones are refused.
+    /// Default: 1,000,000.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = sessions;
+        self
+    }
+
+    /// Makes the store, and begins to connect. The server need not be there yet: until it answers, every
+    /// operation is an error. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the URL or the prefix cannot be. The URL is not repeated: it may hold a password.
+    pub fn build(self) -> Result<RedisStore, ConfigError> {
+        if self.prefix.is_empty() || !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ConfigError::new("a prefix is one or more visible characters"));
+        }
+        let config = self.config()?;
+        let is_cached = self.near_cache > 0;
+        let trust = Trust {
+            bound_ms: if is_cached { codec::millis(self.near_bound) } else { 0 },
+            absent_bound_ms: codec::millis(ABSENT_BOUND.min(self.near_bound)),
+            grace_ms: if self.grace.is_zero() { 0 } else { codec::millis(self.grace) },
+        };
+        let options = Options {
+            timeout: Some(self.deadline),
+            max_attempts: Some(1),
+            fail_fast: true,
+            ..Options::default()
+        };
+        Ok(RedisStore::start(Shared {
+            client: client(config),
+            options,
+            deadline: self.deadline,
+            prefix: self.prefix,
+            is_cached,
+            max_sessions: self.max_sessions,
+            // Even without a cache, sessions that are held must be known.
+            near: Near::new(self.near_cache.max(1_000), trust),
+            status: Status::new(),
+            clock: Clock::start(),
+            counts: Counts::default(),
+            scripts: Scripts::new(),
+        }))
+    }
+
+    fn config(&self) -> Result<Config, ConfigError> {
+        let expected = "expected redis://host:port, or redis-sentinel, redis-cluster or rediss";
+        let config = Config::from_url(&self.url).map_err(|_| {
+            ConfigError::new(format!("the URL of the store cannot be read: {expected}"))
+        })?;
+        Ok(Config {
+            // The first connection is tried again like any other.
+            fail_fast: false,
+            version: RespVersion::RESP3,
+            username: self.user.clone().or(config.username.clone()),
+            password: self.password.clone().or(config.password.clone()),
+            ..config
+        })
+    }
+}
+
+fn client(config: Config) -> Client {
+    let second = Duration::from_secs(1);
+    let connection = ConnectionConfig {
+        connection_timeout: second,
+        internal_command_timeout: second,
+        max_command_attempts: 1,
+        max_command_buffer_len: QUEUE,
+        unresponsive: UnresponsiveConfig {
+            max_timeout: Some(second),
+            interval: Duration::from_millis(250),
+        },
+        ..ConnectionConfig::default()
+    };
+    let performance = PerformanceConfig {
+        // News of changed keys may come in bursts.
+        broadcast_channel_capacity: 4_096,
+        ..PerformanceConfig::default()
+    };
+    let mut policy = ReconnectPolicy::new_exponential(0, 50, 1_000, 2);
+    policy.set_jitter(100);
+    Client::new(config, Some(performance), Some(connection), Some(policy))
+}
+
+impl fmt::Debug for RedisStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("deadline", &self.deadline)
+            .field("grace", &self.grace)
+            .field("near_cache", &self.near_cache)
+            .field("near_bound", &self.near_bound)
+            .field("max_sessions", &self.max_sessions)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! Under which name a session is kept. Pure.
+//!
+//! ```text
+//! key     = prefix ":{" hex( SHA-256( parts ) ) "}"
+//! parts   = length(route) route  length(principal) principal  id      lengths in 8 bytes
+//! ```
+//!
+//! A copy of the store reveals no id that could be used. The braces are a hash tag: keys that later
+//! releases may add for a session share its slot in a cluster.
+
+use bartizan_core::Key;
+use sha2::{Digest as _, Sha256};
+
+/// Stands for a session: its route, its principal, its id.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    pub(crate) fn of(key: Key<'_>) -> Self {
+        let mut hash = Sha256::new();
+        let principal = key.principal.map_or("", |principal| principal.as_str());
+        // A principal is never empty, so that none is told from any.
+        for part in [key.route.as_str(), principal] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.update(key.id);
+        Self(hash.finalize().into())
+    }
+
+    /// Reads a name that [`Self::name`] wrote.
+    pub(crate) fn read(prefix: &str, name: &[u8]) -> Option<Self> {
+        let hex = name.strip_prefix(prefix.as_bytes())?.strip_prefix(b":{")?.strip_suffix(b"}")?;
+        if hex.len() != 64 {
+            return None;
+        }
+        let digit = |digit: &u8| char::from(*digit).to_digit(16);
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+            let [high, low] = pair else { return None };
+            *byte = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The name in the store.
+    pub(crate) fn name(&self, prefix: &str) -> String {
+        let mut name = String::with_capacity(prefix.len() + 67);
+        name.push_str(prefix);
+        name.push_str(":{");
+        for byte in self.0 {
+            for nibble in [byte >> 4, byte & 15] {
+                name.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+            }
+        }
+        name.push('}');
+        name
+    }
+
+    /// Half of it, which tells sessions apart in the counts.
+    pub(crate) fn short(&self) -> Vec<u8> {
+        self.0.iter().take(16).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_core::{Principal, Route};
+
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_key_counts_and_none_runs_into_another() {
+        let (a, ab) = (Route::new("a"), Route::new("ab"));
+        let (alice, bob) = (Principal::new("i", "alice"), Principal::new("i", "bob"));
+        let keys = [
+            Key::new(&a, None, b"id"),
+            Key::new(&ab, None, b"id"),
+            Key::new(&a, None, b"bid"),
+            Key::new(&a, Some(&alice), b"id"),
+            Key::new(&a, Some(&bob), b"id"),
+        ];
+        let mut names = keys.map(|key| Digest::of(key).name("p"));
+        names.sort();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn a_name_reads_back_and_reveals_nothing() {
+        let route = Route::default();
+        let digest = Digest::of(Key::new(&route, None, b"secret-id"));
+        let name = digest.name("bartizan");
+        assert!(name.starts_with("bartizan:{") && !name.contains("secret"));
+        assert_eq!(Digest::read("bartizan", name.as_bytes()), Some(digest));
+        for other in
+            ["bartizan:{}", "other:{00}", "bartizan", "", &name[1..], &name.replace('{', "")]
+        {
+            assert_eq!(Digest::read("bartizan", other.as_bytes()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The connection, and the task that watches it.
+//!
+//! Every [`BEAT`] the server is asked whether it tracks this connection. No answer within the deadline, or
+//! an error of the connection: it is down, and nothing more is sent but the next question. An answer that
+//! says no: the connection is a new one, tracking is switched on, and a new era begins.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::{ClientInterface, ClientLike, EventInterface, TrackingInterface},
+    types::{ClusterHash, CustomCommand, Key, Value, client::Invalidation},
+};
+use tokio::{
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
+    task::AbortHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{digest::Digest, shared::Shared};
+
+/// How often the server is asked.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// The watching task; dropped, it ends.
+#[derive(Debug)]
+pub(crate) struct Watch(AbortHandle);
+
+impl Watch {
+    /// Begins to connect, and to watch.
+    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+        Self(tokio::spawn(watch(shared.client().clone(), Arc::downgrade(shared))).abort_handle())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn watch(client: Client, shared: Weak<Shared>) {
+    let mut news = client.invalidation_rx();
+    let mut errors = client.error_rx();
+    let mut reconnected = client.reconnect_rx();
+    let mut connection = client.connect();
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let step = tokio::select! {
+            biased;
+            told = news.recv() => Step::News(told),
+            error = errors.recv() => Step::Down(error.ok().map(|(error, _)| error)),
+            _ = reconnected.recv() => Step::Beat,
+            _ = beat.tick() => Step::Beat,
+        };
+        let Some(shared) = shared.upgrade() else { break };
+        match step {
+            Step::News(told) => take(&shared, told),
+            Step::Down(error) => shared.down(error.as_ref().map_or("closed", cause)),
+            Step::Beat => ask(&client, &shared, &mut news).await,
+        }
+        // It goes on for ever but for what the client thinks hopeless: a wrong password, say, which may
+        // be put right.
+        if connection.is_finished() {
+            tokio::time::sleep(BEAT).await;
+            connection = client.connect();
+        }
+    }
+    let _ = client.quit().await;
+    connection.abort();
+}
+
+enum Step {
+    News(Result<Invalidation, RecvError>),
+    Down(Option<Error>),
+    Beat,
+}
+
+fn cause(error: &Error) -> &'static str {
+    error.kind().to_str()
+}
+
+/// Takes the news that keys have changed.
+fn take(shared: &Shared, told: Result<Invalidation, RecvError>) {
+    match told {
+        // No key is named when all of them are gone.
+        Ok(told) if told.keys.is_empty() => shared.begin_era(),
+        Ok(told) => {
+            let ours = |name: &Key| Digest::read(shared.prefix(), name.as_bytes());
+            told.keys.iter().filter_map(ours).for_each(|digest| shared.near().invalidate(&digest));
+        }
+        // More news than there was room for.
+        Err(_) => shared.begin_era(),
+    }
+}
+
+async fn ask(client: &Client, shared: &Arc<Shared>, news: &mut Receiver<Invalidation>) {
+    let asked = timeout(shared.deadline(), begin_or_go_on(client, shared));
+    match asked.await {
+        Ok(Ok(())) => {
+            // All news that came before this answer.
+            loop {
+                match news.try_recv() {
+                    Ok(told) => take(shared, Ok(told)),
+                    Err(TryRecvError::Lagged(_)) => shared.begin_era(),
+                    Err(_) => break,
+                }
+            }
+            shared.up();
+        }
+        Ok(Err(error)) => shared.down(cause(&error)),
+        Err(_) => shared.down("timeout"),
+    }
+}
+
+/// Sees that the server answers and tracks this connection.
+async fn begin_or_go_on(client: &Client, shared: &Shared) -> Result<(), Error> {
+    let asking = client.with_options(shared.options());
+    if shared.is_cached() {
+        let info: Value = asking.client_trackinginfo().await?;
+        if !names_off(&info) {
+            return Ok(());
+        }
+        client.start_tracking(Vec::<String>::new(), false, false, false, false).await?;
+        shared.begin_era();
+    }
+    let time = CustomCommand::new_static("TIME", ClusterHash::Random, false);
+    let (seconds, micros): (i64, i64) = asking.custom(time, Vec::<Value>::new()).await?;
+    shared.clock().set_server_ms(seconds.saturating_mul(1000).saturating_add(micros / 1000));
+    Ok(())
+}
+
+/// Whether `off` is among the flags.
+fn names_off(info: &Value) -> bool {
+    match info {
+        Value::Array(values) => values.iter().any(names_off),
+        Value::Map(map) => map.values().any(names_off),
+        value => value.as_str().as_deref() == Some("off"),
+    }
+}

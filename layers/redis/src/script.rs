@@ -1,0 +1,118 @@
+//! What races is one script each: the server runs them one at a time.
+//!
+//! They take the time from the server, so that replicas whose clocks differ agree. The layout of a value
+//! is in [`codec`](crate::codec).
+
+use bytes::Bytes;
+use fred::{
+    clients::WithOptions,
+    error::Error,
+    interfaces::ClientLike,
+    prelude::Client,
+    types::{ClusterHash, CustomCommand, FromValue, Value},
+};
+
+/// The scripts of the store.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    /// Inserts unless there is something. Takes idle and lifetime (ms) and the parts; answers 1 and the
+    /// value that is there now, or 0 and the one that was there.
+    pub(crate) insert: Script,
+    /// Replaces a live value of a version. Takes the version, idle, lifetime and the parts; answers 1 and
+    /// the value that is there now, 0 and that of another version, or 2 if there is no live one.
+    pub(crate) replace: Script,
+    /// Restarts the idle time of a live value. Takes nothing; answers 1, or 0 if there is no live one.
+    pub(crate) touch: Script,
+}
+
+/// A script, with the name that the server knows it by.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: &'static str,
+    sha1: String,
+}
+
+impl Scripts {
+    pub(crate) fn new() -> Self {
+        Self {
+            insert: Script::new(INSERT),
+            replace: Script::new(REPLACE),
+            touch: Script::new(TOUCH),
+        }
+    }
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, sha1: fred::util::sha1_hash(text) }
+    }
+
+    /// Runs it on `key`. A server that does not know it by name gets its text, and knows it then.
+    pub(crate) async fn run<R: FromValue>(
+        &self,
+        client: &WithOptions<Client>,
+        key: &str,
+        args: &[Value],
+    ) -> Result<R, Error> {
+        let known = send(client, "EVALSHA", &self.sha1, key, args).await;
+        match known {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                send(client, "EVAL", self.text, key, args).await
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+async fn send<R: FromValue>(
+    client: &WithOptions<Client>,
+    command: &'static str,
+    script: &str,
+    key: &str,
+    args: &[Value],
+) -> Result<R, Error> {
+    let head = [script.into(), Value::Integer(1), key.into()];
+    let args: Vec<Value> = head.into_iter().chain(args.iter().cloned()).collect();
+    // The key is what a cluster routes by.
+    client.custom(CustomCommand::new_static(command, ClusterHash::Offset(2), false), args).await
+}
+
+/// Bytes as an argument.
+pub(crate) fn bytes(bytes: Vec<u8>) -> Value {
+    Value::Bytes(Bytes::from(bytes))
+}
+
+const INSERT: &str = "local value = redis.call('GET', KEYS[1])
+if value then return {0, value} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local idle, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
+value = struct.pack('>c1I8I8I4I4I4', 'R', now, now, 1, idle, lifetime) .. ARGV[3]
+redis.call('SET', KEYS[1], value, 'PX', math.min(idle, lifetime))
+return {1, value}";
+
+const REPLACE: &str = "local value = redis.call('GET', KEYS[1])
+if not value or string.sub(value, 1, 1) ~= 'R' then return {2, ''} end
+local _, born, _, version = struct.unpack('>c1I8I8I4', value)
+if version ~= tonumber(ARGV[1]) then return {0, value} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local idle, lifetime = tonumber(ARGV[2]), tonumber(ARGV[3])
+local left = math.min(idle, born + lifetime - now)
+if left <= 0 then return {2, ''} end
+version = (version + 1) % 4294967296
+value = struct.pack('>c1I8I8I4I4I4', 'R', born, now, version, idle, lifetime) .. ARGV[4]
+redis.call('SET', KEYS[1], value, 'PX', left)
+return {1, value}";
+
+// `PEXPIRE` also works when the server is out of memory; noting the time may then fail.
+const TOUCH: &str = "local head = redis.call('GETRANGE', KEYS[1], 0, 28)
+if string.sub(head, 1, 1) ~= 'R' then return 0 end
+local _, born, _, _, idle, lifetime = struct.unpack('>c1I8I8I4I4I4', head)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local left = math.min(idle, born + lifetime - now)
+if left <= 0 then return 0 end
+redis.call('PEXPIRE', KEYS[1], left)
+redis.pcall('SETRANGE', KEYS[1], 9, struct.pack('>I8', now))
+return 1";

@@ -1,0 +1,238 @@
+//! What the clones of a store and its watching task share.
+
+use std::{sync::Arc, time::Duration};
+
+use bartizan_core::{Key, Session, StoreError, store::StoreErrorKind};
+use bytes::Bytes;
+use fred::{
+    clients::{Client, WithOptions},
+    interfaces::{ClientLike, KeysInterface},
+    types::config::Options,
+};
+use tokio::time::timeout;
+
+use crate::{
+    clock::Clock,
+    codec::{self, Live, Stored},
+    counts::{self, Counts},
+    digest::Digest,
+    error::store_error,
+    event,
+    near::{Entry, Near},
+    script::Scripts,
+    status::Status,
+};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) options: Options,
+    pub(crate) deadline: Duration,
+    pub(crate) prefix: String,
+    pub(crate) is_cached: bool,
+    pub(crate) max_sessions: usize,
+    pub(crate) near: Near,
+    pub(crate) status: Status,
+    pub(crate) clock: Clock,
+    pub(crate) counts: Counts,
+    pub(crate) scripts: Scripts,
+}
+
+impl Shared {
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn is_cached(&self) -> bool {
+        self.is_cached
+    }
+
+    pub(crate) fn near(&self) -> &Near {
+        &self.near
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn up(&self) {
+        if self.status.set_up() {
+            event::up();
+        }
+    }
+
+    pub(crate) fn down(&self, cause: &str) {
+        if self.status.set_down(self.clock.now_ms()) {
+            event::down(cause);
+        }
+    }
+
+    /// What was read so far may have changed.
+    pub(crate) fn begin_era(&self) {
+        self.status.begin_era();
+        self.near.spoil_all();
+    }
+
+    /// Now, by the clock that never jumps and by the server's.
+    pub(crate) fn now(&self) -> (u64, u64) {
+        let now_ms = self.clock.now_ms();
+        (now_ms, self.clock.server_ms(now_ms))
+    }
+
+    /// The client, with the deadline and no second try; an error while the server does not answer, so that
+    /// nothing queues up.
+    pub(crate) fn asking(&self) -> Result<WithOptions<Client>, StoreError> {
+        if !self.status.is_up() {
+            return Err(StoreError::new(StoreErrorKind::Unavailable));
+        }
+        Ok(self.client.with_options(&self.options))
+    }
+
+    /// Waits for `asked`, for as long as the deadline allows.
+    pub(crate) async fn within<T>(
+        &self,
+        asked: impl Future<Output = Result<T, fred::error::Error>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.deadline, asked).await {
+            Ok(outcome) => outcome.map_err(|error| store_error(&error)),
+            Err(_) => Err(StoreError::new(StoreErrorKind::Timeout)),
+        }
+    }
+
+    /// Reads what is stored under `digest`, for all who ask for it at this moment.
+    pub(crate) async fn read(
+        self: Arc<Self>,
+        digest: Digest,
+        owner: Owner,
+    ) -> Result<Option<Session>, StoreError> {
+        // However this ends, the next one who asks reads anew.
+        let _landing = Landing { shared: &self, digest };
+        let era = self.status.now().era;
+        let client = self.asking()?;
+        let value: Option<Bytes> = self.within(client.get(digest.name(&self.prefix))).await?;
+        let live = match value {
+            None => None,
+            Some(value) => match codec::decode(&value) {
+                Some(Stored::Live(live)) => Some(live),
+                Some(Stored::Ended) => None,
+                None => {
+                    event::corrupt();
+                    return Err(StoreError::new(StoreErrorKind::Corrupt));
+                }
+            },
+        };
+        let (now_ms, server_ms) = self.now();
+        let brought = live.map(|live| {
+            let told_ms = live.touched_ms;
+            let session = self.adopt(digest, owner.key(), live);
+            session.set_used_ms(server_ms);
+            (session, told_ms)
+        });
+        let session = brought.as_ref().map(|(session, _)| session.clone());
+        self.near.settle(digest, era, now_ms, brought);
+        if session.is_some() {
+            self.tell_use_if_due(digest);
+        }
+        Ok(session)
+    }
+
+    /// The shared form of `live`: the one that is known already, or a later version of it, so that whoever
+    /// holds any version holds the session.
+    pub(crate) fn adopt(&self, digest: Digest, key: Key<'_>, live: Live) -> Session {
+        let known = self.near.peek(&digest).and_then(|entry| entry.session().cloned());
+        match known.filter(|known| known.key() == key && known.born_ms() == live.born_ms) {
+            Some(known) if known.version() == live.version => known,
+            Some(known) => known.succeed_as(live.record, live.version),
+            None => Session::new(key, live.record, live.version, live.born_ms),
+        }
+    }
+
+    /// Tells the server that the session under `digest` was used, if a quarter of its idle time has passed
+    /// since it was last told. Does not wait.
+    pub(crate) fn tell_use_if_due(self: &Arc<Self>, digest: Digest) {
+        if let Some(entry) = self.near.peek(&digest) {
+            self.tell_use_of(digest, entry);
+        }
+    }
+
+    pub(crate) fn tell_use_of(self: &Arc<Self>, digest: Digest, entry: Arc<Entry>) {
+        if !self.status.is_up() || !entry.is_use_due(self.now().1) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if shared.tell_use(digest, &entry).await.is_err() {
+                entry.use_was_not_told();
+            }
+        });
+    }
+
+    async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
+        let client = self.asking()?;
+        let key = digest.name(&self.prefix);
+        let is_live: bool = self.within(self.scripts.touch.run(&client, &key, &[])).await?;
+        if !is_live {
+            self.near.forget(&digest);
+            return Ok(());
+        }
+        if let Some(session) = entry.session() {
+            self.count(&client, digest, session).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that `session` counts on its backend.
+    pub(crate) async fn count(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        let record = session.record();
+        let left = record.idle().min(record.lifetime());
+        let until_ms = self.now().1.saturating_add(codec::millis(left));
+        self.within(counts::add(client, &self.prefix, record.backend(), digest, until_ms)).await
+    }
+}
+
+/// Whose session is read, kept for as long as the read takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    route: bartizan_core::Route,
+    principal: Option<bartizan_core::Principal>,
+    id: Box<[u8]>,
+}
+
+impl Owner {
+    pub(crate) fn of(key: Key<'_>) -> Self {
+        Self { route: key.route.clone(), principal: key.principal.cloned(), id: key.id.into() }
+    }
+
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key::new(&self.route, self.principal.as_ref(), &self.id)
+    }
+}
+
+/// Ends the announcement of a read, however the read ends.
+struct Landing<'a> {
+    shared: &'a Shared,
+    digest: Digest,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.shared.near.give_up(&self.digest);
+    }
+}

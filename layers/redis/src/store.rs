@@ -1,0 +1,296 @@
+//! The store: what the layers ask, and what is asked of the server for it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bartizan_core::{
+    Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
+    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind},
+};
+use bytes::Bytes;
+use fred::{
+    interfaces::KeysInterface,
+    types::{Expiration, Value},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    RedisStoreBuilder,
+    codec::{self, Stored},
+    counts,
+    digest::Digest,
+    link::Watch,
+    near::Reading,
+    script,
+    shared::{Owner, Shared},
+};
+
+/// A session store for many replicas; see the [crate docs](crate). Clones share one connection.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    _watch: Watch,
+    _chores: Chores,
+}
+
+/// The task that keeps held sessions in use and reads the counts; dropped, it ends.
+struct Chores(tokio::task::AbortHandle);
+
+/// How long an ended session stays ended.
+const TOMBSTONE: Duration = Duration::from_secs(60);
+/// How often held sessions are looked at, and counts are read.
+const CHORES: Duration = Duration::from_secs(1);
+
+impl RedisStore {
+    /// Starts to configure a store on the server at `url`: `redis://[user:password@]host[:port][/database]`,
+    /// `redis-sentinel://…?sentinelServiceName=…`, `redis-cluster://…`, and with the feature `tls` the same
+    /// with `rediss`.
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url)
+    }
+
+    pub(crate) fn start(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
+        let watch = Watch::start(&shared);
+        let chores = Chores(tokio::spawn(do_chores(Arc::downgrade(&shared))).abort_handle());
+        Self(Arc::new(Inner { shared, _watch: watch, _chores: chores }))
+    }
+
+    /// Whether the server answers just now. A store is made before it does.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.shared.status.is_up()
+    }
+
+    /// How many sessions there are over all replicas, approximately.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.shared.counts.total()
+    }
+
+    /// Whether there is none, approximately.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl SessionStore for RedisStore {
+    type Get = Reading;
+    type Insert = BoxFuture<'static, Result<Inserted, StoreError>>;
+    type Replace = BoxFuture<'static, Result<Replaced, StoreError>>;
+    type Remove = BoxFuture<'static, Result<(), StoreError>>;
+
+    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
+        let shared = &self.0.shared;
+        let digest = Digest::of(key);
+        let moment = shared.status.now();
+        let now = shared.now();
+        if let Some(entry) = shared.near.look(&digest, moment, now) {
+            // Two keys of one digest would be a wonder; a session of another key would be a breach.
+            let session = entry.session().filter(|session| session.key() == key).cloned();
+            if let Some(session) = &session {
+                session.set_used_ms(now.1);
+                shared.tell_use_of(digest, entry);
+            }
+            return Answer::Now(Ok(session));
+        }
+        if moment.down_since_ms.is_some() {
+            return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
+        }
+        // A task of its own: it ends, and lets others begin, even if nobody waits for it any more.
+        let read = || {
+            let task = tokio::spawn(Arc::clone(shared).read(digest, Owner::of(key)));
+            async { task.await.unwrap_or(Err(StoreError::new(StoreErrorKind::Unavailable))) }
+                .boxed()
+                .shared()
+        };
+        Answer::Later(shared.near.begin(digest, read))
+    }
+
+    fn insert_if_absent(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        if !self.has_room(key.route, key.principal) {
+            return Answer::Now(Ok(Inserted::Full));
+        }
+        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        Answer::Later(insert(shared, owner, record).boxed())
+    }
+
+    fn replace(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+        record: Record,
+    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
+        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        Answer::Later(replace(shared, owner, seen, record).boxed())
+    }
+
+    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+        Answer::Later(remove(Arc::clone(&self.0.shared), Digest::of(key)).boxed())
+    }
+
+    fn touch(&self, session: &Session) {
+        let shared = &self.0.shared;
+        session.set_used_ms(shared.now().1);
+        shared.tell_use_if_due(Digest::of(session.key()));
+    }
+
+    fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
+        self.0.shared.counts.total() < self.0.shared.max_sessions
+    }
+}
+
+impl CountSessions for RedisStore {
+    fn sessions_on(&self, backend: &BackendId) -> usize {
+        self.0.shared.counts.on(backend)
+    }
+}
+
+async fn insert(shared: Arc<Shared>, owner: Owner, record: Record) -> Result<Inserted, StoreError> {
+    let digest = Digest::of(owner.key());
+    let client = shared.asking()?;
+    let args = [
+        number(codec::millis(record.idle())),
+        number(codec::millis(record.lifetime())),
+        script::bytes(codec::encode(&record)),
+    ];
+    // What was known of the key, its absence mostly, no longer holds once this is sent.
+    shared.near.invalidate(&digest);
+    let key = digest.name(shared.prefix());
+    let (outcome, value): (i64, Bytes) =
+        shared.within(shared.scripts.insert.run(&client, &key, &args)).await?;
+    shared.near.invalidate(&digest);
+    let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
+        return Ok(Inserted::Ended);
+    };
+    let told_ms = live.touched_ms;
+    let session = shared.adopt(digest, owner.key(), live);
+    if outcome == 0 {
+        return Ok(Inserted::Exists(session));
+    }
+    session.set_used_ms(shared.now().1);
+    shared.near.keep(digest, session.clone(), told_ms);
+    shared.counts.opened(session.record().backend());
+    let counted = session.clone();
+    // The session is there; that it counts may be known a moment later.
+    tokio::spawn(async move {
+        let _ = shared.count(&client, digest, &counted).await;
+    });
+    Ok(Inserted::Inserted(session))
+}
+
+async fn replace(
+    shared: Arc<Shared>,
+    owner: Owner,
+    seen: RecordVersion,
+    record: Record,
+) -> Result<Replaced, StoreError> {
+    let digest = Digest::of(owner.key());
+    let client = shared.asking()?;
+    let args = [
+        number(seen.get().into()),
+        number(codec::millis(record.idle())),
+        number(codec::millis(record.lifetime())),
+        script::bytes(codec::encode(&record)),
+    ];
+    let key = digest.name(shared.prefix());
+    let (outcome, value): (i64, Bytes) =
+        shared.within(shared.scripts.replace.run(&client, &key, &args)).await?;
+    shared.near.invalidate(&digest);
+    if outcome == 2 {
+        shared.near.forget(&digest);
+        return Ok(Replaced::Gone);
+    }
+    let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
+        return Ok(Replaced::Gone);
+    };
+    let told_ms = live.touched_ms;
+    let was_on = shared.near.peek(&digest).and_then(|entry| entry.session().cloned());
+    let session = shared.adopt(digest, owner.key(), live);
+    if outcome == 0 {
+        return Ok(Replaced::Changed(session));
+    }
+    shared.near.keep(digest, session.clone(), told_ms);
+    let moved = session.clone();
+    tokio::spawn(async move {
+        let from = was_on.as_ref().and_then(|session| session.record().backend());
+        if from != moved.record().backend() && was_on.is_some() {
+            shared.counts.ended(from);
+            shared.counts.opened(moved.record().backend());
+            let _ = shared.within(counts::take(&client, shared.prefix(), from, digest)).await;
+        }
+        let _ = shared.count(&client, digest, &moved).await;
+    });
+    Ok(Replaced::Replaced(session))
+}
+
+async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
+    let client = shared.asking()?;
+    // From here on this replica does not serve it, whatever becomes of the rest.
+    shared.near.forget(&digest);
+    let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
+    let key = digest.name(shared.prefix());
+    let old: Option<Bytes> = shared.within(client.set(key, "T", expiry, None, true)).await?;
+    shared.near.forget(&digest);
+    if let Some(Stored::Live(live)) = old.as_deref().and_then(codec::decode) {
+        shared.counts.ended(live.record.backend());
+        tokio::spawn(async move {
+            let backend = live.record.backend();
+            let _ = shared.within(counts::take(&client, shared.prefix(), backend, digest)).await;
+        });
+    }
+    Ok(())
+}
+
+/// While a session is held by a call or a stream, the server is told of its use; and once a second the
+/// counts are read.
+async fn do_chores(shared: std::sync::Weak<Shared>) {
+    let mut round = interval(CHORES);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        round.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let server_ms = shared.now().1;
+        for (digest, entry) in shared.near.held() {
+            if let Some(session) = entry.session() {
+                session.set_used_ms(server_ms);
+            }
+            shared.tell_use_of(digest, entry);
+        }
+        if let Ok(client) = shared.asking() {
+            let counts = &shared.counts;
+            let read = counts::refresh(&client, shared.prefix(), server_ms, counts);
+            let _ = shared.within(read).await;
+        }
+    }
+}
+
+fn number(number: u64) -> Value {
+    number.to_string().into()
+}
+
+fn corrupt() -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt)
+}
+
+impl Drop for Chores {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.0.shared.prefix())
+            .field("is_ready", &self.is_ready())
+            .finish_non_exhaustive()
+    }
+}

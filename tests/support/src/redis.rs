@@ -1,0 +1,162 @@
+//! A Redis server of the test's own.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+/// A running server with its own port and directory; dropped, it is killed and its data are gone.
+#[derive(Debug)]
+pub struct RedisServer {
+    program: &'static str,
+    port: u16,
+    dir: PathBuf,
+    args: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with more arguments.
+    pub async fn with(args: &[&str]) -> Self {
+        Self::of("redis-server", args).await
+    }
+
+    /// `program` is `redis-server`, or one like it.
+    pub async fn of(program: &'static str, args: &[&str]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "bartizan-redis-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let mut server = Self { program, port: 0, dir, args, child: None };
+        // Another process may take the port between its choice and its use: then the server ends at once.
+        for _ in 0..20 {
+            server.port = free_port();
+            server.launch();
+            if server.answers().await {
+                return server;
+            }
+            server.kill();
+        }
+        panic!("{program} does not start; install it (on Debian: apt-get install redis-server)");
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Kills it (-9).
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again at the same port, with the data that it had written; none, by default.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.launch();
+        assert!(self.answers().await, "the server starts again");
+    }
+
+    /// Stops the process; its connections stay, and nothing answers.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// What `redis-cli` prints.
+    pub fn cli(&self, args: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(args).output();
+        String::from_utf8(output.expect("redis-cli runs").stdout).unwrap().trim().to_owned()
+    }
+
+    /// How often `command` was called.
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats = self.cli(&["INFO", "commandstats"]);
+        let prefix = format!("cmdstat_{command}:calls=");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
+    }
+
+    fn launch(&mut self) {
+        let child = Command::new(self.program)
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--enable-debug-command", "local"])
+            .args(["--dir", self.dir.to_str().unwrap()])
+            .args(&self.args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .stdin(Stdio::null())
+            .spawn();
+        let hint = "redis-server is installed (on Debian: apt-get install redis-server)";
+        self.child = Some(child.expect(hint));
+    }
+
+    async fn answers(&mut self) -> bool {
+        for _ in 0..200 {
+            let has_ended =
+                self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some());
+            if has_ended {
+                return false;
+            }
+            if timeout(Duration::from_secs(1), ping(self.addr())).await.is_ok_and(|answers| answers)
+            {
+                return true;
+            }
+            sleep(Duration::from_millis(25)).await;
+        }
+        false
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Whether a server answers at `addr`, be it that it wants a password or is loading.
+async fn ping(addr: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(addr).await else { return false };
+    let mut answer = [0; 1];
+    stream.write_all(b"PING\r\n").await.is_ok()
+        && stream.read_exact(&mut answer).await.is_ok()
+        && matches!(answer, [b'+' | b'-'])
+}
