@@ -13,6 +13,7 @@
 //! | `memory` | `bartizan-memory` | a session store for one process |
 //! | `forwarded` | `bartizan-forwarded` | drops spoofed provenance, finds the client, writes `X-Forwarded-*` |
 //! | `hops` | `bartizan-hops` | refuses requests that go round |
+//! | `redis` | `bartizan-redis` | a session store for many replicas, on Redis or Valkey |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
@@ -36,6 +37,9 @@ pub use bartizan_memory as memory;
 #[cfg(feature = "pin")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pin")))]
 pub use bartizan_pin as pin;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use bartizan_redis as redis;
 #[cfg(feature = "session")]
 #[cfg_attr(docsrs, doc(cfg(feature = "session")))]
 pub use bartizan_session as session;

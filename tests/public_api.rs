@@ -22,6 +22,7 @@ use bartizan::{
         balance::{LeastSessions, Random, Rendezvous, RoundRobin},
         key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
     },
+    redis::{RedisStore, RedisStoreBuilder},
     session::{SessionBody, ValidateSession, ValidateSessionLayer},
     upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::HyperTransport},
 };
@@ -44,6 +45,7 @@ fn values_are_shared() {
     is_shared::<(Inbound, LoopStatus, Pseudonym, SealKeys)>();
     is_shared::<(bartizan::forwarded::ConfigError, bartizan::hops::ConfigError)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
+    is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
@@ -60,7 +62,7 @@ fn bodies_are_sent() {
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.
 #[test]
 fn layers_and_services_fit_into_a_server() {
-    is_shared::<ValidateSessionLayer<MemoryStore>>();
+    is_shared::<(ValidateSessionLayer<MemoryStore>, ValidateSessionLayer<RedisStore>)>();
     is_shared::<(SanitizeForwardedLayer, StripHopByHopLayer, LimitHopsLayer)>();
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<PinBackendLayer>();

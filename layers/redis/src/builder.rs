@@ -1,6 +1,10 @@
 //! Configuration of [`RedisStore`].
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
 use fred::{
     clients::Client,
@@ -134,6 +138,7 @@ impl RedisStoreBuilder {
             client: client(config),
             options,
             deadline: self.deadline,
+            own_key: own_key(&self.prefix),
             prefix: self.prefix,
             is_cached,
             max_sessions: self.max_sessions,
@@ -160,6 +165,13 @@ impl RedisStoreBuilder {
             ..config
         })
     }
+}
+
+/// A name that no other store has.
+fn own_key(prefix: &str) -> String {
+    // Its keys come from the system's source of randomness.
+    let random = RandomState::new();
+    format!("{prefix}:store:{:016x}{:016x}", random.hash_one(0), random.hash_one(1))
 }
 
 fn client(config: Config) -> Client {

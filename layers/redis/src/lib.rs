@@ -1,4 +1,93 @@
-//! placeholder
+//! A session store on Redis or Valkey: any replica serves any session, and a restart loses none.
+//!
+//! | operation | outcome | commands |
+//! |---|---|---|
+//! | `get`, near | the session; its idle time starts anew | none |
+//! | `get`, otherwise | the session, or nothing; then it is near | one `GET`, for all who ask at once |
+//! | `insert_if_absent` | `Inserted`; `Exists` with a live one; `Ended` within a minute of its end; `Full` past the cap | one script |
+//! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live | one script |
+//! | `remove` | ends it everywhere; for a minute nothing brings it back | one `SET` |
+//! | `touch` | its idle time starts anew; one that is gone stays gone | one script per quarter of the idle time |
+//!
+//! # When to use it, and when not
+//!
+//! With more than one replica of a proxy, or where a restart must not end sessions. With one replica,
+//! `bartizan-memory` costs less. It needs Redis 7 or Valkey, and a server that evicts nothing
+//! (`maxmemory-policy noeviction`): what is evicted is a session that is lost.
+//!
+//! ```no_run
+//! use bartizan_redis::RedisStore;
+//!
+//! # fn main() -> Result<(), bartizan_redis::ConfigError> {
+//! let store = RedisStore::builder("redis://127.0.0.1:6379").build()?;
+//! # let _ = store;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Configured, with the password from the environment:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use bartizan_redis::RedisStore;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = RedisStore::builder("redis-sentinel://sentinel:26379?sentinelServiceName=sessions")
+//!     .credentials(Some("gateway"), &std::env::var("REDIS_PASSWORD")?)
+//!     .deadline(Duration::from_millis(100))
+//!     .grace(Duration::ZERO)
+//!     .build()?;
+//! # let _ = store;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What the near-cache believes
+//!
+//! The server tells a replica of every change of a key that it has read (client tracking, RESP3). What was
+//! read is believed while the connection stands, for 30 s at most ([`RedisStoreBuilder::near_bound`]), until
+//! a change is told. A new connection, or a server that was emptied, ends all belief. So a session that is
+//! ended on one replica is over on every other after one message from the server; on one that is cut off
+//! from the server, when the grace ends. A reply that is overtaken by the news of a later change is used for
+//! the request that asked and not believed.
+//!
+//! # Failure modes
+//!
+//! | what happens | near sessions | all else |
+//! |---|---|---|
+//! | the server is gone, stopped, asleep, or unreachable | served for the grace (30 s; zero: not at all) | an error, at once or after the deadline (250 ms) |
+//! | it is back | read anew, within a second or two | as before |
+//! | it is back and empty | unknown: 404 | as before |
+//! | it takes no writes (a replica, out of memory) | served | reads as before; new sessions and ends are errors |
+//! | what is kept under a key is none of ours | an error | |
+//! | wrong password | – | errors, until it is right |
+//!
+//! An error is never "absent": the layer answers 503, and no client throws a live session away. Nothing
+//! queues up: while the server does not answer, it is sent one question every 250 ms. A store is made
+//! before its server is there; [`RedisStore::is_ready`] tells when it answers.
+//!
+//! # Counts
+//!
+//! `sessions_on` and the cap count over all replicas: sorted sets beside the sessions, read every second;
+//! what this replica opens in between is added. They are approximate by what others open within a second,
+//! and by sessions that ended without a word, until these idle out.
+//!
+//! # Security
+//!
+//! Keys are SHA-256 of route, principal and id: a copy of the store reveals no id that could be used. The
+//! values name the backend. The URL and its password are never printed.
+//!
+//! # Cost
+//!
+//! A near session: one hash and one look-up, no allocation. Memory: some 300 bytes per near session here,
+//! some 350 bytes per session at the server. The figures are in the README of the workspace.
+//!
+//! # Sources
+//!
+//! [Client-side caching](https://redis.io/docs/latest/develop/reference/client-side-caching/),
+//! [RESP3](https://redis.io/docs/latest/develop/reference/protocol-spec/).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod clock;
 mod codec;

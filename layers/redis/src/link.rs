@@ -3,6 +3,9 @@
 //! Every [`BEAT`] the server is asked whether it tracks this connection. No answer within the deadline, or
 //! an error of the connection: it is down, and nothing more is sent but the next question. An answer that
 //! says no: the connection is a new one, tracking is switched on, and a new era begins.
+//!
+//! That the server was emptied is told in a form that the client library does not pass on. So each store
+//! keeps a key of its own there, and a new era begins when that is gone.
 
 use std::{
     sync::{Arc, Weak},
@@ -10,10 +13,10 @@ use std::{
 };
 
 use fred::{
-    clients::Client,
+    clients::{Client, WithOptions},
     error::Error,
-    interfaces::{ClientInterface, ClientLike, EventInterface, TrackingInterface},
-    types::{ClusterHash, CustomCommand, Key, Value, client::Invalidation},
+    interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterface, TrackingInterface},
+    types::{ClusterHash, CustomCommand, Expiration, Key, Value, client::Invalidation},
 };
 use tokio::{
     sync::broadcast::{
@@ -126,16 +129,28 @@ async fn begin_or_go_on(client: &Client, shared: &Shared) -> Result<(), Error> {
     let asking = client.with_options(shared.options());
     if shared.is_cached() {
         let info: Value = asking.client_trackinginfo().await?;
-        if !names_off(&info) {
+        let is_new = names_off(&info);
+        if is_new {
+            client.start_tracking(Vec::<String>::new(), false, false, false, false).await?;
+        }
+        if was_emptied(&asking, shared).await || is_new {
+            shared.begin_era();
+        }
+        if !is_new {
             return Ok(());
         }
-        client.start_tracking(Vec::<String>::new(), false, false, false, false).await?;
-        shared.begin_era();
     }
     let time = CustomCommand::new_static("TIME", ClusterHash::Random, false);
     let (seconds, micros): (i64, i64) = asking.custom(time, Vec::<Value>::new()).await?;
     shared.clock().set_server_ms(seconds.saturating_mul(1000).saturating_add(micros / 1000));
     Ok(())
+}
+
+/// Whether the store's own key is gone, which is set anew. A server that takes no writes is not asked.
+async fn was_emptied(asking: &WithOptions<Client>, shared: &Shared) -> bool {
+    let expiry = Some(Expiration::PX(60_000));
+    let own = asking.set(shared.own_key(), "1", expiry, None, true).await;
+    matches!(own, Ok(None::<String>))
 }
 
 /// Whether `off` is among the flags.

@@ -235,3 +235,133 @@ impl fmt::Debug for Near {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bartizan_core::{Key, Record, Route, store::RecordVersion};
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const TRUST: Trust = Trust { bound_ms: 30_000, absent_bound_ms: 5_000, grace_ms: 10_000 };
+    const UP: Moment = Moment { era: 1, down_since_ms: None };
+
+    fn near() -> Near {
+        Near::new(100, TRUST)
+    }
+
+    fn digest(id: &str) -> Digest {
+        Digest::of(Key::new(&Route::default(), None, id.as_bytes()))
+    }
+
+    /// A session of one second idle time and ten seconds of life, born at 1,000 by the server.
+    fn session(id: &str) -> Session {
+        let record = Record::new(Duration::from_secs(1), Duration::from_secs(10));
+        let route = Route::default();
+        Session::new(Key::new(&route, None, id.as_bytes()), record, RecordVersion::FIRST, 1_000)
+    }
+
+    fn announce(near: &Near, digest: Digest) {
+        drop(near.begin(digest, || async { Ok(None) }.boxed().shared()));
+    }
+
+    fn read(near: &Near, id: &str, now_ms: u64) {
+        announce(near, digest(id));
+        near.settle(digest(id), 1, now_ms, Some((session(id), 1_000)));
+    }
+
+    fn is_trusted(near: &Near, id: &str, moment: Moment, now: (u64, u64)) -> bool {
+        near.look(&digest(id), moment, now).is_some()
+    }
+
+    #[test]
+    fn what_was_read_is_trusted_within_its_era_its_bound_and_its_life() {
+        let near = near();
+        read(&near, "a", 100);
+        assert!(is_trusted(&near, "a", UP, (100, 1_000)));
+        assert!(!is_trusted(&near, "b", UP, (100, 1_000)));
+        assert!(!is_trusted(&near, "a", Moment { era: 2, ..UP }, (100, 1_000)));
+        assert!(is_trusted(&near, "a", UP, (30_099, 1_000)));
+        assert!(!is_trusted(&near, "a", UP, (30_100, 1_000)), "past the bound");
+        assert!(!is_trusted(&near, "a", UP, (100, 2_000)), "idled out");
+        let hold = session("a").hold();
+        drop(hold);
+        near.look(&digest("a"), UP, (100, 1_500)).unwrap().session().unwrap().set_used_ms(10_500);
+        assert!(is_trusted(&near, "a", UP, (100, 10_999)));
+        assert!(!is_trusted(&near, "a", UP, (100, 11_000)), "past its lifetime");
+        let off = Near::new(100, Trust { bound_ms: 0, ..TRUST });
+        read(&off, "a", 100);
+        assert!(!is_trusted(&off, "a", UP, (100, 1_000)), "switched off");
+    }
+
+    #[test]
+    fn in_an_outage_live_sessions_are_trusted_for_a_while_and_absences_are_not() {
+        let near = near();
+        read(&near, "a", 100);
+        announce(&near, digest("absent"));
+        near.settle(digest("absent"), 1, 100, None);
+        assert!(
+            is_trusted(&near, "absent", UP, (5_099, 0))
+                && !is_trusted(&near, "absent", UP, (5_100, 0))
+        );
+        let down = Moment { era: 1, down_since_ms: Some(200) };
+        assert!(is_trusted(&near, "a", down, (10_199, 1_000)));
+        assert!(!is_trusted(&near, "a", down, (10_200, 1_000)), "the grace is over");
+        assert!(!is_trusted(&near, "absent", down, (200, 1_000)));
+    }
+
+    /// The news of a change overtakes the reply that was read before it.
+    #[test]
+    fn what_a_change_overtook_is_not_trusted() {
+        let near = near();
+        announce(&near, digest("a"));
+        near.invalidate(&digest("a"));
+        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
+        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
+        assert!(near.peek(&digest("a")).is_some(), "kept for those who hold it");
+        // The other way round, and for all keys at once.
+        read(&near, "a", 100);
+        near.invalidate(&digest("a"));
+        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
+        announce(&near, digest("a"));
+        near.spoil_all();
+        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
+        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
+        // A removal here overtakes a read.
+        announce(&near, digest("a"));
+        near.forget(&digest("a"));
+        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
+        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
+        // What was never announced may have missed its news.
+        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
+        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
+    }
+
+    #[test]
+    fn what_is_held_does_not_fall_out() {
+        let near = Near::new(10, TRUST);
+        read(&near, "held", 100);
+        let held = near.peek(&digest("held")).unwrap();
+        let hold = held.session().unwrap().hold();
+        for n in 0..1_000 {
+            read(&near, &format!("other-{n}"), 100);
+        }
+        assert!(near.cache.len() <= 20, "{}", near.cache.len());
+        assert_eq!(near.held().len(), 1);
+        drop(hold);
+        assert!(near.held().is_empty());
+    }
+
+    #[test]
+    fn a_use_is_told_once_per_quarter_of_the_idle_time() {
+        let near = near();
+        read(&near, "a", 100);
+        let entry = near.peek(&digest("a")).unwrap();
+        assert!(!entry.is_use_due(1_249));
+        assert!(entry.is_use_due(1_250) && !entry.is_use_due(1_250) && !entry.is_use_due(1_499));
+        entry.use_was_not_told();
+        assert!(entry.is_use_due(1_300));
+    }
+}

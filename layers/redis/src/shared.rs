@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) deadline: Duration,
     pub(crate) prefix: String,
+    pub(crate) own_key: String,
     pub(crate) is_cached: bool,
     pub(crate) max_sessions: usize,
     pub(crate) near: Near,
@@ -53,6 +54,11 @@ impl Shared {
 
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// A key of this store alone.
+    pub(crate) fn own_key(&self) -> &str {
+        &self.own_key
     }
 
     pub(crate) fn is_cached(&self) -> bool {
@@ -153,7 +159,9 @@ impl Shared {
     pub(crate) fn adopt(&self, digest: Digest, key: Key<'_>, live: Live) -> Session {
         let known = self.near.peek(&digest).and_then(|entry| entry.session().cloned());
         match known.filter(|known| known.key() == key && known.born_ms() == live.born_ms) {
-            Some(known) if known.version() == live.version => known,
+            Some(known) if known.version() == live.version && known.record() == &live.record => {
+                known
+            }
             Some(known) => known.succeed_as(live.record, live.version),
             None => Session::new(key, live.record, live.version, live.born_ms),
         }

@@ -94,7 +94,7 @@ impl RedisServer {
     pub fn cli(&self, args: &[&str]) -> String {
         let port = self.port.to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(args).output();
-        String::from_utf8(output.expect("redis-cli runs").stdout).unwrap().trim().to_owned()
+        String::from_utf8_lossy(&output.expect("redis-cli runs").stdout).trim().to_owned()
     }
 
     /// How often `command` was called.

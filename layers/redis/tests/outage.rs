@@ -1,0 +1,195 @@
+//! A server that is away, slow, empty, full, or not ours.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use std::time::Duration;
+
+use bartizan_core::{Answer, Record, Route, SessionStore, store::Inserted};
+use bartizan_redis::{RedisStore, RedisStoreBuilder};
+use bartizan_testkit::{RedisServer, eventually};
+use common::{PATIENCE, fresh, get, insert, insert_record, on, ready, record, remove, with_key};
+use tokio::time::Instant;
+
+/// No operation takes longer, whatever the server does: the deadline, and the scheduling of a busy machine.
+const BOUND: Duration = Duration::from_secs(1);
+
+/// Asks, and sees that an answer comes in time.
+async fn in_time<T>(asked: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let answer = asked.await;
+    let took = start.elapsed();
+    assert!(took < BOUND, "{took:?}");
+    answer
+}
+
+/// During an outage: what is near is served, everything else is an error, and nothing is "absent".
+async fn assert_is_out(store: &RedisStore, near: &str) {
+    for _ in 0..3 {
+        assert!(in_time(get(store, "unknown")).await.is_err(), "never absent");
+        assert!(in_time(get(store, near)).await.unwrap().is_some());
+        assert!(in_time(insert(store, "new")).await.is_err());
+    }
+}
+
+async fn down(store: &RedisStore) {
+    eventually("the outage is noticed", PATIENCE, async || !store.is_ready()).await;
+}
+
+/// A store with a session that is near.
+async fn with_session(
+    set: impl FnOnce(RedisStoreBuilder) -> RedisStoreBuilder,
+) -> (RedisStore, RedisServer) {
+    let (store, server) = fresh(set).await;
+    insert(&store, "near").await.unwrap();
+    assert!(get(&store, "near").await.unwrap().is_some());
+    (store, server)
+}
+
+#[tokio::test]
+async fn killed_it_is_an_error_and_back_it_is_asked_again() {
+    let (store, mut server) = with_session(|builder| builder).await;
+    server.kill();
+    down(&store).await;
+    assert_is_out(&store, "near").await;
+    assert!(in_time(remove(&store, "near")).await.is_err());
+    server.restart().await;
+    let start = Instant::now();
+    ready(&store).await;
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    // It came back empty: what was near before is not believed.
+    assert!(get(&store, "near").await.unwrap().is_none());
+    assert!(matches!(insert(&store, "new").await.unwrap(), Inserted::Inserted(_)));
+}
+
+/// The connection stays, and nothing answers.
+#[tokio::test]
+async fn stopped_it_is_an_error_within_the_deadline() {
+    let (store, server) = with_session(|builder| builder).await;
+    server.pause();
+    // Before it is noticed, an operation waits for its deadline and no longer.
+    assert!(in_time(get(&store, "unknown")).await.is_err());
+    down(&store).await;
+    assert_is_out(&store, "near").await;
+    server.resume();
+    let start = Instant::now();
+    ready(&store).await;
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(get(&store, "near").await.unwrap().is_some(), "it was never lost");
+}
+
+#[tokio::test]
+async fn asleep_or_paused_it_is_the_same() {
+    let (store, server) = with_session(|builder| builder).await;
+    for command in [&["DEBUG", "SLEEP", "2"][..], &["CLIENT", "PAUSE", "2000", "ALL"]] {
+        let args: Vec<_> = command.iter().map(|&arg| arg.to_owned()).collect();
+        let addr = server.addr();
+        let asleep = tokio::task::spawn_blocking(move || {
+            let port = addr.port().to_string();
+            std::process::Command::new("redis-cli").args(["-p", &port]).args(args).output()
+        });
+        down(&store).await;
+        assert_is_out(&store, "near").await;
+        asleep.await.unwrap().unwrap();
+        ready(&store).await;
+        assert!(get(&store, "near").await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn flushed_everything_is_forgotten() {
+    let (store, server) = with_session(|builder| builder).await;
+    server.cli(&["FLUSHALL"]);
+    let gone = async || get(&store, "near").await.unwrap().is_none();
+    eventually("what was near is gone", Duration::from_secs(2), gone).await;
+    assert!(matches!(insert(&store, "near").await.unwrap(), Inserted::Inserted(_)));
+    server.cli(&["SCRIPT", "FLUSH"]);
+    assert!(matches!(insert(&store, "other").await.unwrap(), Inserted::Inserted(_)));
+}
+
+#[tokio::test]
+async fn the_grace_is_bounded_and_may_be_none() {
+    let (store, mut server) = with_session(|builder| builder.grace(Duration::from_secs(1))).await;
+    let strict = on(&server, |builder| builder.grace(Duration::ZERO)).await;
+    assert!(get(&strict, "near").await.unwrap().is_some());
+    server.kill();
+    down(&store).await;
+    down(&strict).await;
+    assert!(get(&strict, "near").await.is_err());
+    assert!(get(&store, "near").await.unwrap().is_some());
+    let over = async || get(&store, "near").await.is_err();
+    eventually("the grace is over", Duration::from_secs(3), over).await;
+}
+
+#[tokio::test]
+async fn a_store_starts_before_its_server() {
+    let mut server = RedisServer::start().await;
+    server.kill();
+    let store = RedisStore::builder(&server.url()).build().unwrap();
+    assert!(!store.is_ready());
+    assert!(in_time(get(&store, "id")).await.is_err());
+    assert!(in_time(insert(&store, "id")).await.is_err());
+    server.restart().await;
+    ready(&store).await;
+    assert!(matches!(insert(&store, "id").await.unwrap(), Inserted::Inserted(_)));
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_error_and_is_not_printed() {
+    let server = RedisServer::with(&["--requirepass", "right"]).await;
+    let url = server.url().replace("redis://", "redis://:wrong-password@");
+    let store = RedisStore::builder(&url).build().unwrap();
+    assert!(in_time(get(&store, "id")).await.is_err());
+    assert!(!store.is_ready());
+    let printed = format!("{:?} {store:?}", RedisStore::builder(&url));
+    assert!(!printed.contains("wrong"), "{printed}");
+    let right = RedisStore::builder(&server.url()).credentials(None, "right").build().unwrap();
+    ready(&right).await;
+    assert!(insert(&right, "id").await.is_ok());
+    assert!(!store.is_ready());
+    let error = RedisStore::builder("redis://:wrong-password@host:port").build().unwrap_err();
+    assert!(!error.to_string().contains("wrong"), "{error}");
+}
+
+#[tokio::test]
+async fn a_replica_of_the_server_is_read_and_not_written() {
+    let (writer, server) = with_session(|builder| builder).await;
+    let port = server.addr().port().to_string();
+    let replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port]).await;
+    let store = on(&replica, |builder| builder).await;
+    let copied = async || get(&store, "near").await.unwrap().is_some();
+    eventually("the session was copied", PATIENCE, copied).await;
+    assert!(in_time(insert(&store, "new")).await.is_err());
+    assert!(in_time(remove(&store, "near")).await.is_err());
+    assert!(get(&writer, "near").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn out_of_memory_new_sessions_are_refused_and_live_ones_live() {
+    let (store, server) = fresh(|builder| builder).await;
+    let brief = Record::new(Duration::from_secs(2), Duration::from_secs(60));
+    insert_record(&store, "live", brief).await.unwrap();
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert!(in_time(insert(&store, "new")).await.is_err());
+    // Its idle time is restarted all the same.
+    for _ in 0..30 {
+        assert!(get(&store, "live").await.unwrap().is_some());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(insert(&store, "new").await.is_ok());
+}
+
+/// What is under the key of a session and is none is an error: it is not "absent".
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error() {
+    let (store, server) = fresh(|builder| builder).await;
+    insert(&store, "id").await.unwrap();
+    let key = server.cli(&["--scan", "--pattern", "bartizan:{*"]);
+    server.cli(&["SET", &key, "garbage"]);
+    assert!(get(&store, "id").await.is_err());
+    assert!(matches!(with_key("id", |key| store.get(key)), Answer::Later(_)), "nor is it near");
+    assert!(store.has_room(&Route::default(), None));
+    drop(record());
+}

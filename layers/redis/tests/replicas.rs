@@ -1,0 +1,235 @@
+//! Two stores on one server: two replicas.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use std::time::Duration;
+
+use bartizan_core::{
+    Answer, BackendId, Key, Record, Route, SessionStore,
+    store::{CountSessions, Inserted, RecordVersion, Replaced},
+};
+use bartizan_redis::RedisStore;
+use bartizan_testkit::{RedisServer, eventually};
+use common::{PATIENCE, fresh, get, insert, insert_record, on, record, remove, replace, with_key};
+
+async fn two() -> (RedisStore, RedisStore, RedisServer) {
+    let (a, server) = fresh(|builder| builder).await;
+    let b = on(&server, |builder| builder).await;
+    (a, b, server)
+}
+
+/// Whether `store` answers from its near-cache.
+fn is_near(store: &RedisStore, id: &str) -> bool {
+    with_key(id, |key| matches!(store.get(key), Answer::Now(Ok(Some(_)))))
+}
+
+#[tokio::test]
+async fn what_one_opens_the_other_finds_and_what_one_ends_is_over_for_the_other() {
+    let (a, b, _server) = two().await;
+    insert(&a, "id").await.unwrap();
+    assert!(get(&b, "id").await.unwrap().is_some());
+    assert!(is_near(&b, "id"), "read once, it is near");
+    remove(&a, "id").await.unwrap();
+    let gone = async || !is_near(&b, "id");
+    eventually("the news has come", Duration::from_secs(2), gone).await;
+    assert!(get(&b, "id").await.unwrap().is_none());
+    // And back, once the other has learned that it is gone: a new session of another id.
+    assert!(matches!(insert(&b, "id").await.unwrap(), Inserted::Ended));
+}
+
+#[tokio::test]
+async fn a_change_by_one_is_seen_by_the_other() {
+    let (a, b, _server) = two().await;
+    insert(&a, "id").await.unwrap();
+    let before = get(&b, "id").await.unwrap().unwrap();
+    let held = before.hold();
+    let moved = record().with_backend("http://b:2".parse().unwrap());
+    let changed = replace(&a, "id", RecordVersion::FIRST, moved.clone()).await.unwrap();
+    assert!(matches!(changed, Replaced::Replaced(_)));
+    let seen = async || {
+        let now = get(&b, "id").await.unwrap().unwrap();
+        now.record() == &moved && now.version() == RecordVersion::FIRST.next() && now.is_held()
+    };
+    eventually("the change is seen, and what was held is held", PATIENCE, seen).await;
+    drop(held);
+    assert!(!get(&b, "id").await.unwrap().unwrap().is_held());
+}
+
+#[tokio::test]
+async fn an_absence_is_believed_until_the_session_is_there() {
+    let (a, b, server) = two().await;
+    assert!(get(&b, "id").await.unwrap().is_none());
+    let asked = server.calls("get");
+    for _ in 0..20 {
+        assert!(get(&b, "id").await.unwrap().is_none());
+    }
+    assert_eq!(server.calls("get"), asked, "once asked, it is known to be absent");
+    insert(&a, "id").await.unwrap();
+    let there = async || get(&b, "id").await.unwrap().is_some();
+    eventually("the news has come", Duration::from_secs(2), there).await;
+}
+
+/// One command for each session that is not near, none for one that is, and uses are told together.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_calls_of_a_hundred_sessions_cost_a_hundred_reads() {
+    let (a, b, server) = two().await;
+    let ids: Vec<_> = (0..100).map(|n| format!("session-{n}")).collect();
+    for id in &ids {
+        insert(&a, id).await.unwrap();
+    }
+    let (reads, touches) = (server.calls("get"), server.calls("pexpire"));
+    for round in 0..100 {
+        for at in 0..100 {
+            // Not in the order in which they were opened.
+            let id = &ids[(at * 37 + round) % 100];
+            assert!(get(&b, id).await.unwrap().is_some());
+        }
+    }
+    assert_eq!(server.calls("get") - reads, 100);
+    assert_eq!(server.calls("pexpire") - touches, 0, "a quarter of the idle time has not passed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_ask_at_once_cost_one_read() {
+    let (a, b, server) = two().await;
+    insert(&a, "id").await.unwrap();
+    let reads = server.calls("get");
+    let asks = (0..64).map(|_| {
+        let b = b.clone();
+        tokio::spawn(async move { get(&b, "id").await.unwrap().is_some() })
+    });
+    for ask in asks.collect::<Vec<_>>() {
+        assert!(ask.await.unwrap());
+    }
+    // All of them may not have been at once.
+    let cost = server.calls("get") - reads;
+    assert!((1..=3).contains(&cost), "{cost}");
+}
+
+/// A use by any replica restarts the idle time; the server is told at most once per quarter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
+    let (a, b, server) = two().await;
+    let short = Record::new(Duration::from_secs(2), Duration::from_secs(60));
+    insert_record(&a, "used", short.clone()).await.unwrap();
+    insert_record(&a, "unused", short.clone()).await.unwrap();
+    insert_record(&a, "held", short).await.unwrap();
+    let hold = get(&b, "held").await.unwrap().unwrap().hold();
+    let touches = server.calls("pexpire");
+    for _ in 0..45 {
+        assert!(get(&b, "used").await.unwrap().is_some());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(get(&a, "used").await.unwrap().is_some());
+    assert!(
+        get(&a, "unused").await.unwrap().is_none() && get(&b, "unused").await.unwrap().is_none()
+    );
+    assert!(get(&a, "held").await.unwrap().is_some(), "an open stream is use");
+    // 4.5 s at one per 0.5 s for each of the two that are used.
+    let told = server.calls("pexpire") - touches;
+    assert!((8..=24).contains(&told), "{told}");
+    drop(hold);
+    let over = async || server.cli(&["--scan", "--pattern", "bartizan:{*"]).is_empty();
+    eventually("it idles out once it is let go", PATIENCE, over).await;
+}
+
+#[tokio::test]
+async fn every_key_expires_and_none_reveals_an_id() {
+    let (store, server) = fresh(|builder| builder.prefix("gw")).await;
+    let brief = Record::new(Duration::from_secs(100), Duration::from_secs(50));
+    insert_record(&store, "secret-one", brief).await.unwrap();
+    insert(&store, "secret-two").await.unwrap();
+    remove(&store, "secret-two").await.unwrap();
+    let keys = server.cli(&["--scan", "--pattern", "gw:{*"]);
+    assert_eq!(keys.lines().count(), 2, "{keys}");
+    let mut lives: Vec<u64> =
+        keys.lines().map(|key| server.cli(&["PTTL", key]).parse().unwrap()).collect();
+    lives.sort_unstable();
+    assert!((45_000..=50_000).contains(&lives[0]), "the lifetime is shorter than the idle time");
+    assert!((55_000..=60_000).contains(&lives[1]), "a tombstone stays for a minute");
+    let everything = format!("{}{}", server.cli(&["--scan"]), keys);
+    assert!(!everything.contains("secret"));
+    for key in keys.lines() {
+        assert!(!server.cli(&["GET", key]).contains("secret"));
+    }
+}
+
+/// Two releases share a store during a rolling deploy.
+#[tokio::test]
+async fn parts_of_a_later_release_survive_a_change_by_this_one() {
+    let (store, server) = fresh(|builder| builder).await;
+    insert(&store, "id").await.unwrap();
+    let key = server.cli(&["--scan", "--pattern", "bartizan:{*"]);
+    server.cli(&[
+        "EVAL",
+        "return redis.call('APPEND', KEYS[1], '\\200\\0\\0\\0\\3new')",
+        "1",
+        &key,
+    ]);
+    let seen = async || get(&store, "id").await.unwrap().unwrap().record().fields().count() == 1;
+    eventually("the change by the other release is seen", PATIENCE, seen).await;
+    let session = get(&store, "id").await.unwrap().unwrap();
+    let changed = session.record().clone().with_backend("http://b:1".parse().unwrap());
+    replace(&store, "id", session.version(), changed).await.unwrap();
+    let stored = server.cli(&["--no-raw", "GET", &key]);
+    assert!(stored.contains(r"\xc8\x00\x00\x00\x03new"), "{stored}");
+    assert!(stored.contains("http://b:1"), "{stored}");
+}
+
+/// Sessions that another replica opened count for the balancing of this one.
+#[tokio::test]
+async fn sessions_are_counted_by_backend_over_all_replicas() {
+    let (a, b, _server) = two().await;
+    let (one, two): (BackendId, BackendId) =
+        ("http://b:1".parse().unwrap(), "http://b:2".parse().unwrap());
+    for n in 0..6 {
+        let backend = if n < 4 { &one } else { &two };
+        insert_record(&a, &format!("s{n}"), record().with_backend(backend.clone())).await.unwrap();
+    }
+    assert_eq!(
+        (a.sessions_on(&one), a.sessions_on(&two), a.len()),
+        (4, 2, 6),
+        "at once where they were opened"
+    );
+    let told = async || (b.sessions_on(&one), b.sessions_on(&two), b.len()) == (4, 2, 6);
+    eventually("the other replica knows", PATIENCE, told).await;
+    remove(&b, "s0").await.unwrap();
+    let less = async || a.sessions_on(&one) == 3 && b.sessions_on(&one) == 3;
+    eventually("both know that one has ended", PATIENCE, less).await;
+    let session = get(&a, "s1").await.unwrap().unwrap();
+    replace(&a, "s1", session.version(), record().with_backend(two.clone())).await.unwrap();
+    let moved = async || (b.sessions_on(&one), b.sessions_on(&two)) == (2, 3);
+    eventually("both know that one has moved", PATIENCE, moved).await;
+}
+
+#[tokio::test]
+async fn past_the_cap_a_new_session_is_refused_by_every_replica() {
+    let (a, server) = fresh(|builder| builder.max_sessions(3)).await;
+    let b = on(&server, |builder| builder.max_sessions(3)).await;
+    for n in 0..3 {
+        assert!(matches!(insert(&a, &format!("s{n}")).await.unwrap(), Inserted::Inserted(_)));
+    }
+    assert!(matches!(insert(&a, "one more").await.unwrap(), Inserted::Full));
+    let full = async || !b.has_room(&Route::default(), None);
+    eventually("the other replica knows", PATIENCE, full).await;
+    assert!(get(&b, "s0").await.unwrap().is_some(), "live ones are untouched");
+    remove(&b, "s0").await.unwrap();
+    let room = async || a.has_room(&Route::default(), None) && b.has_room(&Route::default(), None);
+    eventually("there is room again", PATIENCE, room).await;
+}
+
+/// A stolen or made-up key never gets another one's session, near or not.
+#[tokio::test]
+async fn another_principal_and_another_route_find_nothing() {
+    let (a, b, _server) = two().await;
+    let (here, there) = (Route::default(), Route::new("there"));
+    let alice = bartizan_core::Principal::new("i", "alice");
+    insert(&a, "id").await.unwrap();
+    for store in [&a, &b, &a, &b] {
+        assert!(get(store, "id").await.unwrap().is_some());
+        for key in [Key::new(&here, Some(&alice), b"id"), Key::new(&there, None, b"id")] {
+            assert!(store.get(key).wait().await.unwrap().is_none());
+        }
+    }
+}
