@@ -1,6 +1,6 @@
 //! The gateway: from options to a server that runs until it is told to stop.
 
-use std::{error::Error, net::SocketAddr};
+use std::{error::Error, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::Options,
     say,
-    server::{self, Limits},
+    server::{self, Limits, admin},
     stack,
+    store::{self, Opened, ServerStore},
 };
 
 /// A gateway that holds its port: connections wait until it runs.
@@ -17,22 +18,28 @@ use crate::{
 pub(crate) struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
+    admin: Option<TcpListener>,
     options: Options,
 }
 
 impl Gateway {
-    /// Takes the port, and says so: whoever connects from now on is served.
+    /// Takes the ports, and says so: whoever connects from now on is served.
     ///
     /// # Errors
     ///
-    /// If the port cannot be had; the message names the address.
+    /// If a port cannot be had; the message names the address.
     pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+        let admin = match options.admin {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let listener = listen(options.listen).await?;
         let address = listener.local_addr()?;
+        if let Some(admin) = &admin {
+            say(format!("admin on http://{}", admin.local_addr()?));
+        }
         say(announcement(address, &options));
-        Ok(Self { listener, address, options })
+        Ok(Self { listener, address, admin, options })
     }
 
     /// Where it listens.
@@ -49,13 +56,33 @@ impl Gateway {
         self,
         stop: CancellationToken,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Self { listener, options, .. } = self;
+        match store::open(&self.options)? {
+            Opened::Memory(store) => self.serve(store, || true, stop).await,
+            Opened::Redis(store) => {
+                let answers = store.clone();
+                self.serve(store, move || answers.is_ready(), stop).await
+            }
+        }
+    }
+
+    async fn serve<T: ServerStore>(
+        self,
+        store: T,
+        store_answers: impl Fn() -> bool + Send + Sync + 'static,
+        stop: CancellationToken,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let Self { listener, admin, options, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
             ..Limits::default()
         };
-        let service = stack::build(&options)?;
+        let service = stack::build(&options, store)?;
+        if let Some(admin) = admin {
+            let leaves = stop.clone();
+            let is_ready = move || store_answers() && !leaves.is_cancelled();
+            tokio::spawn(admin::serve(admin, Arc::new(is_ready)));
+        }
         let cut = server::serve(listener, service, limits, stop).await;
         match cut {
             0 => tracing::info!("stopped"),
@@ -63,6 +90,11 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
 fn announcement(address: SocketAddr, options: &Options) -> String {

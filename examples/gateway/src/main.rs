@@ -5,6 +5,7 @@
 //! | `cli` | options, their environment variables and defaults |
 //! | `gateway` | the gateway: from options to a server that runs until it is told to stop |
 //! | `stack` | the layers, configured |
+//! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, deadlines, an orderly end |
 //! | `demo` | three counter servers, a client and the table that they make |
 
@@ -13,6 +14,7 @@ mod demo;
 mod gateway;
 mod server;
 mod stack;
+mod store;
 
 use std::{
     error::Error,

@@ -7,7 +7,6 @@ use bartizan::{
     core::Replay,
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{LimitHopsLayer, Pseudonym},
-    memory::MemoryStore,
     pin::{
         Backends, Loan, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
@@ -22,29 +21,28 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    cli::{self, ForwardedField, Options, Policy, Store},
+    cli::{self, ForwardedField, Options, Policy},
     server::RequestBody,
+    store::ServerStore,
 };
 
 /// The layers in the order of [`ReverseProxyStack`], with what `options` say of each.
-pub(crate) fn build(
+pub(crate) fn build<T: ServerStore>(
     options: &Options,
+    store: T,
 ) -> Result<
     impl Service<
         Request<RequestBody>,
         Response = Response<
-            impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<>,
+            impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<T>,
         >,
         Error = Infallible,
         Future: Send,
     > + Clone
     + Send
-    + use<>,
+    + use<T>,
     Box<dyn Error + Send + Sync>,
 > {
-    let store = match options.store {
-        Store::Memory => MemoryStore::builder().max_sessions(options.max_sessions.get()).build(),
-    };
     let backends =
         Backends::new(options.backends.iter().cloned()).counted_by(Arc::new(store.clone()));
     let name = options.via.clone().unwrap_or_else(Pseudonym::of_process);
@@ -88,7 +86,7 @@ fn hops(
     Ok(layer.header(options.hop_header.clone())?)
 }
 
-fn session(options: &Options, store: MemoryStore) -> ValidateSessionLayer<MemoryStore> {
+fn session<T: ServerStore>(options: &Options, store: T) -> ValidateSessionLayer<T> {
     let layer = match &options.session_header {
         None => ValidateSessionLayer::mcp(store),
         Some(name) => ValidateSessionLayer::header(name.clone(), store),
@@ -98,7 +96,12 @@ fn session(options: &Options, store: MemoryStore) -> ValidateSessionLayer<Memory
         Some(cli::Sessionless::Refuse) => layer.sessionless(Sessionless::Refuse),
         Some(cli::Sessionless::Forward) => layer.sessionless(Sessionless::Forward),
     };
-    layer.route(options.route.clone()).idle(options.idle).lifetime(options.lifetime)
+    layer
+        .route(options.route.clone())
+        .idle(options.idle)
+        .lifetime(options.lifetime)
+        // The store keeps its own deadline; this one is for a store that does not.
+        .store_deadline(options.store_timeout.saturating_mul(2))
 }
 
 fn pin(options: &Options, backends: Backends) -> PinBackendLayer {

@@ -18,7 +18,7 @@ use clap::{
 };
 use http::HeaderName;
 
-pub(crate) use values::{Limit, LogFilter};
+pub(crate) use values::{Limit, LogFilter, Store};
 
 /// A reverse proxy that keeps each session on the backend that opened it.
 ///
@@ -68,9 +68,53 @@ pub(crate) struct Options {
     )]
     pub(crate) backends: Vec<Backend>,
 
-    /// Where session records live: in the memory of this process
-    #[arg(long, env = "BARTIZAN_STORE", value_name = "STORE", default_value = "memory")]
+    /// Where session records live: memory (of this process), or a server that replicas share, by
+    /// redis://[user@]host[:port][/database], redis-sentinel://… or redis-cluster://…, and with TLS by
+    /// rediss; its password is best given by the environment variable BARTIZAN_STORE_PASSWORD
+    #[arg(
+        long,
+        env = "BARTIZAN_STORE",
+        value_name = "STORE",
+        default_value = "memory",
+        hide_env_values = true,
+        value_parser = values::store
+    )]
     pub(crate) store: Store,
+
+    /// How long the store may take to answer
+    #[arg(
+        long,
+        env = "BARTIZAN_STORE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "250ms",
+        value_parser = values::duration
+    )]
+    pub(crate) store_timeout: Duration,
+
+    /// How long sessions that were read lately are served while the store does not answer, or 0s
+    #[arg(
+        long,
+        env = "BARTIZAN_STORE_GRACE",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = values::duration_or_zero
+    )]
+    pub(crate) store_grace: Duration,
+
+    /// How many sessions of a shared store are kept near, or off
+    #[arg(
+        long,
+        env = "BARTIZAN_NEAR_CACHE",
+        value_name = "N|off",
+        default_value = "100000",
+        value_parser = values::near_cache
+    )]
+    pub(crate) near_cache: usize,
+
+    /// Where to answer /healthz (200 while the process serves) and /readyz (200 while the store answers
+    /// and the gateway is not leaving, else 503); by default nowhere
+    #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
+    pub(crate) admin: Option<SocketAddr>,
 
     /// The name of this gateway's sessions in the store: those of another route are unknown here
     #[arg(
@@ -236,11 +280,6 @@ pub(crate) struct Options {
         value_parser = values::log_filter
     )]
     pub(crate) log: LogFilter,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Store {
-    Memory,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -64,7 +64,12 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--backend", "http://a/mcp", "a backend is an origin"),
         ("--backend", "ftp://a", "http, https or h2c"),
         ("--backend", "a b", "expected an origin"),
-        ("--store", "redis", "memory"),
+        ("--store", "redis", "memory, or a URL such as redis://"),
+        ("--store", "http://a", "memory, or a URL such as redis://"),
+        ("--store-timeout", "0s", "a duration above zero"),
+        ("--store-grace", "soon", "such as 30s, or 0s"),
+        ("--near-cache", "0", "above zero, or off"),
+        ("--admin", "9090", "an IP address and a port"),
         ("--route", "", "a name"),
         ("--session-header", "a b", "a header field name"),
         ("--session-header", "connection", "a meaning of its own"),
@@ -103,6 +108,15 @@ fn proxies_are_trusted_by_address_or_by_number() {
     assert_eq!((options.trust.len(), options.trust_count), (3, None));
     let error = with_backend(&["--trust=10.0.0.0/8", "--trust-count=1"]).unwrap_err();
     assert!(error.contains("--trust-count") && error.contains("--trust"), "{error}");
+}
+
+#[test]
+fn a_store_may_be_shared_and_its_password_is_not_printed() {
+    let url = "--store=redis-sentinel://:secret@a:1?sentinelServiceName=s";
+    let options = with_backend(&[url, "--store-grace=0s", "--near-cache=off"]).unwrap();
+    assert!(matches!(options.store, Store::Redis(_)));
+    assert_eq!((options.store_grace, options.near_cache), (Duration::ZERO, 0));
+    assert!(!format!("{options:?}").contains("secret"));
 }
 
 #[test]

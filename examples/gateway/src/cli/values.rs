@@ -1,6 +1,7 @@
 //! How the values of options are read; each error says what was expected.
 
 use std::{
+    fmt,
     net::SocketAddr,
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
     time::Duration,
@@ -25,6 +26,14 @@ pub(crate) enum Limit<T> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct LogFilter(String);
 
+/// Where session records live.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) enum Store {
+    Memory,
+    /// A URL, which may hold a password.
+    Redis(String),
+}
+
 impl<T> Limit<T> {
     /// The bound, if there is one.
     pub(crate) fn get(self) -> Option<T> {
@@ -48,6 +57,15 @@ impl LogFilter {
     }
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "Memory",
+            Self::Redis(_) => "Redis",
+        })
+    }
+}
+
 /// The longest time that a session record can state.
 const MAX_SESSION_TIME: Duration = Duration::from_secs(49 * 24 * 60 * 60);
 
@@ -60,6 +78,26 @@ pub(super) fn backend(text: &str) -> Result<Backend, String> {
     text.trim()
         .parse()
         .map_err(|error| format!("{error}; expected an origin such as http://10.0.0.7:9001"))
+}
+
+pub(super) fn store(text: &str) -> Result<Store, String> {
+    const SCHEMES: [&str; 6] =
+        ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+    if text == "memory" {
+        return Ok(Store::Memory);
+    }
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+        return Ok(Store::Redis(text.to_owned()));
+    }
+    Err("expected memory, or a URL such as redis://127.0.0.1:6379".to_owned())
+}
+
+pub(super) fn near_cache(text: &str) -> Result<usize, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    count(text).map(NonZeroUsize::get).map_err(|expected| format!("{expected}, or off"))
 }
 
 pub(super) fn route(text: &str) -> Result<Route, String> {
@@ -111,6 +149,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             Err("expected a duration above zero with its unit, such as 500ms, 30s or 2h".to_owned())
         }
     }
+}
+
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let expected = "expected a duration with its unit, such as 30s, or 0s";
+    humantime::parse_duration(text).map_err(|_| expected.to_owned())
 }
 
 pub(super) fn session_time(text: &str) -> Result<Duration, String> {

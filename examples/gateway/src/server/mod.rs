@@ -10,8 +10,10 @@
 //! | `inflow` | a request body: its deadline and its bound |
 //! | `outflow` | a response body: event streams end when the server stops |
 //! | `shutdown` | signals |
+//! | `admin` | health and readiness, on a port of their own |
 
 mod adaptor;
+pub(crate) mod admin;
 mod connection;
 mod exchange;
 mod head;
