@@ -145,6 +145,10 @@ impl SessionStore for RedisStore {
     fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
         self.0.shared.counts.total() < self.0.shared.max_sessions
     }
+
+    fn answers(&self) -> bool {
+        self.is_ready()
+    }
 }
 
 impl CountSessions for RedisStore {

@@ -104,6 +104,10 @@ impl Raw {
         Self { client, endpoint: format!("{origin}/mcp") }
     }
 
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     pub fn request(&self, method: Method, session: Option<&str>) -> http::request::Builder {
         let mut request = Request::builder()
             .method(method)
@@ -126,10 +130,17 @@ impl Raw {
 
     /// Sends a request and reads the whole response.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        let response = self.open(request).await.expect("the server responds");
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.expect("the body is whole").to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        self.try_send(request).await.expect("the server responds")
+    }
+
+    /// The same, of a server that may go away.
+    pub async fn try_send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+        let (head, body) = self.open(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     pub async fn post(&self, session: Option<&str>, body: impl Into<Bytes>) -> Answer {
@@ -160,6 +171,14 @@ impl Raw {
         arguments: &serde_json::Value,
     ) -> Answer {
         self.post(session, call_with(id, tool, arguments)).await
+    }
+
+    pub async fn try_increment(
+        &self,
+        session: &str,
+    ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+        let request = self.request(Method::POST, Some(session));
+        self.try_send(request.body(Full::from(call(1, "increment"))).unwrap()).await
     }
 
     pub async fn increment(&self, session: &str) -> Answer {

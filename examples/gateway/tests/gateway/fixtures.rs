@@ -23,6 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    admin: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -41,10 +42,26 @@ impl Gateway {
             .chain(args.iter().copied())
             .collect();
         let mut process = Process::start(PROGRAM, &args);
+        let admin = if args.iter().any(|arg| arg.starts_with("--admin")) {
+            let line = process.line_with("admin on").await;
+            Some(line.strip_prefix("admin on http://").unwrap().parse().unwrap())
+        } else {
+            None
+        };
         let line = process.line_with("listening on").await;
         let rest = line.strip_prefix("listening on http://").unwrap();
         let address = rest.split(',').next().unwrap().parse().unwrap();
-        Self { process, address }
+        Self { process, address, admin }
+    }
+
+    /// The same, with a port for health and readiness.
+    pub(crate) async fn with_admin(origins: &[String], args: &[&str]) -> Self {
+        let args: Vec<_> = ["--admin=127.0.0.1:0"].iter().chain(args).copied().collect();
+        Self::before(origins, &args).await
+    }
+
+    pub(crate) fn admin_uri(&self) -> String {
+        format!("http://{}", self.admin.unwrap())
     }
 
     pub(crate) fn uri(&self) -> String {

@@ -12,6 +12,7 @@ mod fixtures;
 mod http2;
 mod loops;
 mod provenance;
+mod replicas;
 #[cfg(unix)]
 mod shutdown;
 mod smuggling;

@@ -65,6 +65,12 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
     /// Whether a new session of `principal` would find room. A hint, asked before a backend is
     /// bothered with opening one; [`Self::insert_if_absent`] decides.
     fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool;
+
+    /// Whether the store answers at all just now. A hint, asked with [`Self::has_room`]: what a backend
+    /// opened and the store cannot keep would be an orphan. Default: it does.
+    fn answers(&self) -> bool {
+        true
+    }
 }
 
 /// Counts live sessions by backend, for balancing and draining. Approximate where many replicas share

@@ -168,8 +168,18 @@ where
     T: SessionStore,
 {
     let principal = Principal::of(&request).cloned();
-    if work == Work::Opening && !config.store.has_room(&config.route, principal.as_ref()) {
-        return answer(config, request.headers(), Reason::TooManySessions.into(), id);
+    if work == Work::Opening {
+        // Before a backend is bothered with opening what cannot be kept.
+        let refused = if !config.store.answers() {
+            Some(Reason::StoreUnavailable)
+        } else if !config.store.has_room(&config.route, principal.as_ref()) {
+            Some(Reason::TooManySessions)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            return answer(config, request.headers(), reason.into(), id);
+        }
     }
     let dialect = dialect(config, request.headers(), id);
     Passage::with(&mut request, |passage| {
