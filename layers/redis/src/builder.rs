@@ -130,8 +130,10 @@ impl RedisStoreBuilder {
         };
         let options = Options {
             timeout: Some(self.deadline),
-            max_attempts: Some(1),
+            // A command that was on its way when the connection broke is not sent again: it may have been
+            // done. The attempts are for what a node of a cluster sends elsewhere.
             fail_fast: true,
+            max_attempts: Some(4),
             ..Options::default()
         };
         Ok(RedisStore::start(Shared {
@@ -179,7 +181,6 @@ fn client(config: Config) -> Client {
     let connection = ConnectionConfig {
         connection_timeout: second,
         internal_command_timeout: second,
-        max_command_attempts: 1,
         max_command_buffer_len: QUEUE,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(second),

@@ -61,14 +61,16 @@ async fn watch(client: Client, shared: Weak<Shared>) {
             biased;
             told = news.recv() => Step::News(told),
             error = errors.recv() => Step::Down(error.ok().map(|(error, _)| error)),
-            _ = reconnected.recv() => Step::Beat,
+            _ = reconnected.recv() => Step::Reconnected,
             _ = beat.tick() => Step::Beat,
         };
         let Some(shared) = shared.upgrade() else { break };
         match step {
             Step::News(told) => take(&shared, told),
             Step::Down(error) => shared.down(error.as_ref().map_or("closed", cause)),
-            Step::Beat => ask(&client, &shared, &mut news).await,
+            // In a cluster, the node that is asked may not be the one whose connection is new.
+            Step::Reconnected => ask(&client, &shared, &mut news, true).await,
+            Step::Beat => ask(&client, &shared, &mut news, false).await,
         }
         // It goes on for ever but for what the client thinks hopeless: a wrong password, say, which may
         // be put right.
@@ -84,6 +86,7 @@ async fn watch(client: Client, shared: Weak<Shared>) {
 enum Step {
     News(Result<Invalidation, RecvError>),
     Down(Option<Error>),
+    Reconnected,
     Beat,
 }
 
@@ -105,8 +108,13 @@ fn take(shared: &Shared, told: Result<Invalidation, RecvError>) {
     }
 }
 
-async fn ask(client: &Client, shared: &Arc<Shared>, news: &mut Receiver<Invalidation>) {
-    let asked = timeout(shared.deadline(), begin_or_go_on(client, shared));
+async fn ask(
+    client: &Client,
+    shared: &Arc<Shared>,
+    news: &mut Receiver<Invalidation>,
+    is_anew: bool,
+) {
+    let asked = timeout(shared.deadline(), begin_or_go_on(client, shared, is_anew));
     match asked.await {
         Ok(Ok(())) => {
             // All news that came before this answer.
@@ -125,11 +133,10 @@ async fn ask(client: &Client, shared: &Arc<Shared>, news: &mut Receiver<Invalida
 }
 
 /// Sees that the server answers and tracks this connection.
-async fn begin_or_go_on(client: &Client, shared: &Shared) -> Result<(), Error> {
+async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Result<(), Error> {
     let asking = client.with_options(shared.options());
     if shared.is_cached() {
-        let info: Value = asking.client_trackinginfo().await?;
-        let is_new = names_off(&info);
+        let is_new = is_anew || names_off(&asking.client_trackinginfo().await?);
         if is_new {
             client.start_tracking(Vec::<String>::new(), false, false, false, false).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -20,6 +20,7 @@ pub struct RedisServer {
     program: &'static str,
     port: u16,
     dir: PathBuf,
+    config: Option<PathBuf>,
     args: Vec<String>,
     child: Option<Child>,
 }
@@ -36,6 +37,15 @@ impl RedisServer {
 
     /// `program` is `redis-server`, or one like it.
     pub async fn of(program: &'static str, args: &[&str]) -> Self {
+        Self::launched(program, None, args).await
+    }
+
+    /// With a configuration file of its own, which it may write to.
+    pub async fn configured(config: &Path, args: &[&str]) -> Self {
+        Self::launched("redis-server", Some(config), args).await
+    }
+
+    async fn launched(program: &'static str, config: Option<&Path>, args: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "bartizan-redis-{}-{}",
@@ -45,7 +55,8 @@ impl RedisServer {
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        let mut server = Self { program, port: 0, dir, args, child: None };
+        let config = config.map(Path::to_owned);
+        let mut server = Self { program, port: 0, dir, config, args, child: None };
         // Another process may take the port between its choice and its use: then the server ends at once.
         for _ in 0..20 {
             server.port = free_port();
@@ -107,6 +118,7 @@ impl RedisServer {
 
     fn launch(&mut self) {
         let child = Command::new(self.program)
+            .args(&self.config)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--enable-debug-command", "local"])
             .args(["--dir", self.dir.to_str().unwrap()])

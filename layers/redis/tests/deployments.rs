@@ -1,0 +1,140 @@
+//! Forms in which the server is run: a cluster, behind sentinels, with users.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use std::{net::TcpListener, time::Duration};
+
+use bartizan_core::store::{Inserted, RecordVersion, Replaced};
+use bartizan_redis::RedisStore;
+use bartizan_testkit::{RedisServer, eventually};
+use common::{PATIENCE, get, insert, ready, record, remove, replace};
+
+fn free_port() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+/// All operations on many sessions, by one replica, seen by another.
+async fn assert_works(a: &RedisStore, b: &RedisStore) {
+    for n in 0..30 {
+        let id = format!("session-{n}");
+        assert!(matches!(insert(a, &id).await.unwrap(), Inserted::Inserted(_)));
+        assert!(matches!(insert(b, &id).await.unwrap(), Inserted::Exists(_)));
+        assert!(get(b, &id).await.unwrap().is_some());
+        let moved = record().with_backend("http://b:1".parse().unwrap());
+        let replaced = replace(a, &id, RecordVersion::FIRST, moved).await.unwrap();
+        assert!(matches!(replaced, Replaced::Replaced(_)));
+        let seen = async || get(b, &id).await.unwrap().unwrap().record().backend().is_some();
+        eventually("the change is seen", Duration::from_secs(2), seen).await;
+        remove(a, &id).await.unwrap();
+        let gone = async || get(b, &id).await.unwrap().is_none();
+        eventually("the end is seen", Duration::from_secs(2), gone).await;
+        assert!(matches!(insert(b, &id).await.unwrap(), Inserted::Ended));
+    }
+}
+
+#[tokio::test]
+async fn in_a_cluster_sessions_are_spread_and_changes_are_seen() {
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        let bus = free_port();
+        let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+        nodes.push(RedisServer::with(&args).await);
+    }
+    let addrs: Vec<_> = nodes.iter().map(|node| node.addr().to_string()).collect();
+    let mut create = vec!["--cluster", "create"];
+    create.extend(addrs.iter().map(String::as_str));
+    create.extend(["--cluster-replicas", "0", "--cluster-yes"]);
+    let created = nodes[0].cli(&create);
+    assert!(created.contains("All 16384 slots covered"), "{created}");
+    let whole = async || {
+        nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+    };
+    eventually("the cluster is whole", PATIENCE, whole).await;
+
+    let url = format!("redis-cluster://{}?node={}", addrs[0], addrs[1]);
+    let a = RedisStore::builder(&url).build().unwrap();
+    let b = RedisStore::builder(&url).build().unwrap();
+    ready(&a).await;
+    ready(&b).await;
+    assert_works(&a, &b).await;
+    assert!(nodes.iter().all(|node| node.cli(&["DBSIZE"]) != "0"), "every node has some");
+}
+
+#[tokio::test]
+async fn behind_a_sentinel_the_primary_is_found_and_its_successor_too() {
+    let mut primary = RedisServer::start().await;
+    let port = primary.addr().port().to_string();
+    let second = RedisServer::with(&["--replicaof", "127.0.0.1", &port]).await;
+    let copies = async || primary.cli(&["INFO", "replication"]).contains("state=online");
+    eventually("the second copies the first", PATIENCE, copies).await;
+    let dir = std::env::temp_dir().join(format!("bartizan-sentinel-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let config = dir.join("sentinel.conf");
+    let text = format!(
+        "sentinel monitor sessions 127.0.0.1 {port} 1\nsentinel down-after-milliseconds sessions 500\n\
+         sentinel failover-timeout sessions 2000\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let sentinel = RedisServer::configured(&config, &["--sentinel"]).await;
+
+    let url = format!("redis-sentinel://{}?sentinelServiceName=sessions", sentinel.addr());
+    let a = RedisStore::builder(&url).build().unwrap();
+    let b = RedisStore::builder(&url).build().unwrap();
+    ready(&a).await;
+    ready(&b).await;
+    assert_works(&a, &b).await;
+
+    insert(&a, "stays").await.unwrap();
+    let copied = async || second.cli(&["DBSIZE"]) == primary.cli(&["DBSIZE"]);
+    eventually("the session is copied", PATIENCE, copied).await;
+    primary.kill();
+    let served = async || insert(&a, "new").await.is_ok() && get(&b, "stays").await.is_ok();
+    eventually("the second has taken over", Duration::from_secs(30), served).await;
+    assert!(get(&b, "stays").await.unwrap().is_some() && get(&b, "new").await.unwrap().is_some());
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[tokio::test]
+async fn a_user_with_the_rights_it_needs_and_no_more_is_enough() {
+    let server = RedisServer::start().await;
+    let rules = [
+        "ACL",
+        "SETUSER",
+        "gateway",
+        "on",
+        ">secret",
+        "~bartizan:*",
+        "resetchannels",
+        "-@all",
+        "+hello",
+        "+client",
+        "+ping",
+        "+get",
+        "+set",
+        "+evalsha",
+        "+eval",
+        "+time",
+        "+getrange",
+        "+setrange",
+        "+pexpire",
+        "+zadd",
+        "+zrem",
+        "+zcard",
+        "+zremrangebyscore",
+        "+sadd",
+        "+srem",
+        "+smembers",
+        "+info",
+        "+auth",
+    ];
+    assert_eq!(server.cli(&rules), "OK");
+    let builder = || RedisStore::builder(&server.url()).credentials(Some("gateway"), "secret");
+    let (a, b) = (builder().build().unwrap(), builder().build().unwrap());
+    ready(&a).await;
+    ready(&b).await;
+    assert_works(&a, &b).await;
+    let log = server.cli(&["ACL", "LOG"]);
+    assert!(log.is_empty(), "{log}");
+}
