@@ -14,6 +14,7 @@
 //! | `forwarded` | `bartizan-forwarded` | drops spoofed provenance, finds the client, writes `X-Forwarded-*` |
 //! | `hops` | `bartizan-hops` | refuses requests that go round |
 //! | `redis` | `bartizan-redis` | a session store for many replicas, on Redis or Valkey |
+//! | `token` | `bartizan-token` | sessions in the hands of their clients: no store at all |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
@@ -43,6 +44,9 @@ pub use bartizan_redis as redis;
 #[cfg(feature = "session")]
 #[cfg_attr(docsrs, doc(cfg(feature = "session")))]
 pub use bartizan_session as session;
+#[cfg(feature = "token")]
+#[cfg_attr(docsrs, doc(cfg(feature = "token")))]
+pub use bartizan_token as token;
 #[cfg(feature = "upstream")]
 #[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
 pub use bartizan_upstream as upstream;

@@ -24,6 +24,7 @@ use bartizan::{
     },
     redis::{RedisStore, RedisStoreBuilder},
     session::{SessionBody, ValidateSession, ValidateSessionLayer},
+    token::{NoEnds, TokenKeys, TokenStore},
     upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::HyperTransport},
 };
 use bytes::Bytes;
@@ -46,6 +47,7 @@ fn values_are_shared() {
     is_shared::<(bartizan::forwarded::ConfigError, bartizan::hops::ConfigError)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
+    is_shared::<(TokenStore, TokenStore<RedisStore>, TokenKeys, NoEnds)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();

@@ -50,6 +50,9 @@
 //! | backend unreachable for DELETE | 204; the record is removed |
 //! | the backend's own 404, or the loss of the backend | passed on; the record is removed |
 //!
+//! A store may know a session by another id than its backend does (the record's upstream id): then requests
+//! carry the backend's id inwards, and responses the client's outwards.
+//!
 //! [`Sessionless::Forward`] forwards what needs a session id and has none, for servers that keep no
 //! sessions. With [`ValidateSessionLayer::header`] all methods are alike, bodies are not looked into, a
 //! 404 is the backend's own affair, and sessions end by expiry or with their backend.
@@ -111,6 +114,7 @@
 //! [RFC 9110 §5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod alias;
 mod body;
 mod event;
 mod flow;

@@ -13,6 +13,7 @@ use tower_service::Service;
 
 use super::{After, Opening, Parked, refused};
 use crate::{
+    alias,
     body::InUse,
     event,
     future::State,
@@ -142,6 +143,7 @@ where
     let becomes_tunnel =
         request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
     let lease = becomes_tunnel.then(|| Lease::new(InUse::new(&session, Arc::clone(config))));
+    alias::to_backend(request.headers_mut(), &config.header, &session);
     Passage::with(&mut request, |passage| {
         passage.set_session(session);
         if is_mcp {

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{After, Held, Opening, Step, finish, refused};
 use crate::{
-    SessionBody,
+    SessionBody, alias,
     body::InUse,
     event,
     future::State,
@@ -53,6 +53,7 @@ where
 {
     let reason = match inserted {
         Ok(Inserted::Inserted(session)) => {
+            alias::to_client(held.answer.headers_mut(), &held.config.header, &session);
             held.answer.body_mut().hold(InUse::new(&session, held.config));
             return Step::Done(held.answer);
         }
@@ -100,13 +101,21 @@ where
 }
 
 /// Settles the response to a request of a live session.
-fn live<S, B, R, T>(response: Response<R>, in_use: InUse<T>, ends: bool) -> Step<S, B, R, T>
+fn live<S, B, R, T>(mut response: Response<R>, in_use: InUse<T>, ends: bool) -> Step<S, B, R, T>
 where
     S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     let config = Arc::clone(in_use.config());
     let status = response.status();
+    let names_another = status.is_success()
+        && response
+            .headers()
+            .get(&config.header)
+            .is_some_and(|id| id.as_bytes() != alias::upstream_id(in_use.session()));
+    if !names_another {
+        alias::to_client(response.headers_mut(), &config.header, in_use.session());
+    }
     if ends {
         let unreachable =
             UpstreamFailure::of(&response).is_some_and(UpstreamFailure::is_unreachable);
@@ -129,10 +138,7 @@ where
         let backend = backend.id().clone();
         return rebind(response, in_use, &backend);
     }
-    if status.is_success()
-        && let Some(id) = response.headers().get(&config.header)
-        && id.as_bytes() != in_use.session().id()
-    {
+    if names_another {
         // A backend that changes the id opens a session in the course of another one.
         let session = in_use.session();
         let backend = session.record().backend().cloned();

@@ -1,0 +1,199 @@
+//! The store that stores nothing, or ends alone.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bartizan_core::{
+    Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
+    store::{CountSessions, Inserted, Never, RecordVersion, Replaced, StoreErrorKind},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use pin_project_lite::pin_project;
+
+use crate::{
+    NoEnds, TokenKeys,
+    content::{self, Content},
+};
+
+/// Sessions in the hands of their clients; see the [crate docs](crate). Clones share the keys.
+#[derive(Clone)]
+pub struct TokenStore<E = NoEnds> {
+    keys: Arc<TokenKeys>,
+    ends: E,
+}
+
+impl TokenStore {
+    /// Seals tokens with `keys`. A session cannot be ended before its lifetime is over.
+    pub fn new(keys: TokenKeys) -> Self {
+        Self { keys: Arc::new(keys), ends: NoEnds::new() }
+    }
+}
+
+impl<E> TokenStore<E> {
+    /// Remembers in `store` which sessions were ended, until their lifetime is over, and asks it with each
+    /// look-up: nothing else is kept there. Replicas must share it.
+    pub fn remembering_ends<F: SessionStore>(self, store: F) -> TokenStore<F> {
+        TokenStore { keys: self.keys, ends: store }
+    }
+
+    /// The session that the token in `key` stands for, if it was sealed here for this owner and lives.
+    fn read(&self, key: Key<'_>) -> Option<Session> {
+        let token = URL_SAFE_NO_PAD.decode(key.id).ok()?;
+        let content = Content::read(&self.keys.open(&token, &content::owner(key))?)?;
+        let lives_until_ms = content.born_ms.saturating_add(millis(content.lifetime));
+        let born_ms = content.born_ms;
+        (now_ms() < lives_until_ms)
+            .then(|| Session::new(key, content.into_record(), RecordVersion::FIRST, born_ms))
+    }
+
+    /// A session that the client knows by a token.
+    fn write(&self, key: Key<'_>, record: &Record) -> Option<Session> {
+        let born_ms = now_ms();
+        let content = Content {
+            born_ms,
+            lifetime: record.lifetime(),
+            backend: record.backend().cloned(),
+            upstream_id: SessionId::from_bytes(key.id).ok()?,
+        };
+        let token = self.keys.seal(&content.write()?, &content::owner(key))?;
+        let token = URL_SAFE_NO_PAD.encode(token);
+        (token.len() <= SessionId::MAX_BYTES).then(|| {
+            let named = Key::new(key.route, key.principal, token.as_bytes());
+            Session::new(named, content.into_record(), RecordVersion::FIRST, born_ms)
+        })
+    }
+}
+
+impl<E: SessionStore> SessionStore for TokenStore<E> {
+    type Get = NotEnded<E::Get>;
+    type Insert = Never<Result<Inserted, StoreError>>;
+    type Replace = Never<Result<Replaced, StoreError>>;
+    type Remove = Noted<E::Insert>;
+
+    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
+        // Whatever was not sealed here costs no question to anybody.
+        let Some(session) = self.read(key) else { return Answer::Now(Ok(None)) };
+        match self.ends.get(key) {
+            Answer::Now(ended) => Answer::Now(ended.map(|end| unless(end, session))),
+            Answer::Later(ended) => Answer::Later(NotEnded { ended, session: Some(session) }),
+        }
+    }
+
+    fn insert_if_absent(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        // Too long for a header field, or no randomness to be had.
+        let impossible = || StoreError::new(StoreErrorKind::Unavailable);
+        Answer::Now(self.write(key, &record).map(Inserted::Inserted).ok_or_else(impossible))
+    }
+
+    /// A token that is out cannot be changed: the session stays as it is.
+    fn replace(
+        &self,
+        key: Key<'_>,
+        _: RecordVersion,
+        _: Record,
+    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
+        Answer::Now(Ok(self.read(key).map_or(Replaced::Gone, Replaced::Changed)))
+    }
+
+    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+        let Some(session) = self.read(key) else { return Answer::Now(Ok(())) };
+        // For as long as the token would live. It is never used, and so must not idle out before.
+        let age = Duration::from_millis(now_ms().saturating_sub(session.born_ms()));
+        let left = session.record().lifetime().saturating_sub(age);
+        match self.ends.insert_if_absent(key, Record::new(left, left)) {
+            Answer::Now(outcome) => Answer::Now(noted(outcome)),
+            Answer::Later(noting) => Answer::Later(Noted { noting }),
+        }
+    }
+
+    fn touch(&self, _: &Session) {}
+
+    fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
+        true
+    }
+
+    fn answers(&self) -> bool {
+        self.ends.answers()
+    }
+}
+
+/// Nobody counts: balance by turns or at random.
+impl<E: Send + Sync> CountSessions for TokenStore<E> {
+    fn sessions_on(&self, _: &BackendId) -> usize {
+        0
+    }
+}
+
+pin_project! {
+    /// Resolves to the session, unless its end was remembered.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct NotEnded<F> {
+        #[pin]
+        ended: F,
+        session: Option<Session>,
+    }
+}
+
+pin_project! {
+    /// Resolves when an end is remembered.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Noted<F> {
+        #[pin]
+        noting: F,
+    }
+}
+
+impl<F: Future<Output = Result<Option<Session>, StoreError>>> Future for NotEnded<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let end = ready!(this.ended.poll(cx))?;
+        Poll::Ready(Ok(this.session.take().and_then(|session| unless(end, session))))
+    }
+}
+
+impl<F: Future<Output = Result<Inserted, StoreError>>> Future for Noted<F> {
+    type Output = Result<(), StoreError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().noting.poll(cx).map(noted)
+    }
+}
+
+fn unless(end: Option<Session>, session: Session) -> Option<Session> {
+    end.is_none().then_some(session)
+}
+
+fn noted(outcome: Result<Inserted, StoreError>) -> Result<(), StoreError> {
+    match outcome? {
+        Inserted::Full => Err(StoreError::new(StoreErrorKind::Unavailable)),
+        _ => Ok(()),
+    }
+}
+
+/// Tokens outlive processes, so that their time is the world's; replicas' clocks should agree to seconds.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<E> fmt::Debug for TokenStore<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenStore").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
