@@ -19,6 +19,7 @@ use fred::{
     types::{ClusterHash, CustomCommand, Expiration, Key, Value, client::Invalidation},
 };
 use tokio::{
+    runtime::Handle,
     sync::broadcast::{
         Receiver,
         error::{RecvError, TryRecvError},
@@ -32,20 +33,30 @@ use crate::{digest::Digest, shared::Shared};
 /// How often the server is asked.
 const BEAT: Duration = Duration::from_millis(250);
 
-/// The watching task; dropped, it ends.
+/// The watching task; dropped, it ends, and the connection with it.
 #[derive(Debug)]
-pub(crate) struct Watch(AbortHandle);
+pub(crate) struct Watch {
+    task: AbortHandle,
+    client: Client,
+}
 
 impl Watch {
     /// Begins to connect, and to watch.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
-        Self(tokio::spawn(watch(shared.client().clone(), Arc::downgrade(shared))).abort_handle())
+        let client = shared.client().clone();
+        let task = tokio::spawn(watch(client.clone(), Arc::downgrade(shared)));
+        Self { task: task.abort_handle(), client }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        // Where the runtime is gone, so are the tasks that keep the connection.
+        if let Ok(runtime) = Handle::try_current() {
+            let client = self.client.clone();
+            runtime.spawn(async move { client.quit().await });
+        }
     }
 }
 
@@ -79,8 +90,6 @@ async fn watch(client: Client, shared: Weak<Shared>) {
             connection = client.connect();
         }
     }
-    let _ = client.quit().await;
-    connection.abort();
 }
 
 enum Step {

@@ -30,6 +30,13 @@ async fn assert_is_out(store: &RedisStore, near: &str) {
         assert!(in_time(get(store, near)).await.unwrap().is_some());
         assert!(in_time(insert(store, "new")).await.is_err());
     }
+    // Nothing waits for its deadline any more: that would be five seconds.
+    let many = async {
+        for _ in 0..20 {
+            assert!(insert(store, "new").await.is_err());
+        }
+    };
+    in_time(many).await;
 }
 
 async fn down(store: &RedisStore) {
@@ -105,6 +112,20 @@ async fn flushed_everything_is_forgotten() {
     assert!(matches!(insert(&store, "near").await.unwrap(), Inserted::Inserted(_)));
     server.cli(&["SCRIPT", "FLUSH"]);
     assert!(matches!(insert(&store, "other").await.unwrap(), Inserted::Inserted(_)));
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_leaves_no_connection() {
+    let server = RedisServer::start().await;
+    let connections = || server.cli(&["CLIENT", "LIST"]).lines().count();
+    let before = connections();
+    let store = on(&server, |builder| builder).await;
+    assert!(connections() > before);
+    let copy = store.clone();
+    drop(store);
+    assert!(copy.is_ready());
+    drop(copy);
+    eventually("the connection is closed", PATIENCE, async || connections() == before).await;
 }
 
 #[tokio::test]

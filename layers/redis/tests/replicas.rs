@@ -87,6 +87,11 @@ async fn ten_thousand_calls_of_a_hundred_sessions_cost_a_hundred_reads() {
         }
     }
     assert_eq!(server.calls("get") - reads, 100);
+    // However often the server is asked whether it tracks.
+    let asked = server.calls("client|trackinginfo");
+    let again = async || server.calls("client|trackinginfo") >= asked + 6;
+    eventually("the connection was watched for a while", PATIENCE, again).await;
+    assert!(ids.iter().all(|id| is_near(&b, id)));
     assert_eq!(server.calls("pexpire") - touches, 0, "a quarter of the idle time has not passed");
 }
 

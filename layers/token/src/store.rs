@@ -29,6 +29,7 @@ pub struct TokenStore<E = NoEnds> {
 
 impl TokenStore {
     /// Seals tokens with `keys`. A session cannot be ended before its lifetime is over.
+    #[must_use]
     pub fn new(keys: TokenKeys) -> Self {
         Self { keys: Arc::new(keys), ends: NoEnds::new() }
     }
@@ -79,7 +80,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
         // Whatever was not sealed here costs no question to anybody.
         let Some(session) = self.read(key) else { return Answer::Now(Ok(None)) };
         match self.ends.get(key) {
-            Answer::Now(ended) => Answer::Now(ended.map(|end| unless(end, session))),
+            Answer::Now(ended) => Answer::Now(ended.map(|end| unless(end.as_ref(), session))),
             Answer::Later(ended) => Answer::Later(NotEnded { ended, session: Some(session) }),
         }
     }
@@ -160,7 +161,7 @@ impl<F: Future<Output = Result<Option<Session>, StoreError>>> Future for NotEnde
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let end = ready!(this.ended.poll(cx))?;
-        Poll::Ready(Ok(this.session.take().and_then(|session| unless(end, session))))
+        Poll::Ready(Ok(this.session.take().and_then(|session| unless(end.as_ref(), session))))
     }
 }
 
@@ -172,7 +173,7 @@ impl<F: Future<Output = Result<Inserted, StoreError>>> Future for Noted<F> {
     }
 }
 
-fn unless(end: Option<Session>, session: Session) -> Option<Session> {
+fn unless(end: Option<&Session>, session: Session) -> Option<Session> {
     end.is_none().then_some(session)
 }
 
