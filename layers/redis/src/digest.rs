@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key     = prefix ":{" hex( SHA-256( parts ) ) "}"
-//! parts   = length(route) route  length(principal) principal  id      lengths in 8 bytes
+//! parts   = length(route) route  length(principal) principal  id      lengths in 4 bytes
 //! ```
 //!
 //! A copy of the store reveals no id that could be used. The braces are a hash tag: keys that later
@@ -21,7 +21,8 @@ impl Digest {
         let principal = key.principal.map_or("", |principal| principal.as_str());
         // A principal is never empty, so that none is told from any.
         for part in [key.route.as_str(), principal] {
-            hash.update((part.len() as u64).to_be_bytes());
+            // Short, so that most keys are one block of the hash.
+            hash.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             hash.update(part);
         }
         hash.update(key.id);
