@@ -69,8 +69,8 @@ pub(crate) struct Options {
     pub(crate) backends: Vec<Backend>,
 
     /// Where session records live: memory (of this process), or a server that replicas share, by
-    /// redis://[user@]host[:port][/database], redis-sentinel://… or redis-cluster://…, and with TLS by
-    /// rediss; its password is best given by the environment variable BARTIZAN_STORE_PASSWORD
+    /// redis://user@host:port/database, redis-sentinel://… or redis-cluster://…, and with TLS by rediss;
+    /// its password is best given by the environment variable BARTIZAN_STORE_PASSWORD
     #[arg(
         long,
         env = "BARTIZAN_STORE",
