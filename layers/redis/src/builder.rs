@@ -33,7 +33,7 @@ use crate::{
 #[derive(Clone)]
 pub struct RedisStoreBuilder {
     // It may hold a password.
-    url: String,
+    server: Server,
     user: Option<String>,
     password: Option<String>,
     prefix: String,
@@ -44,6 +44,12 @@ pub struct RedisStoreBuilder {
     max_sessions: usize,
 }
 
+#[derive(Clone)]
+enum Server {
+    Url(String),
+    Config(Box<Config>),
+}
+
 /// How long "absent" is believed.
 const ABSENT_BOUND: Duration = Duration::from_secs(5);
 /// How many commands may wait for the connection.
@@ -51,8 +57,16 @@ const QUEUE: usize = 10_000;
 
 impl RedisStoreBuilder {
     pub(crate) fn new(url: &str) -> Self {
+        Self::on(Server::Url(url.to_owned()))
+    }
+
+    pub(crate) fn with_config(config: Config) -> Self {
+        Self::on(Server::Config(Box::new(config)))
+    }
+
+    fn on(server: Server) -> Self {
         Self {
-            url: url.to_owned(),
+            server,
             user: None,
             password: None,
             prefix: "bartizan".to_owned(),
@@ -155,9 +169,12 @@ impl RedisStoreBuilder {
 
     fn config(&self) -> Result<Config, ConfigError> {
         let expected = "expected redis://host:port, or redis-sentinel, redis-cluster or rediss";
-        let config = Config::from_url(&self.url).map_err(|_| {
-            ConfigError::new(format!("the URL of the store cannot be read: {expected}"))
-        })?;
+        let config = match &self.server {
+            Server::Config(config) => (**config).clone(),
+            Server::Url(url) => Config::from_url(url).map_err(|_| {
+                ConfigError::new(format!("the URL of the store cannot be read: {expected}"))
+            })?,
+        };
         Ok(Config {
             // The first connection is tried again like any other.
             fail_fast: false,

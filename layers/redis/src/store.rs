@@ -51,6 +51,12 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
+    /// Starts to configure a store on the server that `config` names, for what no URL can say: a certificate
+    /// authority of your own, say. Protocol version and the first connection's failure are not its to decide.
+    pub fn from_config(config: fred::types::config::Config) -> RedisStoreBuilder {
+        RedisStoreBuilder::with_config(config)
+    }
+
     pub(crate) fn start(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         let watch = Watch::start(&shared);
