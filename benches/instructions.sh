@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Instructions per request of each case of a benchmark program: the difference between two runs of
 # different length, counted by callgrind, so that starting up does not count.
+# Cases that a program drives by processes of its own are counted without these.
 # usage: benches/instructions.sh PROGRAM CASE...
 set -euo pipefail
 cd "$(dirname "$0")/.."

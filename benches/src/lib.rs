@@ -3,11 +3,15 @@
 #![allow(
     missing_docs,
     clippy::exhaustive_structs,
+    clippy::exhaustive_enums,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::unwrap_used,
     reason = "a benchmark that cannot be set up has nothing to tell"
 )]
+
+pub mod eager;
+pub mod wire;
 
 use std::{convert::Infallible, future::Ready, task::Poll};
 

@@ -31,6 +31,7 @@
 //! | extended CONNECT, unless for a relayed protocol and an HTTP/2 backend | 501 | no |
 //! | `Upgrade` to a relayed protocol (`websocket`), HTTP/1.1 or TLS backend | asked of the backend; 101 makes a tunnel | yes |
 //! | `Upgrade` to anything else | stripped, forwarded | yes |
+//! | anything, for a backend that [somebody else runs](bartizan_core::Backend::third_party) | without `Forwarded` and `X-Forwarded-Host/-Port/-Prefix`; `X-Forwarded-Proto` is the backend's scheme | yes |
 //! | anything else | fields of one hop stripped, `Host` the backend's, path and query byte for byte | yes |
 //!
 //! | backend | outcome |
