@@ -52,6 +52,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match sanitize(&self.config, &mut request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request)),

@@ -56,6 +56,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match judge(&self.config, &mut request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Arc::clone(&self.config)),

@@ -83,6 +83,7 @@ where
 {
     type Output = Result<Response<SessionBody<R, T>>, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {

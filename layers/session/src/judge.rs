@@ -128,10 +128,8 @@ pub(crate) fn session_id<'a>(
     if lines.next().is_some() {
         return Err(Reason::MalformedSessionId);
     }
-    match SessionId::check(list::trim(line.as_bytes())) {
-        Ok(id) => Ok(Some(id.as_bytes())),
-        Err(_) => Err(Reason::MalformedSessionId),
-    }
+    let id = list::trim(line.as_bytes());
+    if SessionId::is_valid(id) { Ok(Some(id)) } else { Err(Reason::MalformedSessionId) }
 }
 
 fn may_batch(claim: Claim<'_>) -> bool {

@@ -61,6 +61,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         ResponseFuture::new(flow::arrived(&mut self.inner, &self.config, request))
     }

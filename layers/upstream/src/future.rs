@@ -69,6 +69,7 @@ where
 {
     type Output = Result<Response<GuardBody<ForwardBody<R>>>, Infallible>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Refused { answer } => match answer.take() {

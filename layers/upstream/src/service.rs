@@ -53,6 +53,7 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let config = &self.config;
         let (mut head, body) = request.into_parts();

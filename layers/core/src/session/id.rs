@@ -36,15 +36,21 @@ impl SessionId {
         Self::check(bytes).map(|text| Self(text.into()))
     }
 
+    /// Whether `bytes` are a well-formed id.
+    #[must_use]
+    pub fn is_valid(bytes: &[u8]) -> bool {
+        // All of them are looked at, whatever the first is: so they are looked at many at a time.
+        let all_graphic = bytes.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
+        all_graphic && (1..=Self::MAX_BYTES).contains(&bytes.len())
+    }
+
     /// Checks `bytes` without a copy, and gives them back as text.
     ///
     /// # Errors
     ///
     /// If there are none, more than [`Self::MAX_BYTES`], or any outside 0x21 to 0x7E.
     pub fn check(bytes: &[u8]) -> Result<&str, InvalidSessionId> {
-        let well_formed =
-            (1..=Self::MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
-        if !well_formed {
+        if !Self::is_valid(bytes) {
             return Err(InvalidSessionId(()));
         }
         str::from_utf8(bytes).map_err(|_| InvalidSessionId(()))

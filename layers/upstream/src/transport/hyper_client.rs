@@ -8,6 +8,7 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,7 +37,10 @@ type TcpClient<B> = Client<Connector<HttpConnector>, B>;
 type TlsClient<B> = Client<Connector<hyper_rustls::HttpsConnector<HttpConnector>>, B>;
 
 /// hyper-util's client as transport. Clones share its connections.
-pub struct HyperTransport<B> {
+pub struct HyperTransport<B>(Arc<Clients<B>>);
+
+// A handle of its own for each service: a client costs some hundred instructions to clone.
+struct Clients<B> {
     http1: TcpClient<B>,
     http2: TcpClient<B>,
     #[cfg(feature = "tls")]
@@ -130,13 +134,13 @@ impl HyperTransportBuilder {
         let mut http2 = client.clone();
         http2.http2_only(true);
         let over_tcp = Connector::new(tcp.clone(), self.connect_timeout);
-        HyperTransport {
+        HyperTransport(Arc::new(Clients {
             http1: client.build(over_tcp.clone()),
             http2: http2.build(over_tcp),
             #[cfg(feature = "tls")]
             tls: super::tls::connector(tcp, self.tls_config)
                 .map(|tls| client.build(Connector::new(tls, self.connect_timeout))),
-        }
+        }))
     }
 }
 
@@ -150,10 +154,10 @@ where
 
     fn send(&self, backend: &Backend, request: Request<B>) -> HyperFuture {
         HyperFuture(match backend.protocol() {
-            Protocol::Http1 => Sending::Client(self.http1.request(request)),
-            Protocol::Http2 => Sending::Client(self.http2.request(request)),
+            Protocol::Http1 => Sending::Client(self.0.http1.request(request)),
+            Protocol::Http2 => Sending::Client(self.0.http2.request(request)),
             #[cfg(feature = "tls")]
-            Protocol::Tls => match &self.tls {
+            Protocol::Tls => match &self.0.tls {
                 Some(tls) => Sending::Client(tls.request(request)),
                 None => Sending::Unsupported,
             },
@@ -207,12 +211,7 @@ fn classify(error: &legacy::Error) -> TransportError {
 // By hand: a handle is shared whatever the body is.
 impl<B> Clone for HyperTransport<B> {
     fn clone(&self) -> Self {
-        Self {
-            http1: self.http1.clone(),
-            http2: self.http2.clone(),
-            #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
