@@ -5,11 +5,16 @@
 //! [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`], [`PublicOrigin::of`], [`Principal::of`],
 //! [`Backend::of`].
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, cell::Cell, fmt, sync::Arc};
 
-use http::Request;
+use http::{Extensions, Request};
 
 use crate::{Backend, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session};
+
+thread_local! {
+    /// Extensions that hold an empty passage and nothing else.
+    static SPARE: Cell<Option<Extensions>> = const { Cell::new(None) };
+}
 
 /// What the layers have learned about a request so far.
 #[derive(Clone, Debug, Default)]
@@ -51,10 +56,20 @@ impl Passage {
         request.extensions().get()
     }
 
-    /// Reads or changes what is known of `request`. The first call allocates, later ones do not.
+    /// Reads or changes what is known of `request`. The first call allocates, unless a request that
+    /// [`Self::take`] ended on this thread has left its place; later ones do not.
     pub fn with<B, T>(request: &mut Request<B>, fill: impl FnOnce(&mut Self) -> T) -> T {
         if let Some(passage) = request.extensions_mut().get_mut() {
             return fill(passage);
+        }
+        if request.extensions().is_empty()
+            && let Some(spare) = SPARE.take()
+        {
+            *request.extensions_mut() = spare;
+            // Nothing is known yet: it was taken out when the spare was kept.
+            if let Some(passage) = request.extensions_mut().get_mut() {
+                return fill(passage);
+            }
         }
         let mut passage = Self::default();
         let filled = fill(&mut passage);
@@ -77,6 +92,19 @@ impl Passage {
     pub fn set_client(&mut self, client: Option<ClientAddr>, origin: PublicOrigin) {
         self.client = client;
         self.origin = Some(origin);
+    }
+
+    /// Takes all that is known of a request out of its extensions. For whoever ends its way through the
+    /// layers: the emptied place is kept for the next request of this thread, where nothing else is in it.
+    pub fn take(extensions: &mut Extensions) -> Self {
+        let Some(place) = extensions.get_mut::<Self>() else { return Self::default() };
+        let passage = std::mem::take(place);
+        if extensions.len() == 1 {
+            SPARE.set(Some(std::mem::take(extensions)));
+        } else {
+            extensions.remove::<Self>();
+        }
+        passage
     }
 
     /// The caller, if an authentication layer named one.
@@ -174,6 +202,40 @@ mod tests {
         assert_eq!(request.extensions().len(), 1);
         assert_eq!(Passage::of(&request).unwrap().work(), Work::Opening);
         assert_eq!(Backend::of(&request).unwrap().id().as_str(), "http://a:1");
+    }
+
+    #[test]
+    fn no_fact_survives_into_the_next_request() {
+        let mut first = Request::new(());
+        Passage::with(&mut first, |passage| {
+            passage.set_work(Work::Pinned);
+            passage.set_backend("http://a:1".parse().unwrap());
+            passage.set_trusts_peer(true);
+            passage.set_lease(Lease::new(()));
+            passage.set_dialect(Dialect::Grpc);
+        });
+        let taken = Passage::take(first.extensions_mut());
+        assert_eq!((taken.work(), taken.backend().is_some()), (Work::Pinned, true));
+        assert!(first.extensions().is_empty());
+        let mut second = Request::new(());
+        let known = Passage::with(&mut second, |passage| format!("{passage:?}"));
+        assert_eq!(known, format!("{:?}", Passage::default()));
+        assert_eq!(second.extensions().len(), 1);
+    }
+
+    #[test]
+    fn what_others_left_is_not_kept_for_the_next_request() {
+        let mut request = Request::new(());
+        Passage::with(&mut request, |passage| passage.set_work(Work::Free));
+        request.extensions_mut().insert("somebody's own");
+        assert_eq!(Passage::take(request.extensions_mut()).work(), Work::Free);
+        assert_eq!(request.extensions().get(), Some(&"somebody's own"));
+        assert!(Passage::of(&request).is_none());
+        // Nothing there at all, or something else alone.
+        assert_eq!(Passage::take(request.extensions_mut()).work(), Work::MayOpen);
+        let mut next = Request::new(());
+        Passage::with(&mut next, |_| ());
+        assert!(next.extensions().get::<&str>().is_none());
     }
 
     #[test]

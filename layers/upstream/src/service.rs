@@ -57,7 +57,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let config = &self.config;
         let (mut head, body) = request.into_parts();
-        let mut passage = head.extensions.remove::<Passage>().unwrap_or_default();
+        let mut passage = Passage::take(&mut head.extensions);
         let dialect = match passage.dialect() {
             Some(dialect) => dialect.clone(),
             None => Dialect::detect(&head.headers),
