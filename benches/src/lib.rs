@@ -15,11 +15,14 @@ pub mod wire;
 
 use std::{convert::Infallible, future::Ready, task::Poll};
 
-use bartizan::core::PeerAddr;
+use bartizan::core::{Passage, PeerAddr};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tower::Service;
+
+/// The id of the session that all requests belong to.
+pub const SESSION_ID: &str = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 
 /// Answers at once, with the fields of a typical response.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +37,9 @@ impl<B> Service<Request<B>> for Inert {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // As the last one on a request's way does.
+        drop(Passage::take(request.extensions_mut()));
         drop(std::hint::black_box(request));
         let mut response = Response::new(Empty::new());
         let headers = response.headers_mut();
@@ -72,7 +77,7 @@ impl Requests {
             ("content-type", "application/json"),
             ("content-length", "300"),
             ("user-agent", "client/1.0"),
-            ("mcp-session-id", "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"),
+            ("mcp-session-id", SESSION_ID),
             ("mcp-protocol-version", "2025-11-25"),
         ] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));

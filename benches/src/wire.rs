@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::SESSION_ID;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -11,11 +12,6 @@ use tokio::{
 const CONNECTIONS: usize = 32;
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"increment","arguments":{"by":1,"note":"a body of some three hundred bytes, as a tool call has it; the rest of it is here to make it as long as that, since nothing in a proxy looks at it, and nothing in a proxy should copy it either"}}}"#;
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 38\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}";
-
-/// The id of the session that the load belongs to.
-pub fn session_id() -> &'static str {
-    "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
-}
 
 /// Says its address, and answers until it is killed.
 #[allow(clippy::print_stdout, reason = "the address is for the process that started it")]
@@ -43,7 +39,7 @@ pub async fn load(addr: SocketAddr, count: usize) {
         "POST /mcp HTTP/1.1\r\nhost: {addr}\r\naccept: application/json, text/event-stream\r\n\
          content-type: application/json\r\nuser-agent: load/1.0\r\nmcp-session-id: {}\r\n\
          mcp-protocol-version: 2025-11-25\r\ncontent-length: {}\r\n\r\n{BODY}",
-        session_id(),
+        SESSION_ID,
         BODY.len()
     );
     let tasks = (0..CONNECTIONS).map(|n| {

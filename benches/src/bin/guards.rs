@@ -1,4 +1,4 @@
-//! What `SanitizeForwarded` and `LimitHops` cost per request.
+//! What each layer, and all of them together, cost per request around a service that does nothing.
 //!
 //! `guards CASE N` sends N requests through a case, to be counted by callgrind; `guards` prints the
 //! nanoseconds of each case, the smallest of many short rounds that take turns.
@@ -19,10 +19,15 @@ use std::{
 };
 
 use bartizan::{
+    ReverseProxyStack,
+    core::{Key, Record, Route, SessionStore},
     forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::LimitHopsLayer,
+    memory::MemoryStore,
+    pin::{Backends, PinBackendLayer},
+    session::ValidateSessionLayer,
 };
-use bartizan_benches::{Inert, Requests};
+use bartizan_benches::{Inert, Requests, SESSION_ID};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -58,6 +63,9 @@ fn cases() -> Vec<Case> {
         case("forwarded", client(), sanitize().layer(Inert)),
         case("hops", client(), LimitHopsLayer::new().layer(Inert)),
         case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
+        case("session", client(), session().layer(Inert)),
+        case("pin", client(), pin().layer(Inert)),
+        case("stack", client(), ReverseProxyStack::new(session(), pin()).layer(Inert)),
         case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
         case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
         case(
@@ -79,6 +87,21 @@ fn cases() -> Vec<Case> {
         ),
     ]
 }
+
+/// Guards the session that all requests belong to.
+fn session() -> ValidateSessionLayer<MemoryStore> {
+    let (store, route) = (MemoryStore::new(), Route::default());
+    let key = Key::new(&route, None, SESSION_ID.as_bytes());
+    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(BACKEND.parse().unwrap());
+    let _ = store.insert_if_absent(key, record);
+    ValidateSessionLayer::mcp(store)
+}
+
+fn pin() -> PinBackendLayer {
+    PinBackendLayer::new(Backends::new([BACKEND.parse().unwrap()]))
+}
+
+const BACKEND: &str = "http://127.0.0.1:9001";
 
 fn case<S, R>(name: &'static str, requests: Requests, service: S) -> Case
 where

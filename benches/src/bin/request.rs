@@ -31,8 +31,9 @@ use bartizan::{
     upstream::Upstream,
 };
 use bartizan_benches::{
+    SESSION_ID,
     eager::Eager,
-    wire::{backend, load, session_id},
+    wire::{backend, load},
 };
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, uri::PathAndQuery};
@@ -119,8 +120,7 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
 /// The session that the load belongs to.
 fn open_session(store: &MemoryStore, backend: &Backend) {
     let route = Route::default();
-    let id = session_id();
-    let key = bartizan::core::Key::new(&route, None, id.as_bytes());
+    let key = bartizan::core::Key::new(&route, None, SESSION_ID.as_bytes());
     let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(backend.id().clone());
     let _ = store.insert_if_absent(key, record);
 }
