@@ -68,11 +68,7 @@ impl SealKeys {
     /// The seal of `number` in the field `name`.
     pub(crate) fn seal(&self, name: &HeaderName, number: u32) -> Option<HeaderValue> {
         let hash = self.signing.hash(name, number).finalize().into_bytes();
-        let mut text = format!("{}.", self.signing.id);
-        for byte in hash {
-            text.push(hex(byte >> 4));
-            text.push(hex(byte & 15));
-        }
+        let text = format!("{}.{}", self.signing.id, base16ct::lower::encode_string(&hash));
         HeaderValue::try_from(text).ok()
     }
 
@@ -92,10 +88,12 @@ impl SealKeys {
         };
         let dot = seal.iter().position(|byte| *byte == b'.').ok_or(Malformed)?;
         let (id, hash) = seal.split_at(dot);
-        let hash = bytes(hash.get(1..).unwrap_or_default()).ok_or(Malformed)?;
+        let mut bytes = [0; 32];
+        let hash = base16ct::lower::decode(hash.get(1..).unwrap_or_default(), &mut bytes)
+            .map_err(|_| Malformed)?;
         let key = self.find(id).ok_or(Malformed)?;
         // In constant time.
-        key.hash(name, number).verify_slice(&hash).map_err(|_| Malformed)
+        key.hash(name, number).verify_slice(hash).map_err(|_| Malformed)
     }
 }
 
@@ -126,23 +124,6 @@ impl Key {
         }
         hash
     }
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(nibble.into(), 16).unwrap_or('0')
-}
-
-fn bytes(hex: &[u8]) -> Option<[u8; 32]> {
-    if hex.len() != 64 {
-        return None;
-    }
-    let digit = |digit: &u8| char::from(*digit).to_digit(16);
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
-    }
-    Some(bytes)
 }
 
 impl fmt::Debug for SealKeys {

@@ -32,30 +32,14 @@ impl Digest {
     /// Reads a name that [`Self::name`] wrote.
     pub(crate) fn read(prefix: &str, name: &[u8]) -> Option<Self> {
         let hex = name.strip_prefix(prefix.as_bytes())?.strip_prefix(b":{")?.strip_suffix(b"}")?;
-        if hex.len() != 64 {
-            return None;
-        }
-        let digit = |digit: &u8| char::from(*digit).to_digit(16);
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            let [high, low] = pair else { return None };
-            *byte = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
-        }
-        Some(Self(bytes))
+        let read = base16ct::lower::decode(hex, &mut bytes).ok()?.len();
+        (read == bytes.len()).then_some(Self(bytes))
     }
 
     /// The name in the store.
     pub(crate) fn name(&self, prefix: &str) -> String {
-        let mut name = String::with_capacity(prefix.len() + 67);
-        name.push_str(prefix);
-        name.push_str(":{");
-        for byte in self.0 {
-            for nibble in [byte >> 4, byte & 15] {
-                name.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
-            }
-        }
-        name.push('}');
-        name
+        format!("{prefix}:{{{}}}", base16ct::lower::encode_string(&self.0))
     }
 
     /// Half of it, which tells sessions apart in the counts.
