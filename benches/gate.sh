@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fails if a layer, or all of them together, cost over 3 % more instructions than benches/baseline.txt says:
 # around a service that does nothing, without sockets, so that the counts repeat.
+# Fails, too, if the whole stack allocates on the way of a live session.
 # With --write, writes the baseline anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,4 +29,5 @@ while read -r case allowed; do
     fi
     printf '%-10s %6d instructions, baseline %6d: %s\n' "$case" "$cost" "$allowed" "$verdict"
 done <"$baseline"
+cargo run --quiet --release --locked --package bartizan-benches --bin allocations | grep "^stack " || failed=1
 exit $failed

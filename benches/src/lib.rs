@@ -10,6 +10,7 @@
     reason = "a benchmark that cannot be set up has nothing to tell"
 )]
 
+pub mod cases;
 pub mod eager;
 pub mod wire;
 

@@ -1,0 +1,100 @@
+//! Each layer, and all of them together, around a service that does nothing.
+
+use std::{
+    convert::Infallible,
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bartizan::{
+    ReverseProxyStack,
+    core::{Key, Record, Route, SessionStore},
+    forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
+    hops::LimitHopsLayer,
+    memory::MemoryStore,
+    pin::{Backends, PinBackendLayer},
+    session::ValidateSessionLayer,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tower::{Layer, Service};
+
+use crate::{Inert, Requests, SESSION_ID};
+
+type Body = Empty<Bytes>;
+
+/// A name, and what sends so many requests.
+pub type Case = (&'static str, Box<dyn Fn(u64)>);
+
+pub fn cases() -> Vec<Case> {
+    let client = || Requests::new("203.0.113.9:50000", &[]);
+    let spoofing =
+        [("x-forwarded-for", "6.6.6.6"), ("x-real-ip", "6.6.6.6"), ("forwarded", "for=6.6.6.6")];
+    let chain = [("x-forwarded-for", "198.51.100.5, 10.0.0.8"), ("x-forwarded-proto", "https")];
+    let proxies = || TrustedPeers::networks(["10.0.0.0/8".parse().unwrap()]);
+    let hop = [("x-hop-count", "1"), ("via", "1.1 bartizan-00000000")];
+    let sanitize = SanitizeForwardedLayer::new;
+    vec![
+        case("nothing", client(), Inert),
+        case("forwarded", client(), sanitize().layer(Inert)),
+        case("hops", client(), LimitHopsLayer::new().layer(Inert)),
+        case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
+        case("session", client(), session().layer(Inert)),
+        case("pin", client(), pin().layer(Inert)),
+        case("stack", client(), ReverseProxyStack::new(session(), pin()).layer(Inert)),
+        case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
+        case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
+        case(
+            "spoofed-forwarded",
+            Requests::new("203.0.113.9:1", &spoofing),
+            sanitize().layer(Inert),
+        ),
+        case("chain-nothing", Requests::new("10.0.0.1:1", &chain), Inert),
+        case(
+            "chain-forwarded",
+            Requests::new("10.0.0.1:1", &chain),
+            sanitize().trust(proxies()).layer(Inert),
+        ),
+        case("second-nothing", Requests::new("203.0.113.9:1", &hop), Inert),
+        case(
+            "second-hops",
+            Requests::new("203.0.113.9:1", &hop),
+            LimitHopsLayer::new().layer(Inert),
+        ),
+    ]
+}
+
+/// Guards the session that all requests belong to.
+fn session() -> ValidateSessionLayer<MemoryStore> {
+    let (store, route) = (MemoryStore::new(), Route::default());
+    let key = Key::new(&route, None, SESSION_ID.as_bytes());
+    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(BACKEND.parse().unwrap());
+    let _ = store.insert_if_absent(key, record);
+    ValidateSessionLayer::mcp(store)
+}
+
+fn pin() -> PinBackendLayer {
+    PinBackendLayer::new(Backends::new([BACKEND.parse().unwrap()]))
+}
+
+const BACKEND: &str = "http://127.0.0.1:9001";
+
+fn case<S, R>(name: &'static str, requests: Requests, service: S) -> Case
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + 'static,
+{
+    let send = move |count| {
+        let mut service = service.clone();
+        for _ in 0..count {
+            let response = pin!(service.call(requests.next()));
+            let Poll::Ready(response) = response.poll(&mut Context::from_waker(Waker::noop()))
+            else {
+                continue;
+            };
+            assert!(black_box(response).unwrap().status().is_success());
+        }
+    };
+    (name, Box::new(send))
+}
