@@ -1,7 +1,7 @@
 //! An axum application with routes and authentication of its own, and MCP servers behind one of its
 //! routes.
 
-use std::{env, error::Error, sync::Arc};
+use std::{env, error::Error, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -14,7 +14,9 @@ use axum::{
 use bartizan::{
     ReverseProxyStack,
     core::{Backend, Principal},
+    forwarded::SanitizeForwardedLayer,
     memory::MemoryStore,
+    peer,
     pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,
     upstream::Upstream,
@@ -27,7 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listen = args.next().ok_or("usage: ADDRESS BACKEND...")?;
     let backends = args.map(|uri| uri.parse()).collect::<Result<Vec<Backend>, _>>()?;
     let listener = tokio::net::TcpListener::bind(listen).await?;
-    Ok(axum::serve(listener, app(backends)).await?)
+    let app = app(backends).into_make_service_with_connect_info::<SocketAddr>();
+    Ok(axum::serve(listener, app).await?)
 }
 
 /// The application: routes of its own, and the stack on `/mcp`.
@@ -35,7 +38,9 @@ fn app(backends: Vec<Backend>) -> Router {
     let store = MemoryStore::new();
     let backends = Backends::new(backends).counted_by(Arc::new(store.clone()));
     let stack =
-        ReverseProxyStack::new(ValidateSessionLayer::mcp(store), PinBackendLayer::new(backends));
+        ReverseProxyStack::new(ValidateSessionLayer::mcp(store), PinBackendLayer::new(backends))
+            // The backend is told who the client is, by where axum keeps it.
+            .forwarded(SanitizeForwardedLayer::new().peer_from(peer::of_axum));
     let mcp = Router::new()
         .route_service("/mcp", stack.layer(Upstream::builder().build()))
         // Above the stack: sessions belong to the principal that it names.
@@ -79,7 +84,8 @@ mod tests {
         let backends = servers.iter().map(|server| server.uri().parse().unwrap()).collect();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app(backends)).await });
+        let app = app(backends).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, app).await });
         format!("http://{address}")
     }
 
@@ -108,6 +114,8 @@ mod tests {
         assert_eq!(stolen.status, 404);
         assert_eq!(post(&client, "Bearer unknown", Some(id), &increment).await.status, 401);
         assert_eq!(post(&client, alice, Some(id), &increment).await.count(), Some(5));
+        let journal: Vec<_> = servers.iter().flat_map(CounterServer::journal).collect();
+        assert!(journal.iter().all(|entry| entry.headers["x-forwarded-for"] == "127.0.0.1"));
     }
 
     #[tokio::test]
