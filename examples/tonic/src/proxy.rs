@@ -6,7 +6,9 @@ use axum::Router;
 use bartizan::{
     ReverseProxyStack,
     core::Backend,
+    forwarded::SanitizeForwardedLayer,
     memory::MemoryStore,
+    peer,
     pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,
     upstream::Upstream,
@@ -29,7 +31,9 @@ pub(crate) async fn serve(listener: TcpListener, backends: Vec<Backend>) -> Resu
     let stack = ReverseProxyStack::new(
         ValidateSessionLayer::header(metadata, store),
         PinBackendLayer::new(backends),
-    );
+    )
+    // The backend is told who the client is, by where tonic keeps it.
+    .forwarded(SanitizeForwardedLayer::new().peer_from(peer::of_tonic));
     let service = stack.layer(Upstream::builder().build());
     Server::builder()
         .add_routes(Routes::from(Router::new().fallback_service(service)))

@@ -1,5 +1,10 @@
 //! A tonic client, the proxy and two counters, on loopback.
 
+use std::sync::{Arc, Mutex};
+
+use bartizan_testkit::server::boxed;
+use http::HeaderValue;
+use http_body_util::Empty;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -86,4 +91,20 @@ async fn refusals_are_grpc_statuses() {
             break;
         }
     }
+}
+
+/// A backend that notes who it is told the client is.
+#[tokio::test]
+async fn the_backend_is_told_who_the_client_is() {
+    let told = Arc::<Mutex<Option<HeaderValue>>>::default();
+    let journal = Arc::clone(&told);
+    let backend = bartizan_testkit::serve(move |request| {
+        *journal.lock().unwrap() = request.headers().get("x-forwarded-for").cloned();
+        async { http::Response::new(boxed(Empty::new())) }
+    });
+    let backend = backend.await;
+    let mut client = proxy(&[&format!("h2c://{}", backend.addr)]).await;
+    // It answers no gRPC.
+    assert!(increment(&mut client, None).await.is_err());
+    assert_eq!(told.lock().unwrap().as_ref().unwrap(), "127.0.0.1");
 }
