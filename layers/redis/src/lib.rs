@@ -95,6 +95,7 @@ mod counts;
 mod digest;
 mod error;
 mod event;
+mod flights;
 mod link;
 mod near;
 mod script;

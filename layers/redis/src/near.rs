@@ -12,11 +12,14 @@
 //! **The race.** A reply and the news of a later change travel on one connection, in order; but the task
 //! that waits for the reply may run after the one that takes the news, and would put back what is old.
 //! So a read is announced before it is sent ([`Near::begin`]); news of its key spoils it
-//! ([`Near::invalidate`]); and what a spoiled read brings is used once and not trusted
-//! ([`Near::settle`]). Each of the three holds the same lock.
+//! ([`Near::invalidate`]); and what a spoiled read brings is used by those who asked before the news, and
+//! not trusted ([`Near::settle`]). Each of the three holds the same lock.
+//!
+//! **One session, one object.** Whoever holds a session must be found when its use is told. So a reply
+//! becomes a later form of the session that is known already, under the same lock ([`Near::settle`],
+//! [`Near::keep`]): there are never two that do not know of each other.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -24,15 +27,16 @@ use std::{
     },
 };
 
-use bartizan_core::{Session, StoreError};
+use bartizan_core::{Key, Session};
 use foldhash::quality::RandomState;
-use futures_util::future::{BoxFuture, Shared};
 use quick_cache::{Lifecycle, UnitWeighter, sync::Cache};
 
-use crate::{codec, digest::Digest, status::Moment};
-
-/// A read that is on its way, for all who wait for it.
-pub(crate) type Reading = Shared<BoxFuture<'static, Result<Option<Session>, StoreError>>>;
+use crate::{
+    codec::{self, Live},
+    digest::Digest,
+    flights::{Flights, Reading, Ticket},
+    status::Moment,
+};
 
 /// How long what is read may be trusted.
 #[derive(Clone, Copy, Debug)]
@@ -58,12 +62,7 @@ pub(crate) struct Entry {
 pub(crate) struct Near {
     trust: Trust,
     cache: Cache<Digest, Arc<Entry>, UnitWeighter, RandomState, KeepHeld>,
-    flights: Mutex<HashMap<Digest, Flight, RandomState>>,
-}
-
-struct Flight {
-    reading: Option<Reading>,
-    is_spoiled: bool,
+    flights: Mutex<Flights>,
 }
 
 /// Keeps entries whose session is held.
@@ -79,6 +78,10 @@ impl Lifecycle<Digest, Arc<Entry>> for KeepHeld {
 }
 
 impl Entry {
+    fn new(session: Option<Session>, era: u64, read_ms: u64, told_ms: u64) -> Self {
+        Self { session, era, read_ms: read_ms.into(), told_ms: told_ms.into() }
+    }
+
     /// The session; none if the key was absent.
     pub(crate) fn session(&self) -> Option<&Session> {
         self.session.as_ref()
@@ -97,9 +100,12 @@ impl Entry {
                 .is_ok()
     }
 
-    /// The server was not told after all.
-    pub(crate) fn use_was_not_told(&self) {
-        self.told_ms.store(0, Ordering::Relaxed);
+    /// The server was not told at `server_ms` after all. It is told again in a sixteenth of the idle time:
+    /// one that takes no writes is not asked for one with each call.
+    pub(crate) fn use_was_not_told(&self, server_ms: u64) {
+        let sixteenth_ms =
+            self.session.as_ref().map_or(0, |it| codec::millis(it.record().idle()) / 16);
+        self.told_ms.store(server_ms.saturating_sub(3 * sixteenth_ms), Ordering::Relaxed);
     }
 }
 
@@ -141,47 +147,58 @@ impl Near {
     }
 
     /// Joins the read of `digest` that is on its way, or announces the one that `read` makes.
-    pub(crate) fn begin(&self, digest: Digest, read: impl FnOnce() -> Reading) -> Reading {
-        let mut flights = self.flights();
-        let flight = flights.entry(digest).or_insert(Flight { reading: None, is_spoiled: false });
-        flight.reading.get_or_insert_with(read).clone()
+    pub(crate) fn begin(&self, digest: Digest, read: impl FnOnce(Ticket) -> Reading) -> Reading {
+        self.flights().begin(digest, read)
     }
 
-    /// The read of `digest` that began in `era` has brought `session` (with the time at which the server
-    /// was last told of a use), or nothing.
+    /// The read of `digest` that began in `era` has brought what lives there, or nothing. Answers its shared
+    /// form.
     pub(crate) fn settle(
         &self,
-        digest: Digest,
-        era: u64,
-        now_ms: u64,
-        brought: Option<(Session, u64)>,
-    ) {
+        (digest, ticket): (Digest, Ticket),
+        (era, now_ms): (u64, u64),
+        brought: Option<(Key<'_>, Live)>,
+    ) -> Option<Session> {
         let mut flights = self.flights();
-        let is_spoiled = flights.remove(&digest).is_none_or(|flight| flight.is_spoiled);
-        // Zero means that it is not trusted.
-        let read_ms = if is_spoiled { 0 } else { now_ms.max(1) };
-        let (session, told_ms) = brought.map_or((None, 0), |(session, told)| (Some(session), told));
-        self.put(digest, Entry { session, era, read_ms: read_ms.into(), told_ms: told_ms.into() });
+        let is_sound = flights.end(&digest, ticket);
+        let known = self.cache.get(&digest);
+        let (session, told_ms) = match brought {
+            None => (None, 0),
+            Some((key, live)) => {
+                let (session, told_ms) = adopt(known.as_deref(), era, key, live);
+                (Some(session), told_ms)
+            }
+        };
+        // What a spoiled read brings is kept only for the sake of those who will hold it; what is known may
+        // be newer.
+        if is_sound || known.is_none() {
+            // Zero means that it is not trusted.
+            let read_ms = if is_sound { now_ms.max(1) } else { 0 };
+            self.put(digest, Entry::new(session.clone(), era, read_ms, told_ms));
+        }
+        session
     }
 
     /// The read of `digest` has failed, or nobody waits for it any more.
-    pub(crate) fn give_up(&self, digest: &Digest) {
-        self.flights().remove(digest);
+    pub(crate) fn give_up(&self, digest: &Digest, ticket: Ticket) {
+        self.flights().end(digest, ticket);
     }
 
-    /// Keeps `session`, which was written and not read, for the sake of those who hold it.
-    pub(crate) fn keep(&self, digest: Digest, session: Session, told_ms: u64) {
-        let _flights = self.flights();
-        let told_ms = told_ms.into();
-        self.put(digest, Entry { session: Some(session), era: 0, read_ms: 0.into(), told_ms });
+    /// Keeps what a script said to live under `digest` in `era`, for the sake of those who hold it; it is
+    /// not trusted. Answers its shared form.
+    pub(crate) fn keep(&self, digest: Digest, era: u64, key: Key<'_>, live: Live) -> Session {
+        let mut flights = self.flights();
+        flights.spoil(&digest);
+        let known = self.cache.get(&digest);
+        let (session, told_ms) = adopt(known.as_deref(), era, key, live);
+        self.put(digest, Entry::new(Some(session.clone()), era, 0, told_ms));
+        session
     }
 
     /// What was read under `digest` no longer holds.
     pub(crate) fn invalidate(&self, digest: &Digest) {
         let mut flights = self.flights();
-        if let Some(flight) = flights.get_mut(digest) {
-            flight.is_spoiled = true;
-        }
+        flights.spoil(digest);
         if let Some(entry) = self.cache.get(digest) {
             entry.read_ms.store(0, Ordering::Release);
         }
@@ -189,15 +206,13 @@ impl Near {
 
     /// Nothing that is on its way may be trusted; what was read in an earlier era is not, anyway.
     pub(crate) fn spoil_all(&self) {
-        self.flights().values_mut().for_each(|flight| flight.is_spoiled = true);
+        self.flights().spoil_all();
     }
 
     /// The session under `digest` has ended.
     pub(crate) fn forget(&self, digest: &Digest) {
         let mut flights = self.flights();
-        if let Some(flight) = flights.get_mut(digest) {
-            flight.is_spoiled = true;
-        }
+        flights.spoil(digest);
         self.cache.remove(digest);
     }
 
@@ -211,10 +226,31 @@ impl Near {
         self.cache.insert(digest, Arc::new(entry));
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Flight, RandomState>> {
+    fn flights(&self) -> MutexGuard<'_, Flights> {
         // Each change is one step: what a panic elsewhere left behind is consistent.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The shared form of `live`, and when the server was last told of a use: the session that is `known`
+/// already, or a later version of it.
+fn adopt(known: Option<&Entry>, era: u64, key: Key<'_>, live: Live) -> (Session, u64) {
+    let same = known.and_then(|entry| {
+        let session = entry.session.as_ref()?;
+        (session.key() == key && session.born_ms() == live.born_ms).then_some((entry, session))
+    });
+    let Some((entry, session)) = same else {
+        return (Session::new(key, live.record, live.version, live.born_ms), live.touched_ms);
+    };
+    // A server that could not write down that it was told was told all the same. One that may have been
+    // put back to an earlier state was not.
+    let told_ms = if entry.era == era { entry.told_ms.load(Ordering::Relaxed) } else { 0 };
+    let session = if session.version() == live.version && session.record() == &live.record {
+        session.clone()
+    } else {
+        session.succeed_as(live.record, live.version)
+    };
+    (session, told_ms.max(live.touched_ms))
 }
 
 /// Whether neither the idle time nor the lifetime of `session` is over. The server says so by the absence
@@ -237,131 +273,4 @@ impl fmt::Debug for Near {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use bartizan_core::{Key, Record, Route, store::RecordVersion};
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    const TRUST: Trust = Trust { bound_ms: 30_000, absent_bound_ms: 5_000, grace_ms: 10_000 };
-    const UP: Moment = Moment { era: 1, down_since_ms: None };
-
-    fn near() -> Near {
-        Near::new(100, TRUST)
-    }
-
-    fn digest(id: &str) -> Digest {
-        Digest::of(Key::new(&Route::default(), None, id.as_bytes()))
-    }
-
-    /// A session of one second idle time and ten seconds of life, born at 1,000 by the server.
-    fn session(id: &str) -> Session {
-        let record = Record::new(Duration::from_secs(1), Duration::from_secs(10));
-        let route = Route::default();
-        Session::new(Key::new(&route, None, id.as_bytes()), record, RecordVersion::FIRST, 1_000)
-    }
-
-    fn announce(near: &Near, digest: Digest) {
-        drop(near.begin(digest, || async { Ok(None) }.boxed().shared()));
-    }
-
-    fn read(near: &Near, id: &str, now_ms: u64) {
-        announce(near, digest(id));
-        near.settle(digest(id), 1, now_ms, Some((session(id), 1_000)));
-    }
-
-    fn is_trusted(near: &Near, id: &str, moment: Moment, now: (u64, u64)) -> bool {
-        near.look(&digest(id), moment, now).is_some()
-    }
-
-    #[test]
-    fn what_was_read_is_trusted_within_its_era_its_bound_and_its_life() {
-        let near = near();
-        read(&near, "a", 100);
-        assert!(is_trusted(&near, "a", UP, (100, 1_000)));
-        assert!(!is_trusted(&near, "b", UP, (100, 1_000)));
-        assert!(!is_trusted(&near, "a", Moment { era: 2, ..UP }, (100, 1_000)));
-        assert!(is_trusted(&near, "a", UP, (30_099, 1_000)));
-        assert!(!is_trusted(&near, "a", UP, (30_100, 1_000)), "past the bound");
-        assert!(!is_trusted(&near, "a", UP, (100, 2_000)), "idled out");
-        let hold = session("a").hold();
-        drop(hold);
-        near.look(&digest("a"), UP, (100, 1_500)).unwrap().session().unwrap().set_used_ms(10_500);
-        assert!(is_trusted(&near, "a", UP, (100, 10_999)));
-        assert!(!is_trusted(&near, "a", UP, (100, 11_000)), "past its lifetime");
-        let off = Near::new(100, Trust { bound_ms: 0, ..TRUST });
-        read(&off, "a", 100);
-        assert!(!is_trusted(&off, "a", UP, (100, 1_000)), "switched off");
-    }
-
-    #[test]
-    fn in_an_outage_live_sessions_are_trusted_for_a_while_and_absences_are_not() {
-        let near = near();
-        read(&near, "a", 100);
-        announce(&near, digest("absent"));
-        near.settle(digest("absent"), 1, 100, None);
-        assert!(
-            is_trusted(&near, "absent", UP, (5_099, 0))
-                && !is_trusted(&near, "absent", UP, (5_100, 0))
-        );
-        let down = Moment { era: 1, down_since_ms: Some(200) };
-        assert!(is_trusted(&near, "a", down, (10_199, 1_000)));
-        assert!(!is_trusted(&near, "a", down, (10_200, 1_000)), "the grace is over");
-        assert!(!is_trusted(&near, "absent", down, (200, 1_000)));
-    }
-
-    /// The news of a change overtakes the reply that was read before it.
-    #[test]
-    fn what_a_change_overtook_is_not_trusted() {
-        let near = near();
-        announce(&near, digest("a"));
-        near.invalidate(&digest("a"));
-        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
-        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
-        assert!(near.peek(&digest("a")).is_some(), "kept for those who hold it");
-        // The other way round, and for all keys at once.
-        read(&near, "a", 100);
-        near.invalidate(&digest("a"));
-        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
-        announce(&near, digest("a"));
-        near.spoil_all();
-        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
-        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
-        // A removal here overtakes a read.
-        announce(&near, digest("a"));
-        near.forget(&digest("a"));
-        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
-        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
-        // What was never announced may have missed its news.
-        near.settle(digest("a"), 1, 100, Some((session("a"), 1_000)));
-        assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
-    }
-
-    #[test]
-    fn what_is_held_does_not_fall_out() {
-        let near = Near::new(10, TRUST);
-        read(&near, "held", 100);
-        let held = near.peek(&digest("held")).unwrap();
-        let hold = held.session().unwrap().hold();
-        for n in 0..1_000 {
-            read(&near, &format!("other-{n}"), 100);
-        }
-        assert!(near.cache.len() <= 20, "{}", near.cache.len());
-        assert_eq!(near.held().len(), 1);
-        drop(hold);
-        assert!(near.held().is_empty());
-    }
-
-    #[test]
-    fn a_use_is_told_once_per_quarter_of_the_idle_time() {
-        let near = near();
-        read(&near, "a", 100);
-        let entry = near.peek(&digest("a")).unwrap();
-        assert!(!entry.is_use_due(1_249));
-        assert!(entry.is_use_due(1_250) && !entry.is_use_due(1_250) && !entry.is_use_due(1_499));
-        entry.use_was_not_told();
-        assert!(entry.is_use_due(1_300));
-    }
-}
+mod tests;

@@ -13,11 +13,12 @@ use tokio::time::timeout;
 
 use crate::{
     clock::Clock,
-    codec::{self, Live, Stored},
+    codec::{self, Stored},
     counts::{self, Counts},
     digest::Digest,
     error::store_error,
     event,
+    flights::Ticket,
     near::{Entry, Near},
     script::Scripts,
     status::Status,
@@ -121,10 +122,11 @@ impl Shared {
     pub(crate) async fn read(
         self: Arc<Self>,
         digest: Digest,
+        ticket: Ticket,
         owner: Owner,
     ) -> Result<Option<Session>, StoreError> {
         // However this ends, the next one who asks reads anew.
-        let _landing = Landing { shared: &self, digest };
+        let _landing = Landing { shared: &self, digest, ticket };
         let era = self.status.now().era;
         let client = self.asking()?;
         let value: Option<Bytes> = self.within(client.get(digest.name(&self.prefix))).await?;
@@ -140,31 +142,13 @@ impl Shared {
             },
         };
         let (now_ms, server_ms) = self.now();
-        let brought = live.map(|live| {
-            let told_ms = live.touched_ms;
-            let session = self.adopt(digest, owner.key(), live);
+        let brought = live.map(|live| (owner.key(), live));
+        let session = self.near.settle((digest, ticket), (era, now_ms), brought);
+        if let Some(session) = &session {
             session.set_used_ms(server_ms);
-            (session, told_ms)
-        });
-        let session = brought.as_ref().map(|(session, _)| session.clone());
-        self.near.settle(digest, era, now_ms, brought);
-        if session.is_some() {
             self.tell_use_if_due(digest);
         }
         Ok(session)
-    }
-
-    /// The shared form of `live`: the one that is known already, or a later version of it, so that whoever
-    /// holds any version holds the session.
-    pub(crate) fn adopt(&self, digest: Digest, key: Key<'_>, live: Live) -> Session {
-        let known = self.near.peek(&digest).and_then(|entry| entry.session().cloned());
-        match known.filter(|known| known.key() == key && known.born_ms() == live.born_ms) {
-            Some(known) if known.version() == live.version && known.record() == &live.record => {
-                known
-            }
-            Some(known) => known.succeed_as(live.record, live.version),
-            None => Session::new(key, live.record, live.version, live.born_ms),
-        }
     }
 
     /// Tells the server that the session under `digest` was used, if a quarter of its idle time has passed
@@ -176,13 +160,14 @@ impl Shared {
     }
 
     pub(crate) fn tell_use_of(self: &Arc<Self>, digest: Digest, entry: Arc<Entry>) {
-        if !self.status.is_up() || !entry.is_use_due(self.now().1) {
+        let server_ms = self.now().1;
+        if !self.status.is_up() || !entry.is_use_due(server_ms) {
             return;
         }
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             if shared.tell_use(digest, &entry).await.is_err() {
-                entry.use_was_not_told();
+                entry.use_was_not_told(server_ms);
             }
         });
     }
@@ -237,10 +222,11 @@ impl Owner {
 struct Landing<'a> {
     shared: &'a Shared,
     digest: Digest,
+    ticket: Ticket,
 }
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        self.shared.near.give_up(&self.digest);
+        self.shared.near.give_up(&self.digest, self.ticket);
     }
 }

@@ -19,8 +19,8 @@ use crate::{
     codec::{self, Stored},
     counts,
     digest::Digest,
+    flights::Reading,
     link::Watch,
-    near::Reading,
     script,
     shared::{Owner, Shared},
 };
@@ -107,8 +107,8 @@ impl SessionStore for RedisStore {
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         }
         // A task of its own: it ends, and lets others begin, even if nobody waits for it any more.
-        let read = || {
-            let task = tokio::spawn(Arc::clone(shared).read(digest, Owner::of(key)));
+        let read = |ticket| {
+            let task = tokio::spawn(Arc::clone(shared).read(digest, ticket, Owner::of(key)));
             async { task.await.unwrap_or(Err(StoreError::new(StoreErrorKind::Unavailable))) }
                 .boxed()
                 .shared()
@@ -170,6 +170,7 @@ impl CountSessions for RedisStore {
 
 async fn insert(shared: Arc<Shared>, owner: Owner, record: Record) -> Result<Inserted, StoreError> {
     let digest = Digest::of(owner.key());
+    let era = shared.status.now().era;
     let client = shared.asking()?;
     let args = [
         number(codec::millis(record.idle())),
@@ -185,13 +186,11 @@ async fn insert(shared: Arc<Shared>, owner: Owner, record: Record) -> Result<Ins
     let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
         return Ok(Inserted::Ended);
     };
-    let told_ms = live.touched_ms;
-    let session = shared.adopt(digest, owner.key(), live);
+    let session = shared.near.keep(digest, era, owner.key(), live);
     if outcome == 0 {
         return Ok(Inserted::Exists(session));
     }
     session.set_used_ms(shared.now().1);
-    shared.near.keep(digest, session.clone(), told_ms);
     shared.counts.opened(session.record().backend());
     let counted = session.clone();
     // The session is there; that it counts may be known a moment later.
@@ -208,6 +207,7 @@ async fn replace(
     record: Record,
 ) -> Result<Replaced, StoreError> {
     let digest = Digest::of(owner.key());
+    let era = shared.status.now().era;
     let client = shared.asking()?;
     let args = [
         number(seen.get().into()),
@@ -226,13 +226,11 @@ async fn replace(
     let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
         return Ok(Replaced::Gone);
     };
-    let told_ms = live.touched_ms;
     let was_on = shared.near.peek(&digest).and_then(|entry| entry.session().cloned());
-    let session = shared.adopt(digest, owner.key(), live);
+    let session = shared.near.keep(digest, era, owner.key(), live);
     if outcome == 0 {
         return Ok(Replaced::Changed(session));
     }
-    shared.near.keep(digest, session.clone(), told_ms);
     let moved = session.clone();
     tokio::spawn(async move {
         let from = was_on.as_ref().and_then(|session| session.record().backend());

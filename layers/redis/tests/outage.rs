@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use bartizan_core::{Answer, Record, Route, SessionStore, store::Inserted};
 use bartizan_redis::{RedisStore, RedisStoreBuilder};
@@ -183,6 +186,32 @@ async fn a_replica_of_the_server_is_read_and_not_written() {
     assert!(in_time(insert(&store, "new")).await.is_err());
     assert!(in_time(remove(&store, "near")).await.is_err());
     assert!(get(&writer, "near").await.unwrap().is_some());
+}
+
+/// A use that cannot be told is not told again with each call.
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_seldom_asked_for_one() {
+    let (writer, server) = with_session(|builder| builder).await;
+    let port = server.addr().port().to_string();
+    let replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port]).await;
+    let store = on(&replica, |builder| builder).await;
+    let copied = async || get(&store, "near").await.unwrap().is_some();
+    eventually("the replica has caught up", PATIENCE, copied).await;
+    let brief = Record::new(Duration::from_secs(8), Duration::from_secs(60));
+    insert_record(&writer, "brief", brief).await.unwrap();
+    let copied = async || get(&store, "brief").await.unwrap().is_some();
+    eventually("the session was copied", PATIENCE, copied).await;
+    let (start, scripts) = (Instant::now(), replica.calls("evalsha"));
+    let calls = AtomicU32::new(0);
+    // A quarter of the idle time, and two seconds more in which each call finds that a use is to be told.
+    let enough = async || {
+        calls.fetch_add(1, Ordering::Relaxed);
+        assert!(get(&store, "brief").await.unwrap().is_some());
+        start.elapsed() > Duration::from_secs(4)
+    };
+    eventually("it was called for a while", PATIENCE, enough).await;
+    let told = replica.calls("evalsha") - scripts;
+    assert!((1..=6).contains(&told), "{told} times in {calls:?} calls");
 }
 
 #[tokio::test]
