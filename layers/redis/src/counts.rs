@@ -1,13 +1,14 @@
 //! How many sessions there are on each backend, over all replicas.
 //!
 //! ```text
-//! prefix ":backends"        the set of ids of backends that sessions were opened on
+//! prefix ":backends"        a sorted set: ids of backends, by when the last session on each idles out (ms)
 //! prefix ":on:" id          a sorted set: half of each session's digest, by when it idles out (ms)
 //! ```
 //!
 //! Approximate on purpose: the sets are written beside the sessions and not with them, and read every
 //! second; what this replica opens in between is added to what was read. A session that ends without a
-//! word falls out of its set when its idle time is over, so that no error lasts.
+//! word falls out of its set when its idle time is over, so that no error lasts. So does a backend, and a
+//! set expires with the last of its members: where no replica is left, nothing stays.
 
 use std::{
     collections::HashMap,
@@ -15,15 +16,18 @@ use std::{
 };
 
 use bartizan_core::BackendId;
-use fred::interfaces::ClientLike;
 use fred::{
     clients::{Client, WithOptions},
     error::Error,
-    interfaces::{SetsInterface, SortedSetsInterface},
+    interfaces::{ClientLike, SortedSetsInterface},
     types::{ClusterHash, CustomCommand, Value},
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::digest::Digest;
+use crate::{
+    digest::Digest,
+    script::{self, Script},
+};
 
 /// What was counted last.
 #[derive(Debug, Default)]
@@ -38,6 +42,8 @@ struct Count {
 
 /// Stands for sessions that are bound to no backend.
 const NONE: &str = "-";
+/// How many backends are asked about at once: the time that a refresh takes must not grow with each one.
+const AT_ONCE: usize = 64;
 
 impl Counts {
     pub(crate) fn on(&self, backend: &BackendId) -> usize {
@@ -56,6 +62,25 @@ impl Counts {
     /// A session on `backend` ended here.
     pub(crate) fn ended(&self, backend: Option<&BackendId>) {
         self.change(backend, -1);
+    }
+
+    /// What has been opened here and not been read yet.
+    fn since(&self) -> HashMap<BackendId, isize> {
+        self.lock().iter().map(|(id, count)| (id.clone(), count.since)).collect()
+    }
+
+    /// Takes what was `read`. What was opened before the reading began (`before`) is among it; what was
+    /// opened while it went on may not be, and counts once more until the next.
+    fn take_in(&self, read: HashMap<BackendId, usize>, before: &HashMap<BackendId, isize>) {
+        let mut counts = self.lock();
+        for (id, count) in counts.iter_mut() {
+            count.read = 0;
+            count.since -= before.get(id).copied().unwrap_or(0);
+        }
+        for (id, read) in read {
+            counts.entry(id).or_default().read = read;
+        }
+        counts.retain(|_, count| count.read != 0 || count.since != 0);
     }
 
     fn change(&self, backend: Option<&BackendId>, by: isize) {
@@ -83,19 +108,20 @@ fn sessions_key(prefix: &str, backend: &str) -> String {
     format!("{prefix}:on:{backend}")
 }
 
-/// Writes that a session on `backend` idles out at `until_ms`.
+/// Writes by `list` that a session on `backend` idles out at `until_ms`, which is `left_ms` from now.
 pub(crate) async fn add(
     client: &WithOptions<Client>,
+    list: &Script,
     prefix: &str,
     backend: Option<&BackendId>,
     digest: Digest,
-    until_ms: u64,
+    (until_ms, left_ms): (u64, u64),
 ) -> Result<(), Error> {
     let backend = backend.map_or(NONE, BackendId::as_str);
-    let member = Value::Bytes(digest.short().into());
-    let key = sessions_key(prefix, backend);
-    let (): () = client.zadd(key, None, None, false, false, (until_ms as f64, member)).await?;
-    client.sadd(backends_key(prefix), backend).await
+    let args = |member: Value| [until_ms.to_string().into(), left_ms.to_string().into(), member];
+    let member = args(script::bytes(digest.short()));
+    let (): () = list.run(client, &sessions_key(prefix, backend), &member).await?;
+    list.run(client, &backends_key(prefix), &args(backend.into())).await
 }
 
 /// Writes that a session on `backend` has ended.
@@ -116,24 +142,37 @@ pub(crate) async fn refresh(
     server_ms: u64,
     counts: &Counts,
 ) -> Result<(), Error> {
-    let backends: Vec<String> = client.smembers(backends_key(prefix)).await?;
-    let mut read = HashMap::new();
-    for backend in backends {
-        let Ok(id) = BackendId::new(&backend) else { continue };
-        let key = sessions_key(prefix, &backend);
-        let sweep = CustomCommand::new_static("ZREMRANGEBYSCORE", ClusterHash::FirstKey, false);
-        let args: Vec<Value> =
-            vec![key.clone().into(), "-inf".into(), server_ms.to_string().into()];
-        let (): () = client.custom(sweep, args).await?;
-        let count: usize = client.zcard(key.clone()).await?;
-        if count == 0 {
-            // One that is gone for good must not be asked about for ever; the next session adds it again.
-            let (): () = client.srem(backends_key(prefix), backend).await?;
-        }
-        read.insert(id, Count { read: count, since: 0 });
-    }
-    *counts.lock() = read;
+    let before = counts.since();
+    let key = backends_key(prefix);
+    sweep(client, &key, server_ms).await?;
+    let backends: Vec<String> = client.zrange(key, 0, -1, None, false, None, false).await?;
+    let backends: Vec<_> = backends.iter().filter_map(|id| BackendId::new(id).ok()).collect();
+    let read = stream::iter(backends)
+        .map(|id| count(client, prefix, id, server_ms))
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    counts.take_in(read, &before);
     Ok(())
+}
+
+async fn count(
+    client: &WithOptions<Client>,
+    prefix: &str,
+    id: BackendId,
+    server_ms: u64,
+) -> Result<(BackendId, usize), Error> {
+    let key = sessions_key(prefix, id.as_str());
+    sweep(client, &key, server_ms).await?;
+    let count: usize = client.zcard(key).await?;
+    Ok((id, count))
+}
+
+/// Takes out of the sorted set at `key` what was to stay until `server_ms`.
+async fn sweep(client: &WithOptions<Client>, key: &str, server_ms: u64) -> Result<(), Error> {
+    let sweep = CustomCommand::new_static("ZREMRANGEBYSCORE", ClusterHash::FirstKey, false);
+    let args: [Value; 3] = [key.into(), "-inf".into(), server_ms.to_string().into()];
+    client.custom(sweep, args.to_vec()).await
 }
 
 #[cfg(test)]
@@ -152,5 +191,26 @@ mod tests {
         counts.ended(Some(&backend));
         counts.ended(Some(&backend));
         assert_eq!(counts.on(&backend), 0, "never below zero");
+    }
+
+    #[test]
+    fn what_is_opened_while_the_counts_are_read_is_not_lost() {
+        let counts = Counts::default();
+        let [a, b, c]: [BackendId; 3] = ["a", "b", "c"].map(|id| id.parse().unwrap());
+        counts.opened(Some(&a));
+        counts.opened(Some(&c));
+        counts.ended(Some(&c));
+        let before = counts.since();
+        counts.opened(Some(&a));
+        counts.opened(Some(&b));
+        counts.take_in(HashMap::from([(a.clone(), 5)]), &before);
+        assert_eq!((counts.on(&a), counts.on(&b), counts.total()), (6, 1, 7));
+        let before = counts.since();
+        counts.take_in(HashMap::from([(a.clone(), 6), (b.clone(), 1)]), &before);
+        assert_eq!((counts.on(&a), counts.on(&b), counts.total()), (6, 1, 7));
+        let before = counts.since();
+        counts.take_in(HashMap::new(), &before);
+        assert_eq!((counts.on(&a), counts.total()), (0, 0));
+        assert!(counts.lock().is_empty(), "a backend that is gone is forgotten");
     }
 }

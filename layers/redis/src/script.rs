@@ -15,14 +15,18 @@ use fred::{
 /// The scripts of the store.
 #[derive(Debug)]
 pub(crate) struct Scripts {
-    /// Inserts unless there is something. Takes idle and lifetime (ms) and the parts; answers 1 and the
-    /// value that is there now, or 0 and the one that was there.
+    /// Inserts unless there is something. Takes idle and lifetime (ms), the parts, and 1 if there is room for
+    /// one more; answers 1 and the value that is there now, 0 and the one that was there, or 2 if there is no
+    /// room: who names a session that is there learns so, however full it is.
     pub(crate) insert: Script,
     /// Replaces a live value of a version. Takes the version, idle, lifetime and the parts; answers 1 and
     /// the value that is there now, 0 and that of another version, or 2 if there is no live one.
     pub(crate) replace: Script,
     /// Restarts the idle time of a live value. Takes nothing; answers 1, or 0 if there is no live one.
     pub(crate) touch: Script,
+    /// Adds to a sorted set, and sees that the set is not outlived by what is in it. Takes a score (a time by
+    /// the server, ms), how long that is from now (ms), and a member.
+    pub(crate) list: Script,
 }
 
 /// A script, with the name that the server knows it by.
@@ -38,6 +42,7 @@ impl Scripts {
             insert: Script::new(INSERT),
             replace: Script::new(REPLACE),
             touch: Script::new(TOUCH),
+            list: Script::new(LIST),
         }
     }
 }
@@ -84,6 +89,7 @@ pub(crate) fn bytes(bytes: Vec<u8>) -> Value {
 
 const INSERT: &str = "local value = redis.call('GET', KEYS[1])
 if value then return {0, value} end
+if ARGV[4] ~= '1' then return {2, ''} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -115,4 +121,10 @@ local left = math.min(idle, born + lifetime - now)
 if left <= 0 then return 0 end
 redis.call('PEXPIRE', KEYS[1], left)
 redis.pcall('SETRANGE', KEYS[1], 9, struct.pack('>I8', now))
+return 1";
+
+const LIST: &str = "redis.call('ZADD', KEYS[1], 'GT', ARGV[1], ARGV[3])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 return 1";

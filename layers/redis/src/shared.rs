@@ -194,9 +194,10 @@ impl Shared {
         session: &Session,
     ) -> Result<(), StoreError> {
         let record = session.record();
-        let left = record.idle().min(record.lifetime());
-        let until_ms = self.now().1.saturating_add(codec::millis(left));
-        self.within(counts::add(client, &self.prefix, record.backend(), digest, until_ms)).await
+        let left_ms = codec::millis(record.idle().min(record.lifetime()));
+        let times = (self.now().1.saturating_add(left_ms), left_ms);
+        let (list, backend) = (&self.scripts.list, record.backend());
+        self.within(counts::add(client, list, &self.prefix, backend, digest, times)).await
     }
 }
 

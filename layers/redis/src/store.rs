@@ -12,7 +12,7 @@ use fred::{
     types::{Expiration, Value},
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{
     RedisStoreBuilder,
@@ -121,11 +121,9 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        if !self.has_room(key.route, key.principal) {
-            return Answer::Now(Ok(Inserted::Full));
-        }
+        let has_room = self.has_room(key.route, key.principal);
         let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
-        Answer::Later(insert(shared, owner, record).boxed())
+        Answer::Later(insert(shared, owner, record, has_room).boxed())
     }
 
     fn replace(
@@ -168,7 +166,12 @@ impl CountSessions for RedisStore {
     }
 }
 
-async fn insert(shared: Arc<Shared>, owner: Owner, record: Record) -> Result<Inserted, StoreError> {
+async fn insert(
+    shared: Arc<Shared>,
+    owner: Owner,
+    record: Record,
+    has_room: bool,
+) -> Result<Inserted, StoreError> {
     let digest = Digest::of(owner.key());
     let era = shared.status.now().era;
     let client = shared.asking()?;
@@ -176,6 +179,7 @@ async fn insert(shared: Arc<Shared>, owner: Owner, record: Record) -> Result<Ins
         number(codec::millis(record.idle())),
         number(codec::millis(record.lifetime())),
         script::bytes(codec::encode(&record)),
+        number(has_room.into()),
     ];
     // What was known of the key, its absence mostly, no longer holds once this is sent.
     shared.near.invalidate(&digest);
@@ -183,6 +187,9 @@ async fn insert(shared: Arc<Shared>, owner: Owner, record: Record) -> Result<Ins
     let (outcome, value): (i64, Bytes) =
         shared.within(shared.scripts.insert.run(&client, &key, &args)).await?;
     shared.near.invalidate(&digest);
+    if outcome == 2 {
+        return Ok(Inserted::Full);
+    }
     let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
         return Ok(Inserted::Ended);
     };
@@ -279,8 +286,9 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         }
         if let Ok(client) = shared.asking() {
             let counts = &shared.counts;
+            // Each command has the deadline of any; how many there are depends on the backends.
             let read = counts::refresh(&client, shared.prefix(), server_ms, counts);
-            let _ = shared.within(read).await;
+            let _ = timeout(2 * CHORES, read).await;
         }
     }
 }

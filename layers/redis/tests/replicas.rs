@@ -11,7 +11,10 @@ use bartizan_core::{
 };
 use bartizan_redis::RedisStore;
 use bartizan_testkit::{RedisServer, eventually};
-use common::{PATIENCE, fresh, get, insert, insert_record, on, record, remove, replace, with_key};
+use common::{
+    PATIENCE, fresh, get, insert, insert_record, on, ready, record, relay::Relay, remove, replace,
+    with_key,
+};
 
 async fn two() -> (RedisStore, RedisStore, RedisServer) {
     let (a, server) = fresh(|builder| builder).await;
@@ -78,7 +81,7 @@ async fn ten_thousand_calls_of_a_hundred_sessions_cost_a_hundred_reads() {
     for id in &ids {
         insert(&a, id).await.unwrap();
     }
-    let (reads, touches) = (server.calls("get"), server.calls("pexpire"));
+    let (reads, touches) = (server.calls("get"), server.calls("setrange"));
     for round in 0..100 {
         for at in 0..100 {
             // Not in the order in which they were opened.
@@ -92,7 +95,7 @@ async fn ten_thousand_calls_of_a_hundred_sessions_cost_a_hundred_reads() {
     let again = async || server.calls("client|trackinginfo") >= asked + 6;
     eventually("the connection was watched for a while", PATIENCE, again).await;
     assert!(ids.iter().all(|id| is_near(&b, id)));
-    assert_eq!(server.calls("pexpire") - touches, 0, "a quarter of the idle time has not passed");
+    assert_eq!(server.calls("setrange") - touches, 0, "a quarter of the idle time has not passed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +124,7 @@ async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
     insert_record(&a, "unused", short.clone()).await.unwrap();
     insert_record(&a, "held", short).await.unwrap();
     let hold = get(&b, "held").await.unwrap().unwrap().hold();
-    let touches = server.calls("pexpire");
+    let touches = server.calls("setrange");
     for _ in 0..45 {
         assert!(get(&b, "used").await.unwrap().is_some());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -132,7 +135,7 @@ async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
     );
     assert!(get(&a, "held").await.unwrap().is_some(), "an open stream is use");
     // 4.5 s at one per 0.5 s for each of the two that are used.
-    let told = server.calls("pexpire") - touches;
+    let told = server.calls("setrange") - touches;
     assert!((8..=24).contains(&told), "{told}");
     drop(hold);
     let over = async || server.cli(&["--scan", "--pattern", "bartizan:{*"]).is_empty();
@@ -208,6 +211,20 @@ async fn sessions_are_counted_by_backend_over_all_replicas() {
     eventually("both know that one has moved", PATIENCE, moved).await;
 }
 
+/// On a long line, counting takes no longer for every backend.
+#[tokio::test]
+async fn many_backends_are_counted_over_a_long_line() {
+    let (a, server) = fresh(|builder| builder).await;
+    let relay = Relay::to(server.addr(), Duration::from_millis(10)).await;
+    let b = RedisStore::builder(&relay.url()).build().unwrap();
+    ready(&b).await;
+    for n in 0..100 {
+        let on = record().with_backend(format!("http://b:{n}").parse().unwrap());
+        insert_record(&a, &format!("s{n}"), on).await.unwrap();
+    }
+    eventually("the other replica knows", PATIENCE, async || b.len() == 100).await;
+}
+
 #[tokio::test]
 async fn past_the_cap_a_new_session_is_refused_by_every_replica() {
     let (a, server) = fresh(|builder| builder.max_sessions(3)).await;
@@ -222,6 +239,38 @@ async fn past_the_cap_a_new_session_is_refused_by_every_replica() {
     remove(&b, "s0").await.unwrap();
     let room = async || a.has_room(&Route::default(), None) && b.has_room(&Route::default(), None);
     eventually("there is room again", PATIENCE, room).await;
+}
+
+/// A backend that names a session of its own once more must not have it ended for want of room.
+#[tokio::test]
+async fn past_the_cap_what_is_there_is_there_and_what_has_ended_has_ended() {
+    let (store, _server) = fresh(|builder| builder.max_sessions(1)).await;
+    insert(&store, "live").await.unwrap();
+    remove(&store, "ended").await.unwrap();
+    assert!(matches!(insert(&store, "live").await.unwrap(), Inserted::Exists(_)));
+    assert!(matches!(insert(&store, "ended").await.unwrap(), Inserted::Ended));
+    assert!(matches!(insert(&store, "new").await.unwrap(), Inserted::Full));
+    assert!(get(&store, "new").await.unwrap().is_none());
+}
+
+/// Where no replica is left, nothing stays at the server.
+#[tokio::test]
+async fn the_counts_expire_too() {
+    let (store, server) = fresh(|builder| builder).await;
+    for (id, seconds) in [("long", 300), ("short", 100)] {
+        let record = Record::new(Duration::from_secs(seconds), Duration::from_secs(1_000));
+        insert_record(&store, id, record.with_backend("http://b:1".parse().unwrap()))
+            .await
+            .unwrap();
+    }
+    let members = || server.cli(&["ZCARD", "bartizan:on:http://b:1"]);
+    eventually("both are counted", PATIENCE, async || members() == "2").await;
+    for key in ["bartizan:on:http://b:1", "bartizan:backends"] {
+        let left: i64 = server.cli(&["PTTL", key]).parse().unwrap();
+        assert!((250_000..=300_000).contains(&left), "{key} stays for {left} ms");
+    }
+    let keys = server.cli(&["--scan"]);
+    assert!(keys.lines().all(|key| server.cli(&["PTTL", key]) != "-1"), "{keys}");
 }
 
 /// A stolen or made-up key never gets another one's session, near or not.

@@ -1,6 +1,8 @@
 //! A server, and stores on it.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod relay;
+
 use std::time::Duration;
 
 use bartizan_core::{
