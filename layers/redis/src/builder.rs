@@ -17,6 +17,8 @@ use fred::{
     },
 };
 
+use tokio::runtime::Handle;
+
 use crate::{
     ConfigError, RedisStore,
     clock::Clock,
@@ -126,15 +128,18 @@ impl RedisStoreBuilder {
     }
 
     /// Makes the store, and begins to connect. The server need not be there yet: until it answers, every
-    /// operation is an error. Must be called within a tokio runtime.
+    /// operation is an error. Its tasks run in the tokio runtime that this is called in.
     ///
     /// # Errors
     ///
-    /// If the URL or the prefix cannot be. The URL is not repeated: it may hold a password.
+    /// If the URL or the prefix cannot be, or there is no runtime. The URL is not repeated: it may hold a
+    /// password.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         if self.prefix.is_empty() || !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ConfigError::new("a prefix is one or more visible characters"));
         }
+        let runtime = Handle::try_current()
+            .map_err(|_| ConfigError::new("a store is made within a tokio runtime"))?;
         let config = self.config()?;
         let is_cached = self.near_cache > 0;
         let trust = Trust {
@@ -152,6 +157,7 @@ impl RedisStoreBuilder {
         };
         Ok(RedisStore::start(Shared {
             client: client(config),
+            runtime,
             options,
             deadline: self.deadline,
             own_key: own_key(&self.prefix),

@@ -16,7 +16,7 @@ use fred::{
     clients::{Client, WithOptions},
     error::Error,
     interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterface, TrackingInterface},
-    types::{ClusterHash, CustomCommand, Expiration, Key, Value, client::Invalidation},
+    types::{Expiration, Key, Value, client::Invalidation},
 };
 use tokio::{
     runtime::Handle,
@@ -38,25 +38,25 @@ const BEAT: Duration = Duration::from_millis(250);
 pub(crate) struct Watch {
     task: AbortHandle,
     client: Client,
+    runtime: Handle,
 }
 
 impl Watch {
     /// Begins to connect, and to watch.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
         let client = shared.client().clone();
-        let task = tokio::spawn(watch(client.clone(), Arc::downgrade(shared)));
-        Self { task: task.abort_handle(), client }
+        let runtime = shared.runtime.clone();
+        let task = runtime.spawn(watch(client.clone(), Arc::downgrade(shared)));
+        Self { task: task.abort_handle(), client, runtime }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
-        // Where the runtime is gone, so are the tasks that keep the connection.
-        if let Ok(runtime) = Handle::try_current() {
-            let client = self.client.clone();
-            runtime.spawn(async move { client.quit().await });
-        }
+        // Where the runtime is gone, so are the tasks that keep the connection, and this one does not run.
+        let client = self.client.clone();
+        self.runtime.spawn(async move { client.quit().await });
     }
 }
 
@@ -156,10 +156,7 @@ async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Resu
             return Ok(());
         }
     }
-    let time = CustomCommand::new_static("TIME", ClusterHash::Random, false);
-    let (seconds, micros): (i64, i64) = asking.custom(time, Vec::<Value>::new()).await?;
-    shared.clock().set_server_ms(seconds.saturating_mul(1000).saturating_add(micros / 1000));
-    Ok(())
+    shared.ask_time().await
 }
 
 /// Whether the store's own key is gone, which is set anew. A server that takes no writes is not asked.

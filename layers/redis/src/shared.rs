@@ -7,9 +7,9 @@ use bytes::Bytes;
 use fred::{
     clients::{Client, WithOptions},
     interfaces::{ClientLike, KeysInterface},
-    types::config::Options,
+    types::{ClusterHash, CustomCommand, Value, config::Options},
 };
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     clock::Clock,
@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) client: Client,
+    /// Where all tasks of the store run: it may be asked, and dropped, from anywhere.
+    pub(crate) runtime: Handle,
     pub(crate) options: Options,
     pub(crate) deadline: Duration,
     pub(crate) prefix: String,
@@ -70,10 +72,6 @@ impl Shared {
         &self.near
     }
 
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
     pub(crate) fn up(&self) {
         if self.status.set_up() {
             event::up();
@@ -105,6 +103,15 @@ impl Shared {
             return Err(StoreError::new(StoreErrorKind::Unavailable));
         }
         Ok(self.client.with_options(&self.options))
+    }
+
+    /// Learns what time it is by the server.
+    pub(crate) async fn ask_time(&self) -> Result<(), fred::error::Error> {
+        let time = CustomCommand::new_static("TIME", ClusterHash::Random, false);
+        let asking = self.client.with_options(&self.options);
+        let (seconds, micros): (i64, i64) = asking.custom(time, Vec::<Value>::new()).await?;
+        self.clock.set_server_ms(seconds.saturating_mul(1000).saturating_add(micros / 1000));
+        Ok(())
     }
 
     /// Waits for `asked`, for as long as the deadline allows.
@@ -165,7 +172,7 @@ impl Shared {
             return;
         }
         let shared = Arc::clone(self);
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             if shared.tell_use(digest, &entry).await.is_err() {
                 entry.use_was_not_told(server_ms);
             }

@@ -60,8 +60,8 @@ impl RedisStore {
     pub(crate) fn start(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         let watch = Watch::start(&shared);
-        let chores = Chores(tokio::spawn(do_chores(Arc::downgrade(&shared))).abort_handle());
-        Self(Arc::new(Inner { shared, _watch: watch, _chores: chores }))
+        let chores = shared.runtime.spawn(do_chores(Arc::downgrade(&shared)));
+        Self(Arc::new(Inner { shared, _watch: watch, _chores: Chores(chores.abort_handle()) }))
     }
 
     /// Whether the server answers just now. A store is made before it does.
@@ -108,7 +108,8 @@ impl SessionStore for RedisStore {
         }
         // A task of its own: it ends, and lets others begin, even if nobody waits for it any more.
         let read = |ticket| {
-            let task = tokio::spawn(Arc::clone(shared).read(digest, ticket, Owner::of(key)));
+            let task =
+                shared.runtime.spawn(Arc::clone(shared).read(digest, ticket, Owner::of(key)));
             async { task.await.unwrap_or(Err(StoreError::new(StoreErrorKind::Unavailable))) }
                 .boxed()
                 .shared()
@@ -142,11 +143,12 @@ impl SessionStore for RedisStore {
 
     fn touch(&self, session: &Session) {
         let shared = &self.0.shared;
-        let (server_ms, used_ms) = (shared.now().1, session.used_ms());
-        session.set_used_ms(server_ms);
-        // The look-up at the start of a short call has seen to it.
+        let server_ms = shared.now().1;
+        // The look-up at the start of a short call has seen to it. Of uses that follow each other closely,
+        // those that are not noted must not put off the one that is.
         let eighth_ms = codec::millis(session.record().idle()) / 8;
-        if server_ms.saturating_sub(used_ms) >= eighth_ms {
+        if server_ms.saturating_sub(session.used_ms()) >= eighth_ms {
+            session.set_used_ms(server_ms);
             shared.tell_use_if_due(Digest::of(session.key()));
         }
     }
@@ -199,9 +201,9 @@ async fn insert(
     }
     session.set_used_ms(shared.now().1);
     shared.counts.opened(session.record().backend());
-    let counted = session.clone();
+    let (runtime, counted) = (shared.runtime.clone(), session.clone());
     // The session is there; that it counts may be known a moment later.
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         let _ = shared.count(&client, digest, &counted).await;
     });
     Ok(Inserted::Inserted(session))
@@ -238,8 +240,8 @@ async fn replace(
     if outcome == 0 {
         return Ok(Replaced::Changed(session));
     }
-    let moved = session.clone();
-    tokio::spawn(async move {
+    let (runtime, moved) = (shared.runtime.clone(), session.clone());
+    runtime.spawn(async move {
         let from = was_on.as_ref().and_then(|session| session.record().backend());
         if from != moved.record().backend() && was_on.is_some() {
             shared.counts.ended(from);
@@ -261,7 +263,8 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
     shared.near.forget(&digest);
     if let Some(Stored::Live(live)) = old.as_deref().and_then(codec::decode) {
         shared.counts.ended(live.record.backend());
-        tokio::spawn(async move {
+        let runtime = shared.runtime.clone();
+        runtime.spawn(async move {
             let backend = live.record.backend();
             let _ = shared.within(counts::take(&client, shared.prefix(), backend, digest)).await;
         });
@@ -277,6 +280,10 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
     loop {
         round.tick().await;
         let Some(shared) = shared.upgrade() else { return };
+        // Clocks drift, and the server's may be put right.
+        if shared.status.is_up() {
+            let _ = shared.within(shared.ask_time()).await;
+        }
         let server_ms = shared.now().1;
         for (digest, entry) in shared.near.held() {
             if let Some(session) = entry.session() {

@@ -15,6 +15,7 @@ use common::{
     PATIENCE, fresh, get, insert, insert_record, on, ready, record, relay::Relay, remove, replace,
     with_key,
 };
+use tokio::time::Instant;
 
 async fn two() -> (RedisStore, RedisStore, RedisServer) {
     let (a, server) = fresh(|builder| builder).await;
@@ -142,6 +143,24 @@ async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
     eventually("it idles out once it is let go", PATIENCE, over).await;
 }
 
+/// However closely uses follow each other, and though nobody looks the session up.
+#[tokio::test]
+async fn a_session_that_is_only_touched_lives_too() {
+    let (store, server) = fresh(|builder| builder).await;
+    let short = Record::new(Duration::from_secs(1), Duration::from_secs(60));
+    insert_record(&store, "id", short).await.unwrap();
+    let session = get(&store, "id").await.unwrap().unwrap();
+    let (start, touches) = (Instant::now(), server.calls("setrange"));
+    let enough = async || {
+        store.touch(&session);
+        start.elapsed() > Duration::from_millis(2_500)
+    };
+    eventually("it was touched for a while", PATIENCE, enough).await;
+    assert!(get(&store, "id").await.unwrap().is_some());
+    let told = server.calls("setrange") - touches;
+    assert!((3..=10).contains(&told), "{told} for ten quarters of the idle time");
+}
+
 #[tokio::test]
 async fn every_key_expires_and_none_reveals_an_id() {
     let (store, server) = fresh(|builder| builder.prefix("gw")).await;
@@ -183,6 +202,14 @@ async fn parts_of_a_later_release_survive_a_change_by_this_one() {
     let stored = server.cli(&["--no-raw", "GET", &key]);
     assert!(stored.contains(r"\xc8\x00\x00\x00\x03new"), "{stored}");
     assert!(stored.contains("http://b:1"), "{stored}");
+}
+
+/// Clocks drift, and may be put right: the server's is read again and again, on one connection.
+#[tokio::test]
+async fn the_servers_clock_is_followed() {
+    let (_store, server) = fresh(|builder| builder).await;
+    let asked = server.calls("time");
+    eventually("it is asked again", PATIENCE, async || server.calls("time") >= asked + 2).await;
 }
 
 /// Sessions that another replica opened count for the balancing of this one.
