@@ -7,6 +7,9 @@
 //! part      = tag(1) length(4) content
 //! ```
 //!
+//! The first byte is the version of the layout: a release that does not know it says so, with an error, and
+//! takes the session for neither live nor gone. What can be added as a part needs no new one.
+//!
 //! Numbers are big-endian; times are in milliseconds, `born` and `touched` by the server's clock since
 //! 1970. The scripts know the head and nothing of the parts.
 //!

@@ -5,7 +5,9 @@
 //! says no: the connection is a new one, tracking is switched on, and a new era begins.
 //!
 //! That the server was emptied is told in a form that the client library does not pass on. So each store
-//! keeps a key of its own there, and a new era begins when that is gone.
+//! keeps a key of its own there, and a new era begins when that is gone. It also tells that a server which
+//! took writes does so no longer: a primary that stepped down and closed no connection. That one is left,
+//! every [`LEAVE`], until the name of the server leads to one that takes writes.
 
 use std::{
     sync::{Arc, Weak},
@@ -25,13 +27,16 @@ use tokio::{
         error::{RecvError, TryRecvError},
     },
     task::AbortHandle,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{digest::Digest, shared::Shared};
 
 /// How often the server is asked.
 const BEAT: Duration = Duration::from_millis(250);
+
+/// How often a server that took writes and takes none any more is left.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// The watching task; dropped, it ends, and the connection with it.
 #[derive(Debug)]
@@ -65,6 +70,7 @@ async fn watch(client: Client, shared: Weak<Shared>) {
     let mut errors = client.error_rx();
     let mut reconnected = client.reconnect_rx();
     let mut connection = client.connect();
+    let mut writes = Writes::default();
     let mut beat = interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -80,8 +86,8 @@ async fn watch(client: Client, shared: Weak<Shared>) {
             Step::News(told) => take(&shared, told),
             Step::Down(error) => shared.down(error.as_ref().map_or("closed", cause)),
             // In a cluster, the node that is asked may not be the one whose connection is new.
-            Step::Reconnected => ask(&client, &shared, &mut news, true).await,
-            Step::Beat => ask(&client, &shared, &mut news, false).await,
+            Step::Reconnected => ask(&client, &shared, &mut news, &mut writes, true).await,
+            Step::Beat => ask(&client, &shared, &mut news, &mut writes, false).await,
         }
         // It goes on for ever but for what the client thinks hopeless: a wrong password, say, which may
         // be put right.
@@ -97,6 +103,42 @@ enum Step {
     Down(Option<Error>),
     Reconnected,
     Beat,
+}
+
+/// Whether the server took writes, ever, and when it was last left for taking none.
+#[derive(Debug, Default)]
+struct Writes {
+    were_taken: bool,
+    left: Option<Instant>,
+}
+
+/// What became of the store's own key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum OwnKey {
+    Kept,
+    /// It was gone, and is set anew.
+    Gone,
+    /// The server is a replica of another.
+    ReadOnly,
+    /// There is no telling: the server is out of memory, say.
+    Unknown,
+}
+
+impl Writes {
+    /// Whether the server is to be left now.
+    fn are_lost(&mut self, own: OwnKey) -> bool {
+        match own {
+            OwnKey::Kept | OwnKey::Gone => self.were_taken = true,
+            OwnKey::ReadOnly
+                if self.were_taken && self.left.is_none_or(|left| left.elapsed() >= LEAVE) =>
+            {
+                self.left = Some(Instant::now());
+                return true;
+            }
+            OwnKey::ReadOnly | OwnKey::Unknown => {}
+        }
+        false
+    }
 }
 
 fn cause(error: &Error) -> &'static str {
@@ -121,11 +163,12 @@ async fn ask(
     client: &Client,
     shared: &Arc<Shared>,
     news: &mut Receiver<Invalidation>,
+    writes: &mut Writes,
     is_anew: bool,
 ) {
     let asked = timeout(shared.deadline(), begin_or_go_on(client, shared, is_anew));
     match asked.await {
-        Ok(Ok(())) => {
+        Ok(Ok(own)) => {
             // All news that came before this answer.
             loop {
                 match news.try_recv() {
@@ -135,6 +178,9 @@ async fn ask(
                 }
             }
             shared.up();
+            if writes.are_lost(own) {
+                let _ = timeout(shared.deadline(), client.force_reconnection()).await;
+            }
         }
         Ok(Err(error)) => shared.down(cause(&error)),
         Err(_) => shared.down("timeout"),
@@ -142,28 +188,35 @@ async fn ask(
 }
 
 /// Sees that the server answers and tracks this connection.
-async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Result<(), Error> {
+async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Result<OwnKey, Error> {
     let asking = client.with_options(shared.options());
-    if shared.is_cached() {
-        let is_new = is_anew || names_off(&asking.client_trackinginfo().await?);
-        if is_new {
-            client.start_tracking(Vec::<String>::new(), false, false, false, false).await?;
-        }
-        if was_emptied(&asking, shared).await || is_new {
-            shared.begin_era();
-        }
-        if !is_new {
-            return Ok(());
-        }
+    if !shared.is_cached() {
+        shared.ask_time().await?;
+        return Ok(own_key(&asking, shared).await);
     }
-    shared.ask_time().await
+    let is_new = is_anew || names_off(&asking.client_trackinginfo().await?);
+    if is_new {
+        client.start_tracking(Vec::<String>::new(), false, false, false, false).await?;
+    }
+    let own = own_key(&asking, shared).await;
+    if own == OwnKey::Gone || is_new {
+        shared.begin_era();
+    }
+    if is_new {
+        shared.ask_time().await?;
+    }
+    Ok(own)
 }
 
-/// Whether the store's own key is gone, which is set anew. A server that takes no writes is not asked.
-async fn was_emptied(asking: &WithOptions<Client>, shared: &Shared) -> bool {
+/// Looks for the store's own key, and sets it.
+async fn own_key(asking: &WithOptions<Client>, shared: &Shared) -> OwnKey {
     let expiry = Some(Expiration::PX(60_000));
-    let own = asking.set(shared.own_key(), "1", expiry, None, true).await;
-    matches!(own, Ok(None::<String>))
+    match asking.set(shared.own_key(), "1", expiry, None, true).await {
+        Ok(Some::<String>(_)) => OwnKey::Kept,
+        Ok(None) => OwnKey::Gone,
+        Err(error) if error.details().starts_with("READONLY") => OwnKey::ReadOnly,
+        Err(_) => OwnKey::Unknown,
+    }
 }
 
 /// Whether `off` is among the flags.
@@ -172,5 +225,20 @@ fn names_off(info: &Value) -> bool {
         Value::Array(values) => values.iter().any(names_off),
         Value::Map(map) => map.values().any(names_off),
         value => value.as_str().as_deref() == Some("off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_took_writes_is_left_when_it_does_no_longer() {
+        let mut writes = Writes::default();
+        assert!(!writes.are_lost(OwnKey::ReadOnly), "a replica on purpose");
+        assert!(!writes.are_lost(OwnKey::Gone) && !writes.are_lost(OwnKey::Unknown));
+        assert!(writes.are_lost(OwnKey::ReadOnly) && !writes.are_lost(OwnKey::ReadOnly));
+        tokio::time::advance(LEAVE).await;
+        assert!(writes.are_lost(OwnKey::ReadOnly) && !writes.are_lost(OwnKey::Kept));
     }
 }

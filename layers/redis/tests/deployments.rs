@@ -8,7 +8,7 @@ use std::{net::TcpListener, time::Duration};
 use bartizan_core::store::{Inserted, RecordVersion, Replaced};
 use bartizan_redis::RedisStore;
 use bartizan_testkit::{RedisServer, eventually};
-use common::{PATIENCE, get, insert, ready, record, remove, replace};
+use common::{PATIENCE, get, insert, ready, record, relay::Relay, remove, replace};
 
 fn free_port() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -94,6 +94,36 @@ async fn behind_a_sentinel_the_primary_is_found_and_its_successor_too() {
     eventually("the second has taken over", Duration::from_secs(30), served).await;
     assert!(get(&b, "stays").await.unwrap().is_some() && get(&b, "new").await.unwrap().is_some());
     let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// Behind a name that leads to the primary: it becomes a replica, and closes no connection.
+#[tokio::test]
+async fn a_primary_that_steps_down_without_a_word_is_left_for_its_successor() {
+    let primary = RedisServer::start().await;
+    let port = primary.addr().port().to_string();
+    let second = RedisServer::with(&["--replicaof", "127.0.0.1", &port]).await;
+    let copies = async || primary.cli(&["INFO", "replication"]).contains("state=online");
+    eventually("the second copies the first", PATIENCE, copies).await;
+    let name = Relay::to(primary.addr(), Duration::ZERO).await;
+    for cached in [100, 0] {
+        let store = RedisStore::builder(&name.url()).near_cache(cached).build().unwrap();
+        ready(&store).await;
+        insert(&store, &format!("before-{cached}")).await.unwrap();
+        let (old, new) = if cached == 0 { (&second, &primary) } else { (&primary, &second) };
+        let copied = async || new.cli(&["DBSIZE"]) == old.cli(&["DBSIZE"]);
+        eventually("all is copied", PATIENCE, copied).await;
+        new.cli(&["REPLICAOF", "NO", "ONE"]);
+        let port = new.addr().port().to_string();
+        old.cli(&["REPLICAOF", "127.0.0.1", &port]);
+        // The name leads to the old one for a while yet.
+        let refused = async || insert(&store, "meanwhile").await.is_err();
+        eventually("it takes no writes", PATIENCE, refused).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        name.lead_to(new.addr());
+        let served = async || insert(&store, &format!("after-{cached}")).await.is_ok();
+        eventually("the successor is found", Duration::from_secs(5), served).await;
+        assert!(get(&store, &format!("before-{cached}")).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]
