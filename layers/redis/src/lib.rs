@@ -87,7 +87,7 @@
 //!
 //! # Cost
 //!
-//! A near session: one hash and one look-up, no allocation. Whatever the load, a replica sends some twelve
+//! A near session: one hash and one look-up, no allocation. Whatever the load, a replica sends eleven
 //! small commands a second to see that the server is there, and two for each backend. All go over one
 //! connection (to each node of a cluster), in a pipeline: that replies and news come in one order is what the
 //! near-cache rests on, and more connections would give it up. Memory: some 300 bytes per near session here,
