@@ -254,9 +254,9 @@ async fn replace(
 }
 
 async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
-    let client = shared.asking()?;
-    // From here on this replica does not serve it, whatever becomes of the rest.
+    // From here on this replica does not serve it, whatever becomes of the rest: in an outage too.
     shared.near.forget(&digest);
+    let client = shared.asking()?;
     let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
     let key = digest.name(shared.prefix());
     let old: Option<Bytes> = shared.within(client.set(key, "T", expiry, None, true)).await?;

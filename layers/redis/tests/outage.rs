@@ -12,6 +12,7 @@ use bartizan_core::{Answer, Record, Route, SessionStore, store::Inserted};
 use bartizan_redis::{RedisStore, RedisStoreBuilder};
 use bartizan_testkit::{RedisServer, eventually};
 use common::{PATIENCE, fresh, get, insert, insert_record, on, ready, record, remove, with_key};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 /// No operation takes longer, whatever the server does: the deadline, and the scheduling of a busy machine.
@@ -63,6 +64,8 @@ async fn killed_it_is_an_error_and_back_it_is_asked_again() {
     down(&store).await;
     assert_is_out(&store, "near").await;
     assert!(in_time(remove(&store, "near")).await.is_err());
+    // It may live on at the server, but its owner wants it ended.
+    assert!(get(&store, "near").await.is_err());
     server.restart().await;
     let start = Instant::now();
     ready(&store).await;
@@ -173,6 +176,46 @@ async fn a_wrong_password_is_an_error_and_is_not_printed() {
     assert!(!store.is_ready());
     let error = RedisStore::builder("redis://:wrong-password@host:port").build().unwrap_err();
     assert!(!error.to_string().contains("wrong"), "{error}");
+}
+
+/// The client gives up on a wrong password; the store does not.
+#[tokio::test]
+async fn a_password_that_is_put_right_at_the_server_is_tried_again() {
+    let server = RedisServer::with(&["--requirepass", "old"]).await;
+    let store = RedisStore::builder(&server.url()).credentials(None, "new").build().unwrap();
+    let tries = || server.cli(&["-a", "old", "INFO", "errorstats"]).contains("WRONGPASS");
+    eventually("it was refused", PATIENCE, async || tries()).await;
+    assert!(!store.is_ready());
+    server.cli(&["-a", "old", "CONFIG", "SET", "requirepass", "new"]);
+    ready(&store).await;
+    assert!(insert(&store, "id").await.is_ok());
+}
+
+/// So many changes at once that the news of some is lost here: then nothing is believed.
+#[tokio::test]
+async fn more_news_than_can_be_taken_ends_all_belief() {
+    const MANY: usize = 6_000;
+    let (store, server) = fresh(|builder| builder).await;
+    let ids: Vec<_> = (0..MANY).map(|n| format!("session-{n}")).collect();
+    let is_near =
+        |id: &String| with_key(id, |key| matches!(store.get(key), Answer::Now(Ok(Some(_)))));
+    for some in ids.chunks(500) {
+        let opened = join_all(some.iter().map(|id| insert(&store, id))).await;
+        assert!(opened.iter().all(Result::is_ok));
+    }
+    let all = async || {
+        // The news of a session's own beginning may overtake the first read of it.
+        for some in ids.chunks(500) {
+            join_all(some.iter().map(|id| get(&store, id))).await;
+        }
+        ids.iter().all(is_near)
+    };
+    eventually("all are near", PATIENCE, all).await;
+    let end_all =
+        "for _, key in ipairs(redis.call('KEYS', 'bartizan:{*')) do redis.call('DEL', key) end";
+    server.cli(&["EVAL", end_all, "0"]);
+    let none = async || !ids.iter().any(is_near);
+    eventually("none is near any more", Duration::from_secs(5), none).await;
 }
 
 #[tokio::test]
