@@ -161,6 +161,30 @@ async fn a_session_that_is_only_touched_lives_too() {
     assert!((3..=10).contains(&told), "{told} for ten quarters of the idle time");
 }
 
+/// However much a session is used, and whatever becomes of its record, its lifetime ends.
+#[tokio::test]
+async fn neither_use_nor_replacement_outlives_the_lifetime() {
+    let (store, server) = fresh(|builder| builder).await;
+    let short = Record::new(Duration::from_secs(2), Duration::from_secs(4));
+    insert_record(&store, "id", short.clone()).await.unwrap();
+    let (start, key) = (Instant::now(), server.cli(&["--scan", "--pattern", "bartizan:{*"]));
+    let left = || server.cli(&["PTTL", &key]).parse::<i64>().unwrap();
+    let touches = server.calls("setrange");
+    let used = async || {
+        assert!(get(&store, "id").await.unwrap().is_some());
+        start.elapsed() > Duration::from_secs(3) && server.calls("setrange") - touches >= 3
+    };
+    eventually("it was used for a while", Duration::from_millis(3_900), used).await;
+    assert!((1..=1_000).contains(&left()), "{} ms after the use", left());
+    let moved = short.with_backend("http://b:1".parse().unwrap());
+    let replaced = replace(&store, "id", RecordVersion::FIRST, moved).await.unwrap();
+    assert!(matches!(replaced, Replaced::Replaced(_)), "{replaced:?}");
+    assert!((1..=1_000).contains(&left()), "{} ms after the replacement", left());
+    let over = async || get(&store, "id").await.unwrap().is_none();
+    eventually("it is over", Duration::from_secs(2), over).await;
+    assert!(start.elapsed() < Duration::from_millis(4_900), "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn every_key_expires_and_none_reveals_an_id() {
     let (store, server) = fresh(|builder| builder.prefix("gw")).await;

@@ -87,9 +87,16 @@ impl RedisServer {
 
     /// Starts it again at the same port, with the data that it had written; none, by default.
     pub async fn restart(&mut self) {
-        self.kill();
-        self.launch();
-        assert!(self.answers().await, "the server starts again");
+        // Somebody's connection may have taken the port meanwhile, for as long as it lasts.
+        for _ in 0..50 {
+            self.kill();
+            self.launch();
+            if self.answers().await {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{} does not start again at port {}", self.program, self.port);
     }
 
     /// Stops the process; its connections stay, and nothing answers.
