@@ -25,7 +25,7 @@ use bartizan::{
     redis::{RedisStore, RedisStoreBuilder},
     session::{SessionBody, ValidateSession, ValidateSessionLayer},
     token::{NoEnds, TokenKeys, TokenStore},
-    upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::HyperTransport},
+    upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -51,7 +51,7 @@ fn values_are_shared() {
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
-    is_shared::<(UpstreamBuilder, HyperTransport<Body>)>();
+    is_shared::<(UpstreamBuilder, ByProtocol<Body>)>();
     is_sent::<(Stripped, Hold, RoundRobin)>();
 }
 
@@ -69,9 +69,8 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<PinBackendLayer>();
     is_shared::<ReverseProxyStack<MemoryStore>>();
-    is_shared::<ValidateSession<Upstream<HyperTransport<ForwardBody<Replay<Body>>>>, MemoryStore>>(
-    );
-    is_shared::<PinBackend<Upstream<HyperTransport<ForwardBody<Loan<Body>>>>, NoKey, NoPins>>();
+    is_shared::<ValidateSession<Upstream<ByProtocol<ForwardBody<Replay<Body>>>>, MemoryStore>>();
+    is_shared::<PinBackend<Upstream<ByProtocol<ForwardBody<Loan<Body>>>>, NoKey, NoPins>>();
 
     fn fits<S, R>(_: &S)
     where

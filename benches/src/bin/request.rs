@@ -28,7 +28,10 @@ use bartizan::{
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,
-    upstream::Upstream,
+    upstream::{
+        Upstream,
+        transport::{HyperTransport, TransportBuilder},
+    },
 };
 use bartizan_benches::{
     SESSION_ID,
@@ -102,6 +105,7 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
     match case {
         "floor" => floor(listener, origin).await,
         "upstream" => accept(listener, to().build()).await,
+        "upstream-hyper" => accept(listener, to().with_transport(hyper_client())).await,
         "forwarded" => accept(listener, SanitizeForwardedLayer::new().layer(to().build())).await,
         "hops" => accept(listener, LimitHopsLayer::new().layer(to().build())).await,
         "session" => {
@@ -113,8 +117,18 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
             let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
             accept(listener, stack.layer(Upstream::builder().build())).await;
         }
+        "stack-hyper" => {
+            let session = ValidateSessionLayer::mcp(store.clone());
+            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
+            accept(listener, stack.layer(Upstream::builder().with_transport(hyper_client()))).await;
+        }
         other => println!("{other} is no case"),
     }
+}
+
+/// hyper-util's client for all backends, as in the floor.
+fn hyper_client<B: Body<Data = Bytes> + Send>() -> HyperTransport<B> {
+    TransportBuilder::new().build_hyper()
 }
 
 /// The session that the load belongs to.

@@ -12,7 +12,10 @@ use bartizan::{
         balance::{LeastSessions, Random, RoundRobin},
     },
     session::{Sessionless, ValidateSessionLayer},
-    upstream::{ForwardBody, Upstream, transport::HyperTransport},
+    upstream::{
+        ForwardBody, Upstream,
+        transport::{ByProtocol, TransportBuilder},
+    },
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -118,8 +121,8 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
 fn upstream(
     options: &Options,
     name: &Pseudonym,
-) -> Upstream<HyperTransport<ForwardBody<Loan<Replay<RequestBody>>>>> {
-    let connections = HyperTransport::<()>::builder().connect_timeout(options.connect_timeout);
+) -> Upstream<ByProtocol<ForwardBody<Loan<Replay<RequestBody>>>>> {
+    let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
     Upstream::builder()
         .connections(connections)
         .proxy_name(name.as_str())

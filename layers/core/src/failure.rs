@@ -26,6 +26,8 @@ pub enum FailureKind {
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
+    /// There are as many connections to the backend as there may be, and none became free in time.
+    ConnectionLimit,
     /// The backend refused the request unprocessed (HTTP/2 `REFUSED_STREAM`, or past its `GOAWAY`).
     RefusedStream,
     /// The connection ended before a response head.
@@ -62,7 +64,8 @@ impl UpstreamFailure {
     /// Whether it is proven that the backend saw nothing of the request, so that another may have it.
     #[must_use]
     pub fn is_untouched(self) -> bool {
-        self.is_unreachable() || self.kind == FailureKind::RefusedStream
+        self.is_unreachable()
+            || matches!(self.kind, FailureKind::RefusedStream | FailureKind::ConnectionLimit)
     }
 
     /// Whether no connection to the backend could be made.
@@ -91,6 +94,7 @@ impl UpstreamFailure {
             FailureKind::Refused | FailureKind::RefusedStream => "connection_refused",
             FailureKind::ConnectTimeout => "connection_timeout",
             FailureKind::Tls => "tls_protocol_error",
+            FailureKind::ConnectionLimit => "connection_limit_reached",
             FailureKind::Terminated => "connection_terminated",
             FailureKind::ResponseTimeout => "http_response_timeout",
             FailureKind::Protocol => "http_protocol_error",
@@ -139,6 +143,7 @@ mod tests {
             (FailureKind::ConnectTimeout, true),
             (FailureKind::Tls, true),
             (FailureKind::RefusedStream, true),
+            (FailureKind::ConnectionLimit, true),
             (FailureKind::Terminated, false),
             (FailureKind::ResponseTimeout, false),
             (FailureKind::Protocol, false),

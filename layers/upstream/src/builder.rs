@@ -9,7 +9,7 @@ use http_body::Body;
 use crate::{
     ForwardBody, Upstream,
     head::HostRule,
-    transport::{HyperTransport, HyperTransportBuilder},
+    transport::{ByProtocol, TransportBuilder},
 };
 
 /// Builds an [`Upstream`].
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct UpstreamBuilder {
     config: Config,
-    transport: HyperTransportBuilder,
+    transport: TransportBuilder,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl UpstreamBuilder {
             opening_timeout: Some(Duration::from_secs(30)),
             relayed: vec!["websocket".into()],
         };
-        Self { config, transport: HyperTransportBuilder::new() }
+        Self { config, transport: TransportBuilder::new() }
     }
 
     /// Forwards to `backend` what no layer has chosen a backend for. Default: such a request is refused
@@ -84,14 +84,14 @@ impl UpstreamBuilder {
     }
 
     /// How connections are made and kept.
-    pub fn connections(mut self, transport: HyperTransportBuilder) -> Self {
+    pub fn connections(mut self, transport: TransportBuilder) -> Self {
         self.transport = transport;
         self
     }
 
     /// Makes the service, for request bodies of type `B`.
     #[must_use]
-    pub fn build<B>(self) -> Upstream<HyperTransport<ForwardBody<B>>>
+    pub fn build<B>(self) -> Upstream<ByProtocol<ForwardBody<B>>>
     where
         B: Body<Data = Bytes> + Send,
     {

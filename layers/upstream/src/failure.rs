@@ -8,6 +8,7 @@ use bartizan_core::{Reason, UpstreamFailure, Work, failure::FailureKind};
 /// |---|---|---|
 /// | no connection (refused, no route, no name, TLS) | 503, the pin stays | 502 |
 /// | no connection in time | 503, the pin stays | 504 |
+/// | as many connections as there may be | 503, the pin stays | 503 |
 /// | connection ended before a response head | 502 | 502 |
 /// | no response head in time | 504 | 504 |
 /// | what came is no response | 502 | 502 |
@@ -18,6 +19,7 @@ pub(crate) fn reason(kind: FailureKind, work: Work) -> Reason {
     match kind {
         FailureKind::ConnectTimeout => Reason::ConnectTimeout,
         FailureKind::Dns | FailureKind::Refused | FailureKind::Tls => Reason::ConnectFailed,
+        FailureKind::ConnectionLimit => Reason::BackendBusy,
         FailureKind::ResponseTimeout => Reason::ResponseTimeout,
         FailureKind::Protocol => Reason::InvalidResponse,
         _ => Reason::ConnectionTerminated,
@@ -35,6 +37,7 @@ mod tests {
             (FailureKind::Dns, 503, 502),
             (FailureKind::Tls, 503, 502),
             (FailureKind::ConnectTimeout, 503, 504),
+            (FailureKind::ConnectionLimit, 503, 503),
             (FailureKind::Terminated, 502, 502),
             (FailureKind::RefusedStream, 502, 502),
             (FailureKind::ResponseTimeout, 504, 504),

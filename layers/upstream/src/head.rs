@@ -51,12 +51,10 @@ pub(crate) fn rewrite(
         }
         HostRule::Preserve => preserve_host(head, backend),
     }
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(backend.scheme().clone());
-    uri.authority = Some(backend.authority().clone());
-    uri.path_and_query = std::mem::take(&mut head.uri).into_parts().path_and_query;
-    uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
-    head.uri = Uri::from_parts(uri).map_err(|_| Reason::Misconfigured)?;
+    if head.uri.authority().is_some() {
+        let target = std::mem::take(&mut head.uri).into_parts().path_and_query;
+        head.uri = Uri::from(target.unwrap_or(PathAndQuery::from_static("/")));
+    }
     head.version = if speaks_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(stripped)
 }
@@ -149,11 +147,12 @@ mod tests {
             "/a//b/./",
         ] {
             let head = rewritten(Request::get(target), "http://b:1", HostRule::Backend);
-            assert_eq!(head.uri.path_and_query().unwrap().as_str(), target);
-            assert_eq!(head.uri.authority().unwrap(), "b:1");
+            assert_eq!(head.uri, target);
         }
         let absolute = rewritten(Request::get("http://evil/p?q"), "http://b:1", HostRule::Backend);
-        assert_eq!(absolute.uri, "http://b:1/p?q");
+        assert_eq!(absolute.uri, "/p?q");
+        let empty = rewritten(Request::get("http://evil?q"), "http://b:1", HostRule::Backend);
+        assert_eq!(empty.uri, "/?q");
         assert_eq!(absolute.headers[HOST], "b:1");
     }
 

@@ -39,6 +39,7 @@
 //! | a response | fields of one hop stripped, streamed as it comes, trailers included |
 //! | unreachable (refused, no route, no name, TLS, connect deadline), pinned work | 503, `Retry-After`, `Proxy-Status` |
 //! | the same, other work | 502; 504 past the connect deadline |
+//! | [as many connections as there may be](transport::TransportBuilder::max_connections_per_backend), and none free in time | 503, `Retry-After`, `Proxy-Status` |
 //! | connection ended before a response head | 502 |
 //! | no response head in time | 504 |
 //! | no HTTP, or a 101 that nobody asked for | 502 |
@@ -53,9 +54,18 @@
 //!
 //! # Failure modes
 //!
-//! A request is sent once. hyper-util's client takes another connection only when an idle one was dead
-//! before a byte of the request was written. When the client goes away, the exchange is given up at
-//! once; when the backend does, so is the response. There is no deadline on a body.
+//! A request is sent once. Another connection is taken only when an idle one was dead before a byte of the
+//! request was written. When the client goes away, the exchange is given up at once; when the backend
+//! does, so is the response. A response that comes before the request is over is passed on; its
+//! connection is used again when the request is over too. There is no deadline on a body.
+//!
+//! # Connections
+//!
+//! HTTP/1.1 in clear text goes over connections of this crate's own
+//! ([`Http1Transport`](transport::Http1Transport)), HTTP/2 and TLS by hyper-util's client
+//! ([`HyperTransport`](transport::HyperTransport)): [`TransportBuilder`](transport::TransportBuilder) sets how
+//! both connect and what they keep. Names are resolved by the system; where a name has IPv6 and IPv4
+//! addresses, the second kind is tried when the first has not answered within 0.3 s.
 //!
 //! What hyper decides: `Expect: 100-continue` is answered by the server as soon as the body is asked
 //! for, which is when the backend has been connected to, and the field is passed on; other interim
@@ -69,8 +79,9 @@
 //!
 //! # Cost
 //!
-//! One pass over the names of the request's fields and one over the response's; no allocation but the
-//! client's own; no timer without a deadline.
+//! One pass over the names of the request's fields and one over the response's; no allocation but those
+//! of the connection; no timer without a deadline. Over HTTP/1.1 in clear text a request costs some 14 %
+//! fewer instructions than by hyper-util's client alone.
 //!
 //! # Sources
 //!

@@ -1,37 +1,36 @@
 //! What a client is told of a backend that does not answer, and that nothing is sent twice.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
+mod common;
+
 use std::{net::SocketAddr, time::Duration};
 
 use bartizan_core::{
-    Backend, GuardBody, Passage, Reason, UpstreamFailure, Work,
+    Reason, UpstreamFailure, Work,
     failure::{BodyRefused, FailureKind},
 };
 use bartizan_testkit::{BoxBody, Recorder, Script, server::boxed};
-use bartizan_upstream::{ForwardBody, Upstream, transport::HyperTransport};
+use bartizan_upstream::Upstream;
 use bytes::Bytes;
+use common::{Kind, on_each_transport, send, upstream, upstream_by};
 use futures_util::{StreamExt, stream};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tower::ServiceExt;
 
-type Up = Upstream<HyperTransport<ForwardBody<BoxBody>>>;
-type Answer = Response<GuardBody<ForwardBody<Incoming>>>;
+on_each_transport! {
+    a_backend_that_refuses,
+    a_backend_that_closes_without_an_answer_has_seen_the_request_once,
+    a_request_on_a_kept_connection_is_sent_once_too,
+    a_backend_that_never_answers_is_given_up_when_there_is_a_deadline,
+    what_is_no_http_is_502,
+    a_body_that_breaks_off_breaks_off_for_the_client,
+    a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason,
+}
 
 fn request(body: &'static str) -> Request<BoxBody> {
     Request::post("/").body(boxed(Full::from(body))).unwrap()
-}
-
-async fn send(upstream: &Up, origin: &str, work: Work, mut request: Request<BoxBody>) -> Answer {
-    let backend: Backend = origin.parse().unwrap();
-    Passage::with(&mut request, |passage| {
-        passage.set_backend(backend);
-        passage.set_work(work);
-    });
-    upstream.clone().oneshot(request).await.unwrap()
 }
 
 /// An address where nobody listens.
@@ -39,13 +38,12 @@ async fn dead() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
 }
 
-fn proxy_status(response: &Answer) -> &str {
+fn proxy_status(response: &Response<BoxBody>) -> &str {
     response.headers()["proxy-status"].to_str().unwrap()
 }
 
-#[tokio::test]
-async fn a_backend_that_refuses() {
-    let upstream: Up = Upstream::builder().proxy_name("gw1").build();
+async fn a_backend_that_refuses<T: Kind>() {
+    let upstream = upstream_by::<T>(Upstream::builder().proxy_name("gw1"));
     let dead = dead().await;
     for origin in [format!("http://{dead}"), format!("h2c://{dead}")] {
         for (work, status) in [(Work::Pinned, 503), (Work::Opening, 502), (Work::Free, 502)] {
@@ -62,9 +60,8 @@ async fn a_backend_that_refuses() {
     assert_eq!(proxy_status(&nameless), "gw1; error=dns_error");
 }
 
-#[tokio::test]
-async fn a_backend_that_closes_without_an_answer_has_seen_the_request_once() {
-    let upstream: Up = Upstream::builder().build();
+async fn a_backend_that_closes_without_an_answer_has_seen_the_request_once<T: Kind>() {
+    let upstream = upstream::<T>();
     for work in [Work::Pinned, Work::Opening, Work::Free] {
         let recorder = Recorder::with(Script::Close).await;
         let response = send(&upstream, &recorder.uri(), work, request("once")).await;
@@ -76,8 +73,7 @@ async fn a_backend_that_closes_without_an_answer_has_seen_the_request_once() {
 }
 
 /// An idle connection that dies as the next request is written is the case in which clients try again.
-#[tokio::test]
-async fn a_request_on_a_kept_connection_is_sent_once_too() {
+async fn a_request_on_a_kept_connection_is_sent_once_too<T: Kind>() {
     for _ in 0..20 {
         let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -101,7 +97,7 @@ async fn a_request_on_a_kept_connection_is_sent_once_too() {
             let again = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
             (seen, again.is_ok())
         });
-        let upstream: Up = Upstream::builder().build();
+        let upstream = upstream::<T>();
         let first = send(&upstream, &origin, Work::Pinned, request("a")).await;
         assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), "ok");
         let second = send(&upstream, &origin, Work::Pinned, request("b")).await;
@@ -110,11 +106,10 @@ async fn a_request_on_a_kept_connection_is_sent_once_too() {
     }
 }
 
-#[tokio::test]
-async fn a_backend_that_never_answers_is_given_up_when_there_is_a_deadline() {
+async fn a_backend_that_never_answers_is_given_up_when_there_is_a_deadline<T: Kind>() {
     let recorder = Recorder::with(Script::Hang).await;
     let short = Some(Duration::from_millis(50));
-    let opening: Up = Upstream::builder().opening_timeout(short).build();
+    let opening = upstream_by::<T>(Upstream::builder().opening_timeout(short));
     let response = send(&opening, &recorder.uri(), Work::Opening, request("x")).await;
     assert_eq!(Reason::of(&response), Some(Reason::ResponseTimeout));
     assert_eq!(
@@ -125,13 +120,12 @@ async fn a_backend_that_never_answers_is_given_up_when_there_is_a_deadline() {
     let origin = recorder.uri();
     let patient = send(&opening, &origin, Work::Pinned, request("x"));
     assert!(tokio::time::timeout(Duration::from_millis(300), patient).await.is_err());
-    let all: Up = Upstream::builder().response_timeout(short).build();
+    let all = upstream_by::<T>(Upstream::builder().response_timeout(short));
     let response = send(&all, &recorder.uri(), Work::Pinned, request("x")).await;
     assert_eq!(response.status(), 504);
 }
 
-#[tokio::test]
-async fn what_is_no_http_is_502() {
+async fn what_is_no_http_is_502<T: Kind>() {
     for bytes in [
         &b"SSH-2.0-OpenSSH\r\n"[..],
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", // SM-40
@@ -139,27 +133,25 @@ async fn what_is_no_http_is_502() {
         b"HTTP/1.1 999999 OK\r\n\r\n",
     ] {
         let recorder = Recorder::with(Script::RespondAndClose(Bytes::from_static(bytes))).await;
-        let upstream: Up = Upstream::builder().build();
+        let upstream = upstream::<T>();
         let response = send(&upstream, &recorder.uri(), Work::Free, request("x")).await;
         assert_eq!(response.status(), 502, "{}", String::from_utf8_lossy(bytes));
     }
 }
 
-#[tokio::test]
-async fn a_body_that_breaks_off_breaks_off_for_the_client() {
+async fn a_body_that_breaks_off_breaks_off_for_the_client<T: Kind>() {
     let short = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort"; // SM-39
     let recorder = Recorder::with(Script::RespondAndClose(Bytes::from_static(short))).await;
-    let upstream: Up = Upstream::builder().build();
+    let upstream = upstream::<T>();
     let response = send(&upstream, &recorder.uri(), Work::Free, request("x")).await;
     assert_eq!(response.status(), 200);
     assert!(response.into_body().collect().await.is_err());
 }
 
-#[tokio::test]
-async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason() {
+async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason<T: Kind>() {
     type Failure = Box<dyn std::error::Error + Send + Sync>;
     let recorder = Recorder::with(Script::Hang).await;
-    let upstream: Up = Upstream::builder().build();
+    let upstream = upstream::<T>();
     for (failure, status) in [
         (Box::new(BodyRefused::new(Reason::BodyTooLarge)) as Failure, 413),
         (Box::new(BodyRefused::new(Reason::BodyTimeout)), 408),
@@ -183,7 +175,7 @@ async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason() {
 #[cfg(not(feature = "tls"))]
 #[tokio::test]
 async fn without_the_feature_there_is_no_tls() {
-    let upstream: Up = Upstream::builder().build();
+    let upstream = upstream::<common::Default>();
     let response = send(&upstream, "https://127.0.0.1:1", Work::Free, request("x")).await;
     assert_eq!(Reason::of(&response), Some(Reason::Misconfigured));
 }

@@ -1,6 +1,8 @@
 //! What reaches a backend and what comes back, over real sockets: HTTP/1.1 and HTTP/2 in clear text.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
+mod common;
+
 use std::{
     sync::{
         Arc,
@@ -9,10 +11,11 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, GuardBody, Passage, Work};
+use bartizan_core::{Passage, Work};
 use bartizan_testkit::{BoxBody, Recorder, Script, Server, eventually, serve, server::boxed};
-use bartizan_upstream::{ForwardBody, Upstream, transport::HyperTransport};
+use bartizan_upstream::Upstream;
 use bytes::Bytes;
+use common::{Kind, on_each_transport, send, upstream, upstream_by};
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Request, Response, Version};
 use http_body::{Body, Frame};
@@ -20,11 +23,18 @@ use http_body_util::{BodyExt, Channel, Full, StreamBody};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-type Up = Upstream<HyperTransport<ForwardBody<BoxBody>>>;
-type Answer = Response<GuardBody<ForwardBody<Incoming>>>;
-
-fn upstream() -> Up {
-    Upstream::builder().build()
+on_each_transport! {
+    the_fields_of_one_hop_do_not_reach_the_backend,
+    host_is_the_backends_and_the_target_is_kept_byte_for_byte,
+    methods_that_are_not_forwarded,
+    bodies_and_trailers_pass_both_ways_over_both_versions,
+    frames_pass_as_they_come_both_ways,
+    a_response_that_comes_before_the_request_is_over_is_passed_on,
+    when_the_client_goes_the_backend_hears_of_it_at_once,
+    a_websocket_becomes_a_tunnel_that_keeps_its_session_in_use,
+    a_large_body_passes_whole,
+    a_known_length_stays_known,
+    extended_connect_becomes_a_tunnel_between_two_http2_streams,
 }
 
 /// Both ways to speak to the server.
@@ -32,23 +42,16 @@ fn origins(server: &Server) -> [String; 2] {
     [format!("http://{}", server.addr), format!("h2c://{}", server.addr)]
 }
 
-async fn send(upstream: &Up, origin: &str, mut request: Request<BoxBody>) -> Answer {
-    let backend: Backend = origin.parse().unwrap();
-    Passage::with(&mut request, |passage| passage.set_backend(backend));
-    upstream.clone().oneshot(request).await.unwrap()
-}
-
 fn body(text: &'static str) -> BoxBody {
     boxed(Full::from(text))
 }
 
-async fn text(response: Answer) -> String {
+async fn text(response: Response<BoxBody>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
 }
 
 /// `protocol.md` §13.4, as a backend sees it.
-#[tokio::test]
-async fn the_fields_of_one_hop_do_not_reach_the_backend() {
+async fn the_fields_of_one_hop_do_not_reach_the_backend<T: Kind>() {
     let rows: [(&str, &[(&str, &str)], &[&str]); 9] = [
         ("HB-1", &[("connection", "close")], &["close"]),
         ("HB-2", &[("connection", "X-Foo"), ("x-foo", "1")], &["x-foo"]),
@@ -87,7 +90,11 @@ async fn the_fields_of_one_hop_do_not_reach_the_backend() {
             let name: http::HeaderName = name.parse().unwrap();
             request.headers_mut().append(name, value.parse().unwrap());
         }
-        assert_eq!(send(&upstream(), &recorder.uri(), request).await.status(), 200, "{row}");
+        assert_eq!(
+            send(&upstream::<T>(), &recorder.uri(), Work::Free, request).await.status(),
+            200,
+            "{row}"
+        );
         let seen = recorder.text().to_lowercase();
         assert!(seen.contains("x-kept"), "HB-27: {seen}");
         for name in gone {
@@ -97,53 +104,55 @@ async fn the_fields_of_one_hop_do_not_reach_the_backend() {
     // HB-8, HB-9: what is left of TE is said again.
     let recorder = Recorder::start().await;
     let request = Request::get("/").header("te", "trailers, deflate").header("connection", "TE");
-    send(&upstream(), &recorder.uri(), request.body(body("")).unwrap()).await;
+    send(&upstream::<T>(), &recorder.uri(), Work::Free, request.body(body("")).unwrap()).await;
     assert!(recorder.text().contains("te: trailers\r\n"), "{}", recorder.text());
     // HB-16 to HB-18, HB-25: nothing reaches it.
     for name in ["Authorization", "X-Forwarded-For", "Mcp-Session-Id", "Host", "\"x\""] {
         let recorder = Recorder::start().await;
         let request = Request::get("/").header("connection", name).body(body("")).unwrap();
-        assert_eq!(send(&upstream(), &recorder.uri(), request).await.status(), 400, "{name}");
+        assert_eq!(
+            send(&upstream::<T>(), &recorder.uri(), Work::Free, request).await.status(),
+            400,
+            "{name}"
+        );
         assert_eq!(recorder.requests(), 0);
     }
 }
 
-#[tokio::test]
-async fn host_is_the_backends_and_the_target_is_kept_byte_for_byte() {
+async fn host_is_the_backends_and_the_target_is_kept_byte_for_byte<T: Kind>() {
     for target in ["/a/../b", "/%2e%2e/b", "//evil/", "/a;x", "/a%2Fb", "/?a=%zz&&", "/"] {
         let recorder = Recorder::start().await;
         let request = Request::get(target).header("host", "public.example").body(body("")).unwrap();
-        send(&upstream(), &recorder.uri(), request).await;
+        send(&upstream::<T>(), &recorder.uri(), Work::Free, request).await;
         let seen = recorder.text();
         assert!(seen.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "SM-43: {seen}");
         assert!(seen.contains(&format!("host: {}\r\n", recorder.addr)), "{seen}");
     }
     let recorder = Recorder::start().await;
     let options = Request::options("*").header("host", "public.example").body(body("")).unwrap();
-    send(&upstream(), &recorder.uri(), options).await;
+    send(&upstream::<T>(), &recorder.uri(), Work::Free, options).await;
     assert!(recorder.text().starts_with("OPTIONS * HTTP/1.1\r\n"), "{}", recorder.text());
 
     let recorder = Recorder::start().await;
-    let preserving: Up = Upstream::builder().preserve_host().build();
+    let preserving = upstream_by::<T>(Upstream::builder().preserve_host());
     let request = Request::get("/").header("host", "public.example").body(body("")).unwrap();
-    send(&preserving, &recorder.uri(), request).await;
+    send(&preserving, &recorder.uri(), Work::Free, request).await;
     assert!(recorder.text().contains("host: public.example\r\n"));
 }
 
-#[tokio::test]
-async fn methods_that_are_not_forwarded() {
+async fn methods_that_are_not_forwarded<T: Kind>() {
     let recorder = Recorder::start().await;
     for method in ["TRACE", "CONNECT"] {
         let request = Request::builder().method(method).uri("http://a/").body(body("")).unwrap();
-        let response = send(&upstream(), &recorder.uri(), request).await;
+        let response = send(&upstream::<T>(), &recorder.uri(), Work::Free, request).await;
         assert_eq!(response.status(), 405, "{method}");
         assert!(response.headers().contains_key("allow"));
     }
     assert_eq!(recorder.requests(), 0);
     // Without a backend there is nowhere to go; with a fixed one there is.
-    let nowhere = upstream().oneshot(Request::get("/").body(body("")).unwrap()).await.unwrap();
+    let nowhere = upstream::<T>().oneshot(Request::get("/").body(body("")).unwrap()).await.unwrap();
     assert_eq!(nowhere.status(), 500);
-    let fixed: Up = Upstream::builder().to(recorder.uri().parse().unwrap()).build();
+    let fixed = upstream_by::<T>(Upstream::builder().to(recorder.uri().parse().unwrap()));
     assert_eq!(
         fixed.oneshot(Request::get("/").body(body("")).unwrap()).await.unwrap().status(),
         200
@@ -169,8 +178,7 @@ fn with_trailers(trailers: HeaderMap) -> BoxBody {
     boxed(StreamBody::new(stream::iter(frames.map(Ok::<_, std::io::Error>))))
 }
 
-#[tokio::test]
-async fn bodies_and_trailers_pass_both_ways_over_both_versions() {
+async fn bodies_and_trailers_pass_both_ways_over_both_versions<T: Kind>() {
     let server = echo().await;
     for (origin, version) in origins(&server).iter().zip(["HTTP/1.1", "HTTP/2.0"]) {
         let mut trailers = HeaderMap::new();
@@ -184,7 +192,7 @@ async fn bodies_and_trailers_pass_both_ways_over_both_versions() {
             .header("connection", "x-nominated")
             .body(with_trailers(trailers))
             .unwrap();
-        let response = send(&upstream(), origin, request).await;
+        let response = send(&upstream::<T>(), origin, Work::Free, request).await;
         assert_eq!(response.headers()["x-version"], version);
         assert!(!response.headers().contains_key("forwarded"), "FB-12");
         let collected = response.into_body().collect().await.unwrap();
@@ -194,14 +202,13 @@ async fn bodies_and_trailers_pass_both_ways_over_both_versions() {
     }
 }
 
-#[tokio::test]
-async fn frames_pass_as_they_come_both_ways() {
+async fn frames_pass_as_they_come_both_ways<T: Kind>() {
     let server = echo().await;
     for origin in origins(&server) {
         let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(4);
         sender.send_data(Bytes::from("one")).await.unwrap();
         let request = Request::post("/").body(boxed(channel)).unwrap();
-        let mut response = send(&upstream(), &origin, request).await;
+        let mut response = send(&upstream::<T>(), &origin, Work::Free, request).await;
         // The first comes back before the second is sent.
         for next in ["one", "two", "three"] {
             let frame = response.body_mut().frame().await.unwrap().unwrap();
@@ -219,8 +226,7 @@ async fn frames_pass_as_they_come_both_ways() {
     }
 }
 
-#[tokio::test]
-async fn a_response_that_comes_before_the_request_is_over_is_passed_on() {
+async fn a_response_that_comes_before_the_request_is_over_is_passed_on<T: Kind>() {
     let early = Script::Respond(Bytes::from_static(
         b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno",
     ));
@@ -228,13 +234,12 @@ async fn a_response_that_comes_before_the_request_is_over_is_passed_on() {
     let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(4);
     sender.send_data(Bytes::from("the first of many")).await.unwrap();
     let request = Request::post("/").body(boxed(channel)).unwrap();
-    let response = send(&upstream(), &recorder.uri(), request).await;
+    let response = send(&upstream::<T>(), &recorder.uri(), Work::Free, request).await;
     assert_eq!(response.status(), 413);
     assert_eq!(text(response).await, "no");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn when_the_client_goes_the_backend_hears_of_it_at_once() {
+async fn when_the_client_goes_the_backend_hears_of_it_at_once<T: Kind>() {
     struct Open(Arc<AtomicUsize>);
     impl Drop for Open {
         fn drop(&mut self) {
@@ -261,9 +266,10 @@ async fn when_the_client_goes_the_backend_hears_of_it_at_once() {
     })
     .await;
     for origin in origins(&server) {
-        let upstream = upstream();
+        let upstream = upstream::<T>();
         let mut response =
-            send(&upstream, &origin, Request::get("/stream").body(body("")).unwrap()).await;
+            send(&upstream, &origin, Work::Free, Request::get("/stream").body(body("")).unwrap())
+                .await;
         assert!(response.body_mut().frame().await.is_some());
         assert_eq!(open.load(Ordering::SeqCst), 1);
         drop(response);
@@ -272,7 +278,10 @@ async fn when_the_client_goes_the_backend_hears_of_it_at_once() {
         // The same before there is a response.
         let waiting = tokio::spawn({
             let origin = origin.clone();
-            async move { send(&upstream, &origin, Request::get("/never").body(body("")).unwrap()).await }
+            async move {
+                send(&upstream, &origin, Work::Free, Request::get("/never").body(body("")).unwrap())
+                    .await
+            }
         });
         let there = || async { open.load(Ordering::SeqCst) == 1 };
         eventually("the call is there", Duration::from_secs(5), there).await;
@@ -281,8 +290,7 @@ async fn when_the_client_goes_the_backend_hears_of_it_at_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_becomes_a_tunnel_that_keeps_its_session_in_use() {
+async fn a_websocket_becomes_a_tunnel_that_keeps_its_session_in_use<T: Kind>() {
     let server = serve(async |mut request: Request<Incoming>| {
         if request.headers().get("upgrade").is_none_or(|upgrade| upgrade != "websocket") {
             return Response::new(boxed(Full::from("no upgrade")));
@@ -303,7 +311,7 @@ async fn a_websocket_becomes_a_tunnel_that_keeps_its_session_in_use() {
     .await;
     // A front server, since only a real connection can be upgraded.
     let held = Arc::new(());
-    let (upstream, uri, lease) = (upstream(), server.uri(), Arc::clone(&held));
+    let (upstream, uri, lease) = (upstream::<T>(), server.uri(), Arc::clone(&held));
     let front = serve(move |request: Request<Incoming>| {
         let (upstream, uri, lease) = (upstream.clone(), uri.clone(), Arc::clone(&lease));
         async move {
@@ -350,8 +358,7 @@ async fn a_websocket_becomes_a_tunnel_that_keeps_its_session_in_use() {
     assert!(reply.text().ends_with("no upgrade"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_body_passes_whole() {
+async fn a_large_body_passes_whole<T: Kind>() {
     let server = echo().await;
     const CHUNKS: usize = 1024;
     for origin in origins(&server) {
@@ -360,7 +367,7 @@ async fn a_large_body_passes_whole() {
             (0..CHUNKS).map(move |_| Ok::<_, std::io::Error>(Frame::data(chunk.clone()))),
         );
         let request = Request::post("/").body(boxed(StreamBody::new(chunks))).unwrap();
-        let mut response = send(&upstream(), &origin, request).await;
+        let mut response = send(&upstream::<T>(), &origin, Work::Free, request).await;
         let mut total = 0;
         while let Some(frame) = response.body_mut().frame().await {
             total += frame.unwrap().into_data().map_or(0, |data| data.len());
@@ -369,18 +376,15 @@ async fn a_large_body_passes_whole() {
     }
 }
 
-#[tokio::test]
-async fn a_known_length_stays_known() {
+async fn a_known_length_stays_known<T: Kind>() {
     let recorder = Recorder::start().await;
     let request = Request::post("/").body(body("12345")).unwrap();
-    let response = send(&upstream(), &recorder.uri(), request).await;
+    let response = send(&upstream::<T>(), &recorder.uri(), Work::Free, request).await;
     assert!(recorder.text().contains("content-length: 5\r\n"), "{}", recorder.text());
     assert_eq!(response.body().size_hint().exact(), Some(2));
-    let _ = Work::Free;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn extended_connect_becomes_a_tunnel_between_two_http2_streams() {
+async fn extended_connect_becomes_a_tunnel_between_two_http2_streams<T: Kind>() {
     let server = serve(async |mut request: Request<Incoming>| {
         assert_eq!(request.method(), "CONNECT");
         let protocol = request.extensions().get::<hyper::ext::Protocol>().unwrap();
@@ -397,7 +401,7 @@ async fn extended_connect_becomes_a_tunnel_between_two_http2_streams() {
         Response::new(boxed(Full::default()))
     })
     .await;
-    let (upstream, uri) = (upstream(), format!("h2c://{}", server.addr));
+    let (upstream, uri) = (upstream::<T>(), format!("h2c://{}", server.addr));
     let front = serve(move |request: Request<Incoming>| {
         let (upstream, uri) = (upstream.clone(), uri.clone());
         async move {

@@ -3,8 +3,12 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use bartizan_core::{Backend, GuardBody, Passage, UpstreamFailure, Work, failure::FailureKind};
-use bartizan_upstream::{ForwardBody, Upstream, transport::HyperTransport};
+use bartizan_core::{Backend, Passage, UpstreamFailure, Work, failure::FailureKind};
+use bartizan_testkit::{BoxBody, server::boxed};
+use bartizan_upstream::{
+    ForwardBody, Upstream,
+    transport::{ByProtocol, TransportBuilder},
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -18,8 +22,8 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-type Up = Upstream<HyperTransport<ForwardBody<Full<Bytes>>>>;
-type Answer = Response<GuardBody<ForwardBody<Incoming>>>;
+type Up = Upstream<ByProtocol<ForwardBody<Full<Bytes>>>>;
+type Answer = Response<BoxBody>;
 
 /// A server for `localhost` that speaks `protocols` and says what it was asked by; its port, and its
 /// certificate.
@@ -72,7 +76,7 @@ fn upstream(certificate: rustls::pki_types::CertificateDer<'static>) -> Up {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connections = HyperTransport::<Full<Bytes>>::builder().tls_config(config);
+    let connections = TransportBuilder::new().tls_config(config);
     Upstream::builder().connections(connections).build()
 }
 
@@ -85,7 +89,7 @@ async fn send(upstream: &Up, origin: &str, work: Work) -> Answer {
         passage.set_backend(backend);
         passage.set_work(work);
     });
-    upstream.clone().oneshot(request).await.unwrap()
+    upstream.clone().oneshot(request).await.unwrap().map(boxed)
 }
 
 #[tokio::test]

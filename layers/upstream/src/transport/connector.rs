@@ -59,6 +59,10 @@ impl ConnectError {
         None
     }
 
+    pub(super) const fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
     fn new(source: Box<dyn Error + Send + Sync>) -> Self {
         Self { kind: kind_of(&*source), source: Some(source) }
     }

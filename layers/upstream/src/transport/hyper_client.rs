@@ -10,16 +10,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use bartizan_core::{
-    Backend, Reason,
-    backend::Protocol,
-    failure::{BodyRefused, FailureKind},
-};
+use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -28,8 +23,9 @@ use hyper_util::{
 };
 
 use super::{
-    Transport, TransportError,
+    Transport, TransportBuilder, TransportError,
     connector::{ConnectError, Connector},
+    error,
 };
 
 type TcpClient<B> = Client<Connector<HttpConnector>, B>;
@@ -47,17 +43,6 @@ struct Clients<B> {
     tls: Option<TlsClient<B>>,
 }
 
-/// Builds a [`HyperTransport`].
-#[must_use]
-#[derive(Clone, Debug)]
-pub struct HyperTransportBuilder {
-    connect_timeout: Duration,
-    idle_timeout: Duration,
-    max_idle_per_backend: usize,
-    #[cfg(feature = "tls")]
-    tls_config: Option<rustls::ClientConfig>,
-}
-
 /// Resolves at the response head.
 pub struct HyperFuture(Sending);
 
@@ -67,58 +52,11 @@ enum Sending {
     Unsupported,
 }
 
-impl<B> HyperTransport<B> {
-    /// Starts to configure a transport.
-    pub const fn builder() -> HyperTransportBuilder {
-        HyperTransportBuilder::new()
-    }
-}
-
-impl HyperTransportBuilder {
-    pub(crate) const fn new() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(90),
-            max_idle_per_backend: usize::MAX,
-            #[cfg(feature = "tls")]
-            tls_config: None,
-        }
-    }
-
-    /// How long a connection may take to be made, name resolution and TLS included. Default: 5 s.
-    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// How long an unused connection is kept. Default: 90 s.
-    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout;
-        self
-    }
-
-    /// How many unused connections to one backend are kept. A number below the usual count of requests
-    /// at a time means connecting anew all the time. Default: no bound.
-    pub const fn max_idle_per_backend(mut self, connections: usize) -> Self {
-        self.max_idle_per_backend = connections;
-        self
-    }
-
-    /// How to speak TLS: roots, client certificate, versions. Its ALPN protocols are replaced.
-    /// Default: trust the certificates of the system.
-    #[cfg(feature = "tls")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
-    pub fn tls_config(mut self, config: rustls::ClientConfig) -> Self {
-        self.tls_config = Some(config);
-        self
-    }
-
-    /// Makes the transport for request bodies of type `B`.
-    #[must_use]
-    pub fn build<B>(self) -> HyperTransport<B>
-    where
-        B: Body<Data = Bytes> + Send,
-    {
+impl<B> HyperTransport<B>
+where
+    B: Body<Data = Bytes> + Send,
+{
+    pub(super) fn new(config: TransportBuilder) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         // The scheme is the affair of what is put over it.
@@ -127,19 +65,19 @@ impl HyperTransportBuilder {
         client
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(self.idle_timeout)
-            .pool_max_idle_per_host(self.max_idle_per_backend)
+            .pool_idle_timeout(config.idle_timeout)
+            .pool_max_idle_per_host(config.max_idle_per_backend)
             // `Upstream` has written it.
             .set_host(false);
         let mut http2 = client.clone();
         http2.http2_only(true);
-        let over_tcp = Connector::new(tcp.clone(), self.connect_timeout);
-        HyperTransport(Arc::new(Clients {
+        let over_tcp = Connector::new(tcp.clone(), config.connect_timeout);
+        Self(Arc::new(Clients {
             http1: client.build(over_tcp.clone()),
             http2: http2.build(over_tcp),
             #[cfg(feature = "tls")]
-            tls: super::tls::connector(tcp, self.tls_config)
-                .map(|tls| client.build(Connector::new(tls, self.connect_timeout))),
+            tls: super::tls::connector(tcp, config.tls_config)
+                .map(|tls| client.build(Connector::new(tls, config.connect_timeout))),
         }))
     }
 }
@@ -152,7 +90,10 @@ where
     type Body = Incoming;
     type Future = HyperFuture;
 
-    fn send(&self, backend: &Backend, request: Request<B>) -> HyperFuture {
+    fn send(&self, backend: &Backend, mut request: Request<B>) -> HyperFuture {
+        if name_origin(request.uri_mut(), backend).is_err() {
+            return HyperFuture(Sending::Unsupported);
+        }
         HyperFuture(match backend.protocol() {
             Protocol::Http1 => Sending::Client(self.0.http1.request(request)),
             Protocol::Http2 => Sending::Client(self.0.http2.request(request)),
@@ -179,33 +120,21 @@ impl Future for HyperFuture {
     }
 }
 
+/// The client finds its connection by the origin in the URI.
+fn name_origin(uri: &mut Uri, backend: &Backend) -> Result<(), http::uri::InvalidUriParts> {
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.scheme = Some(backend.scheme().clone());
+    parts.authority = Some(backend.authority().clone());
+    *uri = Uri::from_parts(parts)?;
+    Ok(())
+}
+
 fn classify(error: &legacy::Error) -> TransportError {
-    if let Some(reason) = BodyRefused::find(error) {
-        return TransportError::Request(reason);
+    if !error.is_connect() {
+        return error::of_exchange(error);
     }
-    if error.is_connect() {
-        let kind = ConnectError::find(error).unwrap_or(FailureKind::Refused);
-        return TransportError::Failed(kind);
-    }
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            if error.is_parse() {
-                return TransportError::Failed(FailureKind::Protocol);
-            }
-            if error.is_user() && !error.is_body_write_aborted() {
-                return TransportError::Request(Reason::BodyBroken);
-            }
-        }
-        if let Some(error) = error.downcast_ref::<h2::Error>()
-            && error.is_remote()
-            && error.reason() == Some(h2::Reason::REFUSED_STREAM)
-        {
-            return TransportError::Failed(FailureKind::RefusedStream);
-        }
-        next = error.source();
-    }
-    TransportError::Failed(FailureKind::Terminated)
+    let kind = ConnectError::find(error).unwrap_or(FailureKind::Refused);
+    TransportError::Failed(kind)
 }
 
 // By hand: a handle is shared whatever the body is.

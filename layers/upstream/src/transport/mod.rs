@@ -1,6 +1,10 @@
 //! How a request gets to a backend.
 
+mod builder;
+mod by_protocol;
 mod connector;
+mod error;
+mod http1;
 mod hyper_client;
 #[cfg(feature = "tls")]
 mod tls;
@@ -8,7 +12,10 @@ mod tls;
 use bartizan_core::{Backend, Reason, failure::FailureKind};
 use http::{Request, Response};
 
-pub use hyper_client::{HyperFuture, HyperTransport, HyperTransportBuilder};
+pub use builder::TransportBuilder;
+pub use by_protocol::{ByProtocol, ByProtocolFuture};
+pub use http1::{Http1Body, Http1Future, Http1Transport};
+pub use hyper_client::{HyperFuture, HyperTransport};
 
 /// Sends one request to one backend.
 ///
@@ -23,7 +30,7 @@ pub trait Transport<B> {
     /// Resolves at the response head.
     type Future: Future<Output = Result<Response<Self::Body>, TransportError>>;
 
-    /// Sends `request`, whose URI names `backend`'s origin and whose version is the one it speaks.
+    /// Sends `request`, whose URI is path and query alone, and whose version is the one that `backend` speaks.
     fn send(&self, backend: &Backend, request: Request<B>) -> Self::Future;
 }
 

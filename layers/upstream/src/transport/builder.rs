@@ -1,0 +1,111 @@
+//! How connections are made and kept, whoever keeps them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+
+use super::{ByProtocol, Http1Transport, HyperTransport};
+
+/// Builds a transport.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct TransportBuilder {
+    pub(super) connect_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) max_idle_per_backend: usize,
+    pub(super) max_connections_per_backend: usize,
+    pub(super) connection_wait: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) tls_config: Option<rustls::ClientConfig>,
+}
+
+impl TransportBuilder {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(90),
+            max_idle_per_backend: usize::MAX,
+            max_connections_per_backend: usize::MAX,
+            connection_wait: Duration::from_secs(5),
+            #[cfg(feature = "tls")]
+            tls_config: None,
+        }
+    }
+
+    /// How long a connection may take to be made, name resolution and TLS included. Default: 5 s.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long an unused connection is kept. Below what the backend allows, or requests meet
+    /// connections that it is just closing. Default: 90 s.
+    pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How many unused connections to one backend are kept. A number below the usual count of requests
+    /// at a time means connecting anew all the time. Default: no bound.
+    pub const fn max_idle_per_backend(mut self, connections: usize) -> Self {
+        self.max_idle_per_backend = connections;
+        self
+    }
+
+    /// How many connections to one backend there may be at once, in use or not; a request past them
+    /// waits for one ([`Self::connection_wait`]). An open stream has one for itself, and a connection
+    /// that became a tunnel does not count any more. For HTTP/1.1 in clear text. Default: no bound.
+    pub const fn max_connections_per_backend(mut self, connections: usize) -> Self {
+        self.max_connections_per_backend = connections;
+        self
+    }
+
+    /// How long a request waits for a connection where there are as many as there may be; then it is
+    /// refused with 503, and the backend has seen nothing of it. Default: 5 s.
+    pub const fn connection_wait(mut self, wait: Duration) -> Self {
+        self.connection_wait = wait;
+        self
+    }
+
+    /// How to speak TLS: roots, client certificate, versions. Its ALPN protocols are replaced.
+    /// Default: trust the certificates of the system.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn tls_config(mut self, config: rustls::ClientConfig) -> Self {
+        self.tls_config = Some(config);
+        self
+    }
+
+    /// Makes the transport for request bodies of type `B`: [`Http1Transport`] for HTTP/1.1 in clear text,
+    /// [`HyperTransport`] for the rest.
+    #[must_use]
+    pub fn build<B>(self) -> ByProtocol<B>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        ByProtocol::new(self)
+    }
+
+    /// Makes the lean one alone. It has no way to a backend that speaks anything but HTTP/1.1 in clear text.
+    #[must_use]
+    pub fn build_http1<B>(self) -> Http1Transport<B> {
+        Http1Transport::new(&self)
+    }
+
+    /// Makes hyper-util's client alone. It bounds idle connections only.
+    #[must_use]
+    pub fn build_hyper<B>(self) -> HyperTransport<B>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        HyperTransport::new(self)
+    }
+}
+
+impl Default for TransportBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,93 @@
+//! The response body, which brings its connection back.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, client::conn::http1::SendRequest};
+
+use super::pool::Pool;
+
+/// A response body as it comes. At its end the connection goes back to the others.
+///
+/// # Cancellation
+///
+/// Dropped before its end, the connection is closed.
+pub struct Http1Body<B: Send + 'static> {
+    incoming: Incoming,
+    lease: Option<Lease<B>>,
+}
+
+struct Lease<B> {
+    sender: SendRequest<B>,
+    pool: Arc<Pool<B>>,
+}
+
+impl<B: Send + 'static> Http1Body<B> {
+    #[inline]
+    pub(super) fn new(incoming: Incoming, sender: SendRequest<B>, pool: Arc<Pool<B>>) -> Self {
+        let mut body = Self { incoming, lease: Some(Lease { sender, pool }) };
+        body.return_at_end();
+        body
+    }
+
+    /// A body whose connection somebody else looks after.
+    #[inline]
+    pub(in super::super) const fn not_kept(incoming: Incoming) -> Self {
+        Self { incoming, lease: None }
+    }
+
+    #[inline]
+    fn return_at_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.pool.check_in_when_ready(lease.sender);
+        }
+    }
+}
+
+impl<B: Send + 'static> Body for Http1Body<B> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    #[inline]
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => self.return_at_end(),
+            Poll::Ready(None) => self.give_back(),
+            // Broken off: the connection goes with the body.
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl<B: Send + 'static> fmt::Debug for Http1Body<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http1Body").field("incoming", &self.incoming).finish_non_exhaustive()
+    }
+}

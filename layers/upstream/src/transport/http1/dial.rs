@@ -1,0 +1,79 @@
+//! How a connection is made, or waited for.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use bartizan_core::failure::FailureKind;
+use bytes::Bytes;
+use http::Uri;
+use http_body::Body;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::{
+    super::{TransportError, connector::Connector},
+    pool::{Checkout, Pool, Slot, Turn},
+};
+
+/// How connections are made, for all pools.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    pub(super) connector: Connector<HttpConnector>,
+    pub(super) connection_wait: Duration,
+}
+
+impl Dialer {
+    /// The connection that `checkout` promises. Dropped, it gives up the turn and the attempt.
+    pub(super) async fn fulfil<B>(
+        self,
+        pool: Arc<Pool<B>>,
+        checkout: Checkout<B>,
+    ) -> Result<SendRequest<B>, TransportError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let slot = match checkout {
+            Checkout::Kept(sender) => return Ok(sender),
+            Checkout::Dial(slot) => slot,
+            Checkout::Wait(turn) => match timeout(self.connection_wait, turn).await {
+                Ok(Ok(Turn::Use(sender))) => return Ok(sender),
+                Ok(Ok(Turn::Dial(slot))) => slot,
+                Ok(Err(_)) | Err(_) => {
+                    return Err(TransportError::Failed(FailureKind::ConnectionLimit));
+                }
+            },
+        };
+        self.dial(&pool, slot).await
+    }
+
+    async fn dial<B>(
+        mut self,
+        pool: &Pool<B>,
+        slot: Slot<B>,
+    ) -> Result<SendRequest<B>, TransportError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let backend = pool.backend();
+        let uri = Uri::builder()
+            .scheme(backend.scheme().clone())
+            .authority(backend.authority().clone())
+            .path_and_query("/")
+            .build()
+            .map_err(|_| TransportError::Unsupported)?;
+        let io =
+            self.connector.call(uri).await.map_err(|error| TransportError::Failed(error.kind()))?;
+        let (sender, connection) = http1::handshake(io)
+            .await
+            .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
+        tokio::spawn(async move {
+            // How it ends is told to the request that it carries.
+            let _ = connection.with_upgrades().await;
+            drop(slot);
+        });
+        Ok(sender)
+    }
+}

@@ -1,0 +1,175 @@
+//! One exchange.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bartizan_core::failure::FailureKind;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1::SendRequest},
+};
+
+use super::{
+    super::{TransportError, error},
+    Http1Body,
+    dial::Dialer,
+    pool::{Checkout, Pool},
+    pools::Pools,
+};
+
+/// Resolves at the response head.
+///
+/// # Cancellation
+///
+/// Dropping it closes the connection that the request was sent on, or gives up the attempt to have one.
+#[must_use = "futures do nothing unless polled"]
+pub struct Http1Future<B>(State<B>);
+
+enum State<B> {
+    Sent {
+        // Its type has no name.
+        answer: Pin<Box<dyn Future<Output = Answer<B>> + Send>>,
+        exchange: Option<Exchange<B>>,
+    },
+    Connecting {
+        connecting: Pin<Box<dyn Future<Output = Result<SendRequest<B>, TransportError>> + Send>>,
+        // Boxed: a request is large, and making a connection is dear anyway.
+        parked: Option<Box<Parked<B>>>,
+    },
+    Failed(TransportError),
+}
+
+type Answer<B> = Result<Response<Incoming>, TrySendError<Request<B>>>;
+
+/// A request on its connection.
+struct Exchange<B> {
+    sender: SendRequest<B>,
+    pool: Arc<Pool<B>>,
+    // None for a connection that was made for this request: one that dies at once is not tried again.
+    again: Option<Arc<Pools<B>>>,
+}
+
+struct Parked<B> {
+    request: Request<B>,
+    pool: Arc<Pool<B>>,
+}
+
+impl<B> Http1Future<B> {
+    pub(super) const fn failed(error: TransportError) -> Self {
+        Self(State::Failed(error))
+    }
+}
+
+impl<B> Http1Future<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    #[inline]
+    pub(super) fn begin(pools: &Arc<Pools<B>>, pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+        Self(State::begin(pools, pool, request))
+    }
+}
+
+impl<B> State<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    #[inline]
+    fn begin(pools: &Arc<Pools<B>>, pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+        match pool.check_out() {
+            Checkout::Kept(sender) => Self::send(sender, pool, Some(Arc::clone(pools)), request),
+            checkout => Self::connect(pools.dialer(), pool, checkout, request),
+        }
+    }
+
+    #[inline]
+    fn send(
+        mut sender: SendRequest<B>,
+        pool: Arc<Pool<B>>,
+        again: Option<Arc<Pools<B>>>,
+        request: Request<B>,
+    ) -> Self {
+        let answer = Box::pin(sender.try_send_request(request));
+        Self::Sent { answer, exchange: Some(Exchange { sender, pool, again }) }
+    }
+
+    fn connect(
+        dialer: Dialer,
+        pool: Arc<Pool<B>>,
+        checkout: Checkout<B>,
+        request: Request<B>,
+    ) -> Self {
+        let connecting = Box::pin(dialer.fulfil(Arc::clone(&pool), checkout));
+        Self::Connecting { connecting, parked: Some(Box::new(Parked { request, pool })) }
+    }
+}
+
+impl<B> Future for Http1Future<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = Result<Response<Http1Body<B>>, TransportError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            self.0 = match &mut self.0 {
+                State::Sent { answer, exchange } => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    let Some(exchange) = exchange.take() else { return Poll::Pending };
+                    match answer {
+                        Ok(response) => return Poll::Ready(Ok(exchange.respond(response))),
+                        Err(error) => exchange.recover(error)?,
+                    }
+                }
+                State::Connecting { connecting, parked } => {
+                    let sender = ready!(connecting.as_mut().poll(cx))?;
+                    let Some(parked) = parked.take() else { return Poll::Pending };
+                    State::send(sender, parked.pool, None, parked.request)
+                }
+                State::Failed(error) => return Poll::Ready(Err(*error)),
+            };
+        }
+    }
+}
+
+impl<B> Exchange<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    #[inline]
+    fn respond(self, response: Response<Incoming>) -> Response<Http1Body<B>> {
+        response.map(|body| Http1Body::new(body, self.sender, self.pool))
+    }
+
+    /// Goes on with another connection if this one was dead before anything was written.
+    fn recover(self, mut failed: TrySendError<Request<B>>) -> Result<State<B>, TransportError> {
+        match (failed.take_message(), self.again) {
+            (Some(request), Some(pools)) => Ok(State::begin(&pools, self.pool, request)),
+            (Some(_), None) => Err(TransportError::Failed(FailureKind::Terminated)),
+            (None, _) => Err(error::of_exchange(&failed.into_error())),
+        }
+    }
+}
+
+impl<B> fmt::Debug for Http1Future<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            State::Sent { .. } => "Http1Future(Sent)",
+            State::Connecting { .. } => "Http1Future(Connecting)",
+            State::Failed(_) => "Http1Future(Failed)",
+        })
+    }
+}

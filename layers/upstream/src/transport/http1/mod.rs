@@ -1,0 +1,67 @@
+//! A lean transport for HTTP/1.1 in clear text: hyper's connections, and a pool of them for each backend.
+//!
+//! A connection runs in a task of its own. Whoever takes it out of the pool has it alone; the response
+//! body brings it back when it has ended. A kept connection may have died meanwhile: hyper then gives the
+//! request back, of which nothing was written, and it goes to the next. Once a byte was written it is never
+//! sent again.
+
+mod body;
+mod dial;
+mod future;
+mod pool;
+mod pools;
+
+use std::{error::Error, fmt, sync::Arc};
+
+use bartizan_core::{Backend, backend::Protocol};
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+
+pub use body::Http1Body;
+pub use future::Http1Future;
+
+use super::{Transport, TransportBuilder, TransportError};
+use pools::Pools;
+
+/// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
+///
+/// An unused connection is closed after [`TransportBuilder::idle_timeout`], or when the last clone and the
+/// last response body are gone.
+pub struct Http1Transport<B>(Arc<Pools<B>>);
+
+impl<B> Http1Transport<B> {
+    pub(super) fn new(config: &TransportBuilder) -> Self {
+        Self(Arc::new(Pools::new(config)))
+    }
+}
+
+impl<B> Transport<B> for Http1Transport<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Body = Http1Body<B>;
+    type Future = Http1Future<B>;
+
+    #[inline]
+    fn send(&self, backend: &Backend, request: Request<B>) -> Http1Future<B> {
+        if backend.protocol() != Protocol::Http1 {
+            return Http1Future::failed(TransportError::Unsupported);
+        }
+        Http1Future::begin(&self.0, self.0.of(backend), request)
+    }
+}
+
+// By hand: a handle is shared whatever the body is.
+impl<B> Clone for Http1Transport<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B> fmt::Debug for Http1Transport<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Http1Transport")
+    }
+}

@@ -1,0 +1,177 @@
+//! The connections to one backend.
+//!
+//! | a request comes and | it |
+//! |---|---|
+//! | an idle connection is ready | takes the one that was used last |
+//! | none is, and there may be more | makes one |
+//! | there are as many as there may be | waits for its turn, which is one of the two |
+//!
+//! A connection counts from when it is begun to be made until its task ends ([`Slot`]).
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use bartizan_core::Backend;
+use hyper::client::conn::http1::SendRequest;
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+
+pub(super) struct Pool<B> {
+    backend: Backend,
+    limits: Limits,
+    state: Mutex<State<B>>,
+}
+
+/// What bounds a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) idle_timeout: Duration,
+    pub(super) max_idle: usize,
+    pub(super) max_open: usize,
+}
+
+struct State<B> {
+    // The one used last is at the end: it is the likeliest to live, and the others may idle out.
+    idle: Vec<Idle<B>>,
+    open: usize,
+    // Those who wait no more are among them until it would be their turn.
+    waiting: VecDeque<oneshot::Sender<Turn<B>>>,
+}
+
+struct Idle<B> {
+    sender: SendRequest<B>,
+    since: Instant,
+}
+
+/// How a request gets a connection.
+pub(super) enum Checkout<B> {
+    Kept(SendRequest<B>),
+    Dial(Slot<B>),
+    Wait(oneshot::Receiver<Turn<B>>),
+}
+
+/// What a request waits for.
+pub(super) enum Turn<B> {
+    Use(SendRequest<B>),
+    Dial(Slot<B>),
+}
+
+/// The right to have a connection; dropped, it is somebody else's.
+pub(super) struct Slot<B>(Weak<Pool<B>>);
+
+impl<B> Pool<B> {
+    pub(super) const fn new(backend: Backend, limits: Limits) -> Self {
+        let state = State { idle: Vec::new(), open: 0, waiting: VecDeque::new() };
+        Self { backend, limits, state: Mutex::new(state) }
+    }
+
+    pub(super) const fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    #[inline]
+    pub(super) fn check_out(self: &Arc<Self>) -> Checkout<B> {
+        let mut state = self.state();
+        while let Some(idle) = state.idle.pop() {
+            if idle.sender.is_ready() && idle.since.elapsed() < self.limits.idle_timeout {
+                return Checkout::Kept(idle.sender);
+            }
+        }
+        if state.open < self.limits.max_open {
+            state.open += 1;
+            return Checkout::Dial(Slot(Arc::downgrade(self)));
+        }
+        while state.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            state.waiting.pop_front();
+        }
+        let (turn, wait) = oneshot::channel();
+        state.waiting.push_back(turn);
+        Checkout::Wait(wait)
+    }
+
+    /// Takes a connection back whose response is over.
+    #[inline]
+    pub(super) fn check_in(&self, sender: SendRequest<B>) {
+        if !sender.is_ready() {
+            return;
+        }
+        let mut state = self.state();
+        let mut turn = Turn::Use(sender);
+        while let Some(next) = state.waiting.pop_front() {
+            match next.send(turn) {
+                Ok(()) => return,
+                Err(refused) => turn = refused,
+            }
+        }
+        let Turn::Use(sender) = turn else { return };
+        if state.idle.len() < self.limits.max_idle {
+            state.idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// Closes connections that have not been used for long, and forgets those that have closed.
+    pub(super) fn sweep(&self) {
+        let idle_timeout = self.limits.idle_timeout;
+        let is_kept =
+            |idle: &Idle<B>| idle.sender.is_ready() && idle.since.elapsed() < idle_timeout;
+        self.state().idle.retain(is_kept);
+    }
+
+    /// Whether there is no connection, and nobody waits for one.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.state();
+        state.idle.is_empty() && state.open == 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<B>> {
+        // Each change is one step: what a panic elsewhere left behind is consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Send + 'static> Pool<B> {
+    /// Takes a connection back whose response is over, even if the request is not yet: the backend
+    /// answered before it had read all of it.
+    #[inline]
+    pub(super) fn check_in_when_ready(self: &Arc<Self>, mut sender: SendRequest<B>) {
+        if sender.is_ready() {
+            self.check_in(sender);
+        } else if !sender.is_closed()
+            // Outside of the runtime there is nobody to wait; the connection is closed.
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let pool = Arc::downgrade(self);
+            runtime.spawn(async move {
+                if sender.ready().await.is_ok()
+                    && let Some(pool) = pool.upgrade()
+                {
+                    pool.check_in(sender);
+                }
+            });
+        }
+    }
+}
+
+impl<B> Drop for Slot<B> {
+    fn drop(&mut self) {
+        let Some(pool) = self.0.upgrade() else { return };
+        let mut state = pool.state();
+        while let Some(next) = state.waiting.pop_front() {
+            match next.send(Turn::Dial(Self(Weak::clone(&self.0)))) {
+                Ok(()) => return,
+                Err(Turn::Dial(mut refused)) => refused.0 = Weak::new(),
+                Err(Turn::Use(_)) => {}
+            }
+        }
+        state.open = state.open.saturating_sub(1);
+    }
+}
+
+impl<B> fmt::Debug for Pool<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}

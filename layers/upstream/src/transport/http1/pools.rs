@@ -1,0 +1,106 @@
+//! A pool for each backend, and the task that sweeps them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bartizan_core::Backend;
+use foldhash::quality::RandomState;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    super::{TransportBuilder, connector::Connector},
+    dial::Dialer,
+    pool::{Limits, Pool},
+};
+
+pub(super) struct Pools<B> {
+    // By authority, as written: the rest of the origin is the same for all.
+    by_authority: RwLock<HashMap<Box<str>, Arc<Pool<B>>, RandomState>>,
+    dialer: Dialer,
+    limits: Limits,
+    is_swept: AtomicBool,
+}
+
+impl<B> Pools<B> {
+    pub(super) fn new(config: &TransportBuilder) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        let connector = Connector::new(tcp, config.connect_timeout);
+        Self {
+            by_authority: RwLock::default(),
+            dialer: Dialer { connector, connection_wait: config.connection_wait },
+            limits: Limits {
+                idle_timeout: config.idle_timeout,
+                max_idle: config.max_idle_per_backend,
+                max_open: config.max_connections_per_backend,
+            },
+            is_swept: AtomicBool::new(false),
+        }
+    }
+
+    /// The pool of `backend`.
+    #[inline]
+    pub(super) fn of(&self, backend: &Backend) -> Arc<Pool<B>> {
+        let authority = backend.authority().as_str();
+        let pools = self.by_authority.read().unwrap_or_else(PoisonError::into_inner);
+        match pools.get(authority) {
+            Some(pool) => Arc::clone(pool),
+            None => {
+                drop(pools);
+                self.add(backend)
+            }
+        }
+    }
+
+    #[cold]
+    fn add(&self, backend: &Backend) -> Arc<Pool<B>> {
+        let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Pool::new(backend.clone(), self.limits));
+        Arc::clone(pools.entry(backend.authority().as_str().into()).or_insert_with(new))
+    }
+
+    /// Closes what has not been used for long, and forgets backends that nobody asks for any more.
+    fn sweep(&self) {
+        let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|_, pool| {
+            pool.sweep();
+            // Nobody else can get hold of it: the map is locked.
+            Arc::strong_count(pool) > 1 || !pool.is_empty()
+        });
+    }
+}
+
+impl<B: Send + 'static> Pools<B> {
+    /// How connections are made; from the first one on, they are swept.
+    pub(super) fn dialer(self: &Arc<Self>) -> Dialer {
+        if !self.is_swept.swap(true, Ordering::Relaxed) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle_timeout));
+        }
+        self.dialer.clone()
+    }
+}
+
+/// Sweeps `pools` four times per idle time, but no oftener than ten times a second, until they are gone.
+async fn sweep<B>(pools: Weak<Pools<B>>, idle_timeout: Duration) {
+    let mut round = interval((idle_timeout / 4).max(Duration::from_millis(100)));
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        round.tick().await;
+        let Some(pools) = pools.upgrade() else { return };
+        pools.sweep();
+    }
+}
+
+impl<B> fmt::Debug for Pools<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
