@@ -18,6 +18,7 @@
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
+//! | `hyper` | this one | calls the layers in an accept loop of your own |
 //! | `peer` | this one | finds the peer where axum or tonic keeps it |
 //! | `stack` | this one | the layers in their order, ready made |
 //!
@@ -52,6 +53,9 @@ pub use bartizan_token as token;
 pub use bartizan_upstream as upstream;
 
 pub mod guide;
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub mod hyper;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "axum", feature = "tonic"))))]
 pub mod peer;

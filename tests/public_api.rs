@@ -16,6 +16,7 @@ use bartizan::{
         StripHopByHop, StripHopByHopLayer, TrustedPeers,
     },
     hops::{Inbound, LimitHops, LimitHopsLayer, LoopStatus, Pseudonym, SealKeys},
+    hyper::ConnectionService,
     memory::{MemoryStore, MemoryStoreBuilder},
     pin::{
         Backends, Change, Loan, NoPins, PinBackend, PinBackendLayer,
@@ -69,6 +70,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<PinBackendLayer>();
     is_shared::<ReverseProxyStack<MemoryStore>>();
+    is_shared::<ConnectionService<MemoryStore>>();
     is_shared::<ValidateSession<Upstream<ByProtocol<ForwardBody<Replay<Body>>>>, MemoryStore>>();
     is_shared::<PinBackend<Upstream<ByProtocol<ForwardBody<Loan<Body>>>>, NoKey, NoPins>>();
 

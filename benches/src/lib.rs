@@ -11,7 +11,6 @@
 )]
 
 pub mod cases;
-pub mod eager;
 pub mod wire;
 
 use std::{convert::Infallible, future::Ready, task::Poll};

@@ -25,6 +25,7 @@ use bartizan::{
     core::{Backend, PeerAddr, Record, Route, SessionStore},
     forwarded::SanitizeForwardedLayer,
     hops::LimitHopsLayer,
+    hyper::ConnectionService,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,
@@ -35,7 +36,6 @@ use bartizan::{
 };
 use bartizan_benches::{
     SESSION_ID,
-    eager::Eager,
     wire::{backend, load},
 };
 use bytes::Bytes;
@@ -171,7 +171,7 @@ where
     loop {
         let (stream, peer): (_, SocketAddr) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let adaptor = Eager::new(service.clone(), PeerAddr::new(peer));
+        let adaptor = ConnectionService::new(service.clone(), PeerAddr::new(peer));
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), adaptor));
     }
 }

@@ -2,17 +2,16 @@
 
 use std::{convert::Infallible, error::Error, io};
 
-use bartizan_core::PeerAddr;
+use bartizan::{core::PeerAddr, hyper::ConnectionService};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use tokio::net::TcpListener;
-use tower::ServiceExt;
 use tower_service::Service;
 
 /// Serves `service` over HTTP/1.1 and HTTP/2, and hands each request's peer on.
@@ -25,17 +24,12 @@ where
 {
     loop {
         let (stream, addr) = listener.accept().await?;
-        let service = service.clone();
-        // Its text is made here, once per connection.
-        let peer = PeerAddr::new(addr);
+        // The peer's text is made here, once per connection.
+        let service = ConnectionService::new(service.clone(), PeerAddr::new(addr));
         tokio::spawn(async move {
-            let call = service_fn(move |mut request| {
-                peer.clone().attach(&mut request);
-                service.clone().oneshot(request)
-            });
             let builder = auto::Builder::new(TokioExecutor::new());
             // A connection that breaks off concerns nobody else.
-            let _ = builder.serve_connection(TokioIo::new(stream), call).await;
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
