@@ -85,7 +85,7 @@ impl TransportBuilder {
     where
         B: Body<Data = Bytes> + Send,
     {
-        ByProtocol::new(self)
+        ByProtocol::new(&self)
     }
 
     /// Makes the lean one alone. It has no way to a backend that speaks anything but HTTP/1.1 in clear text.
@@ -100,7 +100,7 @@ impl TransportBuilder {
     where
         B: Body<Data = Bytes> + Send,
     {
-        HyperTransport::new(self)
+        HyperTransport::new(&self)
     }
 }
 

@@ -49,8 +49,8 @@ impl<B> ByProtocol<B>
 where
     B: Body<Data = Bytes> + Send,
 {
-    pub(super) fn new(config: TransportBuilder) -> Self {
-        let http1 = Http1Transport::new(&config);
+    pub(super) fn new(config: &TransportBuilder) -> Self {
+        let http1 = Http1Transport::new(config);
         Self(Arc::new(Both { http1, others: HyperTransport::new(config) }))
     }
 }

@@ -56,7 +56,7 @@ impl<B> HyperTransport<B>
 where
     B: Body<Data = Bytes> + Send,
 {
-    pub(super) fn new(config: TransportBuilder) -> Self {
+    pub(super) fn new(config: &TransportBuilder) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         // The scheme is the affair of what is put over it.
@@ -76,7 +76,7 @@ where
             http1: client.build(over_tcp.clone()),
             http2: http2.build(over_tcp),
             #[cfg(feature = "tls")]
-            tls: super::tls::connector(tcp, config.tls_config)
+            tls: super::tls::connector(tcp, config.tls_config.clone())
                 .map(|tls| client.build(Connector::new(tls, config.connect_timeout))),
         }))
     }
