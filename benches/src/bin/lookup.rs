@@ -1,7 +1,8 @@
 //! What a look-up of a live session costs, by store.
 //!
 //! `lookup REDIS_URL` prints nanoseconds: the median of many short rounds in which all cases take turns.
-//! With `memory N` or `near N REDIS_URL` it makes N look-ups, to be counted by callgrind.
+//! With `memory N`, `near N REDIS_URL` or `far N REDIS_URL` (without the near-cache, 32 at a time) it makes
+//! N look-ups, to be counted by callgrind.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 use std::{env, hint::black_box};
@@ -11,6 +12,7 @@ use bartizan::{
     memory::MemoryStore,
     redis::RedisStore,
 };
+use futures_util::future::join_all;
 
 const SESSIONS: usize = 1_000;
 
@@ -28,8 +30,9 @@ async fn main() {
             let store = near(url).await;
             look_up(&store, count.parse().unwrap()).await;
         }
+        ["far", count, url] => look_up_at_once(&far(url).await, count.parse().unwrap()).await,
         [url] => print_times(url).await,
-        _ => println!("usage: REDIS_URL | memory N | near N REDIS_URL"),
+        _ => println!("usage: REDIS_URL | memory N | near N REDIS_URL | far N REDIS_URL"),
     }
 }
 
@@ -38,6 +41,13 @@ async fn near(url: &str) -> RedisStore {
     ready(&store).await;
     fill(&store).await;
     look_up(&store, SESSIONS).await;
+    store
+}
+
+async fn far(url: &str) -> RedisStore {
+    let store = RedisStore::builder(url).near_cache(0).build().unwrap();
+    ready(&store).await;
+    fill(&store).await;
     store
 }
 
@@ -71,14 +81,26 @@ async fn look_up<T: SessionStore>(store: &T, count: usize) {
     }
 }
 
+/// As a proxy does with 32 connections.
+async fn look_up_at_once(store: &RedisStore, count: usize) {
+    let share = |n: usize| async move {
+        let route = Route::default();
+        for _ in 0..count / 32 {
+            let id = id(n);
+            let key = Key::new(&route, None, id.as_bytes());
+            assert!(store.get(key).wait().await.unwrap().is_some());
+        }
+    };
+    join_all((0..32).map(share)).await;
+}
+
 #[allow(clippy::disallowed_types, reason = "real time is what is measured")]
 async fn print_times(url: &str) {
     const ROUNDS: usize = 51;
     let memory = MemoryStore::new();
     fill(&memory).await;
     let near = near(url).await;
-    let far = RedisStore::builder(url).near_cache(0).build().unwrap();
-    ready(&far).await;
+    let far = far(url).await;
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         let start = std::time::Instant::now();

@@ -39,7 +39,9 @@ impl Digest {
 
     /// The name in the store.
     pub(crate) fn name(&self, prefix: &str) -> String {
-        format!("{prefix}:{{{}}}", base16ct::lower::encode_string(&self.0))
+        let mut digits = [0; 64];
+        let digits = base16ct::lower::encode_str(&self.0, &mut digits).unwrap_or_default();
+        [prefix, ":{", digits, "}"].concat()
     }
 
     /// Half of it, which tells sessions apart in the counts.

@@ -9,6 +9,7 @@ use fred::{
     interfaces::{ClientLike, KeysInterface},
     types::{ClusterHash, CustomCommand, Value, config::Options},
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
@@ -114,10 +115,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for `asked`, for as long as the deadline allows.
-    pub(crate) async fn within<T>(
+    /// Waits for `asked`, for as long as the deadline allows. Boxed: the client's futures are some kilobytes
+    /// large, and would be copied with each that they are part of.
+    pub(crate) async fn within<'a, T>(
         &self,
-        asked: impl Future<Output = Result<T, fred::error::Error>>,
+        asked: BoxFuture<'a, Result<T, fred::error::Error>>,
     ) -> Result<T, StoreError> {
         match timeout(self.deadline, asked).await {
             Ok(outcome) => outcome.map_err(|error| store_error(&error)),
@@ -136,7 +138,8 @@ impl Shared {
         let _landing = Landing { shared: &self, digest, ticket };
         let era = self.status.now().era;
         let client = self.asking()?;
-        let value: Option<Bytes> = self.within(client.get(digest.name(&self.prefix))).await?;
+        let value: Option<Bytes> =
+            self.within(client.get(digest.name(&self.prefix)).boxed()).await?;
         let live = match value {
             None => None,
             Some(value) => match codec::decode(&value) {
@@ -182,7 +185,7 @@ impl Shared {
     async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
         let client = self.asking()?;
         let key = digest.name(&self.prefix);
-        let is_live: bool = self.within(self.scripts.touch.run(&client, &key, &[])).await?;
+        let is_live: bool = self.within(self.scripts.touch.run(&client, &key, &[]).boxed()).await?;
         if !is_live {
             self.near.forget(&digest);
             return Ok(());
@@ -204,7 +207,7 @@ impl Shared {
         let left_ms = codec::millis(record.idle().min(record.lifetime()));
         let times = (self.now().1.saturating_add(left_ms), left_ms);
         let (list, backend) = (&self.scripts.list, record.backend());
-        self.within(counts::add(client, list, &self.prefix, backend, digest, times)).await
+        self.within(counts::add(client, list, &self.prefix, backend, digest, times).boxed()).await
     }
 }
 

@@ -187,7 +187,7 @@ async fn insert(
     shared.near.invalidate(&digest);
     let key = digest.name(shared.prefix());
     let (outcome, value): (i64, Bytes) =
-        shared.within(shared.scripts.insert.run(&client, &key, &args)).await?;
+        shared.within(shared.scripts.insert.run(&client, &key, &args).boxed()).await?;
     shared.near.invalidate(&digest);
     if outcome == 2 {
         return Ok(Inserted::Full);
@@ -226,7 +226,7 @@ async fn replace(
     ];
     let key = digest.name(shared.prefix());
     let (outcome, value): (i64, Bytes) =
-        shared.within(shared.scripts.replace.run(&client, &key, &args)).await?;
+        shared.within(shared.scripts.replace.run(&client, &key, &args).boxed()).await?;
     shared.near.invalidate(&digest);
     if outcome == 2 {
         shared.near.forget(&digest);
@@ -246,7 +246,8 @@ async fn replace(
         if from != moved.record().backend() && was_on.is_some() {
             shared.counts.ended(from);
             shared.counts.opened(moved.record().backend());
-            let _ = shared.within(counts::take(&client, shared.prefix(), from, digest)).await;
+            let _ =
+                shared.within(counts::take(&client, shared.prefix(), from, digest).boxed()).await;
         }
         let _ = shared.count(&client, digest, &moved).await;
     });
@@ -259,14 +260,17 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
     let client = shared.asking()?;
     let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
     let key = digest.name(shared.prefix());
-    let old: Option<Bytes> = shared.within(client.set(key, "T", expiry, None, true)).await?;
+    let old: Option<Bytes> =
+        shared.within(client.set(key, "T", expiry, None, true).boxed()).await?;
     shared.near.forget(&digest);
     if let Some(Stored::Live(live)) = old.as_deref().and_then(codec::decode) {
         shared.counts.ended(live.record.backend());
         let runtime = shared.runtime.clone();
         runtime.spawn(async move {
             let backend = live.record.backend();
-            let _ = shared.within(counts::take(&client, shared.prefix(), backend, digest)).await;
+            let _ = shared
+                .within(counts::take(&client, shared.prefix(), backend, digest).boxed())
+                .await;
         });
     }
     Ok(())
@@ -282,7 +286,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         // Clocks drift, and the server's may be put right.
         if shared.status.is_up() {
-            let _ = shared.within(shared.ask_time()).await;
+            let _ = shared.within(shared.ask_time().boxed()).await;
         }
         let server_ms = shared.now().1;
         for (digest, entry) in shared.near.held() {
