@@ -5,16 +5,18 @@
 //! never gets what was read before the change. That it is not in the table any more is how a read learns
 //! that what it brings is not to be trusted.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
 use bartizan_core::{Session, StoreError};
 use foldhash::quality::RandomState;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use crate::digest::Digest;
 
-/// A read that is on its way, for all who wait for it.
-pub(crate) type Reading = Shared<BoxFuture<'static, Result<Option<Session>, StoreError>>>;
+/// A read that is on its way, for all who wait for it; it is given up with the last of them.
+pub(crate) type Reading = Shared<Read>;
+
+type Read = BoxFuture<'static, Result<Option<Session>, StoreError>>;
 
 /// Tells a read from a later one of the same key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,7 +32,8 @@ pub(crate) struct Flights {
 #[derive(Debug)]
 struct Flight {
     ticket: Ticket,
-    reading: Reading,
+    // Nobody waits for the sake of this table.
+    reading: WeakShared<Read>,
 }
 
 impl Flights {
@@ -40,14 +43,17 @@ impl Flights {
         digest: Digest,
         read: impl FnOnce(Ticket) -> Reading,
     ) -> Reading {
-        match self.by_digest.entry(digest) {
-            Entry::Occupied(flight) => flight.get().reading.clone(),
-            Entry::Vacant(place) => {
-                self.begun = self.begun.wrapping_add(1);
-                let ticket = Ticket(self.begun);
-                place.insert(Flight { ticket, reading: read(ticket) }).reading.clone()
-            }
+        let begun = self.by_digest.get(&digest);
+        if let Some(reading) = begun.and_then(|flight| flight.reading.upgrade()) {
+            return reading;
         }
+        self.begun = self.begun.wrapping_add(1);
+        let ticket = Ticket(self.begun);
+        let reading = read(ticket);
+        if let Some(weak) = reading.downgrade() {
+            self.by_digest.insert(digest, Flight { ticket, reading: weak });
+        }
+        reading
     }
 
     /// The read of `digest` has ended; says whether it was not spoiled.
@@ -82,22 +88,33 @@ mod tests {
     }
 
     /// Begins or joins; answers the ticket if a read was begun.
-    fn ask(flights: &mut Flights) -> Option<Ticket> {
+    fn ask(flights: &mut Flights) -> (Option<Ticket>, Reading) {
         let mut begun = None;
-        drop(flights.begin(digest(), |ticket| {
+        let reading = flights.begin(digest(), |ticket| {
             begun = Some(ticket);
             async { Ok(None) }.boxed().shared()
-        }));
-        begun
+        });
+        (begun, reading)
     }
 
     #[test]
     fn who_asks_while_a_read_is_on_its_way_joins_it() {
         let mut flights = Flights::default();
-        let first = ask(&mut flights).unwrap();
-        assert_eq!(ask(&mut flights), None);
+        let (first, _waits) = ask(&mut flights);
+        assert_eq!(ask(&mut flights).0, None);
+        let first = first.unwrap();
         assert!(flights.end(&digest(), first) && !flights.end(&digest(), first));
-        assert!(ask(&mut flights).is_some());
+        assert!(ask(&mut flights).0.is_some());
+    }
+
+    #[test]
+    fn a_read_that_nobody_waits_for_any_more_is_not_joined() {
+        let mut flights = Flights::default();
+        let (before, waits) = ask(&mut flights);
+        drop(waits);
+        let (after, _waits) = ask(&mut flights);
+        assert!(before.is_some() && after.is_some() && before != after);
+        assert!(!flights.end(&digest(), before.unwrap()));
     }
 
     #[test]
@@ -106,13 +123,13 @@ mod tests {
             [|flights| flights.spoil(&digest()), Flights::spoil_all];
         for spoil in spoilers {
             let mut flights = Flights::default();
-            let before = ask(&mut flights).unwrap();
+            let (before, _waits_for_one) = ask(&mut flights);
             spoil(&mut flights);
-            let after = ask(&mut flights).unwrap();
+            let (after, _waits_for_another) = ask(&mut flights);
             // Nor does the end of the one end the other, or lend it its good name.
-            assert!(!flights.end(&digest(), before));
-            assert_eq!(ask(&mut flights), None, "the later one is still on its way");
-            assert!(flights.end(&digest(), after));
+            assert!(!flights.end(&digest(), before.unwrap()));
+            assert_eq!(ask(&mut flights).0, None, "the later one is still on its way");
+            assert!(flights.end(&digest(), after.unwrap()));
         }
     }
 }

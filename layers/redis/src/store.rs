@@ -106,14 +106,8 @@ impl SessionStore for RedisStore {
         if moment.down_since_ms.is_some() {
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         }
-        // A task of its own: it ends, and lets others begin, even if nobody waits for it any more.
-        let read = |ticket| {
-            let task =
-                shared.runtime.spawn(Arc::clone(shared).read(digest, ticket, Owner::of(key)));
-            async { task.await.unwrap_or(Err(StoreError::new(StoreErrorKind::Unavailable))) }
-                .boxed()
-                .shared()
-        };
+        let read =
+            |ticket| Arc::clone(shared).read(digest, ticket, Owner::of(key)).boxed().shared();
         Answer::Later(shared.near.begin(digest, read))
     }
 
