@@ -24,8 +24,10 @@ pub async fn backend() {
         tokio::spawn(async move {
             let mut buffer = Vec::with_capacity(64 * 1024);
             while let Some(length) = message(&mut stream, &mut buffer).await {
+                let opens = buffer.windows(12).any(|window| window == b"\"initialize\"");
                 buffer.drain(..length);
-                if stream.write_all(ANSWER.as_bytes()).await.is_err() {
+                let answer = if opens { opened() } else { ANSWER.into() };
+                if stream.write_all(answer.as_bytes()).await.is_err() {
                     return;
                 }
             }
@@ -33,7 +35,26 @@ pub async fn backend() {
     }
 }
 
-/// Sends `count` requests, each as soon as its connection is free, and sees that each has its answer.
+fn opened() -> String {
+    ANSWER.replacen("\r\n", &format!("\r\nmcp-session-id: {SESSION_ID}\r\n"), 1)
+}
+
+/// Opens the session that all requests belong to.
+async fn open(addr: SocketAddr) {
+    let body = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"load","version":"1.0"}}}"#;
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {addr}\r\naccept: application/json, text/event-stream\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut buffer = Vec::new();
+    message(&mut stream, &mut buffer).await.unwrap();
+    assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buffer));
+}
+
+/// Opens a session and sends `count` requests of it, each as soon as its connection is free, and sees that each has its answer.
 pub async fn load(addr: SocketAddr, count: usize) {
     let request = format!(
         "POST /mcp HTTP/1.1\r\nhost: {addr}\r\naccept: application/json, text/event-stream\r\n\
@@ -42,6 +63,7 @@ pub async fn load(addr: SocketAddr, count: usize) {
         SESSION_ID,
         BODY.len()
     );
+    open(addr).await;
     let tasks = (0..CONNECTIONS).map(|n| {
         let request = request.clone();
         let share = count / CONNECTIONS + usize::from(n < count % CONNECTIONS);
