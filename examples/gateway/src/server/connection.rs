@@ -1,7 +1,8 @@
 //! One connection: HTTP/1.1 or HTTP/2, until it ends or the server stops.
 
 use std::{
-    convert::Infallible, error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    convert::Infallible, error::Error, future::poll_fn, net::SocketAddr, pin::pin, sync::Arc,
+    time::Duration,
 };
 
 use bartizan::core::PeerAddr;
@@ -16,7 +17,12 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{Limits, RequestBody, adaptor::Adaptor, exchange::Phase, head::HeadDeadline};
+use super::{
+    Limits, RequestBody,
+    adaptor::Adaptor,
+    exchange::Phase,
+    head::{HeadDeadline, Patience},
+};
 
 /// How connections are served.
 pub(super) fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -24,8 +30,8 @@ pub(super) fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     // More than hyper's 100 fields, or than these bytes, are answered with 431.
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
+        // The deadlines are kept at the socket.
+        .header_read_timeout(None)
         .max_buf_size(limits.header_bytes as usize);
     builder
         .http2()
@@ -61,17 +67,25 @@ pub(super) async fn serve<S, R>(
         return;
     }
     let phase = Arc::<Phase>::default();
-    let io = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), limits.head));
+    let patience = Patience { idle: limits.idle, head: limits.head };
+    let io = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), patience));
     let peer = PeerAddr::new(peer);
     let adaptor = Adaptor { service, peer, phase, limits, stop: stop.clone() };
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, adaptor));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut stopping = pin!(stop.cancelled());
+    let (mut is_awaited, mut is_stopping) = (false, false);
+    let ended = poll_fn(|cx| {
+        // Polled once, it wakes this task when the time comes; asking is cheaper than polling it again.
+        if !is_awaited || (!is_stopping && stop.is_cancelled()) {
+            is_awaited = true;
+            is_stopping = stopping.as_mut().poll(cx).is_ready();
+            if is_stopping {
+                connection.as_mut().graceful_shutdown();
+            }
         }
-    };
+        connection.as_mut().poll(cx)
+    });
+    let ended = ended.await;
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
