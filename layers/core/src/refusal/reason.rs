@@ -40,6 +40,10 @@ pub enum Reason {
     StoreUnavailable,
     /// There are as many sessions as there may be.
     TooManySessions,
+    /// There are as many open streams as there may be.
+    TooManyStreams,
+    /// The session has a listening stream, and may have one.
+    AlreadyListening,
     /// The request has come round in a circle.
     LoopDetected,
     /// The hop count cannot be read.
@@ -112,7 +116,7 @@ impl Reason {
             | Self::BackendUnreachable
             | Self::BackendBusy
             | Self::NoBackend => Some(1),
-            Self::TooManySessions => Some(10),
+            Self::TooManySessions | Self::TooManyStreams => Some(10),
             _ => None,
         }
     }
@@ -187,6 +191,12 @@ impl Reason {
             }
             Self::TooManySessions => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 8, "Too many sessions")
+            }
+            Self::TooManyStreams => {
+                (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 8, "Too many open streams")
+            }
+            Self::AlreadyListening => {
+                (StatusCode::CONFLICT, INVALID, 6, "This session has a listening stream already")
             }
             Self::LoopDetected => (StatusCode::LOOP_DETECTED, INTERNAL, 9, "Loop detected"),
             Self::MalformedHopCount => (StatusCode::BAD_REQUEST, INVALID, 3, "Invalid hop count"),

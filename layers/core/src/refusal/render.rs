@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Reason; 28] = [
+    const ALL: [Reason; 31] = [
         Reason::MalformedSessionId,
         Reason::MissingSessionId,
         Reason::UnknownSession,
@@ -101,11 +101,14 @@ mod tests {
         Reason::InvalidHost,
         Reason::StoreUnavailable,
         Reason::TooManySessions,
+        Reason::TooManyStreams,
+        Reason::AlreadyListening,
         Reason::LoopDetected,
         Reason::MalformedHopCount,
         Reason::NoBackend,
         Reason::BackendUnreachable,
         Reason::BackendLost,
+        Reason::BackendBusy,
         Reason::ConnectFailed,
         Reason::ConnectTimeout,
         Reason::ConnectionTerminated,

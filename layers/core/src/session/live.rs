@@ -10,6 +10,7 @@ use std::{
 
 use http::Request;
 
+use super::ended::{self, Ended};
 use crate::{Key, Passage, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
 
 /// A live session: whose it is, its id and its record. Cloning costs one reference count.
@@ -28,8 +29,14 @@ struct Inner {
     // touches an earlier one uses the session.
     first: Option<Session>,
     version: RecordVersion,
+    // How many hold it, and the two bits below.
     holds: AtomicU32,
 }
+
+/// The session has ended.
+const ENDED: u32 = 1 << 31;
+/// Somebody waits for its end, or did.
+const WATCHED: u32 = 1 << 30;
 
 /// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
@@ -115,7 +122,45 @@ impl Session {
     /// Whether a call or a stream of the session is open in this process.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.first().holds.load(Ordering::Relaxed) > 0
+        self.first().holds.load(Ordering::Relaxed) & !(ENDED | WATCHED) > 0
+    }
+
+    /// States that the session has ended, whatever version this is, and tells all who wait for it. For
+    /// stores: when they remove it, and when they learn that it is gone.
+    pub fn end(&self) {
+        let before = self.first().holds.fetch_or(ENDED, Ordering::AcqRel);
+        if before & (ENDED | WATCHED) == WATCHED {
+            ended::wake(self.address());
+        }
+    }
+
+    /// Whether the session is known to have ended. A store may not have looked for it lately.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.first().holds.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    /// Resolves when the session has ended. Costs nothing until it is polled. What happens elsewhere is
+    /// looked for only while the session is held.
+    pub fn ended(&self) -> Ended {
+        Ended::new(self.clone())
+    }
+
+    /// Whether anybody waits for the end of the session, or did: a store that would have to ask for it
+    /// need not where nobody does.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.first().holds.load(Ordering::Acquire) & WATCHED != 0
+    }
+
+    /// Notes that its end is waited for, and says whether it has come.
+    pub(super) fn watch(&self) -> bool {
+        self.first().holds.fetch_or(WATCHED, Ordering::AcqRel) & ENDED != 0
+    }
+
+    /// The same for all versions of one session, and for no other while this one lives.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self.first()).addr()
     }
 
     /// When the session was made, in milliseconds on the store's own clock. For stores.

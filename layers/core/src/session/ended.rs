@@ -1,0 +1,234 @@
+//! That a session has ended, told to those who wait for it.
+//!
+//! A store keeps a million sessions, and few of them are waited for. So a session has two bits for it, and
+//! whoever waits is parked in a table of the process, under the address of the session.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    pin::Pin,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use super::Session;
+
+/// Resolves when a session has ended: by its client, by its backend, by expiry, here or at another
+/// replica. Made by [`Session::ended`].
+///
+/// # Cancellation
+///
+/// Dropped, it waits no longer.
+#[must_use = "futures do nothing unless polled"]
+pub struct Ended {
+    session: Session,
+    parked: Option<Parked>,
+}
+
+/// Where a waker is parked, and what it is.
+struct Parked {
+    ticket: u64,
+    waker: Waker,
+}
+
+/// The wakers of one part of the table, by the address of their session and a number of their own.
+type Lot = BTreeMap<(usize, u64), Waker>;
+
+const LOTS: usize = 32;
+static PARKED: [Mutex<Lot>; LOTS] = [const { Mutex::new(BTreeMap::new()) }; LOTS];
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
+
+impl Ended {
+    pub(super) const fn new(session: Session) -> Self {
+        Self { session, parked: None }
+    }
+
+    /// The session that is waited for.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Future for Ended {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.session.is_ended() {
+            return Poll::Ready(());
+        }
+        let ticket = match &this.parked {
+            // Nobody takes it away but the end.
+            Some(parked) if parked.waker.will_wake(cx.waker()) => return Poll::Pending,
+            Some(parked) => parked.ticket,
+            None => NEXT_TICKET.fetch_add(1, Ordering::Relaxed),
+        };
+        let address = this.session.address();
+        let mut lot = lot(address);
+        let replaced = lot.insert((address, ticket), cx.waker().clone());
+        // Whoever ends it from here on finds the waker; whoever has done so before is seen.
+        let has_ended = this.session.watch();
+        drop(lot);
+        drop(replaced);
+        this.parked = Some(Parked { ticket, waker: cx.waker().clone() });
+        if has_ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(parked) = &self.parked {
+            let address = self.session.address();
+            let waker = lot(address).remove(&(address, parked.ticket));
+            drop(waker);
+        }
+    }
+}
+
+/// Wakes all who wait for the session at `address`.
+pub(super) fn wake(address: usize) {
+    let wakers: Vec<_> = {
+        let mut lot = lot(address);
+        let places: Vec<_> =
+            lot.range((address, 0)..=(address, u64::MAX)).map(|(place, _)| *place).collect();
+        places.iter().filter_map(|place| lot.remove(place)).collect()
+    };
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+#[allow(clippy::indexing_slicing, reason = "the index is reduced modulo the length")]
+fn lot(address: usize) -> MutexGuard<'static, Lot> {
+    // Allocations of one size are that size apart.
+    let index = (address >> 6) % LOTS;
+    // A panic while it was held cannot have left an entry half made.
+    PARKED[index].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc, Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+        thread,
+    };
+
+    use super::*;
+    use crate::{Key, Record, Route, store::RecordVersion};
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn session(id: &str) -> Session {
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let route = Route::default();
+        Session::new(Key::new(&route, None, id.as_bytes()), record, RecordVersion::FIRST, 1)
+    }
+
+    fn poll(ended: &mut Ended, count: &Arc<Count>) -> bool {
+        let waker = Waker::from(Arc::clone(count));
+        Pin::new(ended).poll(&mut Context::from_waker(&waker)).is_ready()
+    }
+
+    fn is_parked(session: &Session) -> bool {
+        let address = session.address();
+        lot(address).range((address, 0)..=(address, u64::MAX)).next().is_some()
+    }
+
+    #[test]
+    fn all_who_wait_for_any_version_are_told_once_and_nobody_else() {
+        let (first, other) = (session("a"), session("b"));
+        let second = first.succeed(first.record().clone());
+        let (told, not_told) = (Arc::<Count>::default(), Arc::<Count>::default());
+        let (mut one, mut two, mut three) = (first.ended(), second.ended(), other.ended());
+        assert!(!poll(&mut one, &told) && !poll(&mut two, &told) && !poll(&mut three, &not_told));
+        assert!(!poll(&mut one, &told), "parked once, however often it is polled");
+        second.end();
+        first.end();
+        assert_eq!(told.0.load(Ordering::SeqCst), 2);
+        assert_eq!(not_told.0.load(Ordering::SeqCst), 0);
+        assert!(first.is_ended() && second.is_ended() && !other.is_ended());
+        assert!(poll(&mut one, &told) && poll(&mut two, &told) && !poll(&mut three, &not_told));
+        assert!(poll(&mut first.ended(), &told), "whoever comes late is told at once");
+        let third = second.succeed(first.record().clone());
+        assert!(third.is_ended());
+    }
+
+    #[test]
+    fn another_task_is_woken_instead_and_whoever_leaves_is_forgotten() {
+        let session = session("a");
+        let (before, after) = (Arc::<Count>::default(), Arc::<Count>::default());
+        let mut ended = session.ended();
+        assert!(!session.is_watched());
+        assert!(!poll(&mut ended, &before) && !poll(&mut ended, &after));
+        assert!(session.is_watched());
+        let mut left = session.ended();
+        assert!(!poll(&mut left, &before));
+        drop(left);
+        session.end();
+        assert_eq!(
+            (before.0.load(Ordering::SeqCst), after.0.load(Ordering::SeqCst)),
+            (0, 1),
+            "the last task, and nobody who left"
+        );
+        let again = self::session("c");
+        let mut ended = again.ended();
+        assert!(!poll(&mut ended, &before) && is_parked(&again));
+        drop(ended);
+        assert!(!is_parked(&again));
+    }
+
+    /// What holds a session and what ends it share a word.
+    #[test]
+    fn an_end_is_no_hold_and_a_hold_no_end() {
+        let session = session("a");
+        let hold = session.hold();
+        session.end();
+        assert!(session.is_held());
+        drop(hold);
+        assert!(!session.is_held() && session.is_ended());
+        let hold = session.hold();
+        assert!(session.is_held() && session.is_ended());
+        drop(hold);
+    }
+
+    /// Who begins to wait just when it ends is told.
+    #[test]
+    fn no_end_is_missed() {
+        for _ in 0..500 {
+            let session = session("a");
+            let (told, both) = (Arc::<Count>::default(), Arc::new(Barrier::new(2)));
+            let ending = {
+                let (session, both) = (session.clone(), Arc::clone(&both));
+                thread::spawn(move || {
+                    both.wait();
+                    session.end();
+                })
+            };
+            let mut ended = session.ended();
+            both.wait();
+            let is_ready = poll(&mut ended, &told);
+            ending.join().unwrap();
+            assert!(is_ready || told.0.load(Ordering::SeqCst) == 1);
+            assert!(poll(&mut ended, &told));
+        }
+    }
+}
