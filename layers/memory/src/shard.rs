@@ -27,6 +27,7 @@ impl Shard {
         if is_expired(entry.get(), now_ms) {
             let (expired, _) = entry.remove();
             counts.release(&expired);
+            expired.end();
             return None;
         }
         Some(entry.into_mut())
@@ -72,6 +73,7 @@ impl Shard {
             {
                 let (expired, _) = entry.remove();
                 counts.release(&expired);
+                expired.end();
             }
         }
         self.swept_to = stop;

@@ -163,8 +163,11 @@ impl SessionStore for MemoryStore {
         let hash = table.hash(key);
         let mut shard = table.shard(hash);
         shard.tombstones.add(table.tombstone(hash, key), table.clock.now_ms());
-        if let Some(session) = shard.remove(hash, key) {
+        let removed = shard.remove(hash, key);
+        drop(shard);
+        if let Some(session) = removed {
             table.counts.release(&session);
+            session.end();
         }
         Answer::Now(Ok(()))
     }

@@ -142,3 +142,37 @@ async fn a_tombstone_stands_for_a_minute() {
     advance(SECOND).await;
     assert!(matches!(insert(&store, b"id").await, Inserted::Inserted(_)));
 }
+
+/// However a session leaves the store, whoever waits for its end is told; a replacement is no end.
+#[tokio::test(start_paused = true)]
+async fn every_end_is_told() {
+    let store = MemoryStore::new();
+    let ends: [(&str, fn(&MemoryStore)); 3] = [
+        ("removed", |store| {
+            let route = Route::default();
+            let _ = store.remove(Key::new(&route, None, b"removed"));
+        }),
+        ("swept", |store| assert_eq!(store.sweep(), 1)),
+        ("not found", |store| {
+            let route = Route::default();
+            let _ = store.get(Key::new(&route, None, b"not found"));
+        }),
+    ];
+    for (id, end) in ends {
+        insert(&store, id.as_bytes()).await;
+        let session = get(&store, id.as_bytes()).await.unwrap();
+        let waiting = tokio::spawn(session.ended());
+        let route = Route::default();
+        let key = Key::new(&route, None, id.as_bytes());
+        let replaced = store.replace(key, session.version(), record()).wait().await.unwrap();
+        assert!(matches!(replaced, Replaced::Replaced(_)));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished() && !session.is_ended());
+        if id != "removed" {
+            advance(LIFETIME).await;
+        }
+        end(&store);
+        waiting.await.unwrap();
+        assert!(session.is_ended());
+    }
+}

@@ -47,9 +47,13 @@ impl<E> TokenStore<E> {
         let token = URL_SAFE_NO_PAD.decode(key.id).ok()?;
         let content = Content::read(&self.keys.open(&token, &content::owner(key))?)?;
         let lives_until_ms = content.born_ms.saturating_add(millis(content.lifetime));
-        let born_ms = content.born_ms;
-        (now_ms() < lives_until_ms)
-            .then(|| Session::new(key, content.into_record(), RecordVersion::FIRST, born_ms))
+        let (born_ms, now_ms) = (content.born_ms, now_ms());
+        (now_ms < lives_until_ms).then(|| {
+            let record = content.into_record();
+            let session = Session::new(key, record, RecordVersion::FIRST, born_ms);
+            session.set_used_ms(now_ms);
+            session
+        })
     }
 
     /// A session that the client knows by a token.
