@@ -146,13 +146,19 @@ fn cause(error: &Error) -> &'static str {
 }
 
 /// Takes the news that keys have changed.
-fn take(shared: &Shared, told: Result<Invalidation, RecvError>) {
+fn take(shared: &Arc<Shared>, told: Result<Invalidation, RecvError>) {
     match told {
         // No key is named when all of them are gone.
         Ok(told) if told.keys.is_empty() => shared.begin_era(),
         Ok(told) => {
             let ours = |name: &Key| Digest::read(shared.prefix(), name.as_bytes());
-            told.keys.iter().filter_map(ours).for_each(|digest| shared.near().invalidate(&digest));
+            for digest in told.keys.iter().filter_map(ours) {
+                shared.near().invalidate(&digest);
+                // It may be over, and a stream of it open here.
+                if let Some(reading) = shared.look_after(digest) {
+                    shared.runtime.spawn(reading);
+                }
+            }
         }
         // More news than there was room for.
         Err(_) => shared.begin_era(),

@@ -169,12 +169,19 @@ impl Near {
                 (Some(session), told_ms)
             }
         };
+        // What a spoiled read did not find may be there by now.
+        let gone = known.as_ref().filter(|_| is_sound && session.is_none());
+        let gone = gone.and_then(|entry| entry.session.clone());
         // What a spoiled read brings is kept only for the sake of those who will hold it; what is known may
         // be newer.
         if is_sound || known.is_none() {
             // Zero means that it is not trusted.
             let read_ms = if is_sound { now_ms.max(1) } else { 0 };
             self.put(digest, Entry::new(session.clone(), era, read_ms, told_ms));
+        }
+        drop(flights);
+        if let Some(gone) = gone {
+            gone.end();
         }
         session
     }
@@ -211,9 +218,26 @@ impl Near {
 
     /// The session under `digest` has ended.
     pub(crate) fn forget(&self, digest: &Digest) {
-        let mut flights = self.flights();
-        flights.spoil(digest);
-        self.cache.remove(digest);
+        let forgotten = {
+            let mut flights = self.flights();
+            flights.spoil(digest);
+            self.cache.remove(digest)
+        };
+        if let Some(session) = forgotten.as_ref().and_then(|(_, entry)| entry.session()) {
+            session.end();
+        }
+    }
+
+    /// The entry under `digest`, if somebody waits for the end of its session and no news of that would
+    /// come: the server tells of a change only those who have read since the last one.
+    pub(crate) fn unfollowed(&self, digest: &Digest, moment: Moment) -> Option<Arc<Entry>> {
+        let entry = self.cache.get(digest)?;
+        let session = entry.session()?;
+        let is_followed = entry.read_ms.load(Ordering::Acquire) != 0
+            && entry.era == moment.era
+            && self.trust.bound_ms != 0;
+        let is_waited_for = session.is_watched() && session.is_held() && !session.is_ended();
+        (is_waited_for && !is_followed).then_some(entry)
     }
 
     /// All entries whose session is held.

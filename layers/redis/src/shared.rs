@@ -9,7 +9,7 @@ use fred::{
     interfaces::{ClientLike, KeysInterface},
     types::{ClusterHash, CustomCommand, Value, config::Options},
 };
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
@@ -19,11 +19,14 @@ use crate::{
     digest::Digest,
     error::store_error,
     event,
-    flights::Ticket,
+    flights::{Reading, Ticket},
     near::{Entry, Near},
     script::Scripts,
     status::Status,
 };
+
+/// How many sessions are asked for at once where nobody waits for the answer.
+const READS_AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -125,6 +128,32 @@ impl Shared {
             Ok(outcome) => outcome.map_err(|error| store_error(&error)),
             Err(_) => Err(StoreError::new(StoreErrorKind::Timeout)),
         }
+    }
+
+    /// Joins the read of `digest` that is on its way, or begins one.
+    pub(crate) fn begin_read(self: &Arc<Self>, digest: Digest, owner: Owner) -> Reading {
+        self.near
+            .begin(digest, |ticket| Arc::clone(self).read(digest, ticket, owner).boxed().shared())
+    }
+
+    /// Asks again for the session under `digest` if somebody waits for its end and no news of it would
+    /// come. What the read finds is told by [`Near::settle`].
+    pub(crate) fn look_after(self: &Arc<Self>, digest: Digest) -> Option<Reading> {
+        let moment = self.status.now();
+        if moment.down_since_ms.is_some() {
+            return None;
+        }
+        let entry = self.near.unfollowed(&digest, moment)?;
+        let owner = Owner::of(entry.session()?.key());
+        Some(self.begin_read(digest, owner))
+    }
+
+    /// The same for all sessions that are held here, some at a time.
+    pub(crate) async fn look_after_all(self: &Arc<Self>) {
+        let held = stream::iter(self.near.held());
+        held.filter_map(async |(digest, _)| self.look_after(digest))
+            .for_each_concurrent(READS_AT_ONCE, async |reading| drop(reading.await))
+            .await;
     }
 
     /// Reads what is stored under `digest`, for all who ask for it at this moment.

@@ -106,9 +106,7 @@ impl SessionStore for RedisStore {
         if moment.down_since_ms.is_some() {
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         }
-        let read =
-            |ticket| Arc::clone(shared).read(digest, ticket, Owner::of(key)).boxed().shared();
-        Answer::Later(shared.near.begin(digest, read))
+        Answer::Later(shared.begin_read(digest, Owner::of(key)))
     }
 
     fn insert_if_absent(
@@ -270,8 +268,8 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// While a session is held by a call or a stream, the server is told of its use; and once a second the
-/// counts are read.
+/// While a session is held by a call or a stream, the server is told of its use, and asked for it where no
+/// news of its end would come; and once a second the counts are read.
 async fn do_chores(shared: std::sync::Weak<Shared>) {
     let mut round = interval(CHORES);
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -289,6 +287,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
             }
             shared.tell_use_of(digest, entry);
         }
+        let _ = timeout(2 * CHORES, shared.look_after_all()).await;
         if let Ok(client) = shared.asking() {
             let counts = &shared.counts;
             // Each command has the deadline of any; how many there are depends on the backends.

@@ -338,3 +338,70 @@ async fn another_principal_and_another_route_find_nothing() {
         }
     }
 }
+
+/// Holds a session of `store` and waits for its end.
+async fn waits_for_the_end(store: &RedisStore, id: &str) -> tokio::task::JoinHandle<()> {
+    let session = get(store, id).await.unwrap().unwrap();
+    let (hold, mut ended) = (session.hold(), session.ended());
+    // Once, so that it is known to be waited for.
+    assert!(futures_util::poll!(&mut ended).is_pending());
+    tokio::spawn(async move {
+        ended.await;
+        drop(hold);
+    })
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_end_of_a_session_is_told_wherever_it_ends() {
+    let (a, b, server) = two().await;
+    for near_cache in [true, false] {
+        let c = if near_cache { b.clone() } else { on(&server, |store| store.near_cache(0)).await };
+        for id in ["here", "there", "told-before", "lives"] {
+            let id = format!("{id}-{near_cache}");
+            insert(&a, &id).await.unwrap();
+            let waiting = waits_for_the_end(&c, &id).await;
+            if id.starts_with("told-before") {
+                // The server tells of a change once to those who have read, and then no more.
+                let changed = replace(&a, &id, RecordVersion::FIRST, record()).await.unwrap();
+                assert!(matches!(changed, Replaced::Replaced(_)));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let by = if id.starts_with("here") { &c } else { &a };
+            if id.starts_with("lives") {
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                assert!(!waiting.is_finished());
+                continue;
+            }
+            remove(by, &id).await.unwrap();
+            let begun = Instant::now();
+            tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
+            let bound = if near_cache { 500 } else { 1_500 };
+            assert!(begun.elapsed() < Duration::from_millis(bound), "{id}: {:?}", begun.elapsed());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_came_while_the_server_was_away_or_was_emptied_is_told() {
+    let (store, mut server) = fresh(|builder| builder).await;
+    for restart in [true, false] {
+        insert(&store, "id").await.unwrap();
+        let waiting = waits_for_the_end(&store, "id").await;
+        if restart {
+            server.restart().await;
+            ready(&store).await;
+        } else {
+            server.cli(&["FLUSHALL"]);
+        }
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_life_is_over_at_the_server_has_ended() {
+    let (store, _server) = fresh(|builder| builder).await;
+    let short = Record::new(Duration::from_secs(60), Duration::from_millis(300));
+    insert_record(&store, "id", short).await.unwrap();
+    let waiting = waits_for_the_end(&store, "id").await;
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
+}

@@ -209,3 +209,31 @@ fn a_use_that_could_not_be_told_is_told_again_in_a_while() {
     near.keep(digest("a"), 2, Key::new(&route, None, b"a"), live(1));
     assert!(near.peek(&digest("a")).unwrap().is_use_due(1_365));
 }
+
+/// Only what somebody waits for and nobody would be told of is asked for again.
+#[test]
+fn a_session_whose_end_is_waited_for_is_looked_after_where_no_news_would_come() {
+    let near = near();
+    let session = read(&near, "a", 100);
+    let is_unfollowed = |near: &Near, moment| near.unfollowed(&digest("a"), moment).is_some();
+    let later = Moment { era: 2, ..UP };
+    let mut ended = session.ended();
+    assert!(!is_unfollowed(&near, later), "nobody waits");
+    assert!((&mut ended).now_or_never().is_none());
+    assert!(!is_unfollowed(&near, later), "nobody holds it");
+    let hold = session.hold();
+    assert!(!is_unfollowed(&near, UP), "the server would tell");
+    assert!(is_unfollowed(&near, later));
+    near.invalidate(&digest("a"));
+    assert!(is_unfollowed(&near, UP), "the server has told, and tells no more");
+    // A read that was overtaken says nothing, and one that was not does.
+    let overtaken = announce(&near, digest("a"));
+    near.invalidate(&digest("a"));
+    assert!(settle(&near, "a", overtaken, 100, None).is_none());
+    assert!(!session.is_ended());
+    let sound = announce(&near, digest("a"));
+    assert!(settle(&near, "a", sound, 100, None).is_none());
+    assert!(session.is_ended() && (&mut ended).now_or_never().is_some());
+    assert!(!is_unfollowed(&near, later));
+    drop(hold);
+}
