@@ -3,6 +3,7 @@
 mod change;
 mod drain;
 mod health;
+mod removed;
 mod slot;
 mod status;
 
@@ -45,6 +46,7 @@ struct Shared {
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
     counts: OnceLock<Arc<dyn CountSessions>>,
+    on_removed: OnceLock<removed::Told>,
     begun: Instant,
 }
 
@@ -67,6 +69,7 @@ impl Backends {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
             counts: OnceLock::new(),
+            on_removed: OnceLock::new(),
             begun: Instant::now(),
         }));
         backends.into_iter().for_each(|backend| this.add(backend));
@@ -178,10 +181,14 @@ impl Backends {
     }
 
     fn change(&self, change: impl FnOnce(&mut Set)) {
-        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut set = Set::clone(&self.0.set.load());
+        let changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.0.set.load_full();
+        let mut set = Set::clone(&before);
         change(&mut set);
+        let removed = before.slots_not_in(&set);
         self.0.set.store(Arc::new(set));
+        drop(changing);
+        self.tell_removed(&removed);
     }
 
     /// Never 0, which stands for "never".
