@@ -1,0 +1,110 @@
+//! Configuration of [`TrackStreams`] services.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use bartizan_core::Dialect;
+use tower_layer::Layer;
+
+use crate::{Streams, TrackStreams, keep_alive::KeepAlive, streams::Rules};
+
+/// Builds [`TrackStreams`] services, whose streams are one set; see the [crate docs](crate).
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct TrackStreamsLayer {
+    config: Config,
+}
+
+/// What becomes of a request to listen in a session that has a listening stream.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SecondStream {
+    /// It is forwarded: the transport of MCP allows several
+    /// ([MCP 2025-11-25, Multiple Connections](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#multiple-connections)).
+    #[default]
+    Allowed,
+    /// It is forwarded, and the earlier one ends: the last one in wins. For clients that come back while
+    /// their old connection is not known to be dead. The earlier one ends when the request arrives, so
+    /// that a backend which allows one does not refuse the new one for ever.
+    Replaces,
+    /// It is refused with 409.
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) streams: Streams,
+    pub(crate) rules: Rules,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) dialect: Option<Dialect>,
+}
+
+const MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const MAX_PER_SESSION: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+impl TrackStreamsLayer {
+    /// Allows 100,000 listening streams, 32 of them in a session, and sends nothing of its own.
+    pub fn new() -> Self {
+        let second = SecondStream::default();
+        let config = Config {
+            streams: Streams::default(),
+            rules: Rules { max: MAX, max_per_session: MAX_PER_SESSION, second },
+            keep_alive: None,
+            dialect: None,
+        };
+        Self { config }
+    }
+
+    /// The handle on the streams of all services of this layer and of its clones.
+    #[must_use]
+    pub fn streams(&self) -> Streams {
+        self.config.streams.clone()
+    }
+
+    /// How many streams there may be at once on which somebody listens; past it, a new one is refused with
+    /// 503. Default: 100,000.
+    pub fn max(mut self, streams: NonZeroUsize) -> Self {
+        self.config.rules.max = streams;
+        self
+    }
+
+    /// How many of them one session may have. Default: 32.
+    pub fn max_per_session(mut self, streams: NonZeroUsize) -> Self {
+        self.config.rules.max_per_session = streams;
+        self
+    }
+
+    /// What becomes of a request to listen in a session that has a listening stream. Default: it is
+    /// allowed.
+    pub fn second_stream(mut self, choice: SecondStream) -> Self {
+        self.config.rules.second = choice;
+        self
+    }
+
+    /// Sends a comment on an event stream that has been silent for `interval`, between two events and never
+    /// inside one. An interval of less than a second counts as a second. Default: nothing is sent.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.config.keep_alive = Some(interval.max(KeepAlive::SHORTEST));
+        self
+    }
+
+    /// Answers what it refuses in this form, except gRPC in its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request tell.
+    pub fn refuse_as(mut self, dialect: Dialect) -> Self {
+        self.config.dialect = Some(dialect);
+        self
+    }
+}
+
+impl<S> Layer<S> for TrackStreamsLayer {
+    type Service = TrackStreams<S>;
+
+    fn layer(&self, inner: S) -> TrackStreams<S> {
+        TrackStreams::new(inner, Arc::new(self.config.clone()))
+    }
+}
+
+impl Default for TrackStreamsLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
