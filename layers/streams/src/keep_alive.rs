@@ -20,7 +20,7 @@ pub(crate) struct KeepAlive {
 
 impl KeepAlive {
     /// The shortest interval.
-    pub(crate) const SHORTEST: Duration = Duration::from_secs(1);
+    pub(crate) const SHORTEST: Duration = Duration::from_millis(100);
 
     pub(crate) fn new(interval: Duration, now: Instant) -> Self {
         Self { interval, boundary: Boundary::default(), last: now }

@@ -81,7 +81,7 @@ impl TrackStreamsLayer {
     }
 
     /// Sends a comment on an event stream that has been silent for `interval`, between two events and never
-    /// inside one. An interval of less than a second counts as a second. Default: nothing is sent.
+    /// inside one. One of less than 100 ms counts as 100 ms. Default: nothing is sent.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.config.keep_alive = Some(interval.max(KeepAlive::SHORTEST));
         self

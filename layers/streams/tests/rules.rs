@@ -385,8 +385,8 @@ async fn no_comment_by_default_nor_in_what_is_encoded_or_has_a_length() {
         let begun = Instant::now();
         let comment = tokio::time::timeout(10 * SECOND, next(&mut body)).await;
         assert_eq!(comment.is_ok(), comes, "{fields:?}");
-        let waited = if comes { SECOND } else { 10 * SECOND };
-        assert_eq!(begun.elapsed(), waited, "nothing is sent more often than once a second");
+        let waited = if comes { SECOND / 10 } else { 10 * SECOND };
+        assert_eq!(begun.elapsed(), waited, "never more often, whatever is asked for");
     }
 }
 
