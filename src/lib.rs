@@ -17,6 +17,7 @@
 //! | `token` | `bartizan-token` | sessions in the hands of their clients: no store at all |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
+//! | `streams` | `bartizan-streams` | knows the open event streams of each session, and ends them |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
 //! | `hyper` | this one | calls the layers in an accept loop of your own |
 //! | `peer` | this one | finds the peer where axum or tonic keeps it |
@@ -45,6 +46,9 @@ pub use bartizan_redis as redis;
 #[cfg(feature = "session")]
 #[cfg_attr(docsrs, doc(cfg(feature = "session")))]
 pub use bartizan_session as session;
+#[cfg(feature = "streams")]
+#[cfg_attr(docsrs, doc(cfg(feature = "streams")))]
+pub use bartizan_streams as streams;
 #[cfg(feature = "token")]
 #[cfg_attr(docsrs, doc(cfg(feature = "token")))]
 pub use bartizan_token as token;

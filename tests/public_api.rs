@@ -9,7 +9,7 @@ use bartizan::{
         hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
         refusal::RequestId,
-        session::{Fingerprint, Hold},
+        session::{Ended, Fingerprint, Hold},
     },
     forwarded::{
         Chain, Field, Fields, Naming, Network, SanitizeForwarded, SanitizeForwardedLayer, Source,
@@ -25,6 +25,9 @@ use bartizan::{
     },
     redis::{RedisStore, RedisStoreBuilder},
     session::{SessionBody, ValidateSession, ValidateSessionLayer},
+    streams::{
+        OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
+    },
     token::{NoEnds, TokenKeys, TokenStore},
     upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
@@ -53,13 +56,15 @@ fn values_are_shared() {
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol<Body>)>();
-    is_sent::<(Stripped, Hold, RoundRobin)>();
+    is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
+    is_sent::<(Stripped, Hold, Ended, RoundRobin)>();
 }
 
 #[test]
 fn bodies_are_sent() {
     is_sent::<(GuardBody<Body>, Replay<Body>, Loan<Body>, ForwardBody<Body>)>();
     is_sent::<SessionBody<Body, MemoryStore>>();
+    is_sent::<StreamBody<Body>>();
 }
 
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.
@@ -69,6 +74,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(SanitizeForwardedLayer, StripHopByHopLayer, LimitHopsLayer)>();
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<PinBackendLayer>();
+    is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
     is_shared::<ReverseProxyStack<MemoryStore>>();
     is_shared::<ConnectionService<MemoryStore>>();
     is_shared::<ValidateSession<Upstream<ByProtocol<ForwardBody<Replay<Body>>>>, MemoryStore>>();
@@ -87,4 +93,6 @@ fn layers_and_services_fit_into_a_server() {
     let stack =
         ReverseProxyStack::new(ValidateSessionLayer::mcp(store), PinBackendLayer::new(backends));
     fits(&stack.layer(Upstream::builder().build()));
+    let tracking = stack.within_session(TrackStreamsLayer::new());
+    fits(&tracking.layer(Upstream::builder().build()));
 }
