@@ -1,6 +1,6 @@
 //! The gateway: from options to a server that runs until it is told to stop.
 
-use std::{error::Error, net::SocketAddr, sync::Arc};
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -77,13 +77,22 @@ impl Gateway {
             speaks_mcp: options.session_header.is_none(),
             ..Limits::default()
         };
-        let service = stack::build(&options, store)?;
+        let tracked = stack::streams(&options);
+        let streams = tracked.streams();
+        let service = stack::build(&options, store, tracked)?;
         if let Some(admin) = admin {
             let leaves = stop.clone();
             let is_ready = move || store_answers() && !leaves.is_cancelled();
             tokio::spawn(admin::serve(admin, Arc::new(is_ready)));
         }
-        let cut = server::serve(listener, service, limits, stop).await;
+        // Those that are left end in good order, before their connections are cut.
+        let grace = limits.drain.saturating_sub(Duration::from_secs(1));
+        let leaves = stop.clone();
+        let ending = async {
+            leaves.cancelled().await;
+            streams.shut_down(grace).await;
+        };
+        let (cut, ()) = tokio::join!(server::serve(listener, service, limits, stop), ending);
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),

@@ -12,6 +12,7 @@ use bartizan::{
         balance::{LeastSessions, Random, RoundRobin},
     },
     session::{Sessionless, ValidateSessionLayer},
+    streams::TrackStreamsLayer,
     upstream::{
         ForwardBody, Upstream,
         transport::{ByProtocol, TransportBuilder},
@@ -33,6 +34,7 @@ use crate::{
 pub(crate) fn build<T: ServerStore>(
     options: &Options,
     store: T,
+    streams: TrackStreamsLayer,
 ) -> Result<
     impl Service<
         Request<RequestBody>,
@@ -46,12 +48,17 @@ pub(crate) fn build<T: ServerStore>(
     + use<T>,
     Box<dyn Error + Send + Sync>,
 > {
-    let backends =
-        Backends::new(options.backends.iter().cloned()).counted_by(Arc::new(store.clone()));
+    let open = streams.streams();
+    let backends = Backends::new(options.backends.iter().cloned())
+        .counted_by(Arc::new(store.clone()))
+        .on_removed(move |id| {
+            open.end_all_on(id);
+        });
     let name = options.via.clone().unwrap_or_else(Pseudonym::of_process);
     let stack = ReverseProxyStack::new(session(options, store), pin(options, backends))
         .forwarded(forwarded(options))
-        .hops(hops(options, name.clone())?);
+        .hops(hops(options, name.clone())?)
+        .within_session(streams);
     Ok(stack.layer(upstream(options, &name)))
 }
 
@@ -105,6 +112,15 @@ fn session<T: ServerStore>(options: &Options, store: T) -> ValidateSessionLayer<
         .lifetime(options.lifetime)
         // The store keeps its own deadline; this one is for a store that does not.
         .store_deadline(options.store_timeout.saturating_mul(2))
+}
+
+/// Keeps account of event streams, for the stack and for whoever ends them.
+pub(crate) fn streams(options: &Options) -> TrackStreamsLayer {
+    let layer = TrackStreamsLayer::new().max(options.max_streams);
+    match options.stream_keepalive.get() {
+        Some(interval) => layer.keep_alive(interval),
+        None => layer,
+    }
 }
 
 fn pin(options: &Options, backends: Backends) -> PinBackendLayer {

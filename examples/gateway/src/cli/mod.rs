@@ -170,6 +170,27 @@ pub(crate) struct Options {
     )]
     pub(crate) max_sessions: NonZeroUsize,
 
+    /// How many event streams clients may listen on at once; past it, new ones are refused with 503
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_STREAMS",
+        value_name = "N",
+        default_value = "100000",
+        value_parser = values::count
+    )]
+    pub(crate) max_streams: NonZeroUsize,
+
+    /// After how long a silent event stream gets a comment, for what stands between and closes idle
+    /// connections, or none; at least 100ms
+    #[arg(
+        long,
+        env = "BARTIZAN_STREAM_KEEPALIVE",
+        value_name = "DURATION|none",
+        default_value = "none",
+        value_parser = values::duration_or_none
+    )]
+    pub(crate) stream_keepalive: Limit<Duration>,
+
     /// Whose word about the client is taken: proxies in this network, such as 10.0.0.0/8, or at this
     /// address; repeat the option or separate with commas. By default nobody's
     #[arg(

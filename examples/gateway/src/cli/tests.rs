@@ -28,6 +28,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.lifetime, Duration::from_secs(86_400));
     assert_eq!(options.response_timeout, Limit::None);
     assert_eq!(options.max_body, Limit::None);
+    assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
     assert!(options.session_header.is_none() && options.sessionless.is_none());
 }
@@ -43,6 +44,8 @@ fn values_are_read_with_their_units() {
         "--sessionless=refuse",
         "--policy=round-robin",
         "--max-sessions=3",
+        "--max-streams=4",
+        "--stream-keepalive=25s",
     ]);
     let options = options.unwrap();
     assert_eq!(options.max_body, Limit::At(10 * 1024 * 1024));
@@ -50,7 +53,8 @@ fn values_are_read_with_their_units() {
     assert_eq!(options.connect_timeout, Duration::from_millis(250));
     assert_eq!(options.backends.len(), 3);
     assert_eq!(options.session_header.unwrap(), "x-session");
-    assert_eq!(options.max_sessions.get(), 3);
+    assert_eq!((options.max_sessions.get(), options.max_streams.get()), (3, 4));
+    assert_eq!(options.stream_keepalive, Limit::At(Duration::from_secs(25)));
     for (text, bytes) in [("0", 0), ("65536", 65_536), ("1GB", 1_000_000_000), ("2 kib", 2048)] {
         let options = with_backend(&["--max-body", text]).unwrap();
         assert_eq!(options.max_body, Limit::At(bytes), "{text}");
@@ -79,6 +83,9 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--idle", "0s", "a duration above zero"),
         ("--lifetime", "50days", "at most 49days"),
         ("--max-sessions", "0", "a whole number above zero"),
+        ("--max-streams", "0", "a whole number above zero"),
+        ("--stream-keepalive", "0s", "above zero"),
+        ("--stream-keepalive", "often", "or none"),
         ("--trust", "10.0.0.1/8", "10.0.0.0/8 is what that would mean"),
         ("--trust", "balancer", "a network such as 10.0.0.0/8"),
         ("--trust-count", "0", "a whole number from 1 to 255"),

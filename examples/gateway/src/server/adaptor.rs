@@ -15,7 +15,6 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::CO
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::{
@@ -32,7 +31,6 @@ pub(super) struct Adaptor<S> {
     pub(super) peer: PeerAddr,
     pub(super) phase: Arc<Phase>,
     pub(super) limits: Limits,
-    pub(super) stop: CancellationToken,
 }
 
 pin_project! {
@@ -41,8 +39,6 @@ pin_project! {
         #[pin]
         state: State<S>,
         in_flight: Option<InFlight>,
-        // Where the response is an event stream that ends with the server.
-        stop: Option<CancellationToken>,
         is_connect: bool,
     }
 }
@@ -67,14 +63,13 @@ where
     fn call(&self, request: Request<Incoming>) -> Answering<S> {
         let is_connect = request.method() == Method::CONNECT;
         let is_http2 = request.version() == Version::HTTP_2;
-        let stop = (request.method() == Method::GET).then(|| self.stop.clone());
         let exchange = (!request.body().is_end_stream()).then(Arc::<Exchange>::default);
         let state = self.admit(request, exchange.as_ref());
         let in_flight = InFlight::begin(Arc::clone(&self.phase), exchange);
         if is_http2 {
             in_flight.exempt();
         }
-        Answering { state, in_flight: Some(in_flight), stop, is_connect }
+        Answering { state, in_flight: Some(in_flight), is_connect }
     }
 }
 
@@ -158,11 +153,7 @@ where
         if opens_tunnel(response.status(), *this.is_connect) {
             in_flight.exempt();
         }
-        let stop = this.stop.take().filter(|_| is_event_stream(response.headers()));
-        Poll::Ready(Ok(response.map(|body| match stop {
-            Some(stop) => Outflow::until(stop, body, in_flight),
-            None => Outflow::whole(body, in_flight),
-        })))
+        Poll::Ready(Ok(response.map(|body| Outflow::new(body, in_flight))))
     }
 }
 
@@ -183,16 +174,7 @@ fn guard<R>(response: Response<R>, in_flight: Option<&InFlight>) -> Response<Gua
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    media_type(headers).is_some_and(|value| value.starts_with(b"application/grpc"))
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let rest = media_type(headers).and_then(|value| value.strip_prefix(b"text/event-stream"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b';' | b' ')))
-}
-
-fn media_type(headers: &HeaderMap) -> Option<&[u8]> {
-    headers.get(CONTENT_TYPE).map(|value| value.as_bytes())
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn opens_tunnel(status: StatusCode, is_connect: bool) -> bool {

@@ -70,7 +70,7 @@ pub(super) async fn serve<S, R>(
     let patience = Patience { idle: limits.idle, head: limits.head };
     let io = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), patience));
     let peer = PeerAddr::new(peer);
-    let adaptor = Adaptor { service, peer, phase, limits, stop: stop.clone() };
+    let adaptor = Adaptor { service, peer, phase, limits };
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, adaptor));
     let mut stopping = pin!(stop.cancelled());
     let (mut is_awaited, mut is_stopping) = (false, false);

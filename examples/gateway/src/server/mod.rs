@@ -8,7 +8,7 @@
 //! | `adaptor` | calls the Tower service for each request |
 //! | `exchange` | what the two directions of one exchange know of each other |
 //! | `inflow` | a request body: its deadline and its bound |
-//! | `outflow` | a response body: event streams end when the server stops |
+//! | `outflow` | a response body: counts as in flight |
 //! | `shutdown` | signals |
 //! | `admin` | health and readiness, on a port of their own |
 
@@ -42,8 +42,8 @@ pub(crate) use limits::Limits;
 /// The request body that the service gets.
 pub(crate) type RequestBody = Inflow<Incoming>;
 
-/// Serves `service` to all who connect to `listener`, until `stop`: then calls in flight are finished
-/// and event streams are ended. Says how many connections had to be cut.
+/// Serves `service` to all who connect to `listener`, until `stop`: then calls in flight are finished.
+/// Event streams are not ended here. Says how many connections had to be cut.
 pub(crate) async fn serve<S, R>(
     listener: TcpListener,
     service: S,

@@ -9,17 +9,15 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::exchange::{Exchange, Phase};
 
 pin_project! {
-    /// A response body. An event stream ends when the server stops; any other is finished.
+    /// A response body, which counts for as long as it lives.
     #[derive(Debug)]
     pub(super) struct Outflow<B> {
         #[pin]
         body: B,
-        stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
         _in_flight: InFlight,
     }
 }
@@ -59,14 +57,8 @@ impl Drop for InFlight {
 }
 
 impl<B> Outflow<B> {
-    /// Sends all of `body`.
-    pub(super) const fn whole(body: B, in_flight: InFlight) -> Self {
-        Self { body, stop: None, _in_flight: in_flight }
-    }
-
-    /// Sends `body` until `stop`.
-    pub(super) fn until(stop: CancellationToken, body: B, in_flight: InFlight) -> Self {
-        Self { body, stop: Some(Box::pin(stop.cancelled_owned())), _in_flight: in_flight }
+    pub(super) const fn new(body: B, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
     }
 }
 
@@ -79,14 +71,7 @@ impl<B: Body<Data = Bytes>> Body for Outflow<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        if let Some(stop) = this.stop
-            && stop.as_mut().poll(cx).is_ready()
-        {
-            *this.stop = None;
-            return Poll::Ready(None);
-        }
-        this.body.poll_frame(cx)
+        self.project().body.poll_frame(cx)
     }
 
     #[inline]
@@ -102,32 +87,16 @@ impl<B: Body<Data = Bytes>> Body for Outflow<B> {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt, Full, channel::Channel};
+    use http_body_util::Full;
 
     use super::*;
-
-    fn in_flight() -> InFlight {
-        InFlight::begin(Arc::default(), None)
-    }
-
-    #[tokio::test]
-    async fn an_event_stream_ends_at_the_signal_and_another_body_is_finished() {
-        let stop = CancellationToken::new();
-        let (_sender, events) = Channel::<Bytes>::new(1);
-        let mut events = Outflow::until(stop.clone(), events, in_flight());
-        stop.cancel();
-        assert!(events.frame().await.is_none());
-
-        let whole = Outflow::whole(Full::new(Bytes::from_static(b"abc")), in_flight());
-        assert_eq!(whole.collect().await.unwrap().to_bytes(), "abc");
-    }
 
     #[test]
     fn an_exchange_counts_until_its_body_is_dropped() {
         let (phase, exchange) = (Arc::<Phase>::default(), Arc::<Exchange>::default());
         let in_flight = InFlight::begin(Arc::clone(&phase), Some(Arc::clone(&exchange)));
         exchange.begin_response();
-        let body = Outflow::whole(Full::new(Bytes::new()), in_flight);
+        let body = Outflow::new(Full::new(Bytes::new()), in_flight);
         assert!(!phase.expects_head() && exchange.streams());
         drop(body);
         assert!(phase.expects_head() && !exchange.streams());

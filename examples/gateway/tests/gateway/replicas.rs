@@ -77,9 +77,36 @@ async fn a_hundred_sessions_of_one_replica_are_served_by_any() {
     assert!(tokio::time::timeout(Duration::from_millis(200), ended(stream)).await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_one_replica_ends_when_its_session_is_deleted_by_another() {
+    let redis = RedisServer::start().await;
+    let servers = CounterServer::start_many(2).await;
+    let replicas = [replica(&redis, &servers).await, replica(&redis, &servers).await];
+    let clients = [0, 1].map(|at: usize| Raw::new(&replicas[at].uri()));
+    let kept = clients[0].initialize().await;
+    let mut kept = tokio::spawn(ended(clients[0].get_stream(&kept).await.unwrap()));
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        let id = clients[0].initialize().await;
+        let stream = tokio::spawn(ended(clients[0].get_stream(&id).await.unwrap()));
+        // Used by the other one as well, which the first is told of.
+        assert_eq!(clients[1].increment(&id).await.count(), Some(1));
+        assert!(!stream.is_finished());
+        let deleted = Instant::now();
+        assert!(clients[1].delete(Some(&id)).await.status.is_success());
+        tokio::time::timeout(Duration::from_secs(1), stream).await.unwrap().unwrap();
+        slowest = slowest.max(deleted.elapsed());
+    }
+    println!("stream ended by a DELETE at another replica: slowest of 20 {slowest:?}");
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut kept).await.is_err());
+}
+
 async fn ended(response: http::Response<hyper::body::Incoming>) {
     let mut body = response.into_body();
-    while let Some(Ok(_)) = body.frame().await {}
+    // It ends, and does not break off.
+    while let Some(frame) = body.frame().await {
+        frame.unwrap();
+    }
 }
 
 /// Sessions that are called all the time, by whatever replicas there are.

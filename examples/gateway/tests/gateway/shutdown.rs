@@ -1,12 +1,18 @@
 //! The orderly end, as a process.
 
 use bartizan_testkit::{
+    CounterServer,
     client::{Raw, call},
     eventually,
 };
 use http::Method;
 use http_body_util::{BodyExt, Full};
-use tokio::{net::TcpStream, process::Command, time::timeout};
+use tokio::{
+    net::TcpStream,
+    process::Command,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
 use crate::fixtures::{Backend, Gateway, PATIENCE};
 
@@ -38,6 +44,33 @@ async fn at_sigterm_calls_in_flight_finish_and_event_streams_end() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.text(), format!(r#"{{"received":{}}}"#, call(1, "slow").len()));
     assert_eq!(gateway.process.wait().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_sigterm_a_thousand_streams_end_as_streams_end() {
+    const STREAMS: usize = 1_000;
+    let server = CounterServer::start().await;
+    let mut gateway = Gateway::before(&[server.uri()], &[]).await;
+    let client = Raw::new(&gateway.uri());
+    let mut streams = JoinSet::new();
+    for _ in 0..STREAMS {
+        let session = client.initialize().await;
+        let mut events = client.get_stream(&session).await.unwrap().into_body();
+        streams.spawn(async move {
+            while let Some(frame) = events.frame().await.transpose()? {
+                drop(frame);
+            }
+            Ok::<_, hyper::Error>(())
+        });
+    }
+    let begun = Instant::now();
+    gateway.process.terminate().await;
+    for ended in timeout(PATIENCE, streams.join_all()).await.unwrap() {
+        ended.unwrap();
+    }
+    println!("{STREAMS} streams ended {:?} after SIGTERM", begun.elapsed());
+    assert_eq!(gateway.process.wait().await, Some(0));
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -165,3 +165,59 @@ async fn when_all_backends_are_dead_the_answer_is_prompt_and_service_comes_back(
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_as_many_streams_as_there_may_be_and_silent_ones_are_kept_alive() {
+    let (server, say, _open) = events().await;
+    let args = ["--session-header=x-s", "--max-streams=2", "--stream-keepalive=100ms"];
+    let gateway = Gateway::before(&[server.uri()], &args).await;
+    let (client, uri) = (client(), gateway.uri());
+    let listen = async || {
+        let request = Request::get(&uri).header("accept", "text/event-stream");
+        client.request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap()
+    };
+    let (mut first, second) = (listen().await, listen().await);
+    let refused = listen().await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"10".parse().unwrap())
+    );
+    for _ in 0..3 {
+        let frame = first.body_mut().frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), ":\n\n");
+    }
+    drop(say);
+    drop(second);
+    let again = async || listen().await.status() == 200;
+    eventually("there is room again", Duration::from_secs(10), again).await;
+}
+
+/// Memory that many streams took is there for what comes after them.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_streams_that_were() {
+    const STREAMS: usize = 500;
+    let (server, _say, open) = events().await;
+    let gateway = Gateway::before(&[server.uri()], &["--session-header=x-s"]).await;
+    let before = resident(gateway.process.id());
+    let mut after = Vec::new();
+    for _ in 0..12 {
+        let client = client();
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            let request = Request::get(gateway.uri()).header("accept", "text/event-stream");
+            let request = request.body(Full::<Bytes>::default()).unwrap();
+            streams.push(client.request(request).await.unwrap());
+        }
+        assert_eq!(open.load(Ordering::SeqCst), STREAMS);
+        let during = resident(gateway.process.id());
+        drop((streams, client));
+        let none = || async { open.load(Ordering::SeqCst) == 0 };
+        eventually("all streams are gone", Duration::from_secs(20), none).await;
+        after.push((during / 1024, resident(gateway.process.id()) / 1024));
+    }
+    println!("{} KiB before; during and after {STREAMS} streams: {after:?} KiB", before / 1024);
+    // The allocator fills its arenas in the first rounds, and keeps them.
+    let (some, all) = (after[7].1, after[11].1);
+    assert!(all < some + 4 * STREAMS, "under 1 KiB per stream: {some} to {all} KiB");
+}
