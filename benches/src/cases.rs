@@ -13,13 +13,14 @@ use bartizan::{
     forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::LimitHopsLayer,
     memory::MemoryStore,
-    pin::{Backends, PinBackendLayer},
+    pin::{Backends, NoPins, PinBackendLayer, key::NoKey},
     session::ValidateSessionLayer,
+    streams::TrackStreamsLayer,
 };
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
-use tower::{Layer, Service};
+use tower::{Layer, Service, layer::util::Identity};
 
 use crate::{Inert, Requests, SESSION_ID};
 
@@ -43,7 +44,16 @@ pub fn cases() -> Vec<Case> {
         case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
         case("session", client(), session().layer(Inert)),
         case("pin", client(), pin().layer(Inert)),
+        case("streams", client().calls(), TrackStreamsLayer::new().layer(Inert)),
+        // A GET that accepts events, and gets something else.
+        case("streams-listening", client(), TrackStreamsLayer::new().layer(Inert)),
         case("stack", client(), ReverseProxyStack::new(session(), pin()).layer(Inert)),
+        case(
+            "stack-calls",
+            client().calls(),
+            ReverseProxyStack::new(session(), pin()).layer(Inert),
+        ),
+        case("stack-streams", client().calls(), tracking().layer(Inert)),
         case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
         case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
         case(
@@ -77,6 +87,11 @@ fn session() -> ValidateSessionLayer<MemoryStore> {
 
 fn pin() -> PinBackendLayer {
     PinBackendLayer::new(Backends::new([BACKEND.parse().unwrap()]))
+}
+
+/// All layers, and the one that keeps account of streams, within the session.
+fn tracking() -> ReverseProxyStack<MemoryStore, NoKey, NoPins, Identity, TrackStreamsLayer> {
+    ReverseProxyStack::new(session(), pin()).within_session(TrackStreamsLayer::new())
 }
 
 const BACKEND: &str = "http://127.0.0.1:9001";

@@ -17,7 +17,7 @@ use std::{convert::Infallible, future::Ready, task::Poll};
 
 use bartizan::core::{Passage, PeerAddr};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Empty;
 use tower::Service;
 
@@ -54,6 +54,7 @@ impl<B> Service<Request<B>> for Inert {
 #[derive(Clone, Debug)]
 pub struct Requests {
     peer: PeerAddr,
+    method: Method,
     more: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -63,11 +64,22 @@ impl Requests {
         let field = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        Self { peer: PeerAddr::new(peer.parse().unwrap()), more: more.iter().map(field).collect() }
+        Self {
+            peer: PeerAddr::new(peer.parse().unwrap()),
+            method: Method::GET,
+            more: more.iter().map(field).collect(),
+        }
+    }
+
+    /// The same, as calls.
+    #[must_use]
+    pub fn calls(self) -> Self {
+        Self { method: Method::POST, ..self }
     }
 
     pub fn next(&self) -> Request<Empty<Bytes>> {
         let mut request = Request::new(Empty::new());
+        *request.method_mut() = self.method.clone();
         let headers = request.headers_mut();
         // As many as hyper makes room for.
         headers.reserve(12);

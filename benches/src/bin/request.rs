@@ -29,6 +29,7 @@ use bartizan::{
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,
+    streams::TrackStreamsLayer,
     upstream::{
         Upstream,
         transport::{HyperTransport, TransportBuilder},
@@ -121,6 +122,13 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
             let session = ValidateSessionLayer::mcp(store.clone());
             let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
             accept(listener, stack.layer(Upstream::builder().with_transport(hyper_client()))).await;
+        }
+        // The stack, with account of streams.
+        "streams" => {
+            let session = ValidateSessionLayer::mcp(store.clone());
+            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()))
+                .within_session(TrackStreamsLayer::new());
+            accept(listener, stack.layer(Upstream::builder().build())).await;
         }
         other => println!("{other} is no case"),
     }

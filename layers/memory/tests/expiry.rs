@@ -172,7 +172,7 @@ async fn every_end_is_told() {
             advance(LIFETIME).await;
         }
         end(&store);
-        waiting.await.unwrap();
+        tokio::time::timeout(SECOND, waiting).await.unwrap().unwrap();
         assert!(session.is_ended());
     }
 }

@@ -51,6 +51,9 @@
 //! from the server, when the grace ends. A reply that is overtaken by the news of a later change is used for
 //! the requests that asked before the news and not believed; who asks after it reads anew.
 //!
+//! Whoever waits for the end of a session that is held here (`Session::ended`: an open stream, say) is told in
+//! the same way: on the news of a change it is read anew, and without the near-cache once a second.
+//!
 //! That a server was emptied is noticed within a quarter of a second, in a cluster only of the node that
 //! has the store's own key: of the others, what was read is believed until the bound.
 //!

@@ -68,12 +68,10 @@ where
         match self.project().state.project() {
             StateProj::Forwarded { future, asked } => {
                 let response = ready!(future.poll(cx))?;
-                let response = response.map(GuardBody::forwarded);
-                Poll::Ready(Ok(match asked.take() {
-                    Some(asked) if media::is_event_stream(response.headers()) => {
-                        track(response, asked)
-                    }
-                    _ => response.map(StreamBody::untracked),
+                let asked = asked.take_if(|_| media::is_event_stream(response.headers()));
+                Poll::Ready(Ok(match asked {
+                    None => response.map(|body| StreamBody::untracked(GuardBody::forwarded(body))),
+                    Some(asked) => track(response, asked),
                 }))
             }
             StateProj::Answered { answer } => match answer.take() {
@@ -86,7 +84,7 @@ where
 
 /// Gives a stream its place among the others.
 #[cold]
-fn track<R>(response: Response<GuardBody<R>>, asked: Asked) -> Response<StreamBody<R>> {
+fn track<R>(response: Response<R>, asked: Asked) -> Response<StreamBody<R>> {
     let (config, place) = match asked {
         Asked::Listen { config, place } => (config, Ok(place)),
         Asked::Anything { config, session, refuse_as: None } => {
@@ -108,7 +106,9 @@ fn track<R>(response: Response<GuardBody<R>>, asked: Asked) -> Response<StreamBo
     let now = Instant::now();
     place.open(now, response.extensions().get::<Backend>().map(|backend| backend.id().clone()));
     let keep_alive = config.keep_alive.filter(|_| media::takes_comments(response.headers()));
-    response.map(|body| StreamBody::tracked(body, Tracked::new(place, keep_alive, now)))
+    response.map(|body| {
+        StreamBody::tracked(GuardBody::forwarded(body), Tracked::new(place, keep_alive, now))
+    })
 }
 
 impl<F, R> fmt::Debug for ResponseFuture<F, R> {

@@ -168,6 +168,7 @@ mod tests {
         assert!(first.is_ended() && second.is_ended() && !other.is_ended());
         assert!(poll(&mut one, &told) && poll(&mut two, &told) && !poll(&mut three, &not_told));
         assert!(poll(&mut first.ended(), &told), "whoever comes late is told at once");
+        assert!(first.watch() && !other.watch(), "and so is who comes just then");
         let third = second.succeed(first.record().clone());
         assert!(third.is_ended());
     }

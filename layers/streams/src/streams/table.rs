@@ -164,3 +164,30 @@ impl fmt::Debug for Table {
         f.debug_struct("Table").field("open", &self.open()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bartizan_core::{Record, Route, store::RecordVersion};
+
+    use super::*;
+
+    #[test]
+    fn sessions_of_one_hash_are_told_apart() {
+        let route = Route::default();
+        let session = |id: &[u8]| {
+            let record = Record::new(Record::IDLE, Record::LIFETIME);
+            Session::new(Key::new(&route, None, id), record, RecordVersion::FIRST, 1)
+        };
+        let mut shard = Shard::new();
+        for (number, owner, session) in
+            [(1, 7, Some(session(b"a"))), (2, 7, Some(session(b"b"))), (3, 7, None)]
+        {
+            let id = StreamId { owner, number };
+            shard.insert(id, Arc::new(Live::new(id, session, true)));
+        }
+        let key = Key::new(&route, None, b"a");
+        let found: Vec<_> = Table::neighbours(&shard, 7, key).map(|live| live.id.number).collect();
+        assert_eq!(found, [1]);
+        assert!(Table::neighbours(&shard, 8, key).next().is_none());
+    }
+}

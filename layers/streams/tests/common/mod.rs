@@ -7,6 +7,7 @@ use std::{
     future::{Ready, ready},
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bartizan_core::{Backend as Origin, Key, Record, Route, Session, SessionStore};
@@ -20,6 +21,7 @@ use http_body_util::{
     BodyExt, Full,
     channel::{Channel, Sender},
 };
+use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt};
 
 /// Answers each request with a stream, and keeps the other end of it.
@@ -175,8 +177,10 @@ pub async fn next<B>(body: &mut B) -> Option<String>
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin,
 {
+    // Longer than any test waits, by the clock that is paused.
+    let frame = timeout(Duration::from_secs(200), body.frame()).await.unwrap();
     // A stream ends, and does not break off.
-    let frame = body.frame().await?.unwrap();
+    let frame = frame?.unwrap();
     Some(String::from_utf8(frame.into_data().unwrap().into()).unwrap())
 }
 
