@@ -1,0 +1,75 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::contender::Contender;
+
+/// Measures what requests, events, connections and sessions cost the gateway, over a plain forwarder and
+/// beside other proxies.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to measure; everything, if nothing is named
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Whether each session stays on its backend, and whether it is seen of a plain balancer that they do not
+    Stickiness,
+    /// CPU time per request
+    Cpu,
+    /// CPU time per forwarded server-sent event
+    Events,
+    /// CPU time per request with 1,000 and with 1,000,000 sessions open
+    Sessions,
+    /// Resident memory: fresh, per idle connection, per open stream, per session
+    Memory,
+    /// The backends themselves, for the programs that are measured
+    #[command(hide = true)]
+    Backends { count: u8 },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// How many rounds; in each, every contender has its turn
+    #[arg(long, global = true, default_value_t = 20)]
+    pub(crate) rounds: usize,
+
+    /// How long a turn is; a fifth of it goes before, to be warm
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1.5)]
+    pub(crate) seconds: f64,
+
+    /// With how many connections at once
+    #[arg(long, global = true, value_name = "N", value_delimiter = ',', default_values_t = [1, 32, 256])]
+    pub(crate) conns: Vec<usize>,
+
+    /// Requests per second over 32 connections, for part load; 0 leaves it out
+    #[arg(long, global = true, value_name = "N", default_value_t = 5_000)]
+    pub(crate) rate: u32,
+
+    /// How many sessions there are while requests are measured
+    #[arg(long, global = true, value_name = "N", default_value_t = 512)]
+    pub(crate) open: usize,
+
+    /// Who takes part beside the floor; all, if nobody is named
+    #[arg(long, global = true, value_name = "NAME", value_delimiter = ',', value_enum)]
+    pub(crate) only: Vec<Contender>,
+
+    /// How often memory is measured, each time in a fresh process
+    #[arg(long, global = true, value_name = "N", default_value_t = 3)]
+    pub(crate) repeats: usize,
+
+    /// Where to write what was measured
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Envoy's program
+    #[arg(long, global = true, value_name = "FILE", default_value = "envoy")]
+    pub(crate) envoy: PathBuf,
+}
