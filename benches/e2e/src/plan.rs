@@ -1,6 +1,6 @@
 //! What is measured of whom, in which order.
 
-use std::{collections::BTreeMap, error::Error, io, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use crate::{
     cli::{Command, Options},
@@ -33,11 +33,14 @@ impl Plan {
         let mut contenders = Contender::chosen(&options.only);
         let programs = Programs::build(&contenders, options.envoy.clone())?;
         pin_self(LOAD_CPU)?;
-        let mut report = Report::new(Machine::here(&programs), options.json.clone());
-        contenders.retain(|&contender| {
-            let missing = programs.path(contender).err();
-            missing.iter().for_each(|missing| report.skip(contender.name(), &missing.to_string()));
-            missing.is_none()
+        let mut report =
+            Report::new(Machine::here(&programs), options.seconds, options.json.clone());
+        contenders.retain(|&contender| match programs.path(contender) {
+            Ok(_) => true,
+            Err(missing) => {
+                report.skip(contender.name(), &missing.to_string());
+                false
+            }
         });
         Ok(Self { options, contenders, programs, report })
     }
@@ -76,19 +79,14 @@ impl Plan {
         }
         for contender in contenders {
             let proxy = Proxy::start(contender, &self.programs, &backends).await?;
-            let Strays { strays, calls } = check(&proxy).await?;
+            let strays = check(&proxy).await.map_err(|fault| format!("{contender}: {fault}"))?;
+            let Strays { strays, calls } = strays;
+            let what = ("stickiness", format!("{calls} calls"));
+            let unit = "answered by another backend";
             let is_right = (contender == Contender::RoundRobin) == (strays > 0);
             self.report.push(Row {
-                measure: "stickiness",
-                load: format!("{calls} calls"),
-                case: contender.name(),
-                unit: "answered by another backend",
-                value: Quartiles::of(&[strays as f64]),
-                over_base: None,
-                corrected: None,
-                notes: BTreeMap::new(),
                 fault: (!is_right).then(|| "not as it must be".to_owned()),
-                ratios: Vec::new(),
+                ..Row::values(what, contender.name(), unit, &[strays as f64])
             });
         }
         Ok(self.report.show()?)
@@ -145,25 +143,15 @@ impl Plan {
             let mut floor = None;
             for &contender in &contenders {
                 let (values, fault) = self.resident(figure, contender).await?;
-                let value = Quartiles::of(&values);
-                floor = floor.or(value);
+                let what = ("memory", figure.to_string());
+                let row = Row::values(what, contender.name(), "bytes", &values);
+                floor = floor.or(row.value);
                 // The floor has no sessions to remember: nothing to be so many times of.
                 let floor = floor.filter(|_| !matches!(figure, Figure::Sessions(_)));
                 let over =
                     |floor: Quartiles| values.iter().map(|value| value / floor.median).collect();
                 let ratios: Vec<_> = floor.map_or_else(Vec::new, over);
-                self.report.push(Row {
-                    measure: "memory",
-                    load: figure.to_string(),
-                    case: contender.name(),
-                    unit: "bytes",
-                    value,
-                    over_base: Quartiles::of(&ratios),
-                    corrected: None,
-                    notes: BTreeMap::new(),
-                    fault,
-                    ratios,
-                });
+                self.report.push(Row { over_base: Quartiles::of(&ratios), fault, ratios, ..row });
             }
             self.report.show()?;
         }
@@ -204,8 +192,7 @@ impl Plan {
     /// The floor, and all that take part.
     async fn sandwich(&self, backends: &Backends, sessions: usize) -> Result<Sandwich, Failure> {
         let open = async |contender: Contender| {
-            let proxy = Proxy::start(contender, &self.programs, backends).await;
-            let proxy = proxy.map_err(|error| format!("{contender} {error}"))?;
+            let proxy = Proxy::start(contender, &self.programs, backends).await?;
             Ok::<_, Failure>(Lane::open(contender.name(), proxy, sessions).await?)
         };
         let base = open(Contender::Floor).await?;

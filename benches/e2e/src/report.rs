@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     goals::{self, Verdict},
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,
+    /// How long a turn was.
+    seconds: f64,
     rows: Vec<Row>,
     goals: Vec<Verdict>,
     skipped: BTreeMap<&'static str, String>,
@@ -46,9 +49,9 @@ pub(crate) struct Row {
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine, json: Option<PathBuf>) -> Self {
+    pub(crate) fn new(machine: Machine, seconds: f64, json: Option<PathBuf>) -> Self {
         let (rows, goals, skipped) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { machine, rows, goals, skipped, shown: 0, json }
+        Self { machine, seconds, rows, goals, skipped, shown: 0, json }
     }
 
     /// Notes who does not take part, and why.
@@ -94,11 +97,34 @@ impl Report {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
-        fs::write(path, serde_json::to_string_pretty(self)? + "\n")
+        let mut json = serde_json::to_value(self)?;
+        round(&mut json);
+        fs::write(path, serde_json::to_string_pretty(&json)? + "\n")
     }
 }
 
 impl Row {
+    /// Values that are not costs of turns.
+    pub(crate) fn values(
+        (measure, load): (&'static str, String),
+        case: &'static str,
+        unit: &'static str,
+        values: &[f64],
+    ) -> Self {
+        Self {
+            measure,
+            load,
+            case,
+            unit,
+            value: Quartiles::of(values),
+            over_base: None,
+            corrected: None,
+            notes: BTreeMap::new(),
+            fault: None,
+            ratios: Vec::new(),
+        }
+    }
+
     fn of(measure: &'static str, load: &str, lane: &Lane, control: Option<Quartiles>) -> Self {
         let costs: Vec<_> = lane.samples.iter().map(|sample| sample.cost).collect();
         let names = lane.samples.first().map(|sample| sample.notes.keys().copied());
@@ -119,5 +145,18 @@ impl Row {
             fault: lane.fault.clone(),
             ratios: lane.ratios.clone(),
         }
+    }
+}
+
+/// Leaves no more digits than there is something in.
+fn round(json: &mut Value) {
+    match json {
+        Value::Number(number) if number.is_f64() => {
+            let rounded = number.as_f64().map(|number| (number * 1e4).round() / 1e4);
+            *json = rounded.into();
+        }
+        Value::Array(all) => all.iter_mut().for_each(round),
+        Value::Object(all) => all.values_mut().for_each(round),
+        _ => {}
     }
 }

@@ -24,13 +24,8 @@ impl fmt::Display for Table<'_> {
 
 fn heading(row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Row { measure, load, unit, .. } = row;
-    write!(
-        f,
-        "\n{:18} {unit:>34} {:>26} {:>9}",
-        format!("{measure}, {load}"),
-        "over base",
-        "corrected"
-    )?;
+    writeln!(f, "\n{measure}, {load}")?;
+    write!(f, "{:18} {unit:>34} {:>26} {:>9}", "", "over base", "corrected")?;
     for name in row.notes.keys() {
         write!(f, " {name:>15}")?;
     }

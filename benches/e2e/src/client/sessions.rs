@@ -1,14 +1,18 @@
 //! The sessions of a proxy, and the ways that connections take through them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{Connection, Fault, Naming};
 use crate::{backend, wire::Id};
 
 /// How many connections open sessions at a time.
 const OPENING: usize = 32;
+
+/// How long all of that may take, and how much longer for each session.
+const PATIENCE: Duration = Duration::from_secs(10);
+const EACH: Duration = Duration::from_millis(1);
 
 /// A session, and the number of the backend that opened it.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +55,14 @@ impl Sessions {
             });
         }
         let mut opened = Vec::with_capacity(count);
-        while let Some(some) = tasks.join_next().await {
-            opened.extend(some.map_err(std::io::Error::other)??);
-        }
+        let all = async {
+            while let Some(some) = tasks.join_next().await {
+                opened.extend(some.map_err(std::io::Error::other)??);
+            }
+            Ok::<_, Fault>(())
+        };
+        let patience = PATIENCE + EACH * u32::try_from(count).unwrap_or(u32::MAX);
+        timeout(patience, all).await.map_err(|_| Fault::Silence)??;
         let answers = (0..=u8::MAX).map(backend::body).collect();
         Ok(Self { opened: opened.into(), answers })
     }

@@ -134,6 +134,14 @@ fn build(dir: &Path, args: &[&str]) -> io::Result<BTreeMap<String, PathBuf>> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--message-format=json-render-diagnostics"]);
+    // What `cargo run` says of this package is none of the others' business: build scripts run again.
+    for (name, _) in env::vars_os() {
+        let is_of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
     let output = command.args(args).current_dir(dir).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(io::Error::other("cargo build failed"));

@@ -61,7 +61,7 @@ impl Proxy {
                 return Ok(proxy);
             };
             if proxy.process.is_over() || Instant::now() > deadline {
-                return Err(format!("does not start: {fault}").into());
+                return Err(format!("{contender} does not start: {fault}").into());
             }
             sleep(Duration::from_millis(20)).await;
         }
