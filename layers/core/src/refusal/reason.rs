@@ -50,6 +50,8 @@ pub enum Reason {
     BackendUnreachable,
     /// The backend of the session is gone for good.
     BackendLost,
+    /// The session has moved to another backend, and this request could not be sent there, too.
+    SessionMoved,
     /// No connection to a backend could be made.
     ConnectFailed,
     /// No connection to a backend could be made in time.
@@ -106,7 +108,10 @@ impl Reason {
 
     pub(super) const fn retry_after_secs(self) -> Option<u32> {
         match self {
-            Self::StoreUnavailable | Self::BackendUnreachable | Self::NoBackend => Some(1),
+            Self::StoreUnavailable
+            | Self::BackendUnreachable
+            | Self::NoBackend
+            | Self::SessionMoved => Some(1),
             Self::TooManySessions => Some(10),
             _ => None,
         }
@@ -196,6 +201,12 @@ impl Reason {
             ),
             // The client is told what it is told of any session that is gone: open a new one.
             Self::BackendLost => (StatusCode::NOT_FOUND, -32001, 5, "Session not found"),
+            Self::SessionMoved => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                INTERNAL,
+                14,
+                "The session has moved to another backend: send the request again",
+            ),
             Self::ConnectFailed => (StatusCode::BAD_GATEWAY, INTERNAL, 14, "Backend unreachable"),
             Self::ConnectTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, INTERNAL, 4, "Backend did not accept in time")

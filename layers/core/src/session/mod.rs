@@ -1,11 +1,13 @@
 //! Session ids, principals, routes, records, and the shared [`Session`].
 
+mod additions;
 mod id;
 mod live;
 mod principal;
 mod record;
 mod route;
 
+pub use additions::Additions;
 pub use id::{Fingerprint, InvalidSessionId, SessionId};
 pub use live::{Hold, Session};
 pub use principal::Principal;
