@@ -36,11 +36,12 @@ use tower_layer::{Identity, Layer};
 /// yourself: this type is no more than their order.
 #[must_use]
 #[derive(Clone, Debug)]
-pub struct ReverseProxyStack<T, K = NoKey, P = NoPins, A = Identity> {
+pub struct ReverseProxyStack<T, K = NoKey, P = NoPins, A = Identity, M = Identity> {
     forwarded: SanitizeForwardedLayer,
     hops: LimitHopsLayer,
     auth: A,
     session: ValidateSessionLayer<T>,
+    resume: M,
     pin: PinBackendLayer<K, P>,
 }
 
@@ -48,11 +49,12 @@ impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
     /// Puts the layers together: nobody is trusted, ten hops are allowed, and nobody is authenticated.
     pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
         let (forwarded, hops) = (SanitizeForwardedLayer::new(), LimitHopsLayer::new());
-        Self { forwarded, hops, auth: Identity::new(), session, pin }
+        let (auth, resume) = (Identity::new(), Identity::new());
+        Self { forwarded, hops, auth, session, resume, pin }
     }
 }
 
-impl<T, K, P, A> ReverseProxyStack<T, K, P, A> {
+impl<T, K, P, A, M> ReverseProxyStack<T, K, P, A, M> {
     /// Says whose word about the client is taken, and what the backend is told of it. Default:
     /// [`SanitizeForwardedLayer::new`].
     pub fn forwarded(self, layer: SanitizeForwardedLayer) -> Self {
@@ -66,13 +68,24 @@ impl<T, K, P, A> ReverseProxyStack<T, K, P, A> {
 
     /// Puts your own authentication at its place; it names the caller with
     /// [`Principal::attach`](bartizan_core::Principal::attach). Default: none.
-    pub fn auth<B>(self, layer: B) -> ReverseProxyStack<T, K, P, B> {
-        let Self { forwarded, hops, session, pin, .. } = self;
-        ReverseProxyStack { forwarded, hops, auth: layer, session, pin }
+    pub fn auth<B>(self, layer: B) -> ReverseProxyStack<T, K, P, B, M> {
+        let Self { forwarded, hops, session, resume, pin, .. } = self;
+        ReverseProxyStack { forwarded, hops, auth: layer, session, resume, pin }
+    }
+
+    /// Resumes a session on another backend when its own is lost. Default: it ends.
+    #[cfg(feature = "resume")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "resume")))]
+    pub fn resume(
+        self,
+        layer: bartizan_resume::ResumeSessionLayer<T>,
+    ) -> ReverseProxyStack<T, K, P, A, bartizan_resume::ResumeSessionLayer<T>> {
+        let Self { forwarded, hops, auth, session, pin, .. } = self;
+        ReverseProxyStack { forwarded, hops, auth, session, resume: layer, pin }
     }
 }
 
-impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
+impl<T: SessionStore, K, P, A, M> ReverseProxyStack<T, K, P, A, M> {
     /// `layer`, refusing in the form in which the session layer refuses.
     fn speaking<L: Clone>(&self, layer: &L, refuse_as: fn(L, Dialect) -> L) -> L {
         match self.session.dialect() {
@@ -82,12 +95,13 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
     }
 }
 
-impl<S, T, K, P, A> Layer<S> for ReverseProxyStack<T, K, P, A>
+impl<S, T, K, P, A, M> Layer<S> for ReverseProxyStack<T, K, P, A, M>
 where
     T: SessionStore,
     K: Clone,
     P: Clone,
-    A: Layer<ValidateSession<PinBackend<S, K, P>, T>>,
+    M: Layer<PinBackend<S, K, P>>,
+    A: Layer<ValidateSession<M::Service, T>>,
 {
     type Service = SanitizeForwarded<LimitHops<A::Service>>;
 
@@ -95,9 +109,12 @@ where
         // Innermost: it names the backend that `upstream` forwards to, and learns from the failures that
         // `upstream` reports. Anything between the two would be called once for each try.
         let pinned = self.pin.layer(upstream);
-        // Above it: only a session that is live and the caller's own may choose a backend, and the
+        // Above it: the loss of a session's backend is learned from it, and the next one chosen by it.
+        // Below the guard: a session is resumed only for its owner, and its client keeps its id.
+        let resumed = self.resume.layer(pinned);
+        // Above both: only a session that is live and the caller's own may choose a backend, and the
         // response that names a new session passes here with its backend before it leaves.
-        let validated = self.session.layer(pinned);
+        let validated = self.session.layer(resumed);
         // Above that: sessions belong to whom this names. It may read the client's address, and nothing
         // that a client made up.
         let authenticated = self.auth.layer(validated);

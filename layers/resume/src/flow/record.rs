@@ -1,0 +1,64 @@
+//! A session opens: how it was opened is left for its record.
+
+use std::sync::Arc;
+
+use bartizan_core::{Passage, SessionId, mcp, session::Additions};
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use tokio::time::Instant;
+
+use crate::{
+    ResumeBody,
+    entry::NAME,
+    handshake::{Found, Handshake},
+    kept::Kept,
+    look,
+    shared::Shared,
+};
+
+/// Whether a response may open a session.
+pub(crate) fn opens<R>(response: &Response<R>) -> bool {
+    response.status().is_success() && response.headers().contains_key(&mcp::SESSION_ID)
+}
+
+/// Looks for what the server agreed to, and leaves it with the response. Without it the session opens all
+/// the same, and is not resumed.
+pub(crate) async fn record<S, T, B, R, E>(
+    shared: Arc<Shared<S, T>>,
+    kept: Arc<Kept<B>>,
+    response: Response<R>,
+) -> Result<Response<ResumeBody<R>>, E>
+where
+    B: Body<Data = Bytes> + Unpin,
+    R: Body<Data = Bytes>,
+{
+    let config = &shared.config;
+    let (mut head, body) = response.into_parts();
+    let deadline = Instant::now() + config.deadline;
+    let limit = config.record_limit_bytes;
+    let (found, looked) = look::for_agreement(&head.headers, body, limit, deadline).await;
+    if let Found::Agreement(agreement) = found
+        && agreement.capabilities.len() <= limit
+        && names_session(&head.headers)
+        && let Some(body) = kept.whole().filter(|body| is_initialize(body))
+    {
+        let owner = kept.head.passage().and_then(Passage::principal);
+        let handshake = Handshake { agreement, body };
+        if let Some(entry) = config.entries.write(&handshake, owner) {
+            Additions::leave(&mut head.extensions, NAME, &entry);
+        }
+    }
+    Ok(Response::from_parts(head, ResumeBody::looked(looked)))
+}
+
+fn names_session(headers: &http::HeaderMap) -> bool {
+    headers.get(&mcp::SESSION_ID).is_some_and(|id| SessionId::is_valid(id.as_bytes()))
+}
+
+fn is_initialize(body: &[u8]) -> bool {
+    matches!(
+        mcp::Content::parse(body),
+        Ok(mcp::Content::Message(message)) if message.is_initialize()
+    )
+}
