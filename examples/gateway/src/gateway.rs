@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::Options,
+    cli::{OnLost, Options},
     say,
     server::{self, Limits, admin},
     stack,
@@ -77,13 +77,18 @@ impl Gateway {
             speaks_mcp: options.session_header.is_none(),
             ..Limits::default()
         };
-        let service = stack::build(&options, store)?;
-        if let Some(admin) = admin {
-            let leaves = stop.clone();
-            let is_ready = move || store_answers() && !leaves.is_cancelled();
-            tokio::spawn(admin::serve(admin, Arc::new(is_ready)));
-        }
-        let cut = server::serve(listener, service, limits, stop).await;
+        let leaves = stop.clone();
+        let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
+        let announce = || admin.map(|admin| tokio::spawn(admin::serve(admin, is_ready)));
+        let cut = if options.on_lost == OnLost::Resume {
+            let service = stack::build_resuming(&options, store)?;
+            announce();
+            server::serve(listener, service, limits, stop).await
+        } else {
+            let service = stack::build(&options, store)?;
+            announce();
+            server::serve(listener, service, limits, stop).await
+        };
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),

@@ -1,12 +1,12 @@
 //! A request meets the loss of its session: it waits for the session to be resumed, and is sent again.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use bartizan_core::{Passage, Reason, Session, mcp, mcp::Content, refusal::RequestId};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{elsewhere, pass, refuse, show_as};
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// How often one request is sent again.
 const TIMES: usize = 2;
+
+/// How long a refusal waits for the rest of a body, to echo its id.
+const ID_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Goes on with a request whose `response` tells of a loss, or may.
 pub(crate) async fn lost<S, T, B>(
@@ -46,7 +49,7 @@ where
         let reason = match resumed(&shared, &kept, &seen, is_unreachable, deadline).await {
             Outcome::Moved(session) => {
                 let Some(request) = at_new_place(&kept, &session) else {
-                    return Ok(refuse(Reason::SessionMoved, &kept.head.dialect(id_of(&kept))));
+                    return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
                 };
                 let mut response = shared.call(request).await?;
                 show_as(&mut response, kept.head.shown_id());
@@ -59,7 +62,7 @@ where
             Outcome::Failed(reason) => reason,
             Outcome::Ended | Outcome::NotYet | Outcome::Again => Reason::BackendLost,
         };
-        return Ok(refuse(reason, &kept.head.dialect(id_of(&kept))));
+        return Ok(refuse_with_id(&kept, reason).await);
     }
     Ok(answer)
 }
@@ -135,6 +138,24 @@ where
     }
     Passage::with(&mut request, |passage| passage.set_session(session.clone()));
     Some(request)
+}
+
+/// Refuses a request, with its own id: for that, what was not read of its body is read now.
+async fn refuse_with_id<B, R>(kept: &Arc<Kept<B>>, reason: Reason) -> Response<ResumeBody<R>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    R: Body,
+{
+    let patience = Instant::now() + ID_DEADLINE;
+    if let Some(request) = kept.again() {
+        let mut body = request.into_body();
+        let mut next = async || {
+            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+            timeout_at(patience, frame).await
+        };
+        while let Ok(Some(Ok(_))) = next().await {}
+    }
+    refuse(reason, &kept.head.dialect(id_of(kept)))
 }
 
 fn id_of<B: Body<Data = Bytes> + Unpin>(kept: &Kept<B>) -> Option<RequestId> {
