@@ -6,6 +6,7 @@ mod common;
 mod counters;
 mod races;
 mod scripted;
+mod split;
 mod writes;
 
 use std::sync::Arc;

@@ -63,6 +63,16 @@ impl Ask {
         request
     }
 
+    /// Asks `backend` for a session.
+    pub(crate) fn initialize_at<B>(&self, body: Bytes, backend: &Backend) -> Request<Tee<B>> {
+        let mut request = self.request(Method::POST, body);
+        Passage::with(&mut request, |passage| {
+            passage.set_work(Work::Opening);
+            passage.set_backend(backend.clone());
+        });
+        request
+    }
+
     /// Ends the handshake of the session `id` on `backend`.
     pub(crate) fn initialized<B>(
         &self,

@@ -122,7 +122,7 @@ where
                     if !flow::opens(&response) {
                         return Poll::Ready(Ok(flow::pass(response, false)));
                     }
-                    Box::pin(flow::record(shared, kept, response))
+                    Box::pin(flow::record(shared.config.recording(), kept, response))
                 }
                 StateProj::Boxed { future } => return future.as_mut().poll(cx),
             };

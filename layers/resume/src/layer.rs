@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU8, sync::Arc, time::Duration};
 use bartizan_core::SessionStore;
 use tower_layer::Layer;
 
-use crate::{ResumeCounts, ResumeSession, entry::Entries, flight::Flights};
+use crate::{ResumeCounts, ResumeSession, entry::Entries, flight::Flights, flow::Recording};
 
 /// Builds [`ResumeSession`] services; see the [crate docs](crate).
 #[must_use]
@@ -90,6 +90,16 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
     #[must_use]
     pub fn counts(&self) -> ResumeCounts {
         self.config.counts.clone()
+    }
+}
+
+impl<T> Config<T> {
+    pub(crate) fn recording(&self) -> Recording {
+        Recording {
+            entries: self.entries.clone(),
+            limit_bytes: self.record_limit_bytes,
+            deadline: self.deadline,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod loss;
 mod seal;
 mod service;
 mod shared;
+pub mod split;
 mod tee;
 
 pub use body::ResumeBody;

@@ -40,13 +40,32 @@ pub(crate) trait Store:
 /// What all clones of a service share.
 pub(crate) struct Shared<S, T> {
     pub(crate) config: Config<T>,
-    // Not polled ready: cloned for each request of this layer's own, so that those that arrive need none.
-    spare: Mutex<S>,
+    spare: Spare<S>,
+}
+
+/// An instance that was not polled ready: cloned for each request of a layer's own, so that those that
+/// arrive need no clone.
+pub(crate) struct Spare<S>(Mutex<S>);
+
+impl<S: Clone> Spare<S> {
+    pub(crate) fn new(service: S) -> Self {
+        Self(Mutex::new(service))
+    }
+
+    /// Calls the service.
+    pub(crate) async fn call<B>(&self, request: Request<Tee<B>>) -> Result<S::Response, S::Error>
+    where
+        S: Inside<B>,
+    {
+        let mut service = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        service.call(request).await
+    }
 }
 
 impl<S: Clone, T> Shared<S, T> {
     pub(crate) fn new(service: S, config: Config<T>) -> Self {
-        Self { config, spare: Mutex::new(service) }
+        Self { config, spare: Spare::new(service) }
     }
 
     /// Calls the service inside.
@@ -54,9 +73,7 @@ impl<S: Clone, T> Shared<S, T> {
     where
         S: Inside<B>,
     {
-        let mut service = self.spare.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        poll_fn(|cx| service.poll_ready(cx)).await?;
-        service.call(request).await
+        self.spare.call(request).await
     }
 }
 

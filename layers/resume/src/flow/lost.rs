@@ -68,7 +68,7 @@ where
 }
 
 /// Reads what a verdict still needs.
-async fn settle<R: Body<Data = Bytes>>(
+pub(crate) async fn settle<R: Body<Data = Bytes>>(
     response: Response<R>,
     verdict: Verdict,
     is_get: bool,
@@ -141,7 +141,10 @@ where
 }
 
 /// Refuses a request, with its own id: for that, what was not read of its body is read now.
-async fn refuse_with_id<B, R>(kept: &Arc<Kept<B>>, reason: Reason) -> Response<ResumeBody<R>>
+pub(crate) async fn refuse_with_id<B, R>(
+    kept: &Arc<Kept<B>>,
+    reason: Reason,
+) -> Response<ResumeBody<R>>
 where
     B: Body<Data = Bytes> + Unpin,
     R: Body,

@@ -12,8 +12,8 @@ use http_body::Body;
 use crate::{ResumeBody, look};
 
 pub(crate) use end::end;
-pub(crate) use lost::lost;
-pub(crate) use record::{opens, record};
+pub(crate) use lost::{lost, refuse_with_id, settle};
+pub(crate) use record::{Recording, opens, record};
 
 /// Passes a response on.
 #[inline]
@@ -26,7 +26,7 @@ pub(crate) fn pass<R: Body>(response: Response<R>, is_get: bool) -> Response<Res
 
 /// Names the session of a response from its new place as the request named it, so that whoever is outside
 /// sees no change.
-fn show_as<R>(response: &mut Response<R>, shown: Option<&HeaderValue>) {
+pub(crate) fn show_as<R>(response: &mut Response<R>, shown: Option<&HeaderValue>) {
     response.extensions_mut().remove::<bartizan_core::Backend>();
     if response.headers().contains_key(&mcp::SESSION_ID) {
         match shown {
@@ -36,6 +36,6 @@ fn show_as<R>(response: &mut Response<R>, shown: Option<&HeaderValue>) {
     }
 }
 
-fn refuse<R: Body>(reason: Reason, dialect: &Dialect) -> Response<ResumeBody<R>> {
+pub(crate) fn refuse<R: Body>(reason: Reason, dialect: &Dialect) -> Response<ResumeBody<R>> {
     Refusal::new(reason).respond(dialect).map(ResumeBody::guarded)
 }

@@ -1,6 +1,6 @@
 //! A session opens: how it was opened is left for its record.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{Passage, SessionId, mcp, session::Additions};
 use bytes::Bytes;
@@ -10,12 +10,19 @@ use tokio::time::Instant;
 
 use crate::{
     ResumeBody,
-    entry::NAME,
+    entry::{Entries, NAME},
     handshake::{Found, Handshake},
     kept::Kept,
     look,
-    shared::Shared,
 };
+
+/// How a session is recorded.
+#[derive(Clone)]
+pub(crate) struct Recording {
+    pub(crate) entries: Entries,
+    pub(crate) limit_bytes: usize,
+    pub(crate) deadline: Duration,
+}
 
 /// Whether a response may open a session.
 pub(crate) fn opens<R>(response: &Response<R>) -> bool {
@@ -24,8 +31,8 @@ pub(crate) fn opens<R>(response: &Response<R>) -> bool {
 
 /// Looks for what the server agreed to, and leaves it with the response. Without it the session opens all
 /// the same, and is not resumed.
-pub(crate) async fn record<S, T, B, R, E>(
-    shared: Arc<Shared<S, T>>,
+pub(crate) async fn record<B, R, E>(
+    recording: Recording,
     kept: Arc<Kept<B>>,
     response: Response<R>,
 ) -> Result<Response<ResumeBody<R>>, E>
@@ -33,10 +40,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     R: Body<Data = Bytes>,
 {
-    let config = &shared.config;
+    let Recording { entries, limit_bytes: limit, deadline } = recording;
     let (mut head, body) = response.into_parts();
-    let deadline = Instant::now() + config.deadline;
-    let limit = config.record_limit_bytes;
+    let deadline = Instant::now() + deadline;
     let (found, looked) = look::for_agreement(&head.headers, body, limit, deadline).await;
     if let Found::Agreement(agreement) = found
         && agreement.capabilities.len() <= limit
@@ -45,7 +51,7 @@ where
     {
         let owner = kept.head.passage().and_then(Passage::principal);
         let handshake = Handshake { agreement, body };
-        if let Some(entry) = config.entries.write(&handshake, owner) {
+        if let Some(entry) = entries.write(&handshake, owner) {
             Additions::leave(&mut head.extensions, NAME, &entry);
         }
     }
