@@ -220,13 +220,17 @@ async fn nothing_lives_after_a_delete_that_raced_a_resume() {
 async fn cycles_and_resumes_leave_nothing_behind() {
     let world = World::default();
     let (service, store, counts) = stack(&world);
-    for _ in 0..100_000 {
+    for cycle in 0..100_000 {
+        if cycle == 20_000 {
+            println!("{} KiB resident after 20,000 cycles", resident_kib());
+        }
         let id = open(&service).await;
         assert_eq!(send(&service, request(Method::POST, Some(&id), CALL)).await.0, 200);
         assert_eq!(send(&service, request(Method::DELETE, Some(&id), "")).await.0, 200);
     }
     assert_eq!((store.len(), world.live(), counts.resumed()), (0, 0, 0));
     let id = open(&service).await;
+    println!("{} KiB resident after 100,000", resident_kib());
     for _ in 0..10_000 {
         world.kill_homes();
         assert_eq!(
@@ -236,4 +240,11 @@ async fn cycles_and_resumes_leave_nothing_behind() {
     }
     assert_eq!((store.len(), world.live(), counts.resumed()), (1, 1, 10_000));
     assert!(format!("{service:?}").contains("under_way: 0"));
+    println!("{} KiB resident after 10,000 resumes", resident_kib());
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
 }

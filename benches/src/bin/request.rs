@@ -27,11 +27,12 @@ use bartizan::{
     hops::LimitHopsLayer,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
+    resume::ResumeSessionLayer,
     session::ValidateSessionLayer,
     upstream::Upstream,
 };
 use bartizan_benches::{
-    SESSION_ID,
+    RECORDED, SESSION_ID,
     eager::Eager,
     wire::{backend, load},
 };
@@ -113,6 +114,12 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
             let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
             accept(listener, stack.layer(Upstream::builder().build())).await;
         }
+        "resume" => {
+            let session = ValidateSessionLayer::mcp(store.clone());
+            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()))
+                .resume(ResumeSessionLayer::new(store.clone()));
+            accept(listener, stack.layer(Upstream::builder().build())).await;
+        }
         other => println!("{other} is no case"),
     }
 }
@@ -121,7 +128,9 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
 fn open_session(store: &MemoryStore, backend: &Backend) {
     let route = Route::default();
     let key = bartizan::core::Key::new(&route, None, SESSION_ID.as_bytes());
-    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(backend.id().clone());
+    let record = Record::new(Record::IDLE, Record::LIFETIME)
+        .with_backend(backend.id().clone())
+        .with_field("resume", RECORDED);
     let _ = store.insert_if_absent(key, record);
 }
 

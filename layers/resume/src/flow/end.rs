@@ -1,6 +1,6 @@
 //! The client ends its session: wherever it is, and whoever would resume it.
 
-use std::{future::poll_fn, sync::Arc};
+use std::sync::Arc;
 
 use bartizan_core::{Reason, Session, UpstreamFailure, store::Replaced};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ const PLACES: usize = 4;
 /// finds it ending.
 pub(crate) async fn end<S, T, B>(
     shared: Arc<Shared<S, T>>,
-    mut service: S,
+    service: S,
     kept: Arc<Kept<B>>,
     request: Request<Tee<B>>,
 ) -> Result<Response<ResumeBody<S::Body>>, S::Error>
@@ -32,8 +32,9 @@ where
     T: Store,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
+    let mut ready = Some(service);
     let Some(seen) = kept.head.session().cloned() else {
-        return Ok(pass(service.call(request).await?, false));
+        return Ok(pass(shared.call(request).await?, false));
     };
     let deadline = Instant::now() + shared.config.deadline;
     let refuse = |reason| Ok(refuse(reason, &kept.head.dialect(None)));
@@ -41,6 +42,8 @@ where
         match shared.config.flights.join(&seen) {
             Part::Lead(lead) => break lead,
             Part::Follow(follow) => {
+                // What it holds may be what the other waits for.
+                ready = None;
                 if follow.outcome(deadline).await.is_none() {
                     return refuse(Reason::BackendUnreachable);
                 }
@@ -61,13 +64,10 @@ where
     let mut ended = None;
     for _ in 0..PLACES {
         let Some(next) = request.take() else { break };
-        // The instance that is ready goes first; another is called only if the session has moved.
-        let mut response = match ended {
-            None => {
-                poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(next).await?
-            }
-            Some(_) => shared.call(next).await?,
+        // The instance that is ready goes first, unless it had to wait or the session has moved.
+        let mut response = match ready.take() {
+            Some(mut service) => service.call(next).await?,
+            None => shared.call(next).await?,
         };
         show_as(&mut response, kept.head.shown_id());
         if !has_ended(&response) {

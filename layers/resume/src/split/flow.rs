@@ -1,6 +1,6 @@
 //! The way of a request to its gateway.
 
-use std::{future::poll_fn, sync::Arc};
+use std::sync::Arc;
 
 use bartizan_core::{Backend, Passage, Reason, Session, SessionId, Work, mcp, session::Additions};
 use bytes::Bytes;
@@ -65,29 +65,23 @@ where
     }
     let known = || seed::<S, N, B>(&shared, &kept.head, &session, &name, &gateway);
     let mut found = shared.config.sessions.find(&session, &name, known);
-    let mut first = Some((service, request));
+    // Where it has to wait, what the instance holds may be what the other waits for.
+    let mut ready = matches!(found, Found::Open(_)).then_some(service);
+    let mut first = Some(request);
     loop {
         let is_last = first.is_none();
         let upstream = match place(&shared, found, &kept.head, &session, &gateway).await {
             Ok(upstream) => upstream,
             Err(reason) => return Ok(refuse_with_id(&kept, reason).await),
         };
-        let again = match first.take() {
-            // The instance that was ready, and the request as it came.
-            Some((mut service, mut request)) => {
-                to_upstream(&mut request, &gateway, &upstream);
-                poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(request).await?
-            }
-            None => {
-                let Some(mut request) = kept.again() else {
-                    return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
-                };
-                to_upstream(&mut request, &gateway, &upstream);
-                shared.spare.call(request).await?
-            }
+        let Some(mut request) = first.take().or_else(|| kept.again()) else {
+            return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
         };
-        let mut response = again;
+        to_upstream(&mut request, &gateway, &upstream);
+        let mut response = match ready.take() {
+            Some(mut service) => service.call(request).await?,
+            None => shared.spare.call(request).await?,
+        };
         show_as(&mut response, kept.head.shown_id());
         let verdict = loss::by_head(&response);
         let deadline = Instant::now() + OPEN_DEADLINE;
@@ -306,7 +300,6 @@ where
     }
     let others = sessions.take(|other, name| other.key() == session.key() && Some(name) != home);
     sessions.close_soon(&others);
-    poll_fn(|cx| service.poll_ready(cx)).await?;
     let mut response = service.call(request).await?;
     show_as(&mut response, kept.head.shown_id());
     if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
