@@ -47,7 +47,7 @@ pin_project! {
         R: Body,
     {
         // For a response that concerns nobody here.
-        Passed { #[pin] future: S::Future, is_get: bool },
+        Passed { #[pin] future: S::Future },
         // For one that may open a session.
         Opening { #[pin] future: S::Future, kept: Option<(Arc<Shared<S, T>>, Arc<Kept<B>>)> },
         // For one that may tell of a loss.
@@ -65,8 +65,8 @@ where
     S: Service<Request<Tee<B>>>,
     R: Body,
 {
-    pub(crate) fn passed(future: S::Future, is_get: bool) -> Self {
-        Self { state: State::Passed { future, is_get } }
+    pub(crate) fn passed(future: S::Future) -> Self {
+        Self { state: State::Passed { future } }
     }
 
     pub(crate) fn recorded(
@@ -102,9 +102,9 @@ where
         loop {
             // What was taken was left for good: only a poll after the end meets its place.
             let next: BoxFuture<R, S::Error> = match state.as_mut().project() {
-                StateProj::Passed { future, is_get } => {
+                StateProj::Passed { future } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(flow::pass(response, *is_get)));
+                    return Poll::Ready(Ok(flow::pass(response, false)));
                 }
                 StateProj::Live { future, kept } => {
                     let response = ready!(future.poll(cx))?;

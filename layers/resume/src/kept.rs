@@ -38,10 +38,10 @@ pub(crate) struct Head {
 
 /// What others know of the request.
 #[derive(Clone)]
-pub(crate) enum Known {
-    /// What the layers know, and nothing else: the common case, and the cheaper one to keep.
-    Passage(Box<Passage>),
-    All(Extensions),
+pub(crate) struct Known {
+    passage: Passage,
+    // Empty where there is nothing but the passage: the common case, and the cheaper one to keep.
+    all: Extensions,
 }
 
 /// The body of a kept request: what was read of it, up to the bound, and the rest, still unread.
@@ -137,15 +137,12 @@ impl<B> Kept<B> {
 }
 
 impl Head {
-    pub(crate) fn passage(&self) -> Option<&Passage> {
-        match &self.known {
-            Known::Passage(passage) => Some(passage),
-            Known::All(extensions) => extensions.get(),
-        }
+    pub(crate) fn passage(&self) -> &Passage {
+        &self.known.passage
     }
 
     pub(crate) fn session(&self) -> Option<&Session> {
-        self.passage()?.session()
+        self.passage().session()
     }
 
     /// The id by which the request names its session.
@@ -155,7 +152,7 @@ impl Head {
 
     /// The form of a refusal, with the id of the request.
     pub(crate) fn dialect(&self, id: Option<RequestId>) -> Dialect {
-        match self.passage().and_then(Passage::dialect) {
+        match self.passage().dialect() {
             Some(Dialect::JsonRpc(_)) => Dialect::JsonRpc(id).unless_grpc(&self.headers),
             Some(dialect) => dialect.clone(),
             None => Dialect::detect(&self.headers),
@@ -167,12 +164,9 @@ impl Head {
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
         *request.headers_mut() = self.headers;
-        match self.known {
-            Known::Passage(passage) => {
-                Passage::with(request, |place| *place = *passage);
-            }
-            Known::All(extensions) => *request.extensions_mut() = extensions,
-        }
+        let Known { passage, all } = self.known;
+        *request.extensions_mut() = all;
+        Passage::with(request, |place| *place = passage);
         // It belonged to the connection of the first try.
         request.headers_mut().remove(CONNECTION);
     }
@@ -180,10 +174,10 @@ impl Head {
 
 impl Known {
     fn of(extensions: &Extensions) -> Self {
-        match extensions.get::<Passage>() {
-            Some(passage) if extensions.len() == 1 => Self::Passage(Box::new(passage.clone())),
-            _ => Self::All(extensions.clone()),
-        }
+        let passage = extensions.get::<Passage>().cloned();
+        let is_alone = passage.is_some() && extensions.len() == 1;
+        let all = if is_alone { Extensions::new() } else { extensions.clone() };
+        Self { passage: passage.unwrap_or_default(), all }
     }
 }
 

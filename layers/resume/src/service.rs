@@ -82,10 +82,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let config = &self.shared.config;
         match Way::of(&request) {
-            Way::Pass => {
-                let is_get = *request.method() == Method::GET;
-                ResponseFuture::passed(self.inner.call(request.map(Tee::passed)), is_get)
-            }
+            Way::Pass => ResponseFuture::passed(self.inner.call(request.map(Tee::passed))),
             Way::Record => {
                 let (kept, request) = Kept::keep(request, config.record_limit_bytes);
                 ResponseFuture::recorded(self.inner.call(request), Arc::clone(&self.shared), kept)

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http_body::Body;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::LOOK_FACTOR;
 use crate::{
     ask::Ask,
     entry, event,
@@ -77,8 +78,11 @@ where
     }
     let outcome = match open::<S, T, B>(shared, head, &handshake, &tried).await {
         Ok(opened) => put(shared, current.clone(), opened).await,
-        Err(Unfit::Other) => Outcome::Failed(Reason::BackendLost),
-        Err(Unfit::NoAnswer(reason)) => Outcome::Failed(reason),
+        Err(unfit) => match shared.current(seen).await {
+            // Another replica was luckier meanwhile: giving up would end its session.
+            Ok(Some(other)) if !is_same_place(&other, seen) => Outcome::Moved(other),
+            _ => Outcome::Failed(unfit.reason()),
+        },
     };
     if let Outcome::Failed(reason) = outcome {
         config.counts.add_given_up();
@@ -155,7 +159,7 @@ where
     if head.status != StatusCode::OK {
         return Err(Unfit::Other);
     }
-    let limit = opened.shared.config.record_limit_bytes;
+    let limit = opened.shared.config.record_limit_bytes.saturating_mul(LOOK_FACTOR);
     let (found, looked) = look::for_agreement(&head.headers, body, limit, deadline).await;
     looked.discard().await;
     match found {
@@ -216,6 +220,15 @@ fn unavailable(reason: Reason) -> Reason {
     match reason {
         Reason::NoBackend | Reason::StoreUnavailable => reason,
         _ => Reason::BackendUnreachable,
+    }
+}
+
+impl Unfit {
+    fn reason(self) -> Reason {
+        match self {
+            Self::NoAnswer(reason) => reason,
+            Self::Other => Reason::BackendLost,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{ResumeBody, look};
 
 pub(crate) use end::end;
 pub(crate) use lost::{lost, refuse_with_id, settle};
-pub(crate) use record::{Recording, opens, record};
+pub(crate) use record::{LOOK_FACTOR, Recording, opens, record};
 
 /// Passes a response on.
 #[inline]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bartizan_core::{Passage, SessionId, mcp, session::Additions};
+use bartizan_core::{SessionId, mcp, session::Additions};
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
@@ -15,6 +15,9 @@ use crate::{
     kept::Kept,
     look,
 };
+
+/// How much more than what is recorded is looked at: a result has more in it.
+pub(crate) const LOOK_FACTOR: usize = 4;
 
 /// How a session is recorded.
 #[derive(Clone)]
@@ -43,13 +46,14 @@ where
     let Recording { entries, limit_bytes: limit, deadline } = recording;
     let (mut head, body) = response.into_parts();
     let deadline = Instant::now() + deadline;
-    let (found, looked) = look::for_agreement(&head.headers, body, limit, deadline).await;
+    let (found, looked) =
+        look::for_agreement(&head.headers, body, limit.saturating_mul(LOOK_FACTOR), deadline).await;
     if let Found::Agreement(agreement) = found
         && agreement.capabilities.len() <= limit
         && names_session(&head.headers)
         && let Some(body) = kept.whole().filter(|body| is_initialize(body))
     {
-        let owner = kept.head.passage().and_then(Passage::principal);
+        let owner = kept.head.passage().principal();
         let handshake = Handshake { agreement, body };
         if let Some(entry) = entries.write(&handshake, owner) {
             Additions::leave(&mut head.extensions, NAME, &entry);

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ResumeBody, Tee,
     ask::Ask,
-    flow::{self, opens, pass, refuse_with_id, settle, show_as},
+    flow::{self, LOOK_FACTOR, opens, pass, refuse_with_id, settle, show_as},
     handshake,
     kept::{Head, Kept},
     look,
@@ -193,7 +193,7 @@ where
     let id = SessionId::from_bytes(id.as_bytes()).ok()?;
     let deadline = Instant::now() + OPEN_DEADLINE;
     let (found, looked) =
-        look::for_agreement(&head.headers, body, RECORD_LIMIT_BYTES, deadline).await;
+        look::for_agreement(&head.headers, body, RECORD_LIMIT_BYTES * LOOK_FACTOR, deadline).await;
     looked.discard().await;
     let speaks = match found {
         // Another server has other tools; it must speak the language that was agreed to.
