@@ -64,6 +64,9 @@ impl World {
         let backend = Backend::of(&request).unwrap().id().to_string();
         let id = request.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
         let method = request.method().clone();
+        if self.is_slow {
+            sleep(Duration::from_millis(self.draw() % 5)).await;
+        }
         if self.state.lock().unwrap().down.contains(&backend) {
             let mut response =
                 Refusal::new(Reason::BackendUnreachable).respond(&Dialect::JsonRpc(None));
