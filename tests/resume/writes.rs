@@ -89,8 +89,7 @@ async fn die(mut stream: TcpStream, death: Arc<Mutex<Death>>, read: Arc<Mutex<Ve
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     let reset = |stream: &TcpStream| stream.set_zero_linger().unwrap();
-    loop {
-        let Ok(count) = stream.read(&mut buffer).await else { break };
+    while let Ok(count) = stream.read(&mut buffer).await {
         if count == 0 {
             break;
         }
@@ -146,7 +145,7 @@ async fn a_write_is_sent_once_wherever_its_backend_dies() {
     let mut dying = Dying::start().await;
     let other = Scripted::start(Opening::Good).await;
     let uri = format!("http://{}", dying.addr);
-    let (gateway, counts) = resuming(&[uri.clone()], |layer| layer).await;
+    let (gateway, counts) = resuming(std::slice::from_ref(&uri), |layer| layer).await;
     let client = Raw::new(&gateway.uri());
     let (mut chance, mut moved, mut unknown) = (7_u64, 0, 0);
     for n in 0..TRIES {

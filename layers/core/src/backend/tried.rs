@@ -33,8 +33,9 @@ mod tests {
     #[test]
     fn all_clones_keep_one_account() {
         let (tried, backend) = (Tried::default(), "http://a:1".parse().unwrap());
-        tried.clone().add(&backend);
+        let clone = tried.clone();
+        clone.add(&backend);
         tried.add(&backend);
-        assert_eq!(tried.snapshot(), [backend]);
+        assert_eq!((tried.snapshot(), clone.snapshot()), (vec![backend.clone()], vec![backend]));
     }
 }
