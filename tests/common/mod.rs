@@ -9,6 +9,7 @@ use bartizan::{
     core::PeerAddr,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
+    resume::{ResumeCounts, ResumeSessionLayer},
     session::ValidateSessionLayer,
     upstream::Upstream,
 };
@@ -98,4 +99,23 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A gateway that resumes sessions, before servers at `origins`.
+pub async fn resuming(
+    origins: &[String],
+    configure: impl FnOnce(ResumeSessionLayer<MemoryStore>) -> ResumeSessionLayer<MemoryStore>,
+) -> (Gateway, ResumeCounts) {
+    let store = MemoryStore::new();
+    let backends = Backends::new(origins.iter().map(|origin| origin.parse().unwrap()))
+        .counted_by(Arc::new(store.clone()));
+    let resume = configure(ResumeSessionLayer::new(store.clone()));
+    let counts = resume.counts();
+    let stack = ReverseProxyStack::new(
+        ValidateSessionLayer::mcp(store.clone()),
+        PinBackendLayer::new(backends.clone()),
+    )
+    .resume(resume);
+    let service = stack.layer(Upstream::builder().build());
+    (Gateway::serve(service, store, backends).await, counts)
 }

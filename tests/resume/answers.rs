@@ -6,7 +6,7 @@ use bartizan_testkit::{client::Raw, eventually};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    resuming,
+    common::resuming,
     scripted::{Opening, Scripted, Unknown},
 };
 

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
 use crate::{
-    resuming,
+    common::resuming,
     scripted::{Opening, Scripted},
 };
 

@@ -15,35 +15,3 @@ mod races;
 mod scripted;
 mod split;
 mod writes;
-
-use std::sync::Arc;
-
-use bartizan::{
-    ReverseProxyStack,
-    memory::MemoryStore,
-    pin::{Backends, PinBackendLayer},
-    resume::{ResumeCounts, ResumeSessionLayer},
-    session::ValidateSessionLayer,
-    upstream::Upstream,
-};
-use common::Gateway;
-use tower::Layer;
-
-/// A gateway that resumes sessions, before servers at `origins`.
-async fn resuming(
-    origins: &[String],
-    configure: impl FnOnce(ResumeSessionLayer<MemoryStore>) -> ResumeSessionLayer<MemoryStore>,
-) -> (Gateway, ResumeCounts) {
-    let store = MemoryStore::new();
-    let backends = Backends::new(origins.iter().map(|origin| origin.parse().unwrap()))
-        .counted_by(Arc::new(store.clone()));
-    let resume = configure(ResumeSessionLayer::new(store.clone()));
-    let counts = resume.counts();
-    let stack = ReverseProxyStack::new(
-        ValidateSessionLayer::mcp(store.clone()),
-        PinBackendLayer::new(backends.clone()),
-    )
-    .resume(resume);
-    let service = stack.layer(Upstream::builder().build());
-    (Gateway::serve(service, store, backends).await, counts)
-}

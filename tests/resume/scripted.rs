@@ -1,6 +1,8 @@
 //! A strict MCP server that answers by a script: it echoes its id on every response, refuses calls before
 //! `initialized`, and can answer `initialize` in every wrong way.
 
+#![allow(dead_code, reason = "each test takes its part")]
+
 use std::{
     collections::HashMap,
     sync::{
@@ -90,6 +92,11 @@ impl Scripted {
     /// Forgets all sessions, as a server that was restarted does.
     pub(crate) fn forget(&self) {
         self.sessions.lock().unwrap().live.clear();
+    }
+
+    /// Forgets the requests that it has seen.
+    pub(crate) fn forget_what_was_seen(&self) {
+        self.sessions.lock().unwrap().seen.clear();
     }
 
     /// The sessions that it has.

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    resuming,
+    common::resuming,
     scripted::{Opening, Scripted},
 };
 
