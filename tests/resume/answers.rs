@@ -104,6 +104,23 @@ async fn a_second_backend_is_asked_and_none_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_silent_backend_leaves_time_for_the_next() {
+    let (silent, good) =
+        (Scripted::start(Opening::Silent).await, Scripted::start(Opening::Good).await);
+    while silent.seen().is_empty() {
+        let one = Scripted::start(Opening::Good).await;
+        let (gateway, _) = resuming(&[one.uri()], |layer| layer.deadline(DEADLINE)).await;
+        let client = Raw::new(&gateway.uri());
+        let id = client.initialize().await;
+        for other in [&silent, &good] {
+            gateway.backends.add(other.uri().parse().unwrap());
+        }
+        gateway.backends.remove(&one.uri().parse().unwrap());
+        assert_eq!(client.increment(&id).await.count(), Some(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_forgot_the_session_says_so_in_its_own_words() {
     for unknown in [
         Unknown::NotFound,

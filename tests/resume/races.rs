@@ -230,6 +230,28 @@ async fn nothing_lives_after_a_delete_that_raced_a_resume() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_loss_that_is_met_late_opens_nothing_more() {
+    let world = World { is_slow: true, ..World::default() };
+    let store = MemoryStore::new();
+    let (service, counts) = stack(&world, &store);
+    for round in 1..=100 {
+        let id = open(&service).await;
+        world.kill_homes();
+        let mut calls = JoinSet::new();
+        for _ in 0..20 {
+            let (service, id, wait) = (service.clone(), id.clone(), world.draw() % 20);
+            calls.spawn(async move {
+                sleep(Duration::from_millis(wait)).await;
+                send(&service, request(Method::POST, Some(&id), CALL)).await.0
+            });
+        }
+        assert!(calls.join_all().await.into_iter().all(|status| status == 200));
+        assert_eq!((world.state.lock().unwrap().opened, counts.resumed()), (2 * round, round));
+        assert_eq!(send(&service, request(Method::DELETE, Some(&id), "")).await.0, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn cycles_and_resumes_leave_nothing_behind() {
     let world = World::default();
     let store = MemoryStore::new();

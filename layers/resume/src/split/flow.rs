@@ -16,7 +16,8 @@ use super::{
     layer::{OPEN_DEADLINE, RECORD_LIMIT_BYTES},
     name::NameGateway,
     service::Shared,
-    sessions::{Close, Found, Opening, State, Upstream},
+    table::{Found, Opening, State},
+    upstream::{Close, Upstream},
 };
 use crate::{
     ResumeBody, Tee,

@@ -9,7 +9,7 @@ use std::{
 use bartizan_core::{Backend, backend::Protocol};
 use http::HeaderValue;
 
-use super::sessions::Table;
+use super::table::Table;
 
 /// A gateway: how it is reached, and what it is called.
 #[must_use]

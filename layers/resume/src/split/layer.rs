@@ -4,17 +4,17 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{Gateways, SplitSession, SplitSessions, sessions::Table};
+use super::{Gateways, SplitSession, SplitSessions, table::Table};
 use crate::{entry::Entries, flow::Recording};
 
 /// Builds [`SplitSession`] services; see the [module docs](super).
 #[must_use]
 pub struct SplitSessionLayer<N> {
-    config: Arc<Config<N>>,
+    config: Config<N>,
 }
 
 pub(super) struct Config<N> {
-    pub(super) names: N,
+    pub(super) names: Arc<N>,
     pub(super) gateways: Gateways,
     pub(super) sessions: Arc<Table>,
     pub(super) entries: Entries,
@@ -44,7 +44,17 @@ impl<N> SplitSessionLayer<N> {
         let sessions = Arc::new(Table::new(LIMIT, deadline));
         gateways.attach(Arc::clone(&sessions));
         let entries = Entries::default();
-        Self { config: Arc::new(Config { names, gateways, sessions, entries }) }
+        let names = Arc::new(names);
+        Self { config: Config { names, gateways, sessions, entries } }
+    }
+
+    /// Seals what is recorded of a session's opening with `keys`, for its principal. Default: it is
+    /// recorded as it is.
+    #[cfg(feature = "seal")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
+    pub fn seal(mut self, keys: crate::RecordKeys) -> Self {
+        self.config.entries.keys = Some(keys);
+        self
     }
 
     /// The sessions that are open at gateways.
@@ -68,14 +78,25 @@ impl<S: Clone, N> Layer<S> for SplitSessionLayer<N> {
     type Service = SplitSession<S, N>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SplitSession::new(inner, Arc::clone(&self.config))
+        SplitSession::new(inner, self.config.clone())
     }
 }
 
 // By hand: what names gateways is shared, not cloned.
 impl<N> Clone for SplitSessionLayer<N> {
     fn clone(&self) -> Self {
-        Self { config: Arc::clone(&self.config) }
+        Self { config: self.config.clone() }
+    }
+}
+
+impl<N> Clone for Config<N> {
+    fn clone(&self) -> Self {
+        Self {
+            names: Arc::clone(&self.names),
+            gateways: self.gateways.clone(),
+            sessions: Arc::clone(&self.sessions),
+            entries: self.entries.clone(),
+        }
     }
 }
 

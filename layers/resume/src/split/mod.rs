@@ -47,6 +47,8 @@ mod layer;
 mod name;
 mod service;
 mod sessions;
+mod table;
+mod upstream;
 
 pub use gateways::{Gateway, Gateways};
 pub use layer::SplitSessionLayer;

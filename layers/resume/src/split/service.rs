@@ -31,7 +31,7 @@ pub struct SplitSession<S, N> {
 
 /// What all clones of a service share.
 pub(super) struct Shared<S, N> {
-    pub(super) config: Arc<Config<N>>,
+    pub(super) config: Config<N>,
     pub(super) spare: Spare<S>,
 }
 
@@ -60,7 +60,7 @@ pin_project! {
 }
 
 impl<S: Clone, N> SplitSession<S, N> {
-    pub(super) fn new(inner: S, config: Arc<Config<N>>) -> Self {
+    pub(super) fn new(inner: S, config: Config<N>) -> Self {
         let shared = Arc::new(Shared { config, spare: Spare::new(inner.clone()) });
         Self { inner, shared }
     }
