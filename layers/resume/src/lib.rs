@@ -137,8 +137,8 @@
 //!
 //! # Cost
 //!
-//! On the way of a live session: a copy of the head and three allocations, so that the request could be sent
-//! again; its body is kept by reference, up to 64 KiB. Figures are in the README of the benches. No lock is
+//! On the way of a live session: a copy of the head, into a list that is used again, and one allocation, so
+//! that the request could be sent again; its body is kept by reference, up to 64 KiB. Figures are in the README of the benches. No lock is
 //! held across a wait, and no request is kept after its response. In the record: the body of `initialize`
 //! and the server's capabilities, some 300 to 1,000 bytes. What is off that way is boxed, and runs in tasks
 //! that a client who leaves does not stop: hence `Send + 'static`.

@@ -33,11 +33,11 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     let mut ready = Some(service);
-    let Some(seen) = kept.head.session().cloned() else {
+    let Some(seen) = kept.session().cloned() else {
         return Ok(pass(shared.call(request).await?, false));
     };
     let deadline = Instant::now() + shared.config.deadline;
-    let refuse = |reason| Ok(refuse(reason, &kept.head.dialect(None)));
+    let refuse = |reason| Ok(refuse(reason, &kept.head().dialect(None)));
     let _lead = loop {
         match shared.config.flights.join(&seen) {
             Part::Lead(lead) => break lead,
@@ -69,7 +69,7 @@ where
             Some(mut service) => service.call(next).await?,
             None => shared.call(next).await?,
         };
-        show_as(&mut response, kept.head.shown_id());
+        show_as(&mut response, kept.shown_id());
         if !has_ended(&response) {
             return Ok(pass(response, false));
         }

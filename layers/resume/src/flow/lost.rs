@@ -37,7 +37,7 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     let deadline = Instant::now() + shared.config.deadline;
-    let Some(mut seen) = kept.head.session().cloned() else {
+    let Some(mut seen) = kept.session().cloned() else {
         return Ok(pass(response, kept.is_get()));
     };
     let (mut verdict, mut answer) = settle(response, verdict, kept.is_get(), deadline).await;
@@ -52,7 +52,7 @@ where
                     return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
                 };
                 let mut response = shared.call(request).await?;
-                show_as(&mut response, kept.head.shown_id());
+                show_as(&mut response, kept.shown_id());
                 let verdict_by_head = loss::by_head(&response);
                 (verdict, answer) =
                     settle(response, verdict_by_head, kept.is_get(), deadline).await;
@@ -101,7 +101,7 @@ where
             Part::Follow(follow) => follow,
             Part::Lead(lead) => {
                 let follow = lead.follow();
-                let (shared, head) = (Arc::clone(shared), kept.head.clone());
+                let (shared, head) = (Arc::clone(shared), kept.head());
                 let seen = seen.clone();
                 // It goes on without this request, should the client leave.
                 tokio::spawn(async move {
@@ -158,7 +158,7 @@ where
         };
         while let Ok(Some(Ok(_))) = next().await {}
     }
-    refuse(reason, &kept.head.dialect(id_of(kept)))
+    refuse(reason, &kept.head().dialect(id_of(kept)))
 }
 
 fn id_of<B: Body<Data = Bytes> + Unpin>(kept: &Kept<B>) -> Option<RequestId> {

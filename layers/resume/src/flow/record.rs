@@ -53,7 +53,7 @@ where
         && names_session(&head.headers)
         && let Some(body) = kept.whole().filter(|body| is_initialize(body))
     {
-        let owner = kept.head.passage().principal();
+        let owner = kept.passage().principal();
         let handshake = Handshake { agreement, body };
         if let Some(entry) = entries.write(&handshake, owner) {
             Additions::leave(&mut head.extensions, NAME, &entry);

@@ -1,9 +1,7 @@
 //! The head of a kept request, and what others know of it.
 
-use bartizan_core::{Dialect, Passage, Session, mcp, refusal::RequestId};
-use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header::CONNECTION,
-};
+use bartizan_core::{Dialect, Passage, refusal::RequestId};
+use http::{Extensions, HeaderMap, HeaderName, Request, Uri, Version, header::CONNECTION};
 
 /// `Last-Event-ID`: where a stream of the backend that named it goes on.
 pub(crate) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -26,22 +24,9 @@ pub(crate) struct Known {
 }
 
 impl Head {
-    pub(crate) fn passage(&self) -> &Passage {
-        &self.known.passage
-    }
-
-    pub(crate) fn session(&self) -> Option<&Session> {
-        self.passage().session()
-    }
-
-    /// The id by which the request names its session.
-    pub(crate) fn shown_id(&self) -> Option<&HeaderValue> {
-        self.headers.get(&mcp::SESSION_ID)
-    }
-
     /// The form of a refusal, with the id of the request.
     pub(crate) fn dialect(&self, id: Option<RequestId>) -> Dialect {
-        match self.passage().dialect() {
+        match self.known.passage.dialect() {
             Some(Dialect::JsonRpc(_)) => Dialect::JsonRpc(id).unless_grpc(&self.headers),
             Some(dialect) => dialect.clone(),
             None => Dialect::detect(&self.headers),
@@ -67,5 +52,9 @@ impl Known {
         let is_alone = passage.is_some() && extensions.len() == 1;
         let all = if is_alone { Extensions::new() } else { extensions.clone() };
         Self { passage: passage.unwrap_or_default(), all }
+    }
+
+    pub(super) fn passage(&self) -> &Passage {
+        &self.passage
     }
 }

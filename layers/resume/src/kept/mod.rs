@@ -1,6 +1,7 @@
 //! A request that can be sent again: its head, and a tee of its body by reference.
 
 mod body;
+mod fields;
 mod head;
 
 use std::{
@@ -8,20 +9,23 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::mcp::Content;
+use bartizan_core::{Passage, Session, mcp, mcp::Content};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 
-use self::{body::KeptBody, head::Known};
+use self::{body::KeptBody, fields::Fields, head::Known};
 use crate::Tee;
 
 pub(crate) use head::{Head, LAST_EVENT_ID};
 
 /// A request on its way, kept until its response shows that it arrived.
 pub(crate) struct Kept<B> {
-    pub(crate) head: Head,
     method: Method,
+    uri: Uri,
+    version: Version,
+    fields: Fields,
+    known: Known,
     body: Mutex<KeptBody<B>>,
     limit_bytes: usize,
 }
@@ -30,15 +34,12 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
     /// Keeps `request`, and gives it to be sent; its body up to `limit_bytes`.
     pub(crate) fn keep(request: Request<B>, limit_bytes: usize) -> (Arc<Self>, Request<Tee<B>>) {
         let (parts, body) = request.into_parts();
-        let known = Known::of(&parts.extensions);
         let kept = Arc::new(Self {
-            head: Head {
-                uri: parts.uri.clone(),
-                version: parts.version,
-                headers: parts.headers.clone(),
-                known,
-            },
             method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            fields: Fields::of(&parts.headers),
+            known: Known::of(&parts.extensions),
             body: Mutex::new(KeptBody::new(body)),
             limit_bytes,
         });
@@ -52,7 +53,7 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         let turn = self.body().rewind()?;
         let mut request = Request::new(Tee::kept(Arc::clone(self), turn));
         *request.method_mut() = self.method.clone();
-        self.head.clone().address(&mut request);
+        self.head().address(&mut request);
         Some(request)
     }
 
@@ -87,6 +88,29 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
 }
 
 impl<B> Kept<B> {
+    /// The head once more, for a request of this layer's own.
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            uri: self.uri.clone(),
+            version: self.version,
+            headers: self.fields.to_map(),
+            known: self.known.clone(),
+        }
+    }
+
+    pub(crate) fn passage(&self) -> &Passage {
+        self.known.passage()
+    }
+
+    pub(crate) fn session(&self) -> Option<&Session> {
+        self.passage().session()
+    }
+
+    /// The id by which the request names its session.
+    pub(crate) fn shown_id(&self) -> Option<&HeaderValue> {
+        self.fields.get(&mcp::SESSION_ID)
+    }
+
     pub(crate) fn is_get(&self) -> bool {
         self.method == Method::GET
     }

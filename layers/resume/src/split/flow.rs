@@ -49,7 +49,7 @@ where
     let Some(gateway) = shared.config.gateways.get(&name) else {
         return Ok(refuse_with_id(&kept, Reason::NoBackend).await);
     };
-    let Some(session) = kept.head.session().cloned() else {
+    let Some(session) = kept.session().cloned() else {
         let is_opening = Passage::of(&request).map(Passage::work) == Some(Work::Opening);
         address(&mut request, &gateway, gateway.backend());
         let mut response = service.call(request).await?;
@@ -64,14 +64,14 @@ where
     if request.method() == Method::DELETE {
         return end(shared, service, kept, request, &session).await;
     }
-    let known = || seed::<S, N, B>(&shared, &kept.head, &session, &name, &gateway);
+    let known = || seed::<S, N, B>(&shared, &kept.head(), &session, &name, &gateway);
     let mut found = shared.config.sessions.find(&session, &name, known);
     // Where it has to wait, what the instance holds may be what the other waits for.
     let mut ready = matches!(found, Found::Open(_)).then_some(service);
     let mut first = Some(request);
     loop {
         let is_last = first.is_none();
-        let upstream = match place(&shared, found, &kept.head, &session, &gateway).await {
+        let upstream = match place(&shared, found, &kept.head(), &session, &gateway).await {
             Ok(upstream) => upstream,
             Err(reason) => return Ok(refuse_with_id(&kept, reason).await),
         };
@@ -83,7 +83,7 @@ where
             Some(mut service) => service.call(request).await?,
             None => shared.spare.call(request).await?,
         };
-        show_as(&mut response, kept.head.shown_id());
+        show_as(&mut response, kept.shown_id());
         let verdict = loss::by_head(&response);
         let deadline = Instant::now() + OPEN_DEADLINE;
         let (verdict, answer) = settle(response, verdict, kept.is_get(), deadline).await;
@@ -293,7 +293,7 @@ where
     {
         let known = sessions.open(session, name);
         let upstream = known.or_else(|| {
-            seed::<S, N, B>(&shared, &kept.head, session, name, &gateway).map(Arc::new)
+            seed::<S, N, B>(&shared, &kept.head(), session, name, &gateway).map(Arc::new)
         });
         if let Some(upstream) = upstream {
             to_upstream(&mut request, &gateway, &upstream);
@@ -302,7 +302,7 @@ where
     let others = sessions.take(|other, name| other.key() == session.key() && Some(name) != home);
     sessions.close_soon(&others);
     let mut response = service.call(request).await?;
-    show_as(&mut response, kept.head.shown_id());
+    show_as(&mut response, kept.shown_id());
     if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
         sessions.take(|other, _| other.key() == session.key());
     }
