@@ -41,7 +41,7 @@
 //!
 //! | response | outcome |
 //! |---|---|
-//! | names a new session | stored, then passed on; if the store refuses: 503, and the backend gets a DELETE |
+//! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
 //! | names a new session that another backend has opened before | 502, and the backend gets a DELETE |
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |

@@ -23,6 +23,12 @@ fn deletes(servers: &[CounterServer]) -> usize {
     entries.filter(|entry| entry.method == http::Method::DELETE).count()
 }
 
+/// How many live records the store holds: those of sessions that ended begin with another letter.
+fn live_records(redis: &RedisServer) -> usize {
+    let keys = redis.cli(&["--scan"]);
+    keys.lines().filter(|key| redis.cli(&["GETRANGE", key, "0", "0"]).trim() == "R").count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
     let redis = RedisServer::start().await;
@@ -76,6 +82,7 @@ async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
         for client in &clients {
             assert!(client.increment(&id).await.count() > Some(50));
         }
+        assert_eq!(live_records(&redis), 1);
         servers[lost].restart_empty().await;
         assert_eq!(clients[0].delete(Some(&id)).await.status, 202);
     }
