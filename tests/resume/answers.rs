@@ -162,6 +162,28 @@ async fn a_body_that_was_not_kept_is_not_sent_again_and_the_next_one_goes_throug
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_lost_server_would_understand_is_not_told_to_another() {
+    for message in [
+        r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
+    ] {
+        for forgets in [None, Some(Unknown::NotFound)] {
+            let (_gateway, client, id, [_one, other]) = lost(Opening::Good, forgets).await;
+            let answer = client.post(Some(&id), message).await;
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (202, 0), "{message}");
+            assert_eq!(other.seen().len(), 2, "the handshake, and nothing else: {message}");
+            assert_eq!(client.increment(&id).await.count(), Some(1));
+        }
+    }
+    // Any other notification is sent again.
+    let (_gateway, client, id, [_one, other]) = lost(Opening::Good, None).await;
+    let progress = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+    client.post(Some(&id), progress).await;
+    assert_eq!(other.saw("list_changed"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_recorded_is_not_resumed() {
     let mut one = Scripted::start(Opening::Good).await;
     let other = Scripted::start(Opening::Good).await;

@@ -43,6 +43,7 @@
 //! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
 //! | it answers anything else | the next backend is asked; at last 404, and the session ends | no |
 //! | it gives no answer in time, or there is none to ask | 503, `Retry-After`; the session stays as it is | no |
+//! | it answers a request of the lost server, or takes one back (`notifications/cancelled`) | 202: who would know of it is gone | no |
 //! | others of the session meet the loss at the same time | they wait for the same attempt | each once |
 //! | another replica was first | its session is used; one's own is ended | once |
 //! | DELETE at the same time | waits for the attempt, or keeps it from taking effect; nothing is left | no |

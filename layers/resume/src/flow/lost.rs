@@ -2,9 +2,9 @@
 
 use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use bartizan_core::{Passage, Reason, Session, mcp, mcp::Content, refusal::RequestId};
+use bartizan_core::{GuardBody, Passage, Reason, Session, mcp, mcp::Content, refusal::RequestId};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,8 +21,8 @@ use crate::{
 /// How often one request is sent again.
 const TIMES: usize = 2;
 
-/// How long a refusal waits for the rest of a body, to echo its id.
-const ID_DEADLINE: Duration = Duration::from_secs(1);
+/// How long the rest of a body is waited for, to know what is in it.
+const BODY_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Goes on with a request whose `response` tells of a loss, or may.
 pub(crate) async fn lost<S, T, B>(
@@ -47,6 +47,7 @@ where
         }
         let is_unreachable = verdict == Verdict::Unreachable;
         let reason = match resumed(&shared, &kept, &seen, is_unreachable, deadline).await {
+            Outcome::Moved(_) if is_for_lost_server(&kept).await => return Ok(accepted()),
             Outcome::Moved(session) => {
                 let Some(request) = at_new_place(&kept, &session) else {
                     return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
@@ -149,16 +150,41 @@ where
     B: Body<Data = Bytes> + Unpin,
     R: Body,
 {
-    let patience = Instant::now() + ID_DEADLINE;
-    if let Some(request) = kept.again() {
-        let mut body = request.into_body();
-        let mut next = async || {
-            let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-            timeout_at(patience, frame).await
-        };
-        while let Ok(Some(Ok(_))) = next().await {}
-    }
+    read_on(kept).await;
     refuse(reason, &kept.head().dialect(id_of(kept)))
+}
+
+/// Whether a request speaks to the server that is lost of something that only that one knows: it answers a
+/// request of the server, or takes one back. Another server could take it for its own.
+pub(crate) async fn is_for_lost_server<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> bool {
+    // A body that is too large to be kept is not read for this: it would be lost.
+    if !kept.is_small() {
+        return false;
+    }
+    read_on(kept).await;
+    match kept.content() {
+        Some(Content::Message(message)) => {
+            message.is_response() || message.method() == Some("notifications/cancelled")
+        }
+        _ => false,
+    }
+}
+
+/// Nobody waits for it any more.
+pub(crate) fn accepted<R: Body>() -> Response<ResumeBody<R>> {
+    let mut response = Response::new(ResumeBody::guarded(GuardBody::refused(Bytes::new())));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// Reads what was not read of a body, as long as it comes.
+async fn read_on<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) {
+    let Some(request) = kept.again() else { return };
+    let mut body = request.into_body();
+    let deadline = Instant::now() + BODY_DEADLINE;
+    let mut next =
+        async || timeout_at(deadline, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
+    while !kept.is_lost() && matches!(next().await, Ok(Some(Ok(_)))) {}
 }
 
 fn id_of<B: Body<Data = Bytes> + Unpin>(kept: &Kept<B>) -> Option<RequestId> {

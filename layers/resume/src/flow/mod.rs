@@ -12,7 +12,7 @@ use http_body::Body;
 use crate::{ResumeBody, look};
 
 pub(crate) use end::end;
-pub(crate) use lost::{lost, refuse_with_id, settle};
+pub(crate) use lost::{accepted, is_for_lost_server, lost, refuse_with_id, settle};
 pub(crate) use record::{LOOK_FACTOR, Recording, opens, record};
 
 /// Passes a response on.

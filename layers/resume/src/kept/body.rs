@@ -73,6 +73,12 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
         self.again.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
+    /// How large it is at most, what was read of it included.
+    pub(super) fn whole_size(&self) -> Option<u64> {
+        let read: usize = self.first.iter().chain(&self.more).map(Piece::len).sum();
+        self.size_hint().upper()?.checked_add(read as u64)
+    }
+
     pub(super) fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
         let known: usize = self.again.iter().map(Piece::len).sum();

@@ -75,6 +75,13 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         if body.is_turn(turn) { body.size_hint() } else { SizeHint::with_exact(0) }
     }
 
+    /// Whether the whole body may be no more than what is kept: one that does not say how long it is may.
+    pub(crate) fn is_small(&self) -> bool {
+        let upper = self.body().whole_size();
+        upper
+            .is_none_or(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes <= self.limit_bytes))
+    }
+
     /// The whole body in one piece, if it has ended and was kept.
     pub(crate) fn whole(&self) -> Option<Bytes> {
         let body = self.body();
@@ -88,6 +95,11 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
 }
 
 impl<B> Kept<B> {
+    /// Whether it cannot be sent again.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.body().is_lost()
+    }
+
     /// The head once more, for a request of this layer's own.
     pub(crate) fn head(&self) -> Head {
         Head {

@@ -22,7 +22,10 @@ use super::{
 use crate::{
     ResumeBody, Tee,
     ask::Ask,
-    flow::{self, LOOK_FACTOR, opens, pass, refuse_with_id, settle, show_as},
+    flow::{
+        self, LOOK_FACTOR, accepted, is_for_lost_server, opens, pass, refuse_with_id, settle,
+        show_as,
+    },
     handshake,
     kept::{Head, Kept},
     look,
@@ -88,6 +91,7 @@ where
         let deadline = Instant::now() + OPEN_DEADLINE;
         let (verdict, answer) = settle(response, verdict, kept.is_get(), deadline).await;
         match verdict {
+            Verdict::Unknown if is_for_lost_server(&kept).await => return Ok(accepted()),
             Verdict::Unknown if !is_last => {
                 found = shared.config.sessions.replace(&session, &name, &upstream);
             }
