@@ -16,6 +16,7 @@
 //! | `redis` | `bartizan-redis` | a session store for many replicas, on Redis or Valkey |
 //! | `token` | `bartizan-token` | sessions in the hands of their clients: no store at all |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
+//! | `resume` | `bartizan-resume` | resumes a session on another backend when its own is lost |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `streams` | `bartizan-streams` | knows the open event streams of each session, and ends them |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
@@ -43,6 +44,9 @@ pub use bartizan_pin as pin;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use bartizan_redis as redis;
+#[cfg(feature = "resume")]
+#[cfg_attr(docsrs, doc(cfg(feature = "resume")))]
+pub use bartizan_resume as resume;
 #[cfg(feature = "session")]
 #[cfg_attr(docsrs, doc(cfg(feature = "session")))]
 pub use bartizan_session as session;

@@ -36,12 +36,13 @@ use tower_layer::{Identity, Layer};
 /// yourself: this type is no more than their order.
 #[must_use]
 #[derive(Clone, Debug)]
-pub struct ReverseProxyStack<T, K = NoKey, P = NoPins, A = Identity, I = Identity> {
+pub struct ReverseProxyStack<T, K = NoKey, P = NoPins, A = Identity, I = Identity, M = Identity> {
     forwarded: SanitizeForwardedLayer,
     hops: LimitHopsLayer,
     auth: A,
     session: ValidateSessionLayer<T>,
     within: I,
+    resume: M,
     pin: PinBackendLayer<K, P>,
 }
 
@@ -49,11 +50,12 @@ impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
     /// Puts the layers together: nobody is trusted, ten hops are allowed, and nobody is authenticated.
     pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
         let (forwarded, hops) = (SanitizeForwardedLayer::new(), LimitHopsLayer::new());
-        Self { forwarded, hops, auth: Identity::new(), session, within: Identity::new(), pin }
+        let [auth, within, resume] = [const { Identity::new() }; 3];
+        Self { forwarded, hops, auth, session, within, resume, pin }
     }
 }
 
-impl<T, K, P, A, I> ReverseProxyStack<T, K, P, A, I> {
+impl<T, K, P, A, I, M> ReverseProxyStack<T, K, P, A, I, M> {
     /// Says whose word about the client is taken, and what the backend is told of it. Default:
     /// [`SanitizeForwardedLayer::new`].
     pub fn forwarded(self, layer: SanitizeForwardedLayer) -> Self {
@@ -67,20 +69,31 @@ impl<T, K, P, A, I> ReverseProxyStack<T, K, P, A, I> {
 
     /// Puts your own authentication at its place; it names the caller with
     /// [`Principal::attach`](bartizan_core::Principal::attach). Default: none.
-    pub fn auth<B>(self, layer: B) -> ReverseProxyStack<T, K, P, B, I> {
-        let Self { forwarded, hops, session, within, pin, .. } = self;
-        ReverseProxyStack { forwarded, hops, auth: layer, session, within, pin }
+    pub fn auth<B>(self, layer: B) -> ReverseProxyStack<T, K, P, B, I, M> {
+        let Self { forwarded, hops, session, within, resume, pin, .. } = self;
+        ReverseProxyStack { forwarded, hops, auth: layer, session, within, resume, pin }
     }
 
     /// Puts a layer where a request has its session and not yet its backend: `TrackStreamsLayer`, say.
     /// Default: none.
-    pub fn within_session<J>(self, layer: J) -> ReverseProxyStack<T, K, P, A, J> {
-        let Self { forwarded, hops, auth, session, pin, .. } = self;
-        ReverseProxyStack { forwarded, hops, auth, session, within: layer, pin }
+    pub fn within_session<J>(self, layer: J) -> ReverseProxyStack<T, K, P, A, J, M> {
+        let Self { forwarded, hops, auth, session, resume, pin, .. } = self;
+        ReverseProxyStack { forwarded, hops, auth, session, within: layer, resume, pin }
+    }
+
+    /// Resumes a session on another backend when its own is lost. Default: it ends.
+    #[cfg(feature = "resume")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "resume")))]
+    pub fn resume(
+        self,
+        layer: bartizan_resume::ResumeSessionLayer<T>,
+    ) -> ReverseProxyStack<T, K, P, A, I, bartizan_resume::ResumeSessionLayer<T>> {
+        let Self { forwarded, hops, auth, session, within, pin, .. } = self;
+        ReverseProxyStack { forwarded, hops, auth, session, within, resume: layer, pin }
     }
 }
 
-impl<T: SessionStore, K, P, A, I> ReverseProxyStack<T, K, P, A, I> {
+impl<T: SessionStore, K, P, A, I, M> ReverseProxyStack<T, K, P, A, I, M> {
     /// `layer`, refusing in the form in which the session layer refuses.
     fn speaking<L: Clone>(&self, layer: &L, refuse_as: fn(L, Dialect) -> L) -> L {
         match self.session.dialect() {
@@ -90,12 +103,13 @@ impl<T: SessionStore, K, P, A, I> ReverseProxyStack<T, K, P, A, I> {
     }
 }
 
-impl<S, T, K, P, A, I> Layer<S> for ReverseProxyStack<T, K, P, A, I>
+impl<S, T, K, P, A, I, M> Layer<S> for ReverseProxyStack<T, K, P, A, I, M>
 where
     T: SessionStore,
     K: Clone,
     P: Clone,
-    I: Layer<PinBackend<S, K, P>>,
+    M: Layer<PinBackend<S, K, P>>,
+    I: Layer<M::Service>,
     A: Layer<ValidateSession<I::Service, T>>,
 {
     type Service = SanitizeForwarded<LimitHops<A::Service>>;
@@ -104,8 +118,11 @@ where
         // Innermost: it names the backend that `upstream` forwards to, and learns from the failures that
         // `upstream` reports. Anything between the two would be called once for each try.
         let pinned = self.pin.layer(upstream);
-        // Above it: whatever is about the streams of a session, wherever they come from.
-        let within = self.within.layer(pinned);
+        // Above it: the loss of a session's backend is learned from it, and the next one chosen by it.
+        // Below the guard: a session is resumed only for its owner, and its client keeps its id.
+        let resumed = self.resume.layer(pinned);
+        // Above that: whatever is about the streams of a session, whichever backend they come from.
+        let within = self.within.layer(resumed);
         // Above that: only a session that is live and the caller's own may choose a backend, and the
         // response that names a new session passes here with its backend before it leaves.
         let validated = self.session.layer(within);

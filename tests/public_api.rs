@@ -6,10 +6,11 @@ use bartizan::{
         Backend, BackendId, ClientAddr, Dialect, GuardBody, Passage, PeerAddr, Principal,
         PublicOrigin, Reason, Record, Refusal, Replay, Route, Session, SessionId, StoreError,
         UpstreamFailure,
+        backend::Tried,
         hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
         refusal::RequestId,
-        session::{Ended, Fingerprint, Hold},
+        session::{Additions, Ended, Fingerprint, Hold},
     },
     forwarded::{
         Chain, Field, Fields, Naming, Network, SanitizeForwarded, SanitizeForwardedLayer, Source,
@@ -24,7 +25,14 @@ use bartizan::{
         key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
     },
     redis::{RedisStore, RedisStoreBuilder},
-    session::{SessionBody, ValidateSession, ValidateSessionLayer},
+    resume::{
+        RecordKeys, ResumeBody, ResumeCounts, ResumeSession, ResumeSessionLayer, Tee,
+        split::{
+            Gateway, Gateways, HeaderField, PathSegment, SplitSession, SplitSessionLayer,
+            SplitSessions, SplitStatus,
+        },
+    },
+    session::{MintIds, SessionBody, ValidateSession, ValidateSessionLayer},
     streams::{
         OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
     },
@@ -53,6 +61,9 @@ fn values_are_shared() {
     is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(TokenStore, TokenStore<RedisStore>, TokenKeys, NoEnds)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
+    is_shared::<(RecordKeys, ResumeCounts, ResumeSessionLayer<MemoryStore>, Tried, Additions)>();
+    is_shared::<(Gateway, Gateways, HeaderField, PathSegment, SplitSessions, SplitStatus)>();
+    is_shared::<(MintIds<MemoryStore>, bartizan::resume::ConfigError)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol<Body>)>();
@@ -65,6 +76,7 @@ fn bodies_are_sent() {
     is_sent::<(GuardBody<Body>, Replay<Body>, Loan<Body>, ForwardBody<Body>)>();
     is_sent::<SessionBody<Body, MemoryStore>>();
     is_sent::<StreamBody<Body>>();
+    is_sent::<(Tee<Body>, ResumeBody<Body>)>();
 }
 
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.
@@ -80,6 +92,10 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<ValidateSession<Upstream<ByProtocol<ForwardBody<Replay<Body>>>>, MemoryStore>>();
     is_shared::<PinBackend<Upstream<ByProtocol<ForwardBody<Loan<Body>>>>, NoKey, NoPins>>();
 
+    is_shared::<ResumeSession<Upstream<ByProtocol<ForwardBody<Tee<Body>>>>, MemoryStore>>();
+    is_shared::<SplitSession<Upstream<ByProtocol<ForwardBody<Tee<Body>>>>, PathSegment>>();
+    is_shared::<SplitSessionLayer<PathSegment>>();
+
     fn fits<S, R>(_: &S)
     where
         S: Service<Request<Body>, Response = Response<R>, Error = std::convert::Infallible>,
@@ -90,8 +106,10 @@ fn layers_and_services_fit_into_a_server() {
     }
     let store = MemoryStore::new();
     let backends = Backends::new([]);
-    let stack =
-        ReverseProxyStack::new(ValidateSessionLayer::mcp(store), PinBackendLayer::new(backends));
+    let session = ValidateSessionLayer::mcp(store.clone());
+    let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends));
+    fits(&stack.layer(Upstream::builder().build()));
+    let stack = stack.resume(ResumeSessionLayer::new(store));
     fits(&stack.layer(Upstream::builder().build()));
     let tracking = stack.within_session(TrackStreamsLayer::new());
     fits(&tracking.layer(Upstream::builder().build()));

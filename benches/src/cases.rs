@@ -14,6 +14,7 @@ use bartizan::{
     hops::LimitHopsLayer,
     memory::MemoryStore,
     pin::{Backends, NoPins, PinBackendLayer, key::NoKey},
+    resume::ResumeSessionLayer,
     session::ValidateSessionLayer,
     streams::TrackStreamsLayer,
 };
@@ -22,7 +23,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service, layer::util::Identity};
 
-use crate::{Inert, Requests, SESSION_ID};
+use crate::{Inert, RECORDED, Requests, SESSION_ID};
 
 type Body = Empty<Bytes>;
 
@@ -54,6 +55,11 @@ pub fn cases() -> Vec<Case> {
             ReverseProxyStack::new(session(), pin()).layer(Inert),
         ),
         case("stack-streams", client().calls(), tracking().layer(Inert)),
+        case(
+            "resume",
+            client(),
+            ReverseProxyStack::new(session(), pin()).resume(resume()).layer(Inert),
+        ),
         case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
         case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
         case(
@@ -78,11 +84,22 @@ pub fn cases() -> Vec<Case> {
 
 /// Guards the session that all requests belong to.
 fn session() -> ValidateSessionLayer<MemoryStore> {
+    ValidateSessionLayer::mcp(store())
+}
+
+/// Resumes it, should it be lost.
+fn resume() -> ResumeSessionLayer<MemoryStore> {
+    ResumeSessionLayer::new(store())
+}
+
+fn store() -> MemoryStore {
     let (store, route) = (MemoryStore::new(), Route::default());
     let key = Key::new(&route, None, SESSION_ID.as_bytes());
-    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(BACKEND.parse().unwrap());
+    let record = Record::new(Record::IDLE, Record::LIFETIME)
+        .with_backend(BACKEND.parse().unwrap())
+        .with_field("resume", RECORDED);
     let _ = store.insert_if_absent(key, record);
-    ValidateSessionLayer::mcp(store)
+    store
 }
 
 fn pin() -> PinBackendLayer {

@@ -24,6 +24,9 @@ use tower::Service;
 /// The id of the session that all requests belong to.
 pub const SESSION_ID: &str = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 
+/// What a session that can be resumed has in its record: enough to be kept for, never read here.
+pub const RECORDED: &[u8] = &[1, 0, 0];
+
 /// Answers at once, with the fields of a typical response.
 #[derive(Clone, Copy, Debug)]
 pub struct Inert;

@@ -2,24 +2,27 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "test support")]
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc};
 
 use bartizan::{
     ReverseProxyStack,
     core::PeerAddr,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
+    resume::{ResumeCounts, ResumeSessionLayer},
     session::ValidateSessionLayer,
     upstream::Upstream,
 };
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use tokio::{net::TcpListener, task::JoinSet};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 /// The stack behind a server on a free port; dropped, it closes every connection at once.
 pub struct Gateway {
@@ -48,7 +51,16 @@ impl Gateway {
             session(ValidateSessionLayer::mcp(store.clone())),
             pin(PinBackendLayer::new(backends.clone())),
         );
-        let service = stack.layer(Upstream::builder().build());
+        Self::serve(stack.layer(Upstream::builder().build()), store, backends).await
+    }
+
+    /// Serves with `service`, which has its sessions in `store` and its backends in `backends`.
+    pub async fn serve<S, R>(service: S, store: MemoryStore, backends: Backends) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send>,
+        S: Clone + Send + 'static,
+        R: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
@@ -61,7 +73,7 @@ impl Gateway {
                     let service = service_fn(move |mut request: Request<Incoming>| {
                         peer.clone().attach(&mut request);
                         let service = service.clone();
-                        async move { service.oneshot(request).await as Result<_, Infallible> }
+                        async move { service.oneshot(request).await }
                     });
                     let builder = auto::Builder::new(TokioExecutor::new());
                     let io = TokioIo::new(stream);
@@ -87,4 +99,23 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A gateway that resumes sessions, before servers at `origins`.
+pub async fn resuming(
+    origins: &[String],
+    configure: impl FnOnce(ResumeSessionLayer<MemoryStore>) -> ResumeSessionLayer<MemoryStore>,
+) -> (Gateway, ResumeCounts) {
+    let store = MemoryStore::new();
+    let backends = Backends::new(origins.iter().map(|origin| origin.parse().unwrap()))
+        .counted_by(Arc::new(store.clone()));
+    let resume = configure(ResumeSessionLayer::new(store.clone()));
+    let counts = resume.counts();
+    let stack = ReverseProxyStack::new(
+        ValidateSessionLayer::mcp(store.clone()),
+        PinBackendLayer::new(backends.clone()),
+    )
+    .resume(resume);
+    let service = stack.layer(Upstream::builder().build());
+    (Gateway::serve(service, store, backends).await, counts)
 }

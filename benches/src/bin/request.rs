@@ -28,6 +28,7 @@ use bartizan::{
     hyper::ConnectionService,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
+    resume::ResumeSessionLayer,
     session::ValidateSessionLayer,
     streams::TrackStreamsLayer,
     upstream::{
@@ -36,7 +37,7 @@ use bartizan::{
     },
 };
 use bartizan_benches::{
-    SESSION_ID,
+    RECORDED, SESSION_ID,
     wire::{backend, load},
 };
 use bytes::Bytes;
@@ -130,6 +131,12 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
                 .within_session(TrackStreamsLayer::new());
             accept(listener, stack.layer(Upstream::builder().build())).await;
         }
+        "resume" => {
+            let session = ValidateSessionLayer::mcp(store.clone());
+            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()))
+                .resume(ResumeSessionLayer::new(store.clone()));
+            accept(listener, stack.layer(Upstream::builder().build())).await;
+        }
         other => println!("{other} is no case"),
     }
 }
@@ -143,7 +150,9 @@ fn hyper_client<B: Body<Data = Bytes> + Send>() -> HyperTransport<B> {
 fn open_session(store: &MemoryStore, backend: &Backend) {
     let route = Route::default();
     let key = bartizan::core::Key::new(&route, None, SESSION_ID.as_bytes());
-    let record = Record::new(Record::IDLE, Record::LIFETIME).with_backend(backend.id().clone());
+    let record = Record::new(Record::IDLE, Record::LIFETIME)
+        .with_backend(backend.id().clone())
+        .with_field("resume", RECORDED);
     let _ = store.insert_if_absent(key, record);
 }
 

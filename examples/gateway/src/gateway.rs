@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::Options,
+    cli::{OnLost, Options},
     say,
     server::{self, Limits, admin},
     stack,
@@ -79,20 +79,25 @@ impl Gateway {
         };
         let tracked = stack::streams(&options);
         let streams = tracked.streams();
-        let service = stack::build(&options, store, tracked)?;
-        if let Some(admin) = admin {
-            let leaves = stop.clone();
-            let is_ready = move || store_answers() && !leaves.is_cancelled();
-            tokio::spawn(admin::serve(admin, Arc::new(is_ready)));
-        }
         // Those that are left end in good order, before their connections are cut.
         let grace = limits.drain.saturating_sub(Duration::from_secs(1));
-        let leaves = stop.clone();
+        let stopping = stop.clone();
         let ending = async {
-            leaves.cancelled().await;
+            stopping.cancelled().await;
             streams.shut_down(grace).await;
         };
-        let (cut, ()) = tokio::join!(server::serve(listener, service, limits, stop), ending);
+        let leaves = stop.clone();
+        let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
+        let announce = || admin.map(|admin| tokio::spawn(admin::serve(admin, is_ready)));
+        let (cut, ()) = if options.on_lost == OnLost::Resume {
+            let service = stack::build_resuming(&options, store, tracked)?;
+            announce();
+            tokio::join!(server::serve(listener, service, limits, stop), ending)
+        } else {
+            let service = stack::build(&options, store, tracked)?;
+            announce();
+            tokio::join!(server::serve(listener, service, limits, stop), ending)
+        };
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),

@@ -4,14 +4,15 @@ use std::{convert::Infallible, error::Error, sync::Arc};
 
 use bartizan::{
     ReverseProxyStack,
-    core::Replay,
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{LimitHopsLayer, Pseudonym},
     pin::{
-        Backends, Loan, PinBackendLayer,
+        Backends, NoPins, OnLost, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
+        key::NoKey,
     },
-    session::{Sessionless, ValidateSessionLayer},
+    resume::ResumeSessionLayer,
+    session::{MintIds, Sessionless, ValidateSessionLayer},
     streams::TrackStreamsLayer,
     upstream::{
         ForwardBody, Upstream,
@@ -21,7 +22,7 @@ use bartizan::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tower_layer::Layer;
+use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
 use crate::{
@@ -29,6 +30,12 @@ use crate::{
     server::RequestBody,
     store::ServerStore,
 };
+
+/// A store with ids of this gateway's own, or of the backends.
+type Store<T> = MintIds<T>;
+
+/// The layers, but for what depends on what becomes of a session whose backend is lost.
+type Stack<T> = ReverseProxyStack<T, NoKey, NoPins, Identity, TrackStreamsLayer>;
 
 /// The layers in the order of [`ReverseProxyStack`], with what `options` say of each.
 pub(crate) fn build<T: ServerStore>(
@@ -48,6 +55,46 @@ pub(crate) fn build<T: ServerStore>(
     + use<T>,
     Box<dyn Error + Send + Sync>,
 > {
+    let (stack, name) = stack(options, MintIds::new(store).only_if(options.mint_ids), streams)?;
+    Ok(stack.layer(upstream(options, &name)))
+}
+
+/// The same, with sessions that are resumed when their backend is lost.
+pub(crate) fn build_resuming<T: ServerStore>(
+    options: &Options,
+    store: T,
+    streams: TrackStreamsLayer,
+) -> Result<
+    impl Service<
+        Request<RequestBody>,
+        Response = Response<
+            impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<T>,
+        >,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + use<T>,
+    Box<dyn Error + Send + Sync>,
+> {
+    if options.session_header.is_some() {
+        return Err(
+            "--on-lost resume knows how MCP sessions are opened, and no --session-header".into()
+        );
+    }
+    let store = MintIds::new(store).only_if(options.mint_ids);
+    let resume = ResumeSessionLayer::new(store.clone())
+        .deadline(options.resume_deadline)
+        .store_deadline(options.store_timeout.saturating_mul(2));
+    let (stack, name) = stack(options, store, streams)?;
+    Ok(stack.resume(resume).layer(upstream(options, &name)))
+}
+
+fn stack<T: ServerStore>(
+    options: &Options,
+    store: Store<T>,
+    streams: TrackStreamsLayer,
+) -> Result<(Stack<Store<T>>, Pseudonym), Box<dyn Error + Send + Sync>> {
     let open = streams.streams();
     let backends = Backends::new(options.backends.iter().cloned())
         .counted_by(Arc::new(store.clone()))
@@ -59,7 +106,7 @@ pub(crate) fn build<T: ServerStore>(
         .forwarded(forwarded(options))
         .hops(hops(options, name.clone())?)
         .within_session(streams);
-    Ok(stack.layer(upstream(options, &name)))
+    Ok((stack, name))
 }
 
 fn forwarded(options: &Options) -> SanitizeForwardedLayer {
@@ -127,6 +174,11 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     // Time for a second backend only if the first refused at once, not if it was silent.
     let failover_within = options.connect_timeout.mul_f64(0.8);
     let layer = PinBackendLayer::new(backends).failover_within(failover_within);
+    let layer = match options.on_lost {
+        cli::OnLost::Anew => layer.on_lost(OnLost::Anew),
+        // Where it is resumed, the layer above does it.
+        cli::OnLost::Fail | cli::OnLost::Resume => layer,
+    };
     match options.policy {
         Policy::LeastSessions => layer.balance(LeastSessions::new()),
         Policy::RoundRobin => layer.balance(RoundRobin::new()),
@@ -134,10 +186,10 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     }
 }
 
-fn upstream(
-    options: &Options,
-    name: &Pseudonym,
-) -> Upstream<ByProtocol<ForwardBody<Loan<Replay<RequestBody>>>>> {
+fn upstream<B>(options: &Options, name: &Pseudonym) -> Upstream<ByProtocol<ForwardBody<B>>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
     Upstream::builder()
         .connections(connections)

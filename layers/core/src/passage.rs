@@ -9,7 +9,9 @@ use std::{any::Any, cell::Cell, fmt, sync::Arc};
 
 use http::{Extensions, Request};
 
-use crate::{Backend, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session};
+use crate::{
+    Backend, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session, backend::Tried,
+};
 
 thread_local! {
     /// Extensions that hold an empty passage and nothing else.
@@ -26,6 +28,7 @@ pub struct Passage {
     pub(crate) principal: Option<Principal>,
     pub(crate) session: Option<Session>,
     backend: Option<Backend>,
+    tried: Option<Tried>,
     work: Work,
     dialect: Option<Dialect>,
     lease: Option<Lease>,
@@ -124,6 +127,11 @@ impl Passage {
         self.session = Some(session);
     }
 
+    /// Takes the word that the request belongs to a session back: it asks for one of its own.
+    pub fn clear_session(&mut self) {
+        self.session = None;
+    }
+
     /// The backend that the request must go to.
     #[must_use]
     pub fn backend(&self) -> Option<&Backend> {
@@ -133,6 +141,17 @@ impl Passage {
     /// Sends the request to `backend`.
     pub fn set_backend(&mut self, backend: Backend) {
         self.backend = Some(backend);
+    }
+
+    /// The backends that must not be chosen for the request, if an outer layer keeps account of them.
+    #[must_use]
+    pub fn tried(&self) -> Option<&Tried> {
+        self.tried.as_ref()
+    }
+
+    /// Has whoever chooses a backend for the request pass over those in `tried`, and add its choice.
+    pub fn set_tried(&mut self, tried: Tried) {
+        self.tried = Some(tried);
     }
 
     /// How the request relates to sessions.

@@ -25,7 +25,8 @@ pub struct PinBackendLayer<K = NoKey, T = NoPins> {
 #[non_exhaustive]
 pub enum OnLost {
     /// It is refused with 404, which makes an MCP client open a new session; the pin goes. A key that
-    /// the client has made moves even so, since it could not make another.
+    /// the client has made moves even so, since it could not make another. A layer above may resume the
+    /// session elsewhere, with a handshake of its own.
     Fail,
     /// Another backend is chosen and the pin moves there: for servers that share their state. A
     /// session's new backend is named in the extensions of the response, for the layer that guards

@@ -24,7 +24,7 @@
 //! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404) | once |
 //! | the service inside refuses the request without asking a backend | passed on; says nothing of the backend | once |
 //! | key whose pin the store cannot look up | 503, `Retry-After` | no |
-//! | no pin | goes to a backend by policy, whose name goes out with the response | once |
+//! | no pin | goes to a backend by policy, whose name goes out with the response; not to one that an outer layer [has tried](bartizan_core::backend::Tried) | once |
 //! | the same, and nobody can have seen it (no connection) | goes to another, within 4 s | once for each |
 //! | no pin and no backend that takes new work | 503, `Retry-After` | no |
 //! | response names a key, or the client's own key had its first success | stored, then passed on; 503 if the store refuses | – |

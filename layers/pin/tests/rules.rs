@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
     Backend, Key, Passage, Reason, Record, Route, SessionStore, UpstreamFailure, Work,
-    failure::FailureKind, store::CountSessions,
+    backend::Tried, failure::FailureKind, store::CountSessions,
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
@@ -208,6 +208,29 @@ async fn new_work_that_nobody_can_have_seen_goes_to_another_backend() {
         called.sort();
         assert_eq!(called, [A, B, C], "each once");
     }
+}
+
+#[tokio::test]
+async fn a_backend_that_an_outer_layer_has_tried_is_not_chosen_and_the_choice_is_noted() {
+    let world = World::default();
+    let service = PinBackendLayer::new(backends([A, B, C])).layer(world.clone());
+    let (tried, work) = (Tried::default(), |tried: &Tried| {
+        let mut work = request("new");
+        Passage::with(&mut work, |passage| passage.set_tried(tried.clone()));
+        work
+    });
+    tried.add(&id(B));
+    world.fail(A, FailureKind::Refused, Reads::Nothing);
+    // C, or A and then C.
+    assert_eq!(send(&service, work(&tried)).await.status(), 200);
+    assert_eq!(world.last().backend, C);
+    assert!(tried.snapshot().contains(&id(C)));
+    tried.add(&id(A));
+    let response = send(&service, work(&tried)).await;
+    assert_eq!(Reason::of(&response), Some(Reason::NoBackend));
+    assert!(!world.backends_called().contains(&B.to_owned()));
+    // Whoever keeps no account is not concerned.
+    assert_eq!(send(&service, request("new")).await.status(), 200);
 }
 
 #[tokio::test]

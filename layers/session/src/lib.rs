@@ -41,7 +41,7 @@
 //!
 //! | response | outcome |
 //! |---|---|
-//! | names a new session | stored, then passed on; if the store refuses: 503, and the backend gets a DELETE |
+//! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
 //! | names a new session that another backend has opened before | 502, and the backend gets a DELETE |
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
@@ -51,7 +51,7 @@
 //! | the backend's own 404, or the loss of the backend | passed on; the record is removed |
 //!
 //! A store may know a session by another id than its backend does (the record's upstream id): then requests
-//! carry the backend's id inwards, and responses the client's outwards.
+//! carry the backend's id inwards, and responses the client's outwards. [`MintIds`] makes such a store of any.
 //!
 //! [`Sessionless::Forward`] forwards what needs a session id and has none, for servers that keep no
 //! sessions. With [`ValidateSessionLayer::header`] all methods are alike, bodies are not looked into, a
@@ -121,6 +121,7 @@ mod flow;
 mod future;
 mod judge;
 mod layer;
+mod mint;
 mod orphan;
 mod peeking;
 mod service;
@@ -129,4 +130,5 @@ mod timed;
 pub use body::SessionBody;
 pub use future::ResponseFuture;
 pub use layer::{Sessionless, ValidateSessionLayer};
+pub use mint::MintIds;
 pub use service::ValidateSession;

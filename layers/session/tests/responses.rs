@@ -6,8 +6,12 @@ mod common;
 
 use std::time::Duration;
 
-use bartizan_core::{Backend, Reason, UpstreamFailure, Work, failure::FailureKind};
+use bartizan_core::{
+    Backend, Key, Reason, Route, SessionStore, UpstreamFailure, Work, failure::FailureKind,
+    session::Additions,
+};
 use bartizan_memory::MemoryStore;
+use bartizan_session::MintIds;
 use common::{
     CALL, INITIALIZE, Mood, Moody, Server, guard, is_live, live, opened, post, request, send, text,
     with,
@@ -37,6 +41,44 @@ async fn a_new_session_is_in_the_store_before_its_response_leaves() {
         assert!(is_live(&store.inner, "s1").await, "{mood:?}");
         assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 200);
     }
+}
+
+#[tokio::test]
+async fn what_layers_inside_leave_is_stored_with_the_session() {
+    let store = MemoryStore::new();
+    let server = Server::new(|_| {
+        let mut response = opened("s1");
+        Additions::leave(response.extensions_mut(), "x", b"kept");
+        response
+    });
+    let service = guard(&store, &server);
+    let response = send(&service, post(None, INITIALIZE)).await;
+    assert!(response.extensions().get::<Additions>().is_none(), "it goes no further");
+    let route = Route::default();
+    let found = store.get(Key::new(&route, None, b"s1")).wait().await.unwrap().unwrap();
+    assert_eq!(found.record().field("x"), Some(&b"kept"[..]));
+}
+
+#[tokio::test]
+async fn a_minted_id_is_all_that_a_client_sees_and_the_backends_all_that_a_backend_does() {
+    let store = MintIds::new(MemoryStore::new());
+    let server = server_on("http://b:1", 200);
+    let service = guard(&store, &server);
+    let response = send(&service, post(None, INITIALIZE)).await;
+    let id = response.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    assert_ne!(id, "s1");
+    // The server names its session on every response, and so does the guard.
+    let answer = send(&service, post(Some(&id), CALL)).await;
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["mcp-session-id"].as_bytes()),
+        (200, id.as_bytes())
+    );
+    assert_eq!(server.journal()[1].headers["mcp-session-id"], "s1");
+    assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 404, "it is nobody's here");
+    let delete = send(&service, request(Method::DELETE, Some(&id), "")).await;
+    assert_eq!(delete.status(), 200);
+    assert_eq!(server.journal()[2].headers["mcp-session-id"], "s1");
+    assert_eq!(send(&service, post(Some(&id), CALL)).await.status(), 404);
 }
 
 #[tokio::test]
@@ -186,9 +228,9 @@ async fn a_session_that_was_moved_is_bound_to_its_new_backend() {
         assert_eq!(send(&opener, post(None, INITIALIZE)).await.status(), 200);
         let mover = guard(&store, &server_on("http://b:2", 200));
         assert_eq!(send(&mover, post(Some("s1"), CALL)).await.status(), 200);
-        let route = bartizan_core::Route::default();
-        let key = bartizan_core::Key::new(&route, None, b"s1");
-        let session = bartizan_core::SessionStore::get(&store.inner, key).wait().await;
+        let route = Route::default();
+        let key = Key::new(&route, None, b"s1");
+        let session = SessionStore::get(&store.inner, key).wait().await;
         let session = session.unwrap().unwrap();
         assert_eq!(session.record().backend().unwrap().as_str(), "http://b:2", "{mood:?}");
     }

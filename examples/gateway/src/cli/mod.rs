@@ -258,6 +258,26 @@ pub(crate) struct Options {
     #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]
     pub(crate) policy: Policy,
 
+    /// What becomes of a session whose backend is lost. With resume, it is opened on another backend as
+    /// the client opened it, and keeps its id: what the server kept in memory is gone all the same.
+    /// With anew, it is sent to another backend as it is: for servers that share their state
+    #[arg(long, env = "BARTIZAN_ON_LOST", value_name = "CHOICE", default_value = "fail")]
+    pub(crate) on_lost: OnLost,
+
+    /// How long it may take to resume a session
+    #[arg(
+        long,
+        env = "BARTIZAN_RESUME_DEADLINE",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = values::duration
+    )]
+    pub(crate) resume_deadline: Duration,
+
+    /// Give clients session ids of this gateway's own; those of the backends stay inside
+    #[arg(long, env = "BARTIZAN_MINT_IDS")]
+    pub(crate) mint_ids: bool,
+
     /// How long a backend may take to accept a connection
     #[arg(
         long,
@@ -311,6 +331,16 @@ pub(crate) enum Policy {
     RoundRobin,
     /// Any
     Random,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum OnLost {
+    /// It ends: the client is answered 404 and opens a new one
+    Fail,
+    /// It goes on at another backend, with a new handshake
+    Resume,
+    /// It goes on at another backend, as if nothing had been
+    Anew,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -96,6 +96,8 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--hop-header", "a b", "a header field name"),
         ("--hop-header", "via", "a meaning of its own"),
         ("--policy", "best", "least-sessions, round-robin, random"),
+        ("--on-lost", "retry", "fail, resume, anew"),
+        ("--resume-deadline", "0s", "a duration above zero"),
         ("--connect-timeout", "none", "a duration above zero"),
         ("--response-timeout", "soon", "or none"),
         ("--max-body", "10XB", "a number of bytes"),

@@ -13,6 +13,7 @@ mod http2;
 mod loops;
 mod provenance;
 mod replicas;
+mod resume;
 #[cfg(unix)]
 mod shutdown;
 mod smuggling;

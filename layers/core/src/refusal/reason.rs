@@ -56,6 +56,8 @@ pub enum Reason {
     BackendLost,
     /// There are as many connections to the backend as there may be.
     BackendBusy,
+    /// The session has moved to another backend, and this request could not be sent there, too.
+    SessionMoved,
     /// No connection to a backend could be made.
     ConnectFailed,
     /// No connection to a backend could be made in time.
@@ -115,7 +117,8 @@ impl Reason {
             Self::StoreUnavailable
             | Self::BackendUnreachable
             | Self::BackendBusy
-            | Self::NoBackend => Some(1),
+            | Self::NoBackend
+            | Self::SessionMoved => Some(1),
             Self::TooManySessions | Self::TooManyStreams => Some(10),
             _ => None,
         }
@@ -214,6 +217,12 @@ impl Reason {
             Self::BackendBusy => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 8, "Too many requests to the backend")
             }
+            Self::SessionMoved => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                INTERNAL,
+                14,
+                "The session has moved to another backend: send the request again",
+            ),
             Self::ConnectFailed => (StatusCode::BAD_GATEWAY, INTERNAL, 14, "Backend unreachable"),
             Self::ConnectTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, INTERNAL, 4, "Backend did not accept in time")

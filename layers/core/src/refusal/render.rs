@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Reason; 31] = [
+    const ALL: [Reason; 32] = [
         Reason::MalformedSessionId,
         Reason::MissingSessionId,
         Reason::UnknownSession,
@@ -109,6 +109,7 @@ mod tests {
         Reason::BackendUnreachable,
         Reason::BackendLost,
         Reason::BackendBusy,
+        Reason::SessionMoved,
         Reason::ConnectFailed,
         Reason::ConnectTimeout,
         Reason::ConnectionTerminated,

@@ -1,5 +1,6 @@
 //! Session ids, principals, routes, records, and the shared [`Session`].
 
+mod additions;
 mod ended;
 mod id;
 mod live;
@@ -7,6 +8,7 @@ mod principal;
 mod record;
 mod route;
 
+pub use additions::Additions;
 pub use ended::Ended;
 pub use id::{Fingerprint, InvalidSessionId, SessionId};
 pub use live::{Hold, Session};

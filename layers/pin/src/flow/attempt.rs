@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{BackendId, Passage, Session, Work};
+use bartizan_core::{BackendId, Passage, Session, Work, backend::Tried};
 use http::{Request, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
@@ -70,9 +70,15 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         }
         let body = self.lender.take_back()?;
         self.tried.push(self.slot.backend().id().clone());
+        let account = self.head.extensions.get().and_then(Passage::tried).cloned();
+        let mut tried = account.as_ref().map(Tried::snapshot).unwrap_or_default();
+        tried.extend_from_slice(&self.tried);
         let key = self.key.as_ref().map(|key| &*key.bytes);
         let config = &self.config;
-        let slot = config.backends.choose(&*config.balance, self.work, key, &self.tried)?;
+        let slot = config.backends.choose(&*config.balance, self.work, key, &tried)?;
+        if let Some(account) = account {
+            account.add(slot.backend().id());
+        }
         let (loan, lender) = Loan::lend(body);
         self.lender = lender;
         self._opening = slot.open();

@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use bartizan_core::{
     Answer, Backend, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError,
-    Work,
+    Work, backend::Tried,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -169,10 +169,16 @@ where
     T: SessionStore,
 {
     let bytes = key.as_ref().map(|key| &*key.bytes);
-    let work = Passage::of(&request).map(Passage::work).unwrap_or_default();
-    let Some(slot) = config.backends.choose(&*config.balance, work, bytes, &[]) else {
+    let passage = Passage::of(&request);
+    let work = passage.map(Passage::work).unwrap_or_default();
+    let account = passage.and_then(Passage::tried).cloned();
+    let tried = account.as_ref().map(Tried::snapshot).unwrap_or_default();
+    let Some(slot) = config.backends.choose(&*config.balance, work, bytes, &tried) else {
         return answered(refused(Reason::NoBackend, None, &Dialect::of(&request)));
     };
+    if let Some(account) = account {
+        account.add(slot.backend().id());
+    }
     let retry = service.clone();
     let (attempt, request) = Attempt::begin(retry, Arc::clone(config), request, slot, key, moving);
     State::Attempt { future: service.call(request), attempt: Some(Box::new(attempt)) }

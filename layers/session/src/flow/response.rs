@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bartizan_core::{
     Answer, Backend, BackendId, Dialect, GuardBody, Key, Principal, Reason, Record, Replay,
-    SessionStore, StoreError, UpstreamFailure, session::Fingerprint, store::Inserted,
+    SessionStore, StoreError, UpstreamFailure,
+    session::{Additions, Fingerprint},
+    store::Inserted,
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -177,7 +179,7 @@ where
 
 /// Holds a response back until the session that it names is in the store.
 fn insert<S, B, R, T>(
-    response: Response<R>,
+    mut response: Response<R>,
     config: Arc<Config<T>>,
     backend: Option<BackendId>,
     principal: Option<&Principal>,
@@ -187,10 +189,12 @@ where
     S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
+    let record = record(&config, backend.as_ref());
+    let record = Additions::take(response.extensions_mut()).apply(record);
     let outcome = match judge::session_id(response.headers(), &config.header) {
         Ok(Some(id)) => {
             let key = Key::new(&config.route, principal, id);
-            config.store.insert_if_absent(key, record(&config, backend.as_ref()))
+            config.store.insert_if_absent(key, record)
         }
         Ok(None) => return Step::Done(finish(response, None)),
         Err(_) => return Step::Done(refuse(Reason::InvalidResponse, &config)),

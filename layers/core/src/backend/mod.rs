@@ -1,11 +1,15 @@
 //! A server that requests are forwarded to.
 
+mod tried;
+
 use std::{fmt, str::FromStr, sync::Arc};
 
 use http::{
     HeaderValue, Uri,
     uri::{Authority, Scheme},
 };
+
+pub use tried::Tried;
 
 /// Names a backend, the same in every replica and across restarts.
 ///

@@ -1,0 +1,143 @@
+//! Sessions that outlive their backends: two gateways over one Redis, and the options.
+
+use std::time::Duration;
+
+use bartizan_testkit::{CounterServer, RedisServer, client::Raw, eventually};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::fixtures::{Gateway, PATIENCE};
+
+fn uris(servers: &[CounterServer]) -> Vec<String> {
+    servers.iter().map(CounterServer::uri).collect()
+}
+
+/// How often `method` reached any of `servers`.
+fn saw(servers: &[CounterServer], method: &str) -> usize {
+    let entries = servers.iter().flat_map(CounterServer::journal);
+    entries.filter(|entry| entry.rpc_method().as_deref() == Some(method)).count()
+}
+
+fn deletes(servers: &[CounterServer]) -> usize {
+    let entries = servers.iter().flat_map(CounterServer::journal);
+    entries.filter(|entry| entry.method == http::Method::DELETE).count()
+}
+
+/// How many live records the store holds: those of sessions that ended begin with another letter.
+fn live_records(redis: &RedisServer) -> usize {
+    let keys = redis.cli(&["--scan"]);
+    keys.lines().filter(|key| redis.cli(&["GETRANGE", key, "0", "0"]).trim() == "R").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
+    let redis = RedisServer::start().await;
+    let mut servers = CounterServer::start_many(3).await;
+    let store = format!("--store={}", redis.url());
+    let args = [&*store, "--on-lost=resume"];
+    let (a, b) = (
+        Gateway::with_admin(&uris(&servers), &args).await,
+        Gateway::with_admin(&uris(&servers), &args).await,
+    );
+    for gateway in [&a, &b] {
+        let raw = Raw::new(&gateway.admin_uri());
+        let ready = || async {
+            let request = http::Request::get(raw.endpoint().replace("/mcp", "/readyz"));
+            let answer = raw.try_send(request.body(Default::default()).unwrap()).await;
+            answer.is_ok_and(|answer| answer.status == 200)
+        };
+        eventually("the gateway is ready", PATIENCE, ready).await;
+    }
+    let clients = [Raw::new(&a.uri()), Raw::new(&b.uri())];
+    let mut losers = 0;
+    for round in 0..5 {
+        let before = (saw(&servers, "initialize"), deletes(&servers));
+        let id = clients[round % 2].initialize().await;
+        for client in &clients {
+            assert!(client.increment(&id).await.count().is_some());
+        }
+        // The id is the backend's own: it is known by it.
+        let knows = |server: &CounterServer| !server.with_session(&id).is_empty();
+        let lost = servers.iter().position(knows).unwrap();
+        servers[lost].kill().await;
+        let mut calls = JoinSet::new();
+        for n in 0..50 {
+            let (client, id) = (clients[n % 2].clone(), id.clone());
+            let n = u32::try_from(n).unwrap();
+            calls.spawn(async move { client.call(Some(&id), n, "increment", &json!({})).await });
+        }
+        let answers = calls.join_all().await;
+        let mut numbers: Vec<_> = answers.iter().filter_map(|answer| answer.count()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=50).collect::<Vec<_>>(), "one session: {answers:?}");
+        assert!(answers.iter().all(|answer| answer.session().is_none_or(|shown| shown == id)));
+        // One for the client, one that won, and one of the other gateway at the most: it is ended.
+        let opened = saw(&servers, "initialize") - before.0;
+        assert!((2..=3).contains(&opened), "{opened}");
+        let orphans = opened - 2;
+        losers += orphans;
+        let ended = || async { deletes(&servers) - before.1 == orphans };
+        eventually("the orphan is ended", Duration::from_secs(5), ended).await;
+        // Both gateways know where it is.
+        for client in &clients {
+            assert!(client.increment(&id).await.count() > Some(50));
+        }
+        assert_eq!(live_records(&redis), 1);
+        servers[lost].restart_empty().await;
+        assert_eq!(clients[0].delete(Some(&id)).await.status, 202);
+    }
+    println!("{losers} of 5 losses were met by both gateways at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_not_to_be_resumed_ends_or_moves_as_it_is() {
+    let mut servers = CounterServer::start_many(2).await;
+    let gateway = Gateway::before(&uris(&servers), &[]).await;
+    let client = Raw::new(&gateway.uri());
+    let id = client.initialize().await;
+    let lost = servers.iter().position(|server| server.initializes() > 0).unwrap();
+    servers[lost].kill().await;
+    assert_eq!(client.increment(&id).await.status, 503, "by default nothing is resumed");
+    assert_eq!(servers[1 - lost].initializes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_of_the_gateways_own_are_all_that_a_client_sees() {
+    let mut servers = CounterServer::start_many(2).await;
+    let gateway = Gateway::before(&uris(&servers), &["--mint-ids", "--on-lost=resume"]).await;
+    let client = Raw::new(&gateway.uri());
+    let (a, b) = (client.initialize().await, client.initialize().await);
+    for expected in 1..=5 {
+        assert_eq!(client.increment(&a).await.count(), Some(expected));
+    }
+    for expected in 1..=3 {
+        let answer = client.increment(&b).await;
+        assert_eq!(answer.count(), Some(expected));
+        assert!(answer.session().is_none_or(|shown| shown == b));
+    }
+    for server in &servers {
+        let of_clients = |entry: &bartizan_testkit::counter::Entry| {
+            let fields = format!("{:?}{:?}", entry.headers, entry.body);
+            fields.contains(&a) || fields.contains(&b)
+        };
+        assert!(!server.journal().iter().any(of_clients), "nothing of a client's id inside");
+    }
+    for server in &mut servers {
+        server.restart_empty().await;
+    }
+    assert_eq!(client.increment(&a).await.count(), Some(1), "resumed under the same id");
+    assert_eq!(client.delete(Some(&a)).await.status, 202);
+    assert_eq!(client.increment(&a).await.status, 404);
+}
+
+#[tokio::test]
+async fn resuming_is_for_mcp() {
+    let output = crate::fixtures::command()
+        .args(["--listen=127.0.0.1:0", "--backend=http://127.0.0.1:1", "--on-lost=resume"])
+        .arg("--session-header=x-session")
+        .output()
+        .await
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--session-header"));
+}

@@ -1,0 +1,41 @@
+//! The backends that some work was given to so far.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::BackendId;
+
+/// The backends that some work was given to so far, or that are known not to have it. All clones are one
+/// account: a layer that asks again hands it in with each request, and whoever chooses a backend passes
+/// over those in it and adds its choice. So the account stands even if an answer never comes.
+#[derive(Clone, Debug, Default)]
+pub struct Tried(Arc<Mutex<Vec<BackendId>>>);
+
+impl Tried {
+    /// Adds `backend`, once.
+    pub fn add(&self, backend: &BackendId) {
+        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tried.contains(backend) {
+            tried.push(backend.clone());
+        }
+    }
+
+    /// Those that were tried so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<BackendId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_clones_keep_one_account() {
+        let (tried, backend) = (Tried::default(), "http://a:1".parse().unwrap());
+        let clone = tried.clone();
+        clone.add(&backend);
+        tried.add(&backend);
+        assert_eq!((tried.snapshot(), clone.snapshot()), (vec![backend.clone()], vec![backend]));
+    }
+}

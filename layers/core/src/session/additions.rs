@@ -1,0 +1,58 @@
+//! What layers inside want kept in the record of a session that a response opens.
+
+use http::Extensions;
+
+use crate::Record;
+
+/// Entries for the map of a record, left in the extensions of the response that opens a session: whoever
+/// puts the session into a store puts them in with it, so that there never is one without the other.
+#[derive(Clone, Default)]
+pub struct Additions(Vec<(&'static str, Box<[u8]>)>);
+
+impl Additions {
+    /// Leaves `value` under `name`, beside what others have left.
+    pub fn leave(extensions: &mut Extensions, name: &'static str, value: &[u8]) {
+        let entry = (name, value.into());
+        match extensions.get_mut::<Self>() {
+            Some(additions) => additions.0.push(entry),
+            None => {
+                extensions.insert(Self(vec![entry]));
+            }
+        }
+    }
+
+    /// Takes what was left.
+    #[must_use]
+    pub fn take(extensions: &mut Extensions) -> Self {
+        extensions.remove().unwrap_or_default()
+    }
+
+    /// Puts it into `record`.
+    #[must_use]
+    pub fn apply(&self, record: Record) -> Record {
+        self.0.iter().fold(record, |record, (name, value)| record.with_field(name, value))
+    }
+}
+
+// By hand: what a layer keeps may be anybody's secret.
+impl std::fmt::Debug for Additions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_layers_leave_reaches_the_record_and_no_log() {
+        let mut extensions = Extensions::new();
+        Additions::leave(&mut extensions, "a", b"secret");
+        Additions::leave(&mut extensions, "b", b"2");
+        let additions = Additions::take(&mut extensions);
+        assert!(extensions.is_empty() && !format!("{additions:?}").contains("secret"));
+        let record = additions.apply(Record::new(Record::IDLE, Record::LIFETIME));
+        assert_eq!((record.field("a"), record.field("b")), (Some(&b"secret"[..]), Some(&b"2"[..])));
+    }
+}

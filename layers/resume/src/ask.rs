@@ -1,0 +1,136 @@
+//! The requests that this layer makes itself.
+
+use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, mcp};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    header::{
+        ACCEPT, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+use crate::{
+    Tee,
+    kept::{Head, LAST_EVENT_ID},
+};
+
+/// What the requests of one attempt have in common: the caller's present credentials, and all else that
+/// speaks of the caller and not of its request.
+pub(crate) struct Ask {
+    head: Head,
+    version: Option<HeaderValue>,
+}
+
+const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// What speaks of a request.
+const OF_REQUEST: [HeaderName; 9] = [
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    EXPECT,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+impl Ask {
+    /// On behalf of the request with `head`, in a session of the protocol's `version`.
+    pub(crate) fn new(head: &Head, version: &str) -> Self {
+        let mut head = head.clone();
+        for name in OF_REQUEST.iter().chain([
+            &LAST_EVENT_ID,
+            &mcp::SESSION_ID,
+            &mcp::PROTOCOL_VERSION,
+            &mcp::METHOD,
+            &mcp::NAME,
+        ]) {
+            head.headers.remove(name);
+        }
+        Self { head, version: HeaderValue::from_str(version).ok() }
+    }
+
+    /// Asks whatever backend is chosen, none of those that were `tried`, for a session.
+    pub(crate) fn initialize<B>(&self, body: Bytes, tried: &Tried) -> Request<Tee<B>> {
+        let mut request = self.request(Method::POST, body);
+        Passage::with(&mut request, |passage| {
+            passage.set_work(Work::Opening);
+            passage.set_tried(tried.clone());
+        });
+        request
+    }
+
+    /// Asks `backend` for a session.
+    pub(crate) fn initialize_at<B>(&self, body: Bytes, backend: &Backend) -> Request<Tee<B>> {
+        let mut request = self.request(Method::POST, body);
+        Passage::with(&mut request, |passage| {
+            passage.set_work(Work::Opening);
+            passage.set_backend(backend.clone());
+        });
+        request
+    }
+
+    /// Ends the handshake of the session `id` on `backend`.
+    pub(crate) fn initialized<B>(
+        &self,
+        id: &SessionId,
+        backend: Option<&Backend>,
+    ) -> Option<Request<Tee<B>>> {
+        let request = self.request(Method::POST, Bytes::from_static(INITIALIZED));
+        self.within(request, id, backend)
+    }
+
+    /// Ends the session `id` on `backend`.
+    pub(crate) fn delete<B>(
+        &self,
+        id: &SessionId,
+        backend: Option<&Backend>,
+    ) -> Option<Request<Tee<B>>> {
+        let mut request = self.request(Method::DELETE, Bytes::new());
+        request.headers_mut().remove(CONTENT_TYPE);
+        self.within(request, id, backend)
+    }
+
+    fn within<B>(
+        &self,
+        mut request: Request<Tee<B>>,
+        id: &SessionId,
+        backend: Option<&Backend>,
+    ) -> Option<Request<Tee<B>>> {
+        let headers: &mut HeaderMap = request.headers_mut();
+        headers.insert(&mcp::SESSION_ID, HeaderValue::from_str(id.as_str()).ok()?);
+        if let Some(version) = &self.version {
+            headers.insert(&mcp::PROTOCOL_VERSION, version.clone());
+        }
+        Passage::with(&mut request, |passage| {
+            passage.set_work(Work::Pinned);
+            if let Some(backend) = backend {
+                passage.set_backend(backend.clone());
+            }
+        });
+        Some(request)
+    }
+
+    fn request<B>(&self, method: Method, body: Bytes) -> Request<Tee<B>> {
+        let length = HeaderValue::from(body.len());
+        let has_body = !body.is_empty();
+        let mut request = Request::new(Tee::own(body));
+        *request.method_mut() = method;
+        self.head.clone().address(&mut request);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        if has_body {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+        Passage::with(&mut request, |passage| {
+            passage.clear_session();
+            // A tunnel's, if any: it is no affair of these.
+            passage.take_lease();
+        });
+        request
+    }
+}

@@ -1,0 +1,121 @@
+//! The client ends its session: wherever it is, and whoever would resume it.
+
+use std::sync::Arc;
+
+use bartizan_core::{Reason, Session, UpstreamFailure, store::Replaced};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::{elsewhere, lost::at_new_place, pass, refuse, show_as};
+use crate::{
+    ResumeBody, Tee, entry,
+    flight::Part,
+    kept::Kept,
+    shared::{Inside, Shared, Store},
+};
+
+/// How often a session that moves is followed.
+const PLACES: usize = 4;
+
+/// Ends the session of a request: no attempt to resume it is on its way here meanwhile, and one elsewhere
+/// finds it ending.
+pub(crate) async fn end<S, T, B>(
+    shared: Arc<Shared<S, T>>,
+    service: S,
+    kept: Arc<Kept<B>>,
+    request: Request<Tee<B>>,
+) -> Result<Response<ResumeBody<S::Body>>, S::Error>
+where
+    S: Inside<B>,
+    T: Store,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let mut ready = Some(service);
+    let Some(seen) = kept.session().cloned() else {
+        return Ok(pass(shared.call(request).await?, false));
+    };
+    let deadline = Instant::now() + shared.config.deadline;
+    let refuse = |reason| Ok(refuse(reason, &kept.head().dialect(None)));
+    let _lead = loop {
+        match shared.config.flights.join(&seen) {
+            Part::Lead(lead) => break lead,
+            Part::Follow(follow) => {
+                // What it holds may be what the other waits for.
+                ready = None;
+                if follow.outcome(deadline).await.is_none() {
+                    return refuse(Reason::BackendUnreachable);
+                }
+            }
+        }
+    };
+    let mut current = match shared.current(&seen).await {
+        Ok(Some(current)) => current,
+        Ok(None) => return refuse(Reason::BackendLost),
+        Err(_) => return refuse(Reason::StoreUnavailable),
+    };
+    let mut request = if elsewhere::is_same_place(&current, &seen) {
+        Some(request)
+    } else {
+        drop(request);
+        at_new_place(&kept, &current)
+    };
+    let mut ended = None;
+    for _ in 0..PLACES {
+        let Some(next) = request.take() else { break };
+        // The instance that is ready goes first, unless it had to wait or the session has moved.
+        let mut response = match ready.take() {
+            Some(mut service) => service.call(next).await?,
+            None => shared.call(next).await?,
+        };
+        show_as(&mut response, kept.shown_id());
+        if !has_ended(&response) {
+            return Ok(pass(response, false));
+        }
+        ended = Some(response);
+        match settle(&shared, current.clone()).await {
+            Some(moved) => {
+                request = at_new_place(&kept, &moved);
+                current = moved;
+            }
+            None => break,
+        }
+    }
+    // Before others are let on: they must find it gone. The layer outside removes it once more.
+    let removed = shared.remove(&current).await;
+    match (ended, removed) {
+        (Some(response), Ok(())) => Ok(pass(response, false)),
+        (Some(_), Err(_)) => refuse(Reason::StoreUnavailable),
+        (None, _) => refuse(Reason::BackendUnreachable),
+    }
+}
+
+/// Notes that the session ends, so that nobody can resume it any more; gives it back if it has moved
+/// before.
+async fn settle<S, T: Store>(shared: &Shared<S, T>, mut current: Session) -> Option<Session> {
+    for _ in 0..PLACES {
+        let record = current.record().clone().with_field(entry::NAME, entry::ENDING);
+        match shared.replace(&current, record).await {
+            Ok(Replaced::Changed(other)) if entry::is_ending(other.record()) => return None,
+            Ok(Replaced::Changed(other)) if !elsewhere::is_same_place(&other, &current) => {
+                return Some(other);
+            }
+            Ok(Replaced::Changed(other)) => current = other,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Whether the session is over for its backend, or the backend for the session.
+fn has_ended<R>(response: &Response<R>) -> bool {
+    let status = response.status();
+    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_unreachable) {
+        return true;
+    }
+    match Reason::of(response) {
+        Some(reason) => reason == Reason::BackendLost,
+        None => status.is_success() || status == StatusCode::NOT_FOUND,
+    }
+}

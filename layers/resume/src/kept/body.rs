@@ -1,0 +1,182 @@
+//! The body of a kept request: read once, given as often as it is sent.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// The body of a kept request: what was read of it, up to the bound, and the rest, still unread.
+pub(super) struct KeptBody<B> {
+    /// Counts how often the request was sent; an earlier one gets nothing more.
+    turn: u32,
+    again: VecDeque<Piece>,
+    first: Option<Piece>,
+    more: Vec<Piece>,
+    bytes: usize,
+    rest: Option<B>,
+    /// Whether something was read that is not kept, or the body broke off.
+    is_lost: bool,
+}
+
+/// A frame that can be sent again; its bytes are shared, not copied.
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+}
+
+impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
+    pub(super) fn next_frame(
+        &mut self,
+        turn: u32,
+        limit_bytes: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.turn != turn {
+            return Poll::Ready(None);
+        }
+        if let Some(piece) = self.again.pop_front() {
+            self.push(piece.clone());
+            return Poll::Ready(Some(Ok(piece.into_frame())));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let frame = match ready!(Pin::new(rest).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                self.lose();
+                return Poll::Ready(Some(Err(error)));
+            }
+            None => {
+                self.rest = None;
+                return Poll::Ready(None);
+            }
+        };
+        if !self.is_lost {
+            self.bytes = self.bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+            match Piece::of(&frame) {
+                Some(piece) if self.bytes <= limit_bytes => self.push(piece),
+                // A frame without content need not be kept.
+                None => {}
+                Some(_) => self.lose(),
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.again.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// How large it is at most, what was read of it included.
+    pub(super) fn whole_size(&self) -> Option<u64> {
+        let read: usize = self.first.iter().chain(&self.more).map(Piece::len).sum();
+        self.size_hint().upper()?.checked_add(read as u64)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
+        let known: usize = self.again.iter().map(Piece::len).sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(known as u64));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(known as u64));
+        }
+        hint
+    }
+}
+
+impl<B> KeptBody<B> {
+    pub(super) fn new(body: B) -> Self {
+        Self {
+            turn: 0,
+            again: VecDeque::new(),
+            first: None,
+            more: Vec::new(),
+            bytes: 0,
+            rest: Some(body),
+            is_lost: false,
+        }
+    }
+
+    pub(super) fn is_turn(&self, turn: u32) -> bool {
+        self.turn == turn
+    }
+
+    /// Whether it cannot be given again as a whole.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Goes back to the beginning, for a new turn.
+    pub(super) fn rewind(&mut self) -> Option<u32> {
+        self.turn += 1;
+        if self.is_lost {
+            return None;
+        }
+        let read = self.first.take().into_iter().chain(mem::take(&mut self.more));
+        for (at, piece) in read.enumerate() {
+            self.again.insert(at, piece);
+        }
+        Some(self.turn)
+    }
+
+    fn push(&mut self, piece: Piece) {
+        match self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.more.push(piece),
+        }
+    }
+
+    fn lose(&mut self) {
+        self.is_lost = true;
+        self.first = None;
+        self.more = Vec::new();
+    }
+
+    /// What was read so far, in one piece: without a copy if it came in one.
+    pub(super) fn read(&self) -> Bytes {
+        let mut pieces = self.first.iter().chain(&self.more).chain(&self.again);
+        let mut pieces = pieces.by_ref().filter_map(Piece::data);
+        let Some(first) = pieces.next() else { return Bytes::new() };
+        let Some(second) = pieces.next() else { return first.clone() };
+        let mut whole = BytesMut::with_capacity(self.bytes);
+        whole.extend_from_slice(first);
+        whole.extend_from_slice(second);
+        pieces.for_each(|piece| whole.extend_from_slice(piece));
+        whole.freeze()
+    }
+}
+
+impl Piece {
+    /// None for a frame without content: those must not pile up.
+    fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        if let Some(data) = frame.data_ref() {
+            return (!data.is_empty()).then(|| Self::Data(data.clone()));
+        }
+        frame.trailers_ref().map(|trailers| Self::Trailers(Box::new(trailers.clone())))
+    }
+
+    fn into_frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(data) => Frame::data(data),
+            Self::Trailers(trailers) => Frame::trailers(*trailers),
+        }
+    }
+
+    fn data(&self) -> Option<&Bytes> {
+        match self {
+            Self::Data(data) => Some(data),
+            Self::Trailers(_) => None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.data().map_or(0, Bytes::len)
+    }
+}

@@ -1,0 +1,188 @@
+//! Resumes a session on another backend when its own is lost.
+//!
+//! How a session was opened is recorded beside its pin. When its backend is gone, or has forgotten it, this
+//! layer opens one like it on another backend, puts that into the record in one compare-and-set, and sends
+//! the request that met the loss again. The client keeps its id, and sees nothing of it.
+//!
+//! It works only through the service that it wraps, by calling it with requests of its own: it knows no set
+//! of backends and no client for them.
+//!
+//! # When to use it, and when not
+//!
+//! In front of MCP servers whose sessions are worth going on with when their memory is lost.
+//!
+//! | comes back | does not |
+//! |---|---|
+//! | the session itself: its id, its pin, its age | what the server kept in memory of it: counters, caches, open files |
+//! | what was agreed to: protocol version, capabilities, client information | subscriptions, log levels, roots: whatever was asked for later |
+//! | the tools, as the other server has them | calls in flight, and messages that a stream of the lost backend had still to send |
+//!
+//! So it is a choice that the owner of the servers makes, and off by default. Where servers share their
+//! state, `OnLost::Anew` of [`PinBackend`](https://docs.rs/bartizan-pin) moves a session without a handshake.
+//! Where a client must know that its state is gone, let its session end: 404 makes it open a new one.
+//!
+//! [`split`] keeps one client session at several gateways, each with a session of its own.
+//!
+//! # Rules
+//!
+//! What a response says of its session:
+//!
+//! | response | verdict |
+//! |---|---|
+//! | no connection could be made (refused, no name, TLS, connect deadline), or the backend has left | lost |
+//! | the backend's own 404 | lost |
+//! | the backend's 400 that says "unknown session" or "not initialized", as the SDKs for Python, TypeScript, Go and Rust do | lost |
+//! | ended, reset or timed out after the request was sent: it may have been processed | not lost; 502 or 504, never sent again |
+//! | any other, a refusal of another layer among them | passed on |
+//!
+//! What is done about a loss:
+//!
+//! | situation | outcome | sent again? |
+//! |---|---|---|
+//! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and takes `notifications/initialized` | the session goes on there | once |
+//! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
+//! | it answers anything else | the next backend is asked; at last 404, and the session ends | no |
+//! | it gives no answer in time, or there is none to ask | 503, `Retry-After`; the session stays as it is | no |
+//! | it answers a request of the lost server, or takes one back (`notifications/cancelled`) | 202: who would know of it is gone | no |
+//! | others of the session meet the loss at the same time | they wait for the same attempt | each once |
+//! | another replica was first | its session is used; one's own is ended | once |
+//! | DELETE at the same time | waits for the attempt, or keeps it from taking effect; nothing is left | no |
+//! | DELETE of a session that has moved | goes to where it is | – |
+//! | no record of how the session was opened | passed on as it is | no |
+//!
+//! And of what surrounds it:
+//!
+//! | | |
+//! |---|---|
+//! | a response that names the session | names it as its request did, whoever answers |
+//! | `Last-Event-ID` in a session that has moved | dropped: another backend would go on with another stream |
+//! | an open GET stream whose backend is lost | ends; the client opens another |
+//!
+//! # Place in the stack
+//!
+//! Below the guard of sessions, so that one is resumed for its owner alone and its client keeps its id; above
+//! the layer that pins, which tells of the loss and chooses another backend
+//! ([`Tried`](bartizan_core::backend::Tried) keeps it from those that were asked).
+//!
+//! ```
+//! use bartizan_core::Backend;
+//! use bartizan_memory::MemoryStore;
+//! use bartizan_pin::{Backends, PinBackendLayer};
+//! use bartizan_resume::ResumeSessionLayer;
+//! use bartizan_session::ValidateSessionLayer;
+//! # use {bartizan_core::Replay, bartizan_pin::Loan, bartizan_resume::Tee};
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Full};
+//! # use tower::{Layer, ServiceExt, service_fn};
+//! # const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = service_fn(async |request: Request<Loan<Tee<Replay<Full<Bytes>>>>>| {
+//! #     let body = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+//! #     let mut response = Response::new(Full::<Bytes>::from(body));
+//! #     let name = if Backend::of(&request).unwrap().id().as_str() == "http://a:1" { "a" } else { "b" };
+//! #     let body = request.into_body().collect().await.unwrap_or_default().to_bytes();
+//! #     if body == INITIALIZE { response.headers_mut().insert("mcp-session-id", name.parse().unwrap()); }
+//! #     Ok::<_, std::convert::Infallible>(response)
+//! # });
+//! let (store, backends) = (MemoryStore::new(), Backends::new(["http://a:1".parse()?]));
+//! let resume = ResumeSessionLayer::new(store.clone());
+//! let counts = resume.counts();
+//! let pinned = PinBackendLayer::new(backends.clone()).layer(server);
+//! let service = ValidateSessionLayer::mcp(store).layer(resume.layer(pinned));
+//!
+//! let opening = Request::post("/mcp").body(Full::from(INITIALIZE))?;
+//! let opened = service.clone().oneshot(opening).await?;
+//! assert_eq!(opened.headers()["mcp-session-id"], "a");
+//!
+//! // Its backend leaves, another one comes.
+//! backends.remove(&"http://a:1".parse()?);
+//! backends.add("http://b:1".parse()?);
+//! let call = Request::post("/mcp").header("mcp-session-id", "a").body(Full::from("{}"))?;
+//! assert_eq!(service.oneshot(call).await?.status(), 200);
+//! assert_eq!(counts.resumed(), 1);
+//! # Ok(()) }
+//! ```
+//!
+//! Configured:
+//!
+//! ```
+//! # #[cfg(feature = "seal")] {
+//! use std::time::Duration;
+//! use bartizan_memory::MemoryStore;
+//! use bartizan_resume::{RecordKeys, ResumeSessionLayer};
+//!
+//! # fn configured() -> Result<(), bartizan_resume::ConfigError> {
+//! # let secret = [7; 32];
+//! let layer = ResumeSessionLayer::new(MemoryStore::new())
+//!     .deadline(Duration::from_secs(5))
+//!     .seal(RecordKeys::new(1, &secret)?);
+//! # let _ = layer;
+//! # Ok(()) }
+//! # configured().unwrap(); }
+//! ```
+//!
+//! # Failure modes
+//!
+//! A store that cannot answer: 503, and what was opened meanwhile is ended. A store that cannot change a
+//! record (sealed tokens) resumes nothing. A backend that was only out of reach keeps the old session until
+//! it expires there. One that was asked to open a session and gave no answer may have one that nobody knows;
+//! it expires, too. The answer to `initialize` is held back until it was read, for the record; one that
+//! cannot be read within the deadline, or is too large, opens a session that is not resumed.
+//!
+//! # Security
+//!
+//! Only the owner's own request resumes a session, with the credentials that it shows: none are recorded.
+//! What is recorded, the client's `initialize`, can be sealed with a key (feature `seal`), for the session's
+//! principal. Session ids reach no log.
+//!
+//! # Cost
+//!
+//! On the way of a live session: a copy of the head, into a list that is used again, and one allocation, so
+//! that the request could be sent again; its body is kept by reference, up to 64 KiB. Figures are in the README of the benches. No lock is
+//! held across a wait, and no request is kept after its response. In the record: the body of `initialize`
+//! and the server's capabilities, some 300 to 1,000 bytes. What is off that way is boxed, and runs in tasks
+//! that a client who leaves does not stop: hence `Send + 'static`.
+//!
+//! # Sources
+//!
+//! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)
+//! and [Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle),
+//! [RFC 9110 §9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2) (what may be sent twice),
+//! [HTML §9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html) (events).
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod ask;
+mod body;
+mod counts;
+mod entry;
+#[cfg(feature = "seal")]
+mod error;
+mod event;
+mod flight;
+mod flow;
+mod future;
+mod handshake;
+mod kept;
+mod layer;
+mod look;
+mod loss;
+#[cfg(feature = "seal")]
+mod seal;
+mod service;
+mod shared;
+pub mod split;
+mod tee;
+
+pub use body::ResumeBody;
+pub use counts::ResumeCounts;
+#[cfg(feature = "seal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
+pub use error::ConfigError;
+pub use future::ResponseFuture;
+pub use layer::ResumeSessionLayer;
+#[cfg(feature = "seal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
+pub use seal::RecordKeys;
+pub use service::ResumeSession;
+pub use tee::Tee;

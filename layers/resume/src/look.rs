@@ -1,0 +1,108 @@
+//! A bounded look into a response body that gives the body back.
+
+use std::{collections::VecDeque, future::poll_fn, pin::Pin};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header::CONTENT_TYPE};
+use http_body::{Body, Frame};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    body::Looked,
+    handshake::{Found, Scan},
+};
+
+/// Looks for what a server agreed to in its answer to `initialize`, in the first `limit_bytes` of it and
+/// until `deadline`.
+pub(crate) async fn for_agreement<R: Body<Data = Bytes>>(
+    headers: &HeaderMap,
+    body: R,
+    limit_bytes: usize,
+    deadline: Instant,
+) -> (Found, Looked<R>) {
+    let mut scan = Scan::new(is_event_stream(headers), limit_bytes);
+    let mut looked = Looked::new(body);
+    while let Some(data) = looked.read(deadline).await {
+        match scan.push(&data) {
+            Found::NotYet => {}
+            found => return (found, looked),
+        }
+    }
+    let found = if looked.has_ended() { scan.end() } else { Found::Nothing };
+    (found, looked)
+}
+
+/// Reads the first `limit_bytes` of a body, as long as it comes until `deadline`.
+pub(crate) async fn at_text<R: Body<Data = Bytes>>(
+    body: R,
+    limit_bytes: usize,
+    deadline: Instant,
+) -> (Bytes, Looked<R>) {
+    let mut looked = Looked::new(body);
+    let mut text = BytesMut::new();
+    while text.len() < limit_bytes
+        && let Some(data) = looked.read(deadline).await
+    {
+        text.extend_from_slice(&data);
+    }
+    (text.freeze(), looked)
+}
+
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"))
+}
+
+impl<R: Body<Data = Bytes>> Looked<R> {
+    fn new(body: R) -> Self {
+        Self { frames: VecDeque::new(), rest: Some(Box::pin(body)), error: None }
+    }
+
+    /// Reads on to the next data, and keeps it; none at the end, after an error, or too late.
+    async fn read(&mut self, deadline: Instant) -> Option<Bytes> {
+        loop {
+            let rest: Pin<&mut R> = self.rest.as_mut()?.as_mut();
+            let mut rest = rest;
+            let frame = timeout_at(deadline, poll_fn(|cx| rest.as_mut().poll_frame(cx))).await;
+            match frame.ok()? {
+                None => self.rest = None,
+                Some(Err(error)) => {
+                    self.error = Some(error);
+                    self.rest = None;
+                }
+                Some(Ok(frame)) => {
+                    let data = frame.data_ref().cloned();
+                    // Frames without content must not pile up.
+                    if data.as_ref().is_none_or(|data| !data.is_empty()) {
+                        self.frames.push_back(frame);
+                    }
+                    if let Some(data) = data.filter(|data| !data.is_empty()) {
+                        return Some(data);
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.rest.is_none() && self.error.is_none()
+    }
+
+    /// Lets the body go; one whose end is there already is read to it, which leaves the connection to
+    /// others.
+    pub(crate) async fn discard(mut self) {
+        let Some(mut rest) = self.rest.take() else { return };
+        poll_fn(|cx| {
+            // A few frames at most: nobody waits for a stream that does not end.
+            for _ in 0..8 {
+                match rest.as_mut().poll_frame(cx) {
+                    std::task::Poll::Ready(Some(Ok::<Frame<Bytes>, _>(_))) => {}
+                    _ => break,
+                }
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,177 @@
+//! Whether a response says that the session is lost. Pure.
+//!
+//! Lost is what no backend has processed: a connection that was never made, and an answer that says that
+//! the session is unknown. Whatever may have been processed (a reset, an end without an answer, a timeout
+//! after the request was sent) is not: nobody knows what became of it, so it is never sent again.
+//!
+//! | server | says of a session that it does not know |
+//! |---|---|
+//! | Python SDK | 404 `Session not found`; earlier 400 `Bad Request: No valid session ID provided` |
+//! | TypeScript SDK | 404 `Session not found`; 400 `Bad Request: Server not initialized` of a transport that has not met `initialize`; its examples 400 `Bad Request: No valid session ID provided` |
+//! | Go SDK | 404 `session not found`; others in Go 400 `Invalid session ID` |
+//! | Rust SDK | 404 `Not Found: Session not found` |
+
+use bartizan_core::{Reason, UpstreamFailure};
+use http::{Response, StatusCode};
+
+/// What a response says of its session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is there, or nobody knows.
+    Arrived,
+    /// It is lost: no connection could be made to its backend.
+    Unreachable,
+    /// It is lost: its backend does not know it.
+    Unknown,
+    /// The body tells.
+    Look,
+}
+
+/// How much of a body is looked at.
+pub(crate) const LOOK_BYTES: usize = 4 * 1024;
+
+/// What of an error message says that a session is unknown, in small letters.
+const UNKNOWN: [&str; 5] = [
+    "session not found",
+    "no valid session id",
+    "server not initialized",
+    "invalid session id",
+    "unknown session",
+];
+
+/// Judges by the head.
+#[inline]
+pub(crate) fn by_head<R>(response: &Response<R>) -> Verdict {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return Verdict::Arrived;
+    }
+    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_unreachable) {
+        return Verdict::Unreachable;
+    }
+    match (Reason::of(response), status) {
+        (Some(Reason::BackendLost), _) => Verdict::Unreachable,
+        // Somebody on the way refused it: that says nothing of the session.
+        (Some(_), _) => Verdict::Arrived,
+        (None, StatusCode::NOT_FOUND) => Verdict::Unknown,
+        (None, StatusCode::BAD_REQUEST) => Verdict::Look,
+        _ => Verdict::Arrived,
+    }
+}
+
+/// Judges a 400 by what is in it: a JSON-RPC error, or plain text.
+pub(crate) fn by_text(text: &[u8]) -> Verdict {
+    #[derive(serde::Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        error: Error<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Error<'a> {
+        #[serde(borrow)]
+        message: std::borrow::Cow<'a, str>,
+    }
+    let says_so = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        UNKNOWN.iter().any(|words| text.contains(words))
+    };
+    let is_unknown = match serde_json::from_slice::<Answer<'_>>(text) {
+        Ok(answer) => says_so(&answer.error.message),
+        // What is JSON and no error has it somewhere by chance.
+        Err(_) if text.trim_ascii_start().first().is_none_or(|byte| b"{[".contains(byte)) => false,
+        Err(_) => str::from_utf8(text).is_ok_and(says_so),
+    };
+    if is_unknown { Verdict::Unknown } else { Verdict::Arrived }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_core::failure::FailureKind;
+
+    use super::*;
+
+    fn response(status: u16) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        response
+    }
+
+    #[test]
+    fn only_what_nobody_has_processed_is_lost() {
+        for (kind, verdict) in [
+            (FailureKind::Dns, Verdict::Unreachable),
+            (FailureKind::Refused, Verdict::Unreachable),
+            (FailureKind::ConnectTimeout, Verdict::Unreachable),
+            (FailureKind::Tls, Verdict::Unreachable),
+            (FailureKind::RefusedStream, Verdict::Arrived),
+            (FailureKind::Terminated, Verdict::Arrived),
+            (FailureKind::ResponseTimeout, Verdict::Arrived),
+            (FailureKind::Protocol, Verdict::Arrived),
+        ] {
+            let mut response = response(502);
+            response.extensions_mut().insert(UpstreamFailure::new(kind));
+            response.extensions_mut().insert(Reason::ConnectFailed);
+            assert_eq!(by_head(&response), verdict, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_backends_own_404_and_a_lost_backend_are_losses_and_a_refusal_is_none() {
+        for (status, verdict) in [
+            (200, Verdict::Arrived),
+            (404, Verdict::Unknown),
+            (400, Verdict::Look),
+            (401, Verdict::Arrived),
+            (410, Verdict::Arrived),
+            (500, Verdict::Arrived),
+            (503, Verdict::Arrived),
+        ] {
+            assert_eq!(by_head(&response(status)), verdict, "{status}");
+        }
+        for (reason, verdict) in [
+            (Reason::BackendLost, Verdict::Unreachable),
+            (Reason::LoopDetected, Verdict::Arrived),
+            (Reason::UnknownSession, Verdict::Arrived),
+            (Reason::MalformedBody, Verdict::Arrived),
+        ] {
+            let mut response = response(reason.status().as_u16());
+            response.extensions_mut().insert(reason);
+            assert_eq!(by_head(&response), verdict, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_each_sdk_are_known() {
+        for (text, is_unknown) in [
+            (
+                r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Server not initialized"},"id":null}"#,
+                true,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}"#,
+                true,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}"#,
+                true,
+            ),
+            ("Invalid session ID\n", true),
+            ("session not found", true),
+            ("Bad Request: Mcp-Session-Id header is required", false),
+            (
+                r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Unsupported protocol version"},"id":null}"#,
+                false,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"text":"session not found"}}"#, false),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no","data":"session not found"}}"#,
+                false,
+            ),
+            ("", false),
+        ] {
+            let verdict = if is_unknown { Verdict::Unknown } else { Verdict::Arrived };
+            assert_eq!(by_text(text.as_bytes()), verdict, "{text}");
+        }
+        assert_eq!(by_text(b"\xff session not found"), Verdict::Arrived);
+    }
+}

@@ -1,0 +1,341 @@
+//! The way of a request to its gateway.
+
+use std::sync::Arc;
+
+use bartizan_core::{Backend, Passage, Reason, Session, SessionId, Work, mcp, session::Additions};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::AUTHORIZATION};
+use http_body::Body;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use super::{
+    gateways::Gateway,
+    layer::{OPEN_DEADLINE, RECORD_LIMIT_BYTES},
+    name::NameGateway,
+    service::Shared,
+    table::{Found, Opening, State},
+    upstream::{Close, Upstream},
+};
+use crate::{
+    ResumeBody, Tee,
+    ask::Ask,
+    flow::{
+        self, LOOK_FACTOR, accepted, is_for_lost_server, opens, pass, refuse_with_id, settle,
+        show_as,
+    },
+    handshake,
+    kept::{Head, Kept},
+    look,
+    loss::{self, Verdict},
+    shared::Inside,
+};
+
+/// The name of the entry that says at which gateway the client opened its session.
+const HOME: &str = "gateway";
+
+/// A request that names the gateway `name` arrives.
+pub(super) async fn arrived<S, N, B>(
+    shared: Arc<Shared<S, N>>,
+    mut service: S,
+    name: Box<str>,
+    kept: Arc<Kept<B>>,
+    mut request: Request<Tee<B>>,
+) -> Result<Response<ResumeBody<S::Body>>, S::Error>
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let Some(gateway) = shared.config.gateways.get(&name) else {
+        return Ok(refuse_with_id(&kept, Reason::NoBackend).await);
+    };
+    let Some(session) = kept.session().cloned() else {
+        let is_opening = Passage::of(&request).map(Passage::work) == Some(Work::Opening);
+        address(&mut request, &gateway, gateway.backend());
+        let mut response = service.call(request).await?;
+        if !is_opening || !opens(&response) {
+            return Ok(pass(response, kept.is_get()));
+        }
+        Additions::leave(response.extensions_mut(), HOME, name.as_bytes());
+        // Whoever stores the session learns where it is from here.
+        response.extensions_mut().insert(gateway.backend().clone());
+        return flow::record(shared.config.recording(), kept, response).await;
+    };
+    if request.method() == Method::DELETE {
+        return end(shared, service, kept, request, &session).await;
+    }
+    let known = || seed::<S, N, B>(&shared, &kept.head(), &session, &name, &gateway);
+    let mut found = shared.config.sessions.find(&session, &name, known);
+    // Where it has to wait, what the instance holds may be what the other waits for.
+    let mut ready = matches!(found, Found::Open(_)).then_some(service);
+    let mut first = Some(request);
+    loop {
+        let is_last = first.is_none();
+        let upstream = match place(&shared, found, &kept.head(), &session, &gateway).await {
+            Ok(upstream) => upstream,
+            Err(reason) => return Ok(refuse_with_id(&kept, reason).await),
+        };
+        let Some(mut request) = first.take().or_else(|| kept.again()) else {
+            return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
+        };
+        to_upstream(&mut request, &gateway, &upstream);
+        let mut response = match ready.take() {
+            Some(mut service) => service.call(request).await?,
+            None => shared.spare.call(request).await?,
+        };
+        show_as(&mut response, kept.shown_id());
+        let verdict = loss::by_head(&response);
+        let deadline = Instant::now() + OPEN_DEADLINE;
+        let (verdict, answer) = settle(response, verdict, kept.is_get(), deadline).await;
+        match verdict {
+            Verdict::Unknown if is_for_lost_server(&kept).await => return Ok(accepted()),
+            Verdict::Unknown if !is_last => {
+                found = shared.config.sessions.replace(&session, &name, &upstream);
+            }
+            // What a gateway says of its own session is no word on the client's.
+            Verdict::Unknown => {
+                return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
+            }
+            _ => return Ok(answer),
+        }
+    }
+}
+
+/// Waits for the place of a session at a gateway, or opens it.
+async fn place<S, N, B>(
+    shared: &Arc<Shared<S, N>>,
+    found: Found,
+    head: &Head,
+    session: &Session,
+    gateway: &Gateway,
+) -> Result<Arc<Upstream>, Reason>
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let state = match found {
+        Found::Open(upstream) => return Ok(used(upstream)),
+        Found::Full => return Err(Reason::TooManySessions),
+        Found::Wait(state) => state,
+        Found::Lead(opening, state) => {
+            let (shared, head) = (Arc::clone(shared), head.clone());
+            let (session, gateway) = (session.clone(), gateway.clone());
+            // It goes on without this request, should the client leave.
+            tokio::spawn(lead::<S, N, B>(shared, opening, head, session, gateway));
+            state
+        }
+    };
+    wait(state).await.map(used)
+}
+
+fn used(upstream: Arc<Upstream>) -> Arc<Upstream> {
+    upstream.note_use();
+    upstream
+}
+
+async fn wait(mut state: watch::Receiver<State>) -> Result<Arc<Upstream>, Reason> {
+    let outcome = state.wait_for(|state| !matches!(state, State::NotYet));
+    match timeout(OPEN_DEADLINE, outcome).await {
+        Ok(Ok(state)) => match &*state {
+            State::Open(upstream) => Ok(Arc::clone(upstream)),
+            State::Failed(reason) => Err(*reason),
+            State::NotYet => Err(Reason::BackendUnreachable),
+        },
+        _ => Err(Reason::BackendUnreachable),
+    }
+}
+
+async fn lead<S, N, B>(
+    shared: Arc<Shared<S, N>>,
+    opening: Opening,
+    head: Head,
+    session: Session,
+    gateway: Gateway,
+) where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let opened = timeout(OPEN_DEADLINE, open::<S, N, B>(&shared, &head, &session, &gateway)).await;
+    let state = match opened.unwrap_or(None) {
+        Some(upstream) => State::Open(Arc::new(upstream)),
+        None => State::Failed(Reason::BackendUnreachable),
+    };
+    if let Some(evicted) = opening.finish(state) {
+        shared.config.sessions.close_soon(&[evicted]);
+    }
+}
+
+/// Opens a session at `gateway` as the client opened its own.
+async fn open<S, N, B>(
+    shared: &Arc<Shared<S, N>>,
+    head: &Head,
+    session: &Session,
+    gateway: &Gateway,
+) -> Option<Upstream>
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let owner = session.key().principal;
+    let handshake = shared.config.entries.read(session.record(), owner)?;
+    let backend = gateway.backend();
+    let head = with_credentials(head.clone(), gateway);
+    let ask = Ask::new(&head, &handshake.agreement.version);
+    let request = ask.initialize_at(handshake.body.clone(), backend);
+    let response = shared.spare.call(request).await.ok()?;
+    if response.status() != StatusCode::OK || Reason::of(&response).is_some() {
+        return None;
+    }
+    let (head, body) = response.into_parts();
+    let mut ids = head.headers.get_all(&mcp::SESSION_ID).iter();
+    let (Some(id), None) = (ids.next(), ids.next()) else { return None };
+    let id = SessionId::from_bytes(id.as_bytes()).ok()?;
+    let deadline = Instant::now() + OPEN_DEADLINE;
+    let (found, looked) =
+        look::for_agreement(&head.headers, body, RECORD_LIMIT_BYTES * LOOK_FACTOR, deadline).await;
+    looked.discard().await;
+    let speaks = match found {
+        // Another server has other tools; it must speak the language that was agreed to.
+        handshake::Found::Agreement(agreement) => agreement.version == handshake.agreement.version,
+        _ => false,
+    };
+    let confirm = ask.initialized::<B>(&id, Some(backend));
+    let close = closing::<S, N, B>(shared, ask, &id, backend);
+    let upstream = Upstream::new(id, backend.clone(), false, close);
+    let is_confirmed = match confirm {
+        Some(request) if speaks => {
+            let confirmed = shared.spare.call(request).await;
+            confirmed.is_ok_and(|response| response.status().is_success())
+        }
+        _ => false,
+    };
+    if !is_confirmed {
+        shared.config.sessions.close_soon(&[Arc::new(upstream)]);
+        return None;
+    }
+    Some(upstream)
+}
+
+/// How the session `id` is ended at `backend`.
+fn closing<S, N, B>(
+    shared: &Arc<Shared<S, N>>,
+    ask: Ask,
+    id: &SessionId,
+    backend: &Backend,
+) -> Close
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    // Not the other way round: what is open must not keep the service alive.
+    let shared = Arc::downgrade(shared);
+    let (id, backend) = (id.clone(), backend.clone());
+    Box::new(move || {
+        Box::pin(async move {
+            let (Some(shared), Some(request)) =
+                (shared.upgrade(), ask.delete::<B>(&id, Some(&backend)))
+            else {
+                return;
+            };
+            let _ = shared.spare.call(request).await;
+        })
+    })
+}
+
+/// The session that the client opened itself, if it was at `gateway`.
+fn seed<S, N, B>(
+    shared: &Arc<Shared<S, N>>,
+    head: &Head,
+    session: &Session,
+    name: &str,
+    gateway: &Gateway,
+) -> Option<Upstream>
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let (record, backend) = (session.record(), gateway.backend());
+    if record.field(HOME) != Some(name.as_bytes()) || record.backend() != Some(backend.id()) {
+        return None;
+    }
+    let id = match record.upstream_id() {
+        Some(id) => id.clone(),
+        None => SessionId::from_bytes(session.id()).ok()?,
+    };
+    let handshake = shared.config.entries.read(record, session.key().principal)?;
+    let head = with_credentials(head.clone(), gateway);
+    let ask = Ask::new(&head, &handshake.agreement.version);
+    let close = closing::<S, N, B>(shared, ask, &id, backend);
+    Some(Upstream::new(id, backend.clone(), true, close))
+}
+
+/// The client ends its session: at the gateway where it opened it, and at all others meanwhile.
+async fn end<S, N, B>(
+    shared: Arc<Shared<S, N>>,
+    mut service: S,
+    kept: Arc<Kept<B>>,
+    mut request: Request<Tee<B>>,
+    session: &Session,
+) -> Result<Response<ResumeBody<S::Body>>, S::Error>
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let sessions = &shared.config.sessions;
+    let home = session.record().field(HOME).and_then(|name| str::from_utf8(name).ok());
+    if let Some(name) = home
+        && let Some(gateway) = shared.config.gateways.get(name)
+    {
+        let known = sessions.open(session, name);
+        let upstream = known.or_else(|| {
+            seed::<S, N, B>(&shared, &kept.head(), session, name, &gateway).map(Arc::new)
+        });
+        if let Some(upstream) = upstream {
+            to_upstream(&mut request, &gateway, &upstream);
+        }
+    }
+    let others = sessions.take(|other, name| other.key() == session.key() && Some(name) != home);
+    sessions.close_soon(&others);
+    let mut response = service.call(request).await?;
+    show_as(&mut response, kept.shown_id());
+    if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
+        sessions.take(|other, _| other.key() == session.key());
+    }
+    Ok(pass(response, false))
+}
+
+/// Sends a request to `upstream`, by the id that it is known by there.
+fn to_upstream<B>(request: &mut Request<B>, gateway: &Gateway, upstream: &Upstream) {
+    if let Ok(id) = HeaderValue::from_str(upstream.id.as_str()) {
+        request.headers_mut().insert(&mcp::SESSION_ID, id);
+    }
+    address(request, gateway, &upstream.backend);
+    Passage::with(request, |passage| {
+        // It is no longer the client's: what is inside need not know that one.
+        passage.clear_session();
+        passage.set_work(Work::Pinned);
+    });
+}
+
+fn address<B>(request: &mut Request<B>, gateway: &Gateway, backend: &Backend) {
+    if let Some(authorization) = gateway.authorization() {
+        request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+    }
+    Passage::with(request, |passage| passage.set_backend(backend.clone()));
+}
+
+fn with_credentials(mut head: Head, gateway: &Gateway) -> Head {
+    if let Some(authorization) = gateway.authorization() {
+        head.headers.insert(AUTHORIZATION, authorization.clone());
+    }
+    head
+}

@@ -1,0 +1,129 @@
+//! The gateways, and how each is reached.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bartizan_core::{Backend, backend::Protocol};
+use http::HeaderValue;
+
+use super::table::Table;
+
+/// A gateway: how it is reached, and what it is called.
+#[must_use]
+#[derive(Clone)]
+pub struct Gateway {
+    backend: Backend,
+    credentials: Option<HeaderValue>,
+    label: Box<str>,
+}
+
+/// The gateways by their names: cheap to clone, and all clones are one set.
+#[derive(Clone, Default)]
+pub struct Gateways(Arc<Set>);
+
+#[derive(Default)]
+struct Set {
+    gateways: RwLock<HashMap<Box<str>, Gateway>>,
+    // The sessions of all layers that use this set.
+    tables: RwLock<Vec<Arc<Table>>>,
+}
+
+impl Gateway {
+    /// A gateway at `backend`, which gets the credentials of its callers.
+    pub fn new(backend: Backend) -> Self {
+        Self { backend, credentials: None, label: Box::default() }
+    }
+
+    /// Shows `authorization` to it, in place of whatever the callers showed.
+    pub fn credentials(mut self, mut authorization: HeaderValue) -> Self {
+        authorization.set_sensitive(true);
+        self.credentials = Some(authorization);
+        self
+    }
+
+    /// Says what people call it. Changing it ends no session.
+    pub fn label(self, label: &str) -> Self {
+        Self { label: label.into(), ..self }
+    }
+
+    pub(super) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.credentials.as_ref()
+    }
+
+    /// Whether it is reached as `other` is.
+    fn is_reached_as(&self, other: &Self) -> bool {
+        let protocol = |gateway: &Self| -> Protocol { gateway.backend.protocol() };
+        self.backend.id() == other.backend.id()
+            && self.backend.same_origin(&other.backend)
+            && protocol(self) == protocol(other)
+            && self.credentials == other.credentials
+    }
+}
+
+impl Gateways {
+    /// A set without any.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `gateway` as `name`, or changes it. If it is reached in another way from now on, its sessions
+    /// end.
+    pub fn set(&self, name: &str, gateway: Gateway) {
+        let mut gateways = self.0.gateways.write().unwrap_or_else(PoisonError::into_inner);
+        let before = gateways.get(name).map(|before| before.is_reached_as(&gateway));
+        gateways.insert(name.into(), gateway);
+        drop(gateways);
+        if before == Some(false) {
+            self.evict(name);
+        }
+    }
+
+    /// Removes the gateway `name`; its sessions end. Says whether it was there.
+    #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
+    pub fn remove(&self, name: &str) -> bool {
+        let mut gateways = self.0.gateways.write().unwrap_or_else(PoisonError::into_inner);
+        let was_there = gateways.remove(name).is_some();
+        drop(gateways);
+        self.evict(name);
+        was_there
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Gateway> {
+        self.0.gateways.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(super) fn attach(&self, table: Arc<Table>) {
+        self.0.tables.write().unwrap_or_else(PoisonError::into_inner).push(table);
+    }
+
+    fn evict(&self, name: &str) {
+        for table in &*self.0.tables.read().unwrap_or_else(PoisonError::into_inner) {
+            table.close_soon(&table.take(|_, gateway| gateway == name));
+        }
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("backend", &self.backend)
+            .field("has_credentials", &self.credentials.is_some())
+            .field("label", &self.label)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Gateways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gateways = self.0.gateways.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_map().entries(gateways.iter()).finish()
+    }
+}

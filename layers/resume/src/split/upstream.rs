@@ -1,0 +1,70 @@
+//! A session that is open at a gateway.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bartizan_core::{Backend, Session, SessionId};
+use tokio::time::Instant;
+
+use super::sessions::SplitStatus;
+
+/// A session that is open at a gateway.
+pub(super) struct Upstream {
+    pub(super) id: SessionId,
+    pub(super) backend: Backend,
+    opened: Instant,
+    used_ms: AtomicU64,
+    uses: AtomicU64,
+    // Opened by the client itself: known to all replicas, and used by them while it idles here.
+    pub(super) is_home: bool,
+    close: Mutex<Option<Close>>,
+}
+
+/// Ends a session at its gateway.
+pub(super) type Close = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+impl Upstream {
+    pub(super) fn new(id: SessionId, backend: Backend, is_home: bool, close: Close) -> Self {
+        Self {
+            id,
+            backend,
+            opened: Instant::now(),
+            used_ms: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
+            is_home,
+            close: Mutex::new(Some(close)),
+        }
+    }
+
+    pub(super) fn note_use(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        let now_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_close(&self) -> Option<Close> {
+        mem::take(&mut *self.close.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        let used = Duration::from_millis(self.used_ms.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(used)
+    }
+
+    pub(super) fn status(&self, session: &Session, gateway: &str) -> SplitStatus {
+        SplitStatus {
+            gateway: gateway.into(),
+            session: session.fingerprint(),
+            age: self.opened.elapsed(),
+            idle: self.idle(),
+            uses: self.uses.load(Ordering::Relaxed),
+        }
+    }
+}

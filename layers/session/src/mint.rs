@@ -1,0 +1,166 @@
+//! Session ids of the proxy's own.
+
+use std::fmt;
+
+use bartizan_core::{
+    Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
+    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind},
+};
+
+/// A store that gives each session an id of its own, by which the client knows it: the backend's id stays
+/// in the record, and inside. What a backend would reveal by its ids, or let others guess, it no longer
+/// does; and a session may go on under another id of a backend.
+///
+/// The ids are UUIDs of 122 random bits from the system
+/// ([RFC 9562 §5.4](https://www.rfc-editor.org/rfc/rfc9562#section-5.4)).
+///
+/// ```
+/// use bartizan_memory::MemoryStore;
+/// use bartizan_session::{MintIds, ValidateSessionLayer};
+///
+/// let layer = ValidateSessionLayer::mcp(MintIds::new(MemoryStore::new()));
+/// # let _ = layer;
+/// ```
+#[derive(Clone)]
+pub struct MintIds<T> {
+    store: T,
+    mints: bool,
+}
+
+impl<T> MintIds<T> {
+    /// Keeps sessions in `store`, under ids of its own.
+    #[must_use]
+    pub const fn new(store: T) -> Self {
+        Self { store, mints: true }
+    }
+
+    /// Leaves new sessions the ids of their backends unless `mints`; what was minted stays. Default: yes.
+    #[must_use]
+    pub fn only_if(self, mints: bool) -> Self {
+        Self { mints, ..self }
+    }
+}
+
+impl<T: SessionStore> SessionStore for MintIds<T> {
+    type Get = T::Get;
+    type Insert = T::Insert;
+    type Replace = T::Replace;
+    type Remove = T::Remove;
+
+    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, T::Get> {
+        self.store.get(key)
+    }
+
+    fn insert_if_absent(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, T::Insert> {
+        if !self.mints {
+            return self.store.insert_if_absent(key, record);
+        }
+        let minted = mint().zip(SessionId::from_bytes(key.id).ok());
+        let Some((id, upstream_id)) = minted else {
+            // No id at all is better than one that could be guessed.
+            return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
+        };
+        let key = Key::new(key.route, key.principal, id.as_bytes());
+        self.store.insert_if_absent(key, record.with_upstream_id(upstream_id))
+    }
+
+    fn replace(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+        record: Record,
+    ) -> Answer<Result<Replaced, StoreError>, T::Replace> {
+        self.store.replace(key, seen, record)
+    }
+
+    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, T::Remove> {
+        self.store.remove(key)
+    }
+
+    fn touch(&self, session: &Session) {
+        self.store.touch(session);
+    }
+
+    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
+        self.store.has_room(route, principal)
+    }
+
+    fn answers(&self) -> bool {
+        self.store.answers()
+    }
+}
+
+impl<T: CountSessions> CountSessions for MintIds<T> {
+    fn sessions_on(&self, backend: &BackendId) -> usize {
+        self.store.sessions_on(backend)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for MintIds<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MintIds").field("store", &self.store).field("mints", &self.mints).finish()
+    }
+}
+
+/// A UUID of version 4; none if the system has no randomness to give.
+fn mint() -> Option<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    let random = u128::from_be_bytes(bytes);
+    let version = random & !(0xf << 76) | 4 << 76;
+    let variant = version & !(0b11 << 62) | 0b10 << 62;
+    let group = |shift: u32, bits: u32| variant >> shift & ((1 << bits) - 1);
+    Some(format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        group(96, 32),
+        group(80, 16),
+        group(64, 16),
+        group(48, 16),
+        group(0, 48)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_memory::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_uuid_of_version_4_and_no_two_are_alike() {
+        let (one, two) = (mint().unwrap(), mint().unwrap());
+        assert_ne!(one, two);
+        let parts: Vec<_> = one.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(parts[2].starts_with('4') && "89ab".contains(&parts[3][..1]), "{one}");
+        assert!(one.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()));
+    }
+
+    #[tokio::test]
+    async fn a_session_is_found_by_its_minted_id_and_by_no_other() {
+        let (store, route) = (MemoryStore::new(), Route::default());
+        let mints = MintIds::new(store.clone());
+        let key = Key::new(&route, None, b"the-backends");
+        let record = || Record::new(Record::IDLE, Record::LIFETIME);
+        let Ok(Inserted::Inserted(session)) = mints.insert_if_absent(key, record()).wait().await
+        else {
+            panic!("it is new")
+        };
+        assert_eq!(session.record().upstream_id().unwrap().as_bytes(), key.id);
+        assert!(mints.get(session.key()).wait().await.unwrap().is_some());
+        assert!(mints.get(key).wait().await.unwrap().is_none());
+        // The same id of a backend is another session.
+        let again = mints.insert_if_absent(key, record()).wait().await;
+        assert!(matches!(again, Ok(Inserted::Inserted(_))));
+        let plain = MintIds::new(store).only_if(false);
+        let Ok(Inserted::Inserted(session)) = plain.insert_if_absent(key, record()).wait().await
+        else {
+            panic!("it is new")
+        };
+        assert_eq!((session.id(), session.record().upstream_id()), (key.id, None));
+    }
+}
