@@ -1,7 +1,12 @@
 //! One connection: HTTP/1.1 or HTTP/2, until it ends or the server stops.
 
 use std::{
-    convert::Infallible, error::Error, future::poll_fn, net::SocketAddr, pin::pin, sync::Arc,
+    convert::Infallible,
+    error::Error,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,11 +14,12 @@ use bartizan::core::PeerAddr;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
 };
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -22,32 +28,38 @@ use super::{
     adaptor::Adaptor,
     exchange::Phase,
     head::{HeadDeadline, Patience},
+    version::{Spoken, spoken},
 };
 
 /// How connections are served.
-pub(super) fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // More than hyper's 100 fields, or than these bytes, are answered with 431.
-    builder
-        .http1()
-        // The deadlines are kept at the socket.
-        .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes as usize);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(limits.header_bytes)
-        // A peer that has gone without a word would hold its streams for ever.
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        // Websockets over HTTP/2 (RFC 8441).
-        .enable_connect_protocol();
-    builder
+#[derive(Clone, Debug)]
+pub(super) struct Builders {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Builders {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let mut http1 = http1::Builder::new();
+        // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The deadlines are
+        // kept at the socket.
+        http1.header_read_timeout(None).max_buf_size(limits.header_bytes as usize);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(limits.header_bytes)
+            // A peer that has gone without a word would hold its streams for ever.
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20))
+            // Websockets over HTTP/2 (RFC 8441).
+            .enable_connect_protocol();
+        Self { http1, http2 }
+    }
 }
 
 /// Serves one connection. At `stop`, it takes no more requests and ends after those in flight.
 pub(super) async fn serve<S, R>(
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builders: Arc<Builders>,
     (stream, peer): (TcpStream, SocketAddr),
     service: S,
     limits: Limits,
@@ -66,12 +78,38 @@ pub(super) async fn serve<S, R>(
         tracing::debug!(%error, "the connection is gone already");
         return;
     }
+    let accepted = Instant::now();
+    // One that does not say in time has no time left for its head, either.
+    let spoken = timeout(limits.head, spoken(&stream)).await.unwrap_or(Ok(Spoken::Http1));
+    let Ok(spoken) = spoken else { return };
     let phase = Arc::<Phase>::default();
     let patience = Patience { idle: limits.idle, head: limits.head };
-    let io = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), patience));
+    let io = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), patience, accepted));
     let peer = PeerAddr::new(peer);
     let adaptor = Adaptor { service, peer, phase, limits };
-    let mut connection = pin!(builder.serve_connection_with_upgrades(io, adaptor));
+    let ended = match spoken {
+        Spoken::Http1 => {
+            let connection = builders.http1.serve_connection(io, adaptor).with_upgrades();
+            drive(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
+        }
+        // Boxed: it is larger, and one for many requests at a time.
+        Spoken::Http2 => {
+            let connection = builders.http2.serve_connection(io, adaptor);
+            Box::pin(drive(connection, &stop, http2::Connection::graceful_shutdown)).await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Waits for `connection`, which is told by `wind_up` when it is time to stop.
+async fn drive<C: Future>(
+    connection: C,
+    stop: &CancellationToken,
+    wind_up: impl Fn(Pin<&mut C>),
+) -> C::Output {
+    let mut connection = pin!(connection);
     let mut stopping = pin!(stop.cancelled());
     let (mut is_awaited, mut is_stopping) = (false, false);
     let ended = poll_fn(|cx| {
@@ -80,13 +118,10 @@ pub(super) async fn serve<S, R>(
             is_awaited = true;
             is_stopping = stopping.as_mut().poll(cx).is_ready();
             if is_stopping {
-                connection.as_mut().graceful_shutdown();
+                wind_up(connection.as_mut());
             }
         }
         connection.as_mut().poll(cx)
     });
-    let ended = ended.await;
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-    }
+    ended.await
 }

@@ -2,8 +2,7 @@
 //!
 //! hyper's own `header_read_timeout` is one for both, and sets a timer for each request, which costs some
 //! 4 % of it. Here the second starts with the first byte of a head, or with the connection, and ends when
-//! the request is handed to the service; a head mostly comes in one piece, and needs no timer. It covers
-//! the bytes by which HTTP/1.1 and HTTP/2 are told apart, for which hyper-util has no deadline. The first
+//! the request is handed to the service; a head mostly comes in one piece, and needs no timer. The first
 //! has one timer per connection, which is set anew only when it fires.
 
 use std::{
@@ -16,10 +15,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 
-use super::exchange::Phase;
+use super::{exchange::Phase, version::PREFACE};
 
 /// How long a request head may keep the connection waiting.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +36,10 @@ pub(super) struct HeadDeadline<IO> {
     phase: Arc<Phase>,
     patience: Patience,
     seen_requests: u32,
-    /// Whether a byte of the head has come. The first head begins with the connection.
+    /// Whether a byte of the head has come.
     begun: bool,
+    /// When the first head began: with the connection.
+    accepted: Option<Instant>,
     // Rarely needed: a head mostly comes in one piece.
     timer: Option<Pin<Box<Sleep>>>,
     idle_since: Option<Instant>,
@@ -46,18 +47,15 @@ pub(super) struct HeadDeadline<IO> {
     idle_timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// What every HTTP/2 connection begins with
-/// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
-
 impl<IO> HeadDeadline<IO> {
-    pub(super) fn new(io: IO, phase: Arc<Phase>, patience: Patience) -> Self {
+    pub(super) fn new(io: IO, phase: Arc<Phase>, patience: Patience, accepted: Instant) -> Self {
         Self {
             io,
             phase,
             patience,
             seen_requests: 0,
             begun: true,
+            accepted: Some(accepted),
             timer: None,
             idle_since: None,
             idle_timer: None,
@@ -66,7 +64,7 @@ impl<IO> HeadDeadline<IO> {
 
     fn on_bytes(&mut self, bytes: &[u8]) {
         let requests = self.phase.requests();
-        if requests == 0 && bytes.starts_with(HTTP2) {
+        if requests == 0 && bytes.starts_with(PREFACE) {
             // Its frames of all streams share the connection, and pings come at any time.
             self.phase.exempt();
         }
@@ -83,8 +81,10 @@ impl<IO> HeadDeadline<IO> {
         if !self.begun {
             return self.on_idle(cx);
         }
-        let limit = self.patience.head;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let timer = self.timer.get_or_insert_with(|| {
+            let begun = self.accepted.unwrap_or_else(Instant::now);
+            Box::pin(sleep_until(begun + self.patience.head))
+        });
         timer.as_mut().poll(cx)
     }
 
@@ -104,6 +104,7 @@ impl<IO> HeadDeadline<IO> {
         if self.seen_requests != requests {
             self.seen_requests = requests;
             self.begun = false;
+            self.accepted = None;
             self.timer = None;
         }
     }
@@ -167,7 +168,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for HeadDeadline<IO> {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::Instant,
+        time::{Instant, sleep},
     };
 
     use super::*;
@@ -183,7 +184,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_stays_silent_ends_at_the_deadline() {
         let (_client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE);
+        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE, Instant::now());
         let start = Instant::now();
         assert_eq!(reads(&mut io).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
@@ -192,7 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_trickles_in_does_not_extend_its_deadline() {
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE);
+        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE, Instant::now());
         let trickle = async {
             for _ in 0..20 {
                 client.write_all(b"x").await.unwrap();
@@ -209,7 +210,7 @@ mod tests {
     async fn between_two_requests_it_waits_and_the_second_head_has_a_deadline_of_its_own() {
         let (mut client, io) = duplex(64);
         let phase = Arc::new(Phase::default());
-        let mut io = HeadDeadline::new(io, Arc::clone(&phase), PATIENCE);
+        let mut io = HeadDeadline::new(io, Arc::clone(&phase), PATIENCE, Instant::now());
         client.write_all(b"GET").await.unwrap();
         reads(&mut io).await.unwrap();
         phase.begin();
@@ -226,7 +227,7 @@ mod tests {
         let (mut client, io) = duplex(64);
         let phase = Arc::new(Phase::default());
         let patience = Patience { idle: Duration::from_secs(60), head: LIMIT };
-        let mut io = HeadDeadline::new(io, Arc::clone(&phase), patience);
+        let mut io = HeadDeadline::new(io, Arc::clone(&phase), patience, Instant::now());
         // A request every 50 s, and one that takes longer than any idle time.
         for call_secs in [0, 0, 0, 0, 300, 0] {
             client.write_all(b"GET").await.unwrap();
@@ -246,8 +247,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tunnel_and_http2_have_no_heads_to_wait_for() {
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE);
-        client.write_all(HTTP2).await.unwrap();
+        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE, Instant::now());
+        client.write_all(PREFACE).await.unwrap();
         reads(&mut io).await.unwrap();
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err());
 
@@ -256,7 +257,7 @@ mod tests {
         phase.begin();
         phase.exempt();
         phase.end();
-        let mut io = HeadDeadline::new(io, phase, PATIENCE);
+        let mut io = HeadDeadline::new(io, phase, PATIENCE, Instant::now());
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err());
     }
 }

@@ -9,7 +9,8 @@ pub(crate) struct Limits {
     pub(crate) head: Duration,
     /// How long an HTTP/1.1 connection may wait for its next request.
     pub(crate) idle: Duration,
-    /// How large a header section may be, in bytes.
+    /// How large a header section may be, in bytes. Over HTTP/1.1 one that is larger, but not twice as
+    /// large, may pass: hyper reads as much as its buffer has grown to.
     pub(crate) header_bytes: u32,
     /// How long a request body may pause while somebody waits for it.
     pub(crate) body_pause: Duration,

@@ -5,6 +5,7 @@
 //! | `limits` | the bounds |
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, the end of it |
 //! | `head` | the deadline for a request head, at the socket |
+//! | `version` | HTTP/1.1 or HTTP/2 |
 //! | `adaptor` | calls the Tower service for each request |
 //! | `exchange` | what the two directions of one exchange know of each other |
 //! | `inflow` | a request body: its deadline and its bound |
@@ -22,6 +23,7 @@ mod inflow;
 mod limits;
 mod outflow;
 pub(crate) mod shutdown;
+mod version;
 
 use std::{convert::Infallible, error::Error, io, sync::Arc, time::Duration};
 
@@ -60,7 +62,7 @@ where
     R::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let connections = TaskTracker::new();
-    let builder = Arc::new(connection::builder(&limits));
+    let builders = Arc::new(connection::Builders::new(&limits));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -70,7 +72,7 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 let connection = connection::serve(
-                    Arc::clone(&builder),
+                    Arc::clone(&builders),
                     (stream, peer),
                     service.clone(),
                     limits,

@@ -1,0 +1,79 @@
+//! Which version of HTTP a connection speaks.
+
+use std::{io, time::Duration};
+
+use tokio::{net::TcpStream, time::sleep};
+
+/// What every HTTP/2 connection begins with
+/// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// Waits for the first bytes of `stream`, and leaves them there: hyper-util's `auto` takes them out and puts
+/// them before the rest, for which hyper then makes a read buffer of twice the size.
+pub(super) async fn spoken(stream: &TcpStream) -> io::Result<Spoken> {
+    let mut bytes = [0; PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut bytes).await?;
+        if let Some(spoken) = decide(bytes.get(..seen).unwrap_or_default()) {
+            return Ok(spoken);
+        }
+        // The preface comes in one piece; whoever sends it letter by letter is not waited for by the
+        // socket, which is readable all the time.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// None if it could be either.
+fn decide(first: &[u8]) -> Option<Spoken> {
+    if first == PREFACE {
+        return Some(Spoken::Http2);
+    }
+    // A connection that ends at once speaks nothing: that is for HTTP/1.1 to find.
+    (first.is_empty() || !PREFACE.starts_with(first)).then_some(Spoken::Http1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn only_the_whole_preface_is_http2() {
+        assert_eq!(decide(PREFACE), Some(Spoken::Http2));
+        for first in
+            [&b"GET / HTTP/1.1\r\n"[..], b"PUT", b"POST /", b"PRIVATE", b"\r\n", b"", b"\x16\x03"]
+        {
+            assert_eq!(decide(first), Some(Spoken::Http1), "{first:?}");
+        }
+        for first in [&b"P"[..], b"PR", b"PRI * HTTP/2.0"] {
+            assert_eq!(decide(first), None, "{first:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_preface_in_pieces_is_waited_for_and_nothing_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.set_nodelay(true).unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let sending = async {
+            for piece in PREFACE.chunks(5) {
+                client.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (spoken, ()) = tokio::join!(spoken(&server), sending);
+        assert_eq!(spoken.unwrap(), Spoken::Http2);
+        let mut bytes = [0; PREFACE.len()];
+        tokio::io::AsyncReadExt::read_exact(&mut server, &mut bytes).await.unwrap();
+        assert_eq!(bytes, PREFACE);
+    }
+}
