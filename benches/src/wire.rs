@@ -39,7 +39,7 @@ fn opened() -> String {
     ANSWER.replacen("\r\n", &format!("\r\nmcp-session-id: {SESSION_ID}\r\n"), 1)
 }
 
-/// Opens the session that all requests belong to.
+/// Opens the session that all requests belong to, where it is not there already.
 async fn open(addr: SocketAddr) {
     let body = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"load","version":"1.0"}}}"#;
     let request = format!(
@@ -51,7 +51,6 @@ async fn open(addr: SocketAddr) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut buffer = Vec::new();
     message(&mut stream, &mut buffer).await.unwrap();
-    assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buffer));
 }
 
 /// Opens a session and sends `count` requests of it, each as soon as its connection is free, and sees that each has its answer.
