@@ -80,7 +80,11 @@ pub(super) async fn serve<S, R>(
     }
     let accepted = Instant::now();
     // One that does not say in time has no time left for its head, either.
-    let spoken = timeout(limits.head, spoken(&stream)).await.unwrap_or(Ok(Spoken::Http1));
+    let spoken = tokio::select! {
+        // Nothing is lost with a connection that has not said a word.
+        () = stop.cancelled() => return,
+        spoken = timeout(limits.head, spoken(&stream)) => spoken.unwrap_or(Ok(Spoken::Http1)),
+    };
     let Ok(spoken) = spoken else { return };
     let phase = Arc::<Phase>::default();
     let patience = Patience { idle: limits.idle, head: limits.head };

@@ -160,3 +160,17 @@ async fn when_it_stops_idle_connections_end_and_calls_past_the_drain_time_are_cu
     timeout(LONG, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn connections_that_say_nothing_do_not_hold_up_the_end() {
+    let (address, stop, serving) = start(Limits::default()).await;
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    idle.read_exact(&mut [0; 12]).await.unwrap();
+    stop.cancel();
+    // Less than the time that a head may take.
+    let cut = timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
+    assert_eq!(cut, 0);
+    drop(silent);
+}
