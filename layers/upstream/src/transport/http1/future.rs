@@ -20,9 +20,7 @@ use hyper::{
 use super::{
     super::{TransportError, error},
     Http1Body,
-    dial::Dialer,
     pool::{Checkout, Pool},
-    pools::Pools,
 };
 
 /// Resolves at the response head.
@@ -53,8 +51,8 @@ type Answer<B> = Result<Response<Incoming>, TrySendError<Request<B>>>;
 struct Exchange<B> {
     sender: SendRequest<B>,
     pool: Arc<Pool<B>>,
-    // None for a connection that was made for this request: one that dies at once is not tried again.
-    again: Option<Arc<Pools<B>>>,
+    // One that was made for this request and dies at once is not replaced by another.
+    is_kept: bool,
 }
 
 struct Parked<B> {
@@ -74,8 +72,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     #[inline]
-    pub(super) fn begin(pools: &Arc<Pools<B>>, pool: Arc<Pool<B>>, request: Request<B>) -> Self {
-        Self(State::begin(pools, pool, request))
+    pub(super) fn begin(pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+        Self(State::begin(pool, request))
     }
 }
 
@@ -85,10 +83,10 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     #[inline]
-    fn begin(pools: &Arc<Pools<B>>, pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+    fn begin(pool: Arc<Pool<B>>, request: Request<B>) -> Self {
         match pool.check_out() {
-            Checkout::Kept(sender) => Self::send(sender, pool, Some(Arc::clone(pools)), request),
-            checkout => Self::connect(pools.dialer(), pool, checkout, request),
+            Checkout::Kept(sender) => Self::send(sender, pool, true, request),
+            checkout => Self::connect(pool, checkout, request),
         }
     }
 
@@ -96,20 +94,15 @@ where
     fn send(
         mut sender: SendRequest<B>,
         pool: Arc<Pool<B>>,
-        again: Option<Arc<Pools<B>>>,
+        is_kept: bool,
         request: Request<B>,
     ) -> Self {
         let answer = Box::pin(sender.try_send_request(request));
-        Self::Sent { answer, exchange: Some(Exchange { sender, pool, again }) }
+        Self::Sent { answer, exchange: Some(Exchange { sender, pool, is_kept }) }
     }
 
-    fn connect(
-        dialer: Dialer,
-        pool: Arc<Pool<B>>,
-        checkout: Checkout<B>,
-        request: Request<B>,
-    ) -> Self {
-        let connecting = Box::pin(dialer.fulfil(Arc::clone(&pool), checkout));
+    fn connect(pool: Arc<Pool<B>>, checkout: Checkout<B>, request: Request<B>) -> Self {
+        let connecting = Box::pin(pool.dialer().fulfil(Arc::clone(&pool), checkout));
         Self::Connecting { connecting, parked: Some(Box::new(Parked { request, pool })) }
     }
 }
@@ -136,7 +129,7 @@ where
                 State::Connecting { connecting, parked } => {
                     let sender = ready!(connecting.as_mut().poll(cx))?;
                     let Some(parked) = parked.take() else { return Poll::Pending };
-                    State::send(sender, parked.pool, None, parked.request)
+                    State::send(sender, parked.pool, false, parked.request)
                 }
                 State::Failed(error) => return Poll::Ready(Err(*error)),
             };
@@ -156,10 +149,10 @@ where
 
     /// Goes on with another connection if this one was dead before anything was written.
     fn recover(self, mut failed: TrySendError<Request<B>>) -> Result<State<B>, TransportError> {
-        match (failed.take_message(), self.again) {
-            (Some(request), Some(pools)) => Ok(State::begin(&pools, self.pool, request)),
-            (Some(_), None) => Err(TransportError::Failed(FailureKind::Terminated)),
-            (None, _) => Err(error::of_exchange(&failed.into_error())),
+        match failed.take_message() {
+            Some(request) if self.is_kept => Ok(State::begin(self.pool, request)),
+            Some(_) => Err(TransportError::Failed(FailureKind::Terminated)),
+            None => Err(error::of_exchange(&failed.into_error())),
         }
     }
 }

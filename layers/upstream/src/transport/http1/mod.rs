@@ -49,7 +49,7 @@ where
         if backend.protocol() != Protocol::Http1 {
             return Http1Future::failed(TransportError::Unsupported);
         }
-        Http1Future::begin(&self.0, self.0.of(backend), request)
+        Http1Future::begin(self.0.of(backend), request)
     }
 }
 

@@ -19,8 +19,11 @@ use bartizan_core::Backend;
 use hyper::client::conn::http1::SendRequest;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
+use super::dial::Dialer;
+
 pub(super) struct Pool<B> {
     backend: Backend,
+    dialer: Dialer,
     limits: Limits,
     state: Mutex<State<B>>,
 }
@@ -63,13 +66,18 @@ pub(super) enum Turn<B> {
 pub(super) struct Slot<B>(Weak<Pool<B>>);
 
 impl<B> Pool<B> {
-    pub(super) const fn new(backend: Backend, limits: Limits) -> Self {
+    pub(super) const fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
         let state = State { idle: Vec::new(), open: 0, waiting: VecDeque::new() };
-        Self { backend, limits, state: Mutex::new(state) }
+        Self { backend, dialer, limits, state: Mutex::new(state) }
     }
 
     pub(super) const fn backend(&self) -> &Backend {
         &self.backend
+    }
+
+    /// How its connections are made.
+    pub(super) fn dialer(&self) -> Dialer {
+        self.dialer.clone()
     }
 
     #[inline]

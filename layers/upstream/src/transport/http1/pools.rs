@@ -46,27 +46,6 @@ impl<B> Pools<B> {
         }
     }
 
-    /// The pool of `backend`.
-    #[inline]
-    pub(super) fn of(&self, backend: &Backend) -> Arc<Pool<B>> {
-        let authority = backend.authority().as_str();
-        let pools = self.by_authority.read().unwrap_or_else(PoisonError::into_inner);
-        match pools.get(authority) {
-            Some(pool) => Arc::clone(pool),
-            None => {
-                drop(pools);
-                self.add(backend)
-            }
-        }
-    }
-
-    #[cold]
-    fn add(&self, backend: &Backend) -> Arc<Pool<B>> {
-        let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Pool::new(backend.clone(), self.limits));
-        Arc::clone(pools.entry(backend.authority().as_str().into()).or_insert_with(new))
-    }
-
     /// Closes what has not been used for long, and forgets backends that nobody asks for any more.
     fn sweep(&self) {
         let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
@@ -79,12 +58,29 @@ impl<B> Pools<B> {
 }
 
 impl<B: Send + 'static> Pools<B> {
-    /// How connections are made; from the first one on, they are swept.
-    pub(super) fn dialer(self: &Arc<Self>) -> Dialer {
+    /// The pool of `backend`.
+    #[inline]
+    pub(super) fn of(self: &Arc<Self>, backend: &Backend) -> Arc<Pool<B>> {
+        let authority = backend.authority().as_str();
+        let pools = self.by_authority.read().unwrap_or_else(PoisonError::into_inner);
+        match pools.get(authority) {
+            Some(pool) => Arc::clone(pool),
+            None => {
+                drop(pools);
+                self.add(backend)
+            }
+        }
+    }
+
+    /// Makes the pool of `backend`; from the first one on, they are swept.
+    #[cold]
+    fn add(self: &Arc<Self>, backend: &Backend) -> Arc<Pool<B>> {
         if !self.is_swept.swap(true, Ordering::Relaxed) {
             tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle_timeout));
         }
-        self.dialer.clone()
+        let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Pool::new(backend.clone(), self.dialer.clone(), self.limits));
+        Arc::clone(pools.entry(backend.authority().as_str().into()).or_insert_with(new))
     }
 }
 
