@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Events,
     /// CPU time per request with 1,000 and with 1,000,000 sessions open
     Sessions,
-    /// Resident memory: fresh, per idle connection, per open stream, per session
+    /// Resident memory: fresh, per idle connection, per open stream, per stream that has ended, per session
     Memory,
     /// The backends themselves, for the programs that are measured
     #[command(hide = true)]

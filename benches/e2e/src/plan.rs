@@ -132,6 +132,7 @@ impl Plan {
             Figure::Fresh,
             Figure::Connections(connections),
             Figure::Streams(1_000),
+            Figure::Ended(1_000),
             Figure::Sessions(100_000),
             Figure::Sessions(1_000_000),
         ];
@@ -146,8 +147,9 @@ impl Plan {
                 let what = ("memory", figure.to_string());
                 let row = Row::values(what, contender.name(), "bytes", &values);
                 floor = floor.or(row.value);
-                // The floor has no sessions to remember: nothing to be so many times of.
-                let floor = floor.filter(|_| !matches!(figure, Figure::Sessions(_)));
+                // The floor has no sessions to remember, and what has ended should be nothing: no ratio.
+                let floor =
+                    floor.filter(|_| !matches!(figure, Figure::Sessions(_) | Figure::Ended(_)));
                 let over =
                     |floor: Quartiles| values.iter().map(|value| value / floor.median).collect();
                 let ratios: Vec<_> = floor.map_or_else(Vec::new, over);

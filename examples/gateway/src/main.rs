@@ -29,6 +29,11 @@ use crate::{
     gateway::Gateway,
 };
 
+/// Gives free pages back: after a burst of connections or streams, glibc's would keep them.
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();

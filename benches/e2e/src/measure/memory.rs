@@ -1,6 +1,8 @@
 //! What is resident: per connection, stream and session, each in a fresh process.
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+use tokio::time::sleep;
 
 use crate::{
     client::{Fault, Sessions, Streams, connect},
@@ -16,12 +18,17 @@ pub(crate) enum Figure {
     Connections(usize),
     /// Event streams that are open, each of a session of its own.
     Streams(usize),
+    /// Event streams that were open, and ended a while ago.
+    Ended(usize),
     /// Sessions, and no connection for any of them.
     Sessions(usize),
 }
 
 /// Sessions that are there before anything is counted, so that what is made once is made.
 const WARM: usize = 64;
+
+/// How long an allocator may take to give back what it no longer needs.
+const WHILE: Duration = Duration::from_secs(30);
 
 impl Figure {
     /// Bytes of each.
@@ -33,7 +40,9 @@ impl Figure {
         let (addr, naming) = (proxy.addr, proxy.contender.naming());
         let sessions = match self {
             Self::Fresh => return Ok(proxy.process.resident()? as f64),
-            Self::Streams(count) => Sessions::open(addr, naming, count).await?,
+            Self::Streams(count) | Self::Ended(count) => {
+                Sessions::open(addr, naming, count).await?
+            }
             Self::Connections(_) | Self::Sessions(_) => Sessions::open(addr, naming, WARM).await?,
         };
         let before = proxy.process.resident()?;
@@ -55,6 +64,11 @@ impl Figure {
                 let _streams = Streams::open(addr, &sessions, count, None).await?;
                 per(count)
             }
+            Self::Ended(count) => {
+                drop(Streams::open(addr, &sessions, count, None).await?);
+                sleep(WHILE).await;
+                per(count)
+            }
             Self::Sessions(count) => {
                 let _sessions = Sessions::open(addr, naming, count).await?;
                 per(count)
@@ -69,6 +83,7 @@ impl fmt::Display for Figure {
             Self::Fresh => f.write_str("fresh"),
             Self::Connections(count) => write!(f, "per idle connection ({count})"),
             Self::Streams(count) => write!(f, "per open stream ({count})"),
+            Self::Ended(count) => write!(f, "per stream that has ended ({count})"),
             Self::Sessions(count) => write!(f, "per session ({count})"),
         }
     }
