@@ -12,7 +12,8 @@
 //! # When to use it, and when not
 //!
 //! With more than one replica of a proxy, or where a restart must not end sessions. With one replica,
-//! `bartizan-memory` costs less. It needs Redis 7 or Valkey, and a server that evicts nothing
+//! `bartizan-memory` costs less. It needs Redis 7 or Valkey (its tests pass on Redis
+//! 7.0.15 and Valkey 8.0.1), and a server that evicts nothing
 //! (`maxmemory-policy noeviction`): what is evicted is a session that is lost.
 //!
 //! ```no_run
