@@ -3,9 +3,9 @@
 use bartizan::{
     ReverseProxyStack,
     core::{
-        Backend, BackendId, ClientAddr, Dialect, GuardBody, Passage, PeerAddr, Principal,
-        PublicOrigin, Reason, Record, Refusal, Replay, Route, Session, SessionId, StoreError,
-        UpstreamFailure,
+        Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
+        Principal, PublicOrigin, Reason, Record, Refusal, Replay, Route, Session, SessionId,
+        StoreError, UpstreamFailure,
         backend::Tried,
         hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
@@ -56,14 +56,13 @@ fn values_are_shared() {
     is_shared::<(Record, Refusal, Route, Session, SessionId, StoreError, UpstreamFailure)>();
     is_shared::<(PublicOrigin, Chain, Field, Fields, Naming, Network, Source, TrustedPeers)>();
     is_shared::<(Inbound, LoopStatus, Pseudonym, SealKeys)>();
-    is_shared::<(bartizan::forwarded::ConfigError, bartizan::hops::ConfigError)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(TokenStore, TokenStore<RedisStore>, TokenKeys, NoEnds)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
     is_shared::<(RecordKeys, ResumeCounts, ResumeSessionLayer<MemoryStore>, Tried, Additions)>();
     is_shared::<(Gateway, Gateways, HeaderField, PathSegment, SplitSessions, SplitStatus)>();
-    is_shared::<(MintIds<MemoryStore>, bartizan::resume::ConfigError)>();
+    is_shared::<(MintIds<MemoryStore>, ConfigError)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol<Body>)>();

@@ -17,6 +17,7 @@
 //! | [`guard`] | the future of a layer that forwards a request or answers it itself |
 //! | [`list`], [`hop_by_hop`] | list headers over all field lines, and the fields of one hop |
 //! | [`mcp`] | header names, versions and eras, and the bounded look into a body |
+//! | [`ConfigError`] | what a setting that cannot be is answered with, in every layer |
 //!
 //! # Security
 //!
@@ -26,6 +27,7 @@
 pub mod backend;
 pub mod body;
 pub mod client;
+mod config_error;
 pub mod failure;
 pub mod guard;
 pub mod hop_by_hop;
@@ -40,6 +42,7 @@ pub mod store;
 pub use backend::{Backend, BackendId};
 pub use body::{ForwardBody, GuardBody, Replay};
 pub use client::{ClientAddr, PublicOrigin};
+pub use config_error::ConfigError;
 pub use failure::UpstreamFailure;
 pub use passage::{Passage, Work};
 pub use peer::PeerAddr;

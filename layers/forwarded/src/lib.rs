@@ -120,7 +120,6 @@
 
 mod chain;
 mod element;
-mod error;
 mod event;
 mod field;
 mod future;
@@ -137,7 +136,7 @@ pub mod strip;
 mod trust;
 mod write;
 
-pub use error::ConfigError;
+pub use bartizan_core::ConfigError;
 pub use field::{Field, Fields};
 pub use future::ResponseFuture;
 pub use layer::{SanitizeForwardedLayer, Source};

@@ -112,7 +112,6 @@
 
 mod cdn_loop;
 mod count;
-mod error;
 mod event;
 mod future;
 #[cfg(feature = "__fuzz")]
@@ -127,7 +126,7 @@ mod seal;
 mod service;
 mod via;
 
-pub use error::ConfigError;
+pub use bartizan_core::ConfigError;
 pub use future::ResponseFuture;
 pub use layer::{Inbound, LimitHopsLayer, LoopStatus};
 pub use pseudonym::Pseudonym;

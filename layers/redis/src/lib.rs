@@ -118,6 +118,6 @@ mod shared;
 mod status;
 mod store;
 
+pub use bartizan_core::ConfigError;
 pub use builder::RedisStoreBuilder;
-pub use error::ConfigError;
 pub use store::RedisStore;

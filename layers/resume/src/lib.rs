@@ -156,8 +156,6 @@ mod ask;
 mod body;
 mod counts;
 mod entry;
-#[cfg(feature = "seal")]
-mod error;
 mod event;
 mod flight;
 mod flow;
@@ -174,11 +172,11 @@ mod shared;
 pub mod split;
 mod tee;
 
-pub use body::ResumeBody;
-pub use counts::ResumeCounts;
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
-pub use error::ConfigError;
+pub use bartizan_core::ConfigError;
+pub use body::ResumeBody;
+pub use counts::ResumeCounts;
 pub use future::ResponseFuture;
 pub use layer::ResumeSessionLayer;
 #[cfg(feature = "seal")]

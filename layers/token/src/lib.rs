@@ -57,12 +57,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod content;
-mod error;
 mod keys;
 mod no_ends;
 mod store;
 
-pub use error::ConfigError;
+pub use bartizan_core::ConfigError;
 pub use keys::TokenKeys;
 pub use no_ends::NoEnds;
 pub use store::{NotEnded, Noted, TokenStore};

@@ -8,8 +8,8 @@ use std::{
 };
 
 use bartizan::{
-    core::{Backend, Route, hop_by_hop, mcp},
-    forwarded::{self, Network},
+    core::{Backend, ConfigError, Route, hop_by_hop, mcp},
+    forwarded::Network,
     hops::{LimitHopsLayer, Pseudonym},
 };
 use http::{HeaderName, header};
@@ -120,7 +120,7 @@ pub(super) fn session_header(text: &str) -> Result<HeaderName, String> {
 }
 
 pub(super) fn network(text: &str) -> Result<Network, String> {
-    text.trim().parse().map_err(|error: forwarded::ConfigError| error.to_string())
+    text.trim().parse().map_err(|error: ConfigError| error.to_string())
 }
 
 pub(super) fn proxies(text: &str) -> Result<NonZeroU8, String> {

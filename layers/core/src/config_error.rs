@@ -2,12 +2,14 @@
 
 use std::{error::Error, fmt};
 
-/// Says which setting is wrong, and what was expected.
+/// Says which setting is wrong, and what was expected. Returned by whoever got it, before anything runs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ConfigError(Box<str>);
 
 impl ConfigError {
-    pub(crate) fn new(message: impl Into<Box<str>>) -> Self {
+    /// Says `message`: a lower-case phrase that names the setting. It is shown, and must hold no secret.
+    #[must_use]
+    pub fn new(message: impl Into<Box<str>>) -> Self {
         Self(message.into())
     }
 }
