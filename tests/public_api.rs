@@ -10,6 +10,7 @@ use bartizan::{
         hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
         refusal::RequestId,
+        seal::KeyRing,
         session::{Additions, Ended, Fingerprint, Hold},
     },
     forwarded::{
@@ -26,7 +27,7 @@ use bartizan::{
     },
     redis::{RedisStore, RedisStoreBuilder},
     resume::{
-        RecordKeys, ResumeBody, ResumeCounts, ResumeSession, ResumeSessionLayer, Tee,
+        ResumeBody, ResumeCounts, ResumeSession, ResumeSessionLayer, Tee,
         split::{
             Gateway, Gateways, HeaderField, PathSegment, SplitSession, SplitSessionLayer,
             SplitSessions, SplitStatus,
@@ -36,7 +37,7 @@ use bartizan::{
     streams::{
         OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
     },
-    token::{NoEnds, TokenKeys, TokenStore},
+    token::{NoEnds, TokenStore},
     upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
 use bytes::Bytes;
@@ -58,9 +59,9 @@ fn values_are_shared() {
     is_shared::<(Inbound, LoopStatus, Pseudonym, SealKeys)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
-    is_shared::<(TokenStore, TokenStore<RedisStore>, TokenKeys, NoEnds)>();
+    is_shared::<(TokenStore, TokenStore<RedisStore>, NoEnds)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
-    is_shared::<(RecordKeys, ResumeCounts, ResumeSessionLayer<MemoryStore>, Tried, Additions)>();
+    is_shared::<(KeyRing, ResumeCounts, ResumeSessionLayer<MemoryStore>, Tried, Additions)>();
     is_shared::<(Gateway, Gateways, HeaderField, PathSegment, SplitSessions, SplitStatus)>();
     is_shared::<(MintIds<MemoryStore>, ConfigError)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();

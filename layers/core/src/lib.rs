@@ -17,6 +17,7 @@
 //! | [`guard`] | the future of a layer that forwards a request or answers it itself |
 //! | [`list`], [`hop_by_hop`] | list headers over all field lines, and the fields of one hop |
 //! | [`mcp`] | header names, versions and eras, and the bounded look into a body |
+//! | `seal` | a ring of keys for what others keep (feature `seal`) |
 //! | [`ConfigError`] | what a setting that cannot be is answered with, in every layer |
 //!
 //! # Security
@@ -36,6 +37,9 @@ pub mod mcp;
 pub mod passage;
 pub mod peer;
 pub mod refusal;
+#[cfg(feature = "seal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
+pub mod seal;
 pub mod session;
 pub mod store;
 

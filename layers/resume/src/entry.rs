@@ -18,7 +18,7 @@ const SEALED: u8 = 2;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entries {
     #[cfg(feature = "seal")]
-    pub(crate) keys: Option<crate::RecordKeys>,
+    pub(crate) keys: Option<crate::KeyRing>,
 }
 
 impl Entries {
@@ -118,7 +118,7 @@ mod tests {
     #[cfg(feature = "seal")]
     #[test]
     fn a_sealed_entry_shows_nothing_and_opens_for_its_owner_alone() {
-        let keys = crate::RecordKeys::new(1, &[7; 32]).unwrap();
+        let keys = crate::KeyRing::new(1, &[7; 32]).unwrap();
         let entries = Entries { keys: Some(keys) };
         let alice = Principal::new("issuer", "alice");
         let entry = entries.write(&handshake(), Some(&alice)).unwrap();

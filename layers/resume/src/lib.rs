@@ -110,13 +110,13 @@
 //! # #[cfg(feature = "seal")] {
 //! use std::time::Duration;
 //! use bartizan_memory::MemoryStore;
-//! use bartizan_resume::{RecordKeys, ResumeSessionLayer};
+//! use bartizan_resume::{KeyRing, ResumeSessionLayer};
 //!
 //! # fn configured() -> Result<(), bartizan_resume::ConfigError> {
 //! # let secret = [7; 32];
 //! let layer = ResumeSessionLayer::new(MemoryStore::new())
 //!     .deadline(Duration::from_secs(5))
-//!     .seal(RecordKeys::new(1, &secret)?);
+//!     .seal(KeyRing::new(1, &secret)?);
 //! # let _ = layer;
 //! # Ok(()) }
 //! # configured().unwrap(); }
@@ -165,8 +165,6 @@ mod kept;
 mod layer;
 mod look;
 mod loss;
-#[cfg(feature = "seal")]
-mod seal;
 mod service;
 mod shared;
 pub mod split;
@@ -174,13 +172,10 @@ mod tee;
 
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
-pub use bartizan_core::ConfigError;
+pub use bartizan_core::{ConfigError, seal::KeyRing};
 pub use body::ResumeBody;
 pub use counts::ResumeCounts;
 pub use future::ResponseFuture;
 pub use layer::ResumeSessionLayer;
-#[cfg(feature = "seal")]
-#[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
-pub use seal::RecordKeys;
 pub use service::ResumeSession;
 pub use tee::Tee;

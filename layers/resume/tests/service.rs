@@ -6,7 +6,7 @@ mod common;
 use bartizan_core::{Key, Record, Route, Session};
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{Backends, PinBackendLayer};
-use bartizan_resume::{RecordKeys, ResumeSessionLayer};
+use bartizan_resume::{KeyRing, ResumeSessionLayer};
 use bartizan_session::ValidateSessionLayer;
 use common::{World, delete, open, post};
 use http_body_util::Full;
@@ -43,7 +43,7 @@ async fn the_ready_instance_is_called_and_no_permit_is_kept_while_others_need_it
 #[tokio::test(start_paused = true)]
 async fn what_is_recorded_is_sealed_and_opens_with_the_keys_alone() {
     let (world, store) = (World::default(), MemoryStore::new());
-    let keys = || RecordKeys::new(1, &[7; 32]).unwrap();
+    let keys = || KeyRing::new(1, &[7; 32]).unwrap();
     let service = stack!(world, store, ResumeSessionLayer::new(store.clone()).seal(keys()));
     let id = open(&service).await;
     let route = Route::default();

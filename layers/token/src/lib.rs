@@ -24,11 +24,11 @@
 //!
 //! ```
 //! use bartizan_session::ValidateSessionLayer;
-//! use bartizan_token::{TokenKeys, TokenStore};
+//! use bartizan_token::{KeyRing, TokenStore};
 //!
 //! # fn main() -> Result<(), bartizan_token::ConfigError> {
 //! # let (new, old) = ([7; 32], [8; 32]);
-//! let keys = TokenKeys::new(2, &new)?.accept(1, &old)?;
+//! let keys = KeyRing::new(2, &new)?.accept(1, &old)?;
 //! let layer = ValidateSessionLayer::mcp(TokenStore::new(keys));
 //! # let _ = layer;
 //! # Ok(())
@@ -57,11 +57,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod content;
-mod keys;
 mod no_ends;
 mod store;
 
-pub use bartizan_core::ConfigError;
-pub use keys::TokenKeys;
+pub use bartizan_core::{ConfigError, seal::KeyRing};
 pub use no_ends::NoEnds;
 pub use store::{NotEnded, Noted, TokenStore};

@@ -16,21 +16,21 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pin_project_lite::pin_project;
 
 use crate::{
-    NoEnds, TokenKeys,
+    KeyRing, NoEnds,
     content::{self, Content},
 };
 
 /// Sessions in the hands of their clients; see the [crate docs](crate). Clones share the keys.
 #[derive(Clone)]
 pub struct TokenStore<E = NoEnds> {
-    keys: Arc<TokenKeys>,
+    keys: Arc<KeyRing>,
     ends: E,
 }
 
 impl TokenStore {
     /// Seals tokens with `keys`. A session cannot be ended before its lifetime is over.
     #[must_use]
-    pub fn new(keys: TokenKeys) -> Self {
+    pub fn new(keys: KeyRing) -> Self {
         Self { keys: Arc::new(keys), ends: NoEnds::new() }
     }
 }

@@ -13,7 +13,7 @@ use bartizan_core::{
 };
 use bartizan_memory::MemoryStore;
 use bartizan_session::ValidateSessionLayer;
-use bartizan_token::{TokenKeys, TokenStore};
+use bartizan_token::{KeyRing, TokenStore};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
@@ -23,8 +23,8 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","param
 const BACKEND: &str = "http://10.0.0.7:9001";
 const UPSTREAM_ID: &str = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f";
 
-fn keys() -> TokenKeys {
-    TokenKeys::new(1, &[7; 32]).unwrap()
+fn keys() -> KeyRing {
+    KeyRing::new(1, &[7; 32]).unwrap()
 }
 
 /// What the backend got.
@@ -85,7 +85,7 @@ async fn any_replica_with_the_keys_serves_the_session_and_the_ids_stay_apart() {
     // Neither the backend's id nor a changed token is a session, nor one of other keys.
     let mut changed = token.clone().into_bytes();
     changed[40] ^= 1;
-    let other = TokenStore::new(TokenKeys::new(1, &[9; 32]).unwrap());
+    let other = TokenStore::new(KeyRing::new(1, &[9; 32]).unwrap());
     for (store, id) in
         [(&a, UPSTREAM_ID), (&a, str::from_utf8(&changed).unwrap()), (&other, &token)]
     {

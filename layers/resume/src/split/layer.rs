@@ -52,7 +52,7 @@ impl<N> SplitSessionLayer<N> {
     /// recorded as it is.
     #[cfg(feature = "seal")]
     #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
-    pub fn seal(mut self, keys: crate::RecordKeys) -> Self {
+    pub fn seal(mut self, keys: crate::KeyRing) -> Self {
         self.config.entries.keys = Some(keys);
         self
     }

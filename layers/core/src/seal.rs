@@ -1,0 +1,192 @@
+//! A ring of keys that seals what others keep for its owner: in a store, or in the hands of a client.
+//!
+//! ```text
+//! sealed = key id(1) nonce(24) what XChaCha20-Poly1305 makes of the content, 16 bytes longer
+//! ```
+//!
+//! # Security
+//!
+//! The nonce is drawn at random each time, and is long enough for that. What is sealed shows its key's id
+//! and the content's length, and nothing else. Secrets are 32 random bytes: deriving them from a password
+//! would cost every request dear. Uses that share a secret must tell their owners apart, for what one
+//! seals the other opens: better, each has a secret of its own.
+//!
+//! # Sources
+//!
+//! [XChaCha20-Poly1305](https://datatracker.ietf.org/doc/html/draft-irtf-cfrg-xchacha-03).
+
+use std::fmt;
+
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Generate, Payload},
+};
+
+use crate::ConfigError;
+
+/// A ring of keys. It seals with the first; any of them opens, so that keys can be rotated: first add the
+/// new one on every replica, then make it the first, and drop the old one when the last session that it
+/// sealed is past its lifetime.
+///
+/// ```
+/// use bartizan_core::seal::KeyRing;
+///
+/// # fn main() -> Result<(), bartizan_core::ConfigError> {
+/// # let (old, new) = ([7; 32], [8; 32]);
+/// let keys = KeyRing::new(2, &new)?.accept(1, &old)?;
+/// let by_old = KeyRing::new(1, &old)?.seal(b"content", b"alice").unwrap();
+/// assert_eq!(keys.open(&by_old, b"alice").unwrap(), b"content");
+/// assert_eq!(keys.open(&by_old, b"mallory"), None);
+/// # Ok(()) }
+/// ```
+#[must_use]
+#[derive(Clone)]
+pub struct KeyRing {
+    sealing: Key,
+    accepted: Vec<Key>,
+}
+
+#[derive(Clone)]
+struct Key {
+    id: u8,
+    cipher: XChaCha20Poly1305,
+}
+
+/// Bytes of a nonce.
+const NONCE: usize = 24;
+
+impl KeyRing {
+    /// Bytes of a secret: all of them random.
+    pub const SECRET_BYTES: usize = 32;
+
+    /// Seals with `secret`, which all replicas call `id`.
+    ///
+    /// # Errors
+    ///
+    /// If `secret` has not [`Self::SECRET_BYTES`].
+    pub fn new(id: u8, secret: &[u8]) -> Result<Self, ConfigError> {
+        Ok(Self { sealing: Key::new(id, secret)?, accepted: Vec::new() })
+    }
+
+    /// Also opens what was sealed with `secret`, which all replicas call `id`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`], and if there is a key `id` already.
+    pub fn accept(mut self, id: u8, secret: &[u8]) -> Result<Self, ConfigError> {
+        if self.find(id).is_some() {
+            return Err(ConfigError::new(format!("there are two keys {id}")));
+        }
+        self.accepted.push(Key::new(id, secret)?);
+        Ok(self)
+    }
+
+    /// Seals `content` for `owner`, who is not written down and must be named to open it. It costs one
+    /// encryption, two allocations and a call for random bytes; none if the system has no randomness.
+    #[must_use]
+    pub fn seal(&self, content: &[u8], owner: &[u8]) -> Option<Vec<u8>> {
+        let nonce = XNonce::try_generate().ok()?;
+        let payload = Payload { msg: content, aad: owner };
+        let sealed = self.sealing.cipher.encrypt(&nonce, payload).ok()?;
+        Some([&[self.sealing.id][..], &nonce, &sealed].concat())
+    }
+
+    /// What was sealed for `owner` with a key of this ring; none if it was not, or was changed. It costs
+    /// one decryption and one allocation.
+    #[must_use]
+    pub fn open(&self, sealed: &[u8], owner: &[u8]) -> Option<Vec<u8>> {
+        let (id, rest) = sealed.split_first()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg: sealed, aad: owner };
+        self.find(*id)?.cipher.decrypt(&XNonce::from(*nonce), payload).ok()
+    }
+
+    fn find(&self, id: u8) -> Option<&Key> {
+        std::iter::once(&self.sealing).chain(&self.accepted).find(|key| key.id == id)
+    }
+}
+
+impl Key {
+    fn new(id: u8, secret: &[u8]) -> Result<Self, ConfigError> {
+        let cipher = XChaCha20Poly1305::new_from_slice(secret).map_err(|_| {
+            let got = secret.len();
+            ConfigError::new(format!(
+                "the secret of key {id} has {got} bytes: expected 32 random ones"
+            ))
+        })?;
+        Ok(Self { id, cipher })
+    }
+}
+
+// By hand: secrets are not shown.
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<_> = self.accepted.iter().map(|key| key.id).collect();
+        f.debug_struct("KeyRing")
+            .field("sealing", &self.sealing.id)
+            .field("accepted", &ids)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: [u8; 32] = [1; 32];
+    const NEW: [u8; 32] = [2; 32];
+
+    #[test]
+    fn what_is_sealed_opens_for_its_owner_unchanged_and_for_nobody_else() {
+        let keys = KeyRing::new(1, &OLD).unwrap();
+        let sealed = keys.seal(b"content", b"alice").unwrap();
+        assert_eq!(keys.open(&sealed, b"alice").as_deref(), Some(&b"content"[..]));
+        assert_eq!(keys.open(&sealed, b"bob"), None);
+        assert_ne!(keys.seal(b"content", b"alice").unwrap(), sealed, "no two are alike");
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!(keys.open(&changed, b"alice"), None, "{at}");
+            assert_eq!(keys.open(&sealed[..at], b"alice"), None, "{at}");
+        }
+    }
+
+    // draft-irtf-cfrg-xchacha-03, A.3.1: releases that share a store must agree on every byte.
+    #[test]
+    fn what_is_sealed_is_the_id_the_nonce_and_the_ciphertext_of_the_draft() {
+        let secret: Vec<u8> = (0x80..0xa0).collect();
+        let nonce: Vec<u8> = (0x40..0x58).collect();
+        let owner = b"PQRS\xc0\xc1\xc2\xc3\xc4\xc5\xc6\xc7";
+        let ciphertext = "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb\
+            731c7f1b0b4aa6440bf3a82f4eda7e39ae64c6708c54c216cb96b72e1213b452\
+            2f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9\
+            21f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deafd8780acf49";
+        let byte = |at| u8::from_str_radix(&ciphertext[at..at + 2], 16).unwrap();
+        let ciphertext: Vec<u8> = (0..ciphertext.len()).step_by(2).map(byte).collect();
+        let content = b"Ladies and Gentlemen of the class of '99: If I could offer you only one \
+            tip for the future, sunscreen would be it.";
+        let sealed = [&[1][..], &nonce, &ciphertext].concat();
+        let keys = KeyRing::new(1, &secret).unwrap();
+        assert_eq!(keys.open(&sealed, owner).as_deref(), Some(&content[..]));
+        assert_eq!(keys.seal(content, owner).unwrap().len(), sealed.len());
+    }
+
+    #[test]
+    fn keys_rotate() {
+        let old = KeyRing::new(1, &OLD).unwrap();
+        let both = KeyRing::new(2, &NEW).unwrap().accept(1, &OLD).unwrap();
+        let new = KeyRing::new(2, &NEW).unwrap();
+        let (by_old, by_new) = (old.seal(b"x", b"").unwrap(), both.seal(b"x", b"").unwrap());
+        assert!(both.open(&by_old, b"").is_some() && both.open(&by_new, b"").is_some());
+        assert!(new.open(&by_new, b"").is_some() && new.open(&by_old, b"").is_none());
+        assert!(old.open(&by_new, b"").is_none());
+    }
+
+    #[test]
+    fn keys_that_cannot_be_are_told_and_secrets_are_not() {
+        assert!(KeyRing::new(1, &OLD[1..]).unwrap_err().to_string().contains("has 31 bytes"));
+        assert!(KeyRing::new(1, &OLD).unwrap().accept(1, &NEW).is_err());
+        let printed = format!("{:?}", KeyRing::new(1, &[77; 32]).unwrap());
+        assert_eq!(printed, "KeyRing { sealing: 1, accepted: [], .. }");
+    }
+}
