@@ -1,9 +1,9 @@
 //! The layers in their order.
 
-use bartizan_core::{Dialect, SessionStore};
+use bartizan_core::{Dialect, SessionStore, store::NoStore};
 use bartizan_forwarded::{SanitizeForwarded, SanitizeForwardedLayer};
 use bartizan_hops::{LimitHops, LimitHopsLayer};
-use bartizan_pin::{NoPins, PinBackend, PinBackendLayer, key::NoKey};
+use bartizan_pin::{PinBackend, PinBackendLayer, key::NoKey};
 use bartizan_session::{ValidateSession, ValidateSessionLayer};
 use tower_layer::{Identity, Layer};
 
@@ -36,7 +36,7 @@ use tower_layer::{Identity, Layer};
 /// yourself: this type is no more than their order.
 #[must_use]
 #[derive(Clone, Debug)]
-pub struct ReverseProxyStack<T, K = NoKey, P = NoPins, A = Identity, I = Identity, M = Identity> {
+pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity, I = Identity, M = Identity> {
     forwarded: SanitizeForwardedLayer,
     hops: LimitHopsLayer,
     auth: A,

@@ -12,6 +12,7 @@ use bartizan::{
         refusal::RequestId,
         seal::KeyRing,
         session::{Additions, Ended, Fingerprint, Hold},
+        store::NoStore,
     },
     forwarded::{
         Chain, Field, Fields, Naming, Network, SanitizeForwarded, SanitizeForwardedLayer, Source,
@@ -21,7 +22,7 @@ use bartizan::{
     hyper::ConnectionService,
     memory::{MemoryStore, MemoryStoreBuilder},
     pin::{
-        Backends, Change, Loan, NoPins, PinBackend, PinBackendLayer,
+        Backends, Change, Loan, PinBackend, PinBackendLayer,
         balance::{LeastSessions, Random, Rendezvous, RoundRobin},
         key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
     },
@@ -37,7 +38,7 @@ use bartizan::{
     streams::{
         OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
     },
-    token::{NoEnds, TokenStore},
+    token::TokenStore,
     upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
 use bytes::Bytes;
@@ -59,8 +60,8 @@ fn values_are_shared() {
     is_shared::<(Inbound, LoopStatus, Pseudonym, SealKeys)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
-    is_shared::<(TokenStore, TokenStore<RedisStore>, NoEnds)>();
-    is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoPins, NoKey)>();
+    is_shared::<(TokenStore, TokenStore<RedisStore>, NoStore)>();
+    is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoKey)>();
     is_shared::<(KeyRing, ResumeCounts, ResumeSessionLayer<MemoryStore>, Tried, Additions)>();
     is_shared::<(Gateway, Gateways, HeaderField, PathSegment, SplitSessions, SplitStatus)>();
     is_shared::<(MintIds<MemoryStore>, ConfigError)>();
@@ -90,7 +91,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<ReverseProxyStack<MemoryStore>>();
     is_shared::<ConnectionService<MemoryStore>>();
     is_shared::<ValidateSession<Upstream<ByProtocol<ForwardBody<Replay<Body>>>>, MemoryStore>>();
-    is_shared::<PinBackend<Upstream<ByProtocol<ForwardBody<Loan<Body>>>>, NoKey, NoPins>>();
+    is_shared::<PinBackend<Upstream<ByProtocol<ForwardBody<Loan<Body>>>>, NoKey, NoStore>>();
 
     is_shared::<ResumeSession<Upstream<ByProtocol<ForwardBody<Tee<Body>>>>, MemoryStore>>();
     is_shared::<SplitSession<Upstream<ByProtocol<ForwardBody<Tee<Body>>>>, PathSegment>>();

@@ -9,11 +9,11 @@ use std::{
 
 use bartizan::{
     ReverseProxyStack,
-    core::{Key, Record, Route, SessionStore},
+    core::{Key, Record, Route, SessionStore, store::NoStore},
     forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::LimitHopsLayer,
     memory::MemoryStore,
-    pin::{Backends, NoPins, PinBackendLayer, key::NoKey},
+    pin::{Backends, PinBackendLayer, key::NoKey},
     resume::ResumeSessionLayer,
     session::ValidateSessionLayer,
     streams::TrackStreamsLayer,
@@ -107,7 +107,7 @@ fn pin() -> PinBackendLayer {
 }
 
 /// All layers, and the one that keeps account of streams, within the session.
-fn tracking() -> ReverseProxyStack<MemoryStore, NoKey, NoPins, Identity, TrackStreamsLayer> {
+fn tracking() -> ReverseProxyStack<MemoryStore, NoKey, NoStore, Identity, TrackStreamsLayer> {
     ReverseProxyStack::new(session(), pin()).within_session(TrackStreamsLayer::new())
 }
 

@@ -4,10 +4,11 @@ use std::{convert::Infallible, error::Error, sync::Arc};
 
 use bartizan::{
     ReverseProxyStack,
+    core::store::NoStore,
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{LimitHopsLayer, Pseudonym},
     pin::{
-        Backends, NoPins, OnLost, PinBackendLayer,
+        Backends, OnLost, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
         key::NoKey,
     },
@@ -35,7 +36,7 @@ use crate::{
 type Store<T> = MintIds<T>;
 
 /// The layers, but for what depends on what becomes of a session whose backend is lost.
-type Stack<T> = ReverseProxyStack<T, NoKey, NoPins, Identity, TrackStreamsLayer>;
+type Stack<T> = ReverseProxyStack<T, NoKey, NoStore, Identity, TrackStreamsLayer>;
 
 /// The layers in the order of [`ReverseProxyStack`], with what `options` say of each.
 pub(crate) fn build<T: ServerStore>(

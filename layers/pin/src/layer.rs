@@ -2,20 +2,19 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bartizan_core::{Record, Route, SessionStore};
+use bartizan_core::{Record, Route, SessionStore, store::NoStore};
 use tower_layer::Layer;
 
 use crate::{
     Backends, PinBackend,
     balance::{Balance, LeastSessions},
     key::{ExtractKey, NoKey},
-    no_pins::NoPins,
 };
 
 /// Builds [`PinBackend`] services; see the [crate docs](crate).
 #[must_use]
 #[derive(Clone)]
-pub struct PinBackendLayer<K = NoKey, T = NoPins> {
+pub struct PinBackendLayer<K = NoKey, T = NoStore> {
     config: Config<K, T>,
 }
 
@@ -62,7 +61,7 @@ impl PinBackendLayer {
                 lost_on_404: false,
                 failover_within: Duration::from_secs(4),
                 extract: NoKey::default(),
-                store: NoPins::default(),
+                store: NoStore::default(),
                 route: Route::new("pins"),
                 idle: Record::IDLE,
                 lifetime: Record::LIFETIME,

@@ -87,12 +87,10 @@ mod future;
 pub mod key;
 mod layer;
 mod loan;
-mod no_pins;
 mod service;
 
 pub use backends::{BackendState, BackendStatus, Backends, Change};
 pub use future::ResponseFuture;
 pub use layer::{OnLost, PinBackendLayer};
 pub use loan::Loan;
-pub use no_pins::NoPins;
 pub use service::PinBackend;

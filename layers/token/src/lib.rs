@@ -57,9 +57,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod content;
-mod no_ends;
 mod store;
 
 pub use bartizan_core::{ConfigError, seal::KeyRing};
-pub use no_ends::NoEnds;
 pub use store::{NotEnded, Noted, TokenStore};

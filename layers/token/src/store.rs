@@ -10,28 +10,28 @@ use std::{
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
-    store::{CountSessions, Inserted, Never, RecordVersion, Replaced, StoreErrorKind},
+    store::{CountSessions, Inserted, Never, NoStore, RecordVersion, Replaced, StoreErrorKind},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pin_project_lite::pin_project;
 
 use crate::{
-    KeyRing, NoEnds,
+    KeyRing,
     content::{self, Content},
 };
 
 /// Sessions in the hands of their clients; see the [crate docs](crate). Clones share the keys.
 #[derive(Clone)]
-pub struct TokenStore<E = NoEnds> {
+pub struct TokenStore<E = NoStore> {
     keys: Arc<KeyRing>,
-    ends: E,
+    ends: Option<E>,
 }
 
 impl TokenStore {
     /// Seals tokens with `keys`. A session cannot be ended before its lifetime is over.
     #[must_use]
     pub fn new(keys: KeyRing) -> Self {
-        Self { keys: Arc::new(keys), ends: NoEnds::new() }
+        Self { keys: Arc::new(keys), ends: None }
     }
 }
 
@@ -39,7 +39,7 @@ impl<E> TokenStore<E> {
     /// Remembers in `store` which sessions were ended, until their lifetime is over, and asks it with each
     /// look-up: nothing else is kept there. Replicas must share it.
     pub fn remembering_ends<F: SessionStore>(self, store: F) -> TokenStore<F> {
-        TokenStore { keys: self.keys, ends: store }
+        TokenStore { keys: self.keys, ends: Some(store) }
     }
 
     /// The session that the token in `key` stands for, if it was sealed here for this owner and lives.
@@ -83,7 +83,8 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         // Whatever was not sealed here costs no question to anybody.
         let Some(session) = self.read(key) else { return Answer::Now(Ok(None)) };
-        match self.ends.get(key) {
+        let Some(ends) = &self.ends else { return Answer::Now(Ok(Some(session))) };
+        match ends.get(key) {
             Answer::Now(ended) => Answer::Now(ended.map(|end| unless(end.as_ref(), session))),
             Answer::Later(ended) => Answer::Later(NotEnded { ended, session: Some(session) }),
         }
@@ -110,11 +111,12 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+        let Some(ends) = &self.ends else { return Answer::Now(Ok(())) };
         let Some(session) = self.read(key) else { return Answer::Now(Ok(())) };
         // For as long as the token would live. It is never used, and so must not idle out before.
         let age = Duration::from_millis(now_ms().saturating_sub(session.born_ms()));
         let left = session.record().lifetime().saturating_sub(age);
-        match self.ends.insert_if_absent(key, Record::new(left, left)) {
+        match ends.insert_if_absent(key, Record::new(left, left)) {
             Answer::Now(outcome) => Answer::Now(noted(outcome)),
             Answer::Later(noting) => Answer::Later(Noted { noting }),
         }
@@ -127,7 +129,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     }
 
     fn answers(&self) -> bool {
-        self.ends.answers()
+        self.ends.as_ref().is_none_or(SessionStore::answers)
     }
 }
 

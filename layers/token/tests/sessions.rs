@@ -113,7 +113,7 @@ async fn an_end_is_remembered_where_there_is_a_store_for_it() {
             assert_eq!(shared.len(), 1, "ends, and nothing else");
             send(&replicas[1], &journal, after).await.0
         } else {
-            send(&plain, &journal, delete).await;
+            assert_eq!(send(&plain, &journal, delete).await.0, 200, "it ends at the backend");
             send(&plain, &journal, after).await.0
         };
         assert_eq!(status, if remembers { 404 } else { 200 });

@@ -6,6 +6,7 @@
 mod answer;
 mod error;
 mod key;
+mod no_store;
 mod outcome;
 mod timed;
 
@@ -14,6 +15,7 @@ use crate::{BackendId, Principal, Record, Route, Session};
 pub use answer::{Answer, Never};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::Key;
+pub use no_store::NoStore;
 pub use outcome::{Inserted, RecordVersion, Replaced};
 pub use timed::Timed;
 

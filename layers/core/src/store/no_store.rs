@@ -1,0 +1,67 @@
+//! The store of who needs none.
+
+use super::{Answer, Inserted, Key, Never, RecordVersion, Replaced, SessionStore, StoreError};
+use crate::{Principal, Record, Route, Session};
+
+/// Finds nothing and takes nothing: for whoever could keep something and has nothing to keep.
+///
+/// It is full from the start, so that whoever does try to keep a record in it is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStore(());
+
+impl SessionStore for NoStore {
+    type Get = Never<Result<Option<Session>, StoreError>>;
+    type Insert = Never<Result<Inserted, StoreError>>;
+    type Replace = Never<Result<Replaced, StoreError>>;
+    type Remove = Never<Result<(), StoreError>>;
+
+    fn get(&self, _: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
+        Answer::Now(Ok(None))
+    }
+
+    fn insert_if_absent(
+        &self,
+        _: Key<'_>,
+        _: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        Answer::Now(Ok(Inserted::Full))
+    }
+
+    fn replace(
+        &self,
+        _: Key<'_>,
+        _: RecordVersion,
+        _: Record,
+    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
+        Answer::Now(Ok(Replaced::Gone))
+    }
+
+    fn remove(&self, _: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+        Answer::Now(Ok(()))
+    }
+
+    fn touch(&self, _: &Session) {}
+
+    fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_found_and_who_would_keep_something_is_told() {
+        let (store, route) = (NoStore::default(), Route::default());
+        let key = Key::new(&route, None, b"id");
+        let record = || Record::new(Record::IDLE, Record::LIFETIME);
+        assert!(!store.has_room(&route, None));
+        let inserted = store.insert_if_absent(key, record());
+        assert!(matches!(inserted, Answer::Now(Ok(Inserted::Full))));
+        assert!(matches!(store.get(key), Answer::Now(Ok(None))));
+        let replaced = store.replace(key, RecordVersion::FIRST, record());
+        assert!(matches!(replaced, Answer::Now(Ok(Replaced::Gone))));
+        assert!(matches!(store.remove(key), Answer::Now(Ok(()))));
+    }
+}
