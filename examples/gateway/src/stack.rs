@@ -1,6 +1,6 @@
 //! The layers, configured.
 
-use std::{convert::Infallible, error::Error, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use bartizan::{
     ReverseProxyStack,
@@ -21,14 +21,12 @@ use bartizan::{
     },
 };
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
 use tower_layer::{Identity, Layer};
-use tower_service::Service;
 
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
-    server::RequestBody,
+    server::ServerService,
     store::ServerStore,
 };
 
@@ -43,19 +41,7 @@ pub(crate) fn build<T: ServerStore>(
     options: &Options,
     store: T,
     streams: TrackStreamsLayer,
-) -> Result<
-    impl Service<
-        Request<RequestBody>,
-        Response = Response<
-            impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<T>,
-        >,
-        Error = Infallible,
-        Future: Send,
-    > + Clone
-    + Send
-    + use<T>,
-    Box<dyn Error + Send + Sync>,
-> {
+) -> Result<impl ServerService + use<T>, Box<dyn Error + Send + Sync>> {
     let (stack, name) = stack(options, MintIds::new(store).only_if(options.mint_ids), streams)?;
     Ok(stack.layer(upstream(options, &name)))
 }
@@ -65,19 +51,7 @@ pub(crate) fn build_resuming<T: ServerStore>(
     options: &Options,
     store: T,
     streams: TrackStreamsLayer,
-) -> Result<
-    impl Service<
-        Request<RequestBody>,
-        Response = Response<
-            impl Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + use<T>,
-        >,
-        Error = Infallible,
-        Future: Send,
-    > + Clone
-    + Send
-    + use<T>,
-    Box<dyn Error + Send + Sync>,
-> {
+) -> Result<impl ServerService + use<T>, Box<dyn Error + Send + Sync>> {
     if options.session_header.is_some() {
         return Err(
             "--on-lost resume knows how MCP sessions are opened, and no --session-header".into()

@@ -1,8 +1,6 @@
 //! One connection: HTTP/1.1 or HTTP/2, until it ends or the server stops.
 
 use std::{
-    convert::Infallible,
-    error::Error,
     future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -11,9 +9,6 @@ use std::{
 };
 
 use bartizan::core::PeerAddr;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -21,10 +16,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower_service::Service;
 
 use super::{
-    Limits, RequestBody,
+    Limits, ServerService,
     adaptor::Adaptor,
     exchange::Phase,
     head::{HeadDeadline, Patience},
@@ -58,21 +52,13 @@ impl Builders {
 }
 
 /// Serves one connection. At `stop`, it takes no more requests and ends after those in flight.
-pub(super) async fn serve<S, R>(
+pub(super) async fn serve(
     builders: Arc<Builders>,
     (stream, peer): (TcpStream, SocketAddr),
-    service: S,
+    service: impl ServerService,
     limits: Limits,
     stop: CancellationToken,
-) where
-    S: Service<Request<RequestBody>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+) {
     // A stream of small events would wait for the acknowledgement of each.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection is gone already");

@@ -6,6 +6,7 @@
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, the end of it |
 //! | `head` | the deadline for a request head, at the socket |
 //! | `version` | HTTP/1.1 or HTTP/2 |
+//! | `service` | what is asked of the Tower service |
 //! | `adaptor` | calls the Tower service for each request |
 //! | `exchange` | what the two directions of one exchange know of each other |
 //! | `inflow` | a request body: its deadline and its bound |
@@ -22,45 +23,34 @@ mod host;
 mod inflow;
 mod limits;
 mod outflow;
+mod service;
 pub(crate) mod shutdown;
 mod version;
 
-use std::{convert::Infallible, error::Error, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_service::Service;
 
 pub(crate) use inflow::Inflow;
 pub(crate) use limits::Limits;
+pub(crate) use service::ServerService;
 
 /// The request body that the service gets.
 pub(crate) type RequestBody = Inflow<Incoming>;
 
 /// Serves `service` to all who connect to `listener`, until `stop`: then calls in flight are finished.
 /// Event streams are not ended here. Says how many connections had to be cut.
-pub(crate) async fn serve<S, R>(
+pub(crate) async fn serve(
     listener: TcpListener,
-    service: S,
+    service: impl ServerService,
     limits: Limits,
     stop: CancellationToken,
-) -> usize
-where
-    S: Service<Request<RequestBody>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes> + Send + 'static,
-    R::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+) -> usize {
     let connections = TaskTracker::new();
     let builders = Arc::new(connection::Builders::new(&limits));
     loop {

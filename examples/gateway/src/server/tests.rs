@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use bartizan::core::{PeerAddr, UpstreamFailure, failure::FailureKind};
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{

@@ -1,0 +1,43 @@
+//! What the server asks of the service that it calls.
+
+use std::{convert::Infallible, error::Error};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::RequestBody;
+
+/// What the server asks of the service that it calls: that it answers whatever happens, with a body that
+/// can be streamed, and that all of it may move between threads.
+pub(crate) trait ServerService:
+    Service<
+        Request<RequestBody>,
+        Response = Response<<Self as ServerService>::ResponseBody>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// What it answers with.
+    type ResponseBody: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + 'static;
+}
+
+impl<S, R> ServerService for S
+where
+    S: Service<
+            Request<RequestBody>,
+            Response = Response<R>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + 'static,
+    R: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    type ResponseBody = R;
+}
