@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::GuardBody;
+use bartizan_core::{GuardBody, body::size_with_read};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -123,14 +123,8 @@ impl<R: Body<Data = Bytes>> Looked<R> {
         if self.error.is_some() {
             return SizeHint::default();
         }
-        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), |rest| rest.size_hint());
-        let read: usize = self.frames.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(read as u64));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(read as u64));
-        }
-        hint
+        let read = self.frames.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        size_with_read(read, self.rest.as_ref().map(|rest| rest.size_hint()))
     }
 }
 

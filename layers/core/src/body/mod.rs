@@ -4,7 +4,9 @@
 mod forward;
 mod guard;
 mod replay;
+mod size;
 
 pub use forward::ForwardBody;
 pub use guard::GuardBody;
 pub use replay::Replay;
+pub use size::size_with_read;

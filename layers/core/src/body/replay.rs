@@ -9,6 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::size_with_read;
+
 /// A request body that gives back the frames that were read from it, untouched, and then the rest.
 ///
 /// One that was never looked into costs an empty pointer. Dropping it drops the body.
@@ -73,13 +75,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
         let Some(read) = &self.read else { return rest };
-        let known: usize = read.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(known as u64));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(known as u64));
-        }
-        hint
+        let read = read.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        size_with_read(read, Some(rest))
     }
 }
 

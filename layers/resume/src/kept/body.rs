@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bartizan_core::body::size_with_read;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -80,14 +81,8 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
-        let known: usize = self.again.iter().map(Piece::len).sum();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(known as u64));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(known as u64));
-        }
-        hint
+        let known = self.again.iter().map(Piece::len).sum();
+        size_with_read(known, self.rest.as_ref().map(Body::size_hint))
     }
 }
 
