@@ -1,13 +1,10 @@
 //! The requests that this layer makes itself.
 
-use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, mcp};
+use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, hop_by_hop, mcp};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request,
-    header::{
-        ACCEPT, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
-    },
+    HeaderMap, HeaderValue, Method, Request,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
 };
 
 use crate::{
@@ -24,30 +21,14 @@ pub(crate) struct Ask {
 
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
-/// What speaks of a request.
-const OF_REQUEST: [HeaderName; 9] = [
-    CONNECTION,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_TYPE,
-    EXPECT,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
 impl Ask {
     /// On behalf of the request with `head`, in a session of the protocol's `version`.
     pub(crate) fn new(head: &Head, version: &str) -> Self {
         let mut head = head.clone();
-        for name in OF_REQUEST.iter().chain([
-            &LAST_EVENT_ID,
-            &mcp::SESSION_ID,
-            &mcp::PROTOCOL_VERSION,
-            &mcp::METHOD,
-            &mcp::NAME,
-        ]) {
+        hop_by_hop::strip_message(&mut head.headers);
+        for name in
+            [&LAST_EVENT_ID, &mcp::SESSION_ID, &mcp::PROTOCOL_VERSION, &mcp::METHOD, &mcp::NAME]
+        {
             head.headers.remove(name);
         }
         Self { head, version: HeaderValue::from_str(version).ok() }

@@ -6,14 +6,8 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, Passage, Replay, Work};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
-    header::{
-        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING,
-        UPGRADE,
-    },
-};
+use bartizan_core::{Backend, Passage, Replay, Work, hop_by_hop};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
@@ -32,17 +26,7 @@ pub(crate) struct OpeningHead {
 impl OpeningHead {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let mut headers = request.headers().clone();
-        for name in [
-            CONNECTION,
-            CONTENT_ENCODING,
-            CONTENT_LENGTH,
-            CONTENT_TYPE,
-            EXPECT,
-            TRANSFER_ENCODING,
-            UPGRADE,
-        ] {
-            headers.remove(name);
-        }
+        hop_by_hop::strip_message(&mut headers);
         Self {
             uri: request.uri().clone(),
             version: request.version(),

@@ -91,6 +91,8 @@ async fn when_the_store_refuses_the_client_gets_503_and_the_backend_a_delete() {
         let server = server_on("http://b:1", 200);
         let service = guard(&store, &server);
         let opening = with(post(None, INITIALIZE), "authorization", "Bearer t");
+        let opening = with(with(opening, "te", "trailers"), "trailer", "x-checksum");
+        let opening = with(opening, "content-type", "application/json");
         let response = send(&service, opening).await;
         assert_eq!(Reason::of(&response), Some(reason), "{mood:?}");
         assert_eq!(
@@ -105,7 +107,9 @@ async fn when_the_store_refuses_the_client_gets_503_and_the_backend_a_delete() {
         assert_eq!(orphan.method, Method::DELETE);
         assert_eq!(orphan.headers["mcp-session-id"], "s1");
         assert_eq!(orphan.headers["authorization"], "Bearer t");
-        assert!(!orphan.headers.contains_key("content-length"));
+        for name in ["content-length", "content-type", "te", "trailer"] {
+            assert!(!orphan.headers.contains_key(name), "{name}");
+        }
         assert_eq!(orphan.backend.as_ref().unwrap().as_str(), "http://b:1");
         assert_eq!((orphan.work, orphan.body.len()), (Work::Pinned, 0));
         tokio::time::resume();
