@@ -69,9 +69,8 @@ async fn behind_a_sentinel_the_primary_is_found_and_its_successor_too() {
     let second = RedisServer::with(&["--replicaof", "127.0.0.1", &port]).await;
     let copies = async || primary.cli(&["INFO", "replication"]).contains("state=online");
     eventually("the second copies the first", PATIENCE, copies).await;
-    let dir = std::env::temp_dir().join(format!("bartizan-sentinel-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let config = dir.join("sentinel.conf");
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("sentinel.conf");
     let text = format!(
         "sentinel monitor sessions 127.0.0.1 {port} 1\nsentinel down-after-milliseconds sessions 500\n\
          sentinel failover-timeout sessions 2000\n"
@@ -93,7 +92,6 @@ async fn behind_a_sentinel_the_primary_is_found_and_its_successor_too() {
     let served = async || insert(&a, "new").await.is_ok() && get(&b, "stays").await.is_ok();
     eventually("the second has taken over", Duration::from_secs(30), served).await;
     assert!(get(&b, "stays").await.unwrap().is_some() && get(&b, "new").await.unwrap().is_some());
-    let _ = std::fs::remove_dir_all(&dir);
 }
 
 /// Behind a name that leads to the primary: it becomes a replica, and closes no connection.

@@ -14,9 +14,8 @@ use rustls::{ClientConfig, RootCertStore};
 #[tokio::test]
 async fn a_server_is_trusted_by_its_authority_and_by_no_other() {
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let dir = std::env::temp_dir().join(format!("bartizan-redis-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, certificate.cert.pem()).unwrap();
     std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -61,5 +60,4 @@ async fn a_server_is_trusted_by_its_authority_and_by_no_other() {
         }
     };
     eventually("it was asked often enough", PATIENCE, refused).await;
-    let _ = std::fs::remove_dir_all(&dir);
 }

@@ -4,10 +4,10 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,7 +19,7 @@ use tokio::{
 pub struct RedisServer {
     program: &'static str,
     port: u16,
-    dir: PathBuf,
+    dir: TempDir,
     config: Option<PathBuf>,
     args: Vec<String>,
     child: Option<Child>,
@@ -46,14 +46,7 @@ impl RedisServer {
     }
 
     async fn launched(program: &'static str, config: Option<&Path>, args: &[&str]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "bartizan-redis-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         let config = config.map(Path::to_owned);
         let mut server = Self { program, port: 0, dir, config, args, child: None };
@@ -128,7 +121,7 @@ impl RedisServer {
             .args(&self.config)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--enable-debug-command", "local"])
-            .args(["--dir", self.dir.to_str().unwrap()])
+            .args(["--dir", self.dir.path().to_str().unwrap()])
             .args(&self.args)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -163,7 +156,6 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 

@@ -1,12 +1,8 @@
 //! The configuration files of the peers, filled in.
 
-use std::{
-    env, fs, io,
-    net::SocketAddr,
-    path::PathBuf,
-    process,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::{fs, io, net::SocketAddr, path::PathBuf};
+
+use tempfile::TempDir;
 
 use super::Contender;
 use crate::process::open_files;
@@ -14,7 +10,7 @@ use crate::process::open_files;
 /// A directory with a configuration file; dropped, it is removed.
 #[derive(Debug)]
 pub(crate) struct Config {
-    dir: PathBuf,
+    dir: TempDir,
 }
 
 impl Config {
@@ -24,15 +20,11 @@ impl Config {
         listen: SocketAddr,
         backends: &[SocketAddr],
     ) -> io::Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = env::temp_dir().join(format!("bartizan-e2e-{}-{n}", process::id()));
-        fs::create_dir_all(&dir)?;
-        let config = Self { dir };
+        let config = Self { dir: tempfile::tempdir()? };
         // Each client has a connection to a backend beside its own.
         let connections = open_files().saturating_sub(200).min(30_000);
         let mut text = template(contender)
-            .replace("@DIR@", &config.dir.to_string_lossy())
+            .replace("@DIR@", &config.dir.path().to_string_lossy())
             .replace("@CONNECTIONS@", &connections.to_string())
             .replace("@CLIENTS@", &(connections / 2).to_string())
             .replace("@LISTEN@", &listen.to_string())
@@ -48,13 +40,7 @@ impl Config {
 
     pub(crate) fn path(&self) -> PathBuf {
         // Envoy goes by the extension; the others do not mind.
-        self.dir.join("config.yaml")
-    }
-}
-
-impl Drop for Config {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        self.dir.path().join("config.yaml")
     }
 }
 
