@@ -5,6 +5,7 @@
 //! | `cli` | options, their environment variables and defaults |
 //! | `gateway` | the gateway: from options to a server that runs until it is told to stop |
 //! | `stack` | the layers, configured |
+//! | `keys` | the keys that seal what is recorded of sessions, from a file |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, deadlines, an orderly end |
 //! | `demo` | three counter servers, a client and the table that they make |
@@ -12,6 +13,7 @@
 mod cli;
 mod demo;
 mod gateway;
+mod keys;
 mod server;
 mod stack;
 mod store;

@@ -26,6 +26,7 @@ use tower_layer::{Identity, Layer};
 
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
+    keys,
     server::ServerService,
     store::ServerStore,
 };
@@ -61,6 +62,10 @@ pub(crate) fn build_resuming<T: ServerStore>(
     let resume = ResumeSessionLayer::new(store.clone())
         .deadline(options.resume_deadline)
         .store_deadline(options.store_timeout.saturating_mul(2));
+    let resume = match &options.record_keys {
+        Some(file) => resume.seal(keys::read(file)?),
+        None => resume,
+    };
     let (stack, name) = stack(options, store, streams)?;
     Ok(stack.resume(resume).layer(upstream(options, &name)))
 }

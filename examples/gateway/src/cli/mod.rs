@@ -5,6 +5,7 @@ mod values;
 use std::{
     net::SocketAddr,
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -273,6 +274,12 @@ pub(crate) struct Options {
         value_parser = values::duration
     )]
     pub(crate) resume_deadline: Duration,
+
+    /// A file of keys that seal what is recorded of sessions that are to be resumed: per line an id from
+    /// 0 to 255 and 64 hexadecimal digits, the same for all replicas. The first key seals, all of them
+    /// open. By default nothing is sealed
+    #[arg(long, env = "BARTIZAN_RECORD_KEYS", value_name = "FILE")]
+    pub(crate) record_keys: Option<PathBuf>,
 
     /// Give clients session ids of this gateway's own; those of the backends stay inside
     #[arg(long, env = "BARTIZAN_MINT_IDS")]

@@ -29,6 +29,16 @@ fn live_records(redis: &RedisServer) -> usize {
     keys.lines().filter(|key| redis.cli(&["GETRANGE", key, "0", "0"]).trim() == "R").count()
 }
 
+async fn until_ready(gateway: &Gateway) {
+    let raw = Raw::new(&gateway.admin_uri());
+    let ready = || async {
+        let request = http::Request::get(raw.endpoint().replace("/mcp", "/readyz"));
+        let answer = raw.try_send(request.body(Default::default()).unwrap()).await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    };
+    eventually("the gateway is ready", PATIENCE, ready).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
     let redis = RedisServer::start().await;
@@ -40,13 +50,7 @@ async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
         Gateway::with_admin(&uris(&servers), &args).await,
     );
     for gateway in [&a, &b] {
-        let raw = Raw::new(&gateway.admin_uri());
-        let ready = || async {
-            let request = http::Request::get(raw.endpoint().replace("/mcp", "/readyz"));
-            let answer = raw.try_send(request.body(Default::default()).unwrap()).await;
-            answer.is_ok_and(|answer| answer.status == 200)
-        };
-        eventually("the gateway is ready", PATIENCE, ready).await;
+        until_ready(gateway).await;
     }
     let clients = [Raw::new(&a.uri()), Raw::new(&b.uri())];
     let mut losers = 0;
@@ -140,4 +144,45 @@ async fn resuming_is_for_mcp() {
         .unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--session-header"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_recorded_is_sealed_and_keys_rotate() {
+    let redis = RedisServer::start().await;
+    let mut servers = CounterServer::start_many(2).await;
+    let origins = uris(&servers);
+    let store = format!("--store={}", redis.url());
+    let gateway = async |keys: &[&str]| {
+        let args = [&[&*store, "--on-lost=resume"], keys].concat();
+        let gateway = Gateway::with_admin(&origins, &args).await;
+        until_ready(&gateway).await;
+        gateway
+    };
+    let shows = |what: &str| {
+        let keys = redis.cli(&["--scan"]);
+        keys.lines().any(|key| redis.cli(&["GET", key]).contains(what))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let keys = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        format!("--record-keys={}", file.display())
+    };
+    let (old, new) = (format!("1 {}\n", "11".repeat(32)), format!("2 {}\n", "22".repeat(32)));
+    let (before, after) = (keys("before", &old), keys("after", &format!("{new}{old}")));
+
+    let first = gateway(&[&before]).await;
+    let id = Raw::new(&first.uri()).initialize().await;
+    assert!(live_records(&redis) == 1 && !shows("clientInfo"));
+    drop(first);
+    // The next release seals with another key, and resumes what this one recorded.
+    let second = gateway(&[&after]).await;
+    let server = servers.iter().position(|server| !server.with_session(&id).is_empty());
+    servers[server.unwrap()].kill().await;
+    assert_eq!(Raw::new(&second.uri()).increment(&id).await.count(), Some(1));
+    assert!(live_records(&redis) == 1 && !shows("clientInfo"));
+
+    let open = gateway(&[]).await;
+    Raw::new(&open.uri()).initialize().await;
+    assert!(shows("clientInfo"), "without keys, it is there to be read");
 }
