@@ -15,13 +15,13 @@
 //! In a response all nominations are obeyed: the backend may take back what it said. `Forwarded` and
 //! `X-Forwarded-For` tell of the way in and have no place there (RFC 7239 §8.2): they go as well.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED,
-        PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, FORWARDED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -131,24 +131,34 @@ pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
     strip(headers, nominated)
 }
 
-/// Strips what speaks of one message: of its hop, its content and its trailers. What is left speaks of
-/// the sender, and is what a layer begins with that makes a request of its own on a client's behalf.
+/// Strips what speaks of one message: of its hop, its content and its trailers, of conditions and of a
+/// repetition. What is left speaks of the sender, and is what a layer begins with that makes a request of
+/// its own on a client's behalf.
 ///
-/// Costs nine look-ups.
+/// Costs one pass and one allocation.
 pub fn strip_message(headers: &mut HeaderMap) {
-    for name in [
-        CONNECTION,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_TYPE,
-        EXPECT,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
+    let all = mem::take(headers);
+    let of_sender = all.iter().filter(|(name, _)| !is_of_message(name));
+    headers.extend(of_sender.map(|(name, value)| (name.clone(), value.clone())));
+}
+
+fn is_of_message(name: &HeaderName) -> bool {
+    const NAMES: [&str; 11] = [
+        "connection",
+        "digest",
+        "expect",
+        // A server that knows the key would answer with the other request's answer.
+        "idempotency-key",
+        "range",
+        "repr-digest",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "want-content-digest",
+    ];
+    let name = name.as_str();
+    name.starts_with("content-") || name.starts_with("if-") || NAMES.contains(&name)
 }
 
 /// Asks the next hop to change to `protocol`, or tells it of the change.

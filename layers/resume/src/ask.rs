@@ -4,7 +4,7 @@ use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, hop_by_ho
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
 
 use crate::{
@@ -20,6 +20,11 @@ pub(crate) struct Ask {
 }
 
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// Asks for an answer without an encoding: one that is to be read here.
+pub(crate) fn ask_readable(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
 
 impl Ask {
     /// On behalf of the request with `head`, in a session of the protocol's `version`.
@@ -104,6 +109,7 @@ impl Ask {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        ask_readable(headers);
         if has_body {
             headers.insert(CONTENT_LENGTH, length);
         }

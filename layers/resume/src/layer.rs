@@ -59,9 +59,9 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
     }
 
     /// How long it may take to resume a session, from its loss; past it, the request is refused with
-    /// 503. Default: 10 s.
+    /// 503. More than a day counts as a day. Default: 10 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.config.deadline = deadline;
+        self.config.deadline = deadline.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 

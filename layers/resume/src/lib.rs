@@ -55,6 +55,7 @@
 //! | | |
 //! |---|---|
 //! | a response that names the session | names it as its request did, whoever answers |
+//! | `Accept-Encoding` of an `initialize` | becomes `identity`: its answer is read here |
 //! | `Last-Event-ID` in a session that has moved | dropped: another backend would go on with another stream |
 //! | an open GET stream whose backend is lost | ends; the client opens another |
 //!
@@ -133,6 +134,7 @@
 //! # Security
 //!
 //! Only the owner's own request resumes a session, with the credentials that it shows: none are recorded.
+//! Of its other fields, those that speak of its content or of a condition stay behind.
 //! What is recorded, the client's `initialize`, can be sealed with a key (feature `seal`), for the session's
 //! principal. Session ids reach no log.
 //!

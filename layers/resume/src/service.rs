@@ -17,7 +17,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture, ResumeBody, Tee, entry, flow,
+    ResponseFuture, ResumeBody, Tee,
+    ask::ask_readable,
+    entry, flow,
     kept::{Kept, LAST_EVENT_ID},
     layer::Config,
     shared::Shared,
@@ -84,6 +86,7 @@ where
         match Way::of(&request) {
             Way::Pass => ResponseFuture::passed(self.inner.call(request.map(Tee::passed))),
             Way::Record => {
+                ask_readable(request.headers_mut());
                 let (kept, request) = Kept::keep(request, config.record_limit_bytes);
                 ResponseFuture::recorded(self.inner.call(request), Arc::clone(&self.shared), kept)
             }

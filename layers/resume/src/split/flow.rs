@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ResumeBody, Tee,
-    ask::Ask,
+    ask::{Ask, ask_readable},
     flow::{
         self, LOOK_FACTOR, accepted, is_for_lost_server, opens, pass, refuse_with_id, settle,
         show_as,
@@ -55,6 +55,9 @@ where
     let Some(session) = kept.session().cloned() else {
         let is_opening = Passage::of(&request).map(Passage::work) == Some(Work::Opening);
         address(&mut request, &gateway, gateway.backend());
+        if is_opening {
+            ask_readable(request.headers_mut());
+        }
         let mut response = service.call(request).await?;
         if !is_opening || !opens(&response) {
             return Ok(pass(response, kept.is_get()));

@@ -1,0 +1,215 @@
+//! What an attempt asks of a backend, and what it leaves when it fails.
+#![allow(clippy::unwrap_used, reason = "test support")]
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bartizan_memory::MemoryStore;
+use bartizan_pin::{Backends, PinBackendLayer};
+use bartizan_resume::ResumeSessionLayer;
+use bartizan_session::ValidateSessionLayer;
+use bytes::Bytes;
+use futures_util::stream::Pending;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Either, Full, StreamBody};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#;
+const RESULT: &str =
+    r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+
+/// What a backend got.
+#[derive(Clone, Debug)]
+struct Seen {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Seen {
+    fn opens(&self) -> bool {
+        self.body == INITIALIZE
+    }
+
+    fn session(&self) -> Option<&str> {
+        self.headers.get("mcp-session-id").map(|id| id.to_str().unwrap())
+    }
+}
+
+/// The backends `http://a:1` and `http://b:1`, which answer by a closure. They do not wait for a body that
+/// is said to be `x-unread`.
+#[derive(Clone)]
+struct World {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    answer: Arc<dyn Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync>,
+}
+
+impl World {
+    fn new(answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
+        Self { seen: Arc::default(), answer: Arc::new(answer) }
+    }
+
+    async fn respond<B>(self, request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Debug,
+    {
+        let (head, body) = request.into_parts();
+        let body = match head.headers.contains_key("x-unread") {
+            true => Bytes::new(),
+            false => body.collect().await.unwrap().to_bytes(),
+        };
+        let seen = Seen { headers: head.headers, body };
+        self.seen.lock().unwrap().push(seen.clone());
+        // As over a network: others may come in between.
+        tokio::task::yield_now().await;
+        Ok((self.answer)(&seen))
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn answer(status: u16, session: Option<&str>, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status);
+    if let Some(id) = session {
+        response = response.header("mcp-session-id", id);
+    }
+    response.body(Full::from(body)).unwrap()
+}
+
+/// A request body that is there, or one that does not end.
+type Sent = Either<Full<Bytes>, StreamBody<Pending<Result<Frame<Bytes>, Infallible>>>>;
+
+fn stack(
+    world: &World,
+    store: &MemoryStore,
+    resume: &ResumeSessionLayer<MemoryStore>,
+) -> impl Service<
+    Request<Sent>,
+    Response = Response<impl Body<Data = Bytes, Error: std::fmt::Debug> + use<>>,
+    Error = Infallible,
+> + Clone
++ use<> {
+    let world = world.clone();
+    let upstream = service_fn(move |request| world.clone().respond(request));
+    let backends = Backends::new(["http://a:1", "http://b:1"].map(|it| it.parse().unwrap()));
+    let pinned = PinBackendLayer::new(backends).layer(upstream);
+    ValidateSessionLayer::mcp(store.clone()).layer(resume.layer(pinned))
+}
+
+async fn send<S, R>(service: &S, request: Request<Sent>) -> Response<R>
+where
+    S: Service<Request<Sent>, Response = Response<R>, Error = Infallible> + Clone,
+{
+    service.clone().oneshot(request).await.unwrap()
+}
+
+fn post(session: Option<&str>, body: &'static str) -> Request<Sent> {
+    let mut request = Request::post("/mcp");
+    if let Some(id) = session {
+        request = request.header("mcp-session-id", id);
+    }
+    request.body(Either::Left(Full::from(body))).unwrap()
+}
+
+fn with(mut request: Request<Sent>, fields: &[(&'static str, &str)]) -> Request<Sent> {
+    for (name, value) in fields {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+/// Backends that know no session but those that they opened last, and compress what may be compressed.
+fn compressing() -> World {
+    let last = Mutex::new(String::new());
+    let number = Mutex::new(0);
+    World::new(move |seen| {
+        let accepts = seen.headers.get("accept-encoding");
+        let accepts_gzip = accepts.is_some_and(|value| value.to_str().unwrap().contains("gzip"));
+        let mut response = if seen.opens() {
+            *number.lock().unwrap() += 1;
+            let id = format!("session-{}", number.lock().unwrap());
+            last.lock().unwrap().clone_from(&id);
+            answer(200, Some(&id), if accepts_gzip { "\x1f\u{8b}" } else { RESULT })
+        } else if seen.session() == Some(&*last.lock().unwrap()) {
+            answer(200, None, "{}")
+        } else {
+            answer(404, None, "")
+        };
+        if accepts_gzip {
+            response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        }
+        response
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_be_read_here_is_asked_for_without_an_encoding() {
+    let (world, store) = (compressing(), MemoryStore::new());
+    let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+    let client = |request| with(request, &[("accept-encoding", "gzip, deflate, br")]);
+    let opened = send(&service, client(post(None, INITIALIZE))).await;
+    let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    // Forgotten, since another one was opened since.
+    send(&service, client(post(None, INITIALIZE))).await;
+    let called = send(&service, client(post(Some(&id), CALL))).await;
+    assert_eq!(
+        (called.status().as_u16(), &called.headers()["content-encoding"]),
+        (200, &"gzip".parse().unwrap())
+    );
+    let call = world.seen().into_iter().rfind(|seen| seen.body == CALL).unwrap();
+    assert_eq!(call.headers["accept-encoding"], "gzip, deflate, br", "the client's own is its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_speaks_of_another_request_is_not_said_of_an_opening() {
+    let (world, store) = (compressing(), MemoryStore::new());
+    let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+    let opened = send(&service, post(None, INITIALIZE)).await;
+    let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    send(&service, post(None, INITIALIZE)).await;
+    let of_call = [
+        ("content-language", "en"),
+        ("content-digest", "sha-256=:x:"),
+        ("repr-digest", "sha-256=:x:"),
+        ("idempotency-key", "\"1\""),
+        ("if-match", "*"),
+        ("range", "bytes=0-1"),
+    ];
+    let of_caller = [("authorization", "Bearer new"), ("cookie", "c=1"), ("x-tenant", "t")];
+    let request = with(with(post(Some(&id), CALL), &of_call), &of_caller);
+    assert_eq!(send(&service, request).await.status(), 200);
+    let seen = world.seen();
+    let opening = seen.iter().rfind(|seen| seen.opens()).unwrap();
+    let replay = seen.last().unwrap();
+    for (name, value) in of_call {
+        assert!(!opening.headers.contains_key(name), "{name}");
+        assert_eq!(replay.headers[name], value);
+    }
+    for (name, value) in of_caller {
+        assert_eq!(opening.headers[name], value);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_deadline_will_do() {
+    for deadline in [Duration::ZERO, Duration::MAX] {
+        let (world, store) = (compressing(), MemoryStore::new());
+        let layer = ResumeSessionLayer::new(store.clone()).deadline(deadline);
+        let service = stack(&world, &store, &layer);
+        let opened = send(&service, post(None, INITIALIZE)).await;
+        let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        send(&service, post(None, INITIALIZE)).await;
+        let status = send(&service, post(Some(&id), CALL)).await.status();
+        let mut delete = post(Some(&id), "");
+        *delete.method_mut() = Method::DELETE;
+        send(&service, delete).await;
+        assert!([200, 404, 503].contains(&status.as_u16()), "{deadline:?}: {status}");
+    }
+}
