@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
@@ -12,10 +13,11 @@ use bartizan_pin::{Backends, PinBackendLayer};
 use bartizan_resume::ResumeSessionLayer;
 use bartizan_session::ValidateSessionLayer;
 use bytes::Bytes;
-use futures_util::stream::Pending;
+use futures_util::stream::{Pending, pending};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Either, Full, StreamBody};
+use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
@@ -26,6 +28,7 @@ const RESULT: &str =
 /// What a backend got.
 #[derive(Clone, Debug)]
 struct Seen {
+    method: Method,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -63,7 +66,7 @@ impl World {
             true => Bytes::new(),
             false => body.collect().await.unwrap().to_bytes(),
         };
-        let seen = Seen { headers: head.headers, body };
+        let seen = Seen { method: head.method, headers: head.headers, body };
         self.seen.lock().unwrap().push(seen.clone());
         // As over a network: others may come in between.
         tokio::task::yield_now().await;
@@ -212,4 +215,58 @@ async fn any_deadline_will_do() {
         send(&service, delete).await;
         assert!([200, 404, 503].contains(&status.as_u16()), "{deadline:?}: {status}");
     }
+}
+
+/// Who gives a session up says so in its record, before its client is told: nobody resumes it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_given_up_is_not_resumed_by_another_request() {
+    #[derive(Default)]
+    struct State {
+        live: HashSet<String>,
+        opened: u32,
+        is_broken: bool,
+    }
+    let state = Arc::new(Mutex::new(State::default()));
+    let servers = Arc::clone(&state);
+    let world = World::new(move |seen| {
+        let mut state = servers.lock().unwrap();
+        match seen.session() {
+            None if state.is_broken => answer(500, None, ""),
+            None => {
+                state.opened += 1;
+                let id = format!("session-{}", state.opened);
+                state.live.insert(id.clone());
+                answer(200, Some(&id), RESULT)
+            }
+            Some(id) if seen.method == Method::DELETE && state.live.remove(id) => {
+                answer(200, None, "")
+            }
+            Some(id) if state.live.contains(id) => answer(200, None, "{}"),
+            Some(_) => answer(404, None, ""),
+        }
+    });
+    let store = MemoryStore::new();
+    let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+    let opened = send(&service, post(None, INITIALIZE)).await;
+    let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    *state.lock().unwrap() = State { opened: 1, is_broken: true, ..State::default() };
+
+    // It is refused when the rest of its body has not come for a second.
+    let endless = StreamBody::new(pending());
+    let slow = Request::post("/mcp").header("mcp-session-id", &id).header("x-unread", "1");
+    let slow = send(&service, slow.body(Either::Right(endless)).unwrap());
+    let meanwhile = async {
+        sleep(Duration::from_millis(500)).await;
+        state.lock().unwrap().is_broken = false;
+        send(&service, post(Some(&id), CALL)).await.status()
+    };
+    let (slow, meanwhile) = tokio::join!(slow, meanwhile);
+    let after = send(&service, post(Some(&id), CALL)).await.status();
+    assert_eq!(
+        [slow.status(), meanwhile, after].map(|status| status.as_u16()),
+        [404; 3],
+        "one word to all of them"
+    );
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((state.lock().unwrap().live.len(), store.len()), (0, 0));
 }

@@ -78,10 +78,11 @@ where
     }
     let outcome = match open::<S, T, B>(shared, head, &handshake, &tried).await {
         Ok(opened) => put(shared, current.clone(), opened).await,
-        Err(unfit) => match shared.current(seen).await {
-            // Another replica was luckier meanwhile: giving up would end its session.
+        Err(Unfit::Other) => give_up(shared, current.clone()).await,
+        Err(Unfit::NoAnswer(reason)) => match shared.current(seen).await {
+            // Another replica was luckier meanwhile.
             Ok(Some(other)) if !is_same_place(&other, seen) => Outcome::Moved(other),
-            _ => Outcome::Failed(unfit.reason()),
+            _ => Outcome::Failed(reason),
         },
     };
     if let Outcome::Failed(reason) = outcome {
@@ -209,6 +210,47 @@ where
     Outcome::Failed(Reason::BackendUnreachable)
 }
 
+/// Ends the session, which nobody can go on with. Its record says so before anybody is told: otherwise a
+/// replica that is luckier just then would lose what it has opened.
+async fn give_up<S, T: Store>(shared: &Shared<S, T>, current: Session) -> Outcome {
+    match note_end(shared, current.clone()).await {
+        Noted::Moved(other) => Outcome::Moved(other),
+        Noted::Failed => Outcome::Failed(Reason::StoreUnavailable),
+        Noted::Ends => {
+            // Whoever waits is told that it has ended, and sees to it once more if this fails.
+            let _ = shared.remove(&current).await;
+            Outcome::Failed(Reason::BackendLost)
+        }
+    }
+}
+
+/// What became of the intent to end a session.
+pub(super) enum Noted {
+    /// Nobody can resume it any more.
+    Ends,
+    /// It has moved before.
+    Moved(Session),
+    Failed,
+}
+
+/// Notes that the session ends, unless it is elsewhere by now.
+pub(super) async fn note_end<S, T: Store>(shared: &Shared<S, T>, mut current: Session) -> Noted {
+    for _ in 0..SWAPS {
+        let record = current.record().clone().with_field(entry::NAME, entry::ENDING);
+        match shared.replace(&current, record).await {
+            Ok(Replaced::Changed(other)) if entry::is_ending(other.record()) => return Noted::Ends,
+            Ok(Replaced::Changed(other)) if !is_same_place(&other, &current) => {
+                return Noted::Moved(other);
+            }
+            // Some other entry was changed.
+            Ok(Replaced::Changed(other)) => current = other,
+            Ok(_) => return Noted::Ends,
+            Err(_) => return Noted::Failed,
+        }
+    }
+    Noted::Ends
+}
+
 /// Whether two versions of a session are at one place.
 pub(super) fn is_same_place(one: &Session, other: &Session) -> bool {
     let (one, other) = (one.record(), other.record());
@@ -220,15 +262,6 @@ fn unavailable(reason: Reason) -> Reason {
     match reason {
         Reason::NoBackend | Reason::StoreUnavailable => reason,
         _ => Reason::BackendUnreachable,
-    }
-}
-
-impl Unfit {
-    fn reason(self) -> Reason {
-        match self {
-            Self::NoAnswer(reason) => reason,
-            Self::Other => Reason::BackendLost,
-        }
     }
 }
 

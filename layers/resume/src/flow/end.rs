@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Reason, Session, UpstreamFailure, store::Replaced};
+use bartizan_core::{Reason, UpstreamFailure};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{elsewhere, lost::at_new_place, pass, refuse, show_as};
+use super::{
+    elsewhere::{self, Noted, note_end},
+    lost::at_new_place,
+    pass, refuse, show_as,
+};
 use crate::{
-    ResumeBody, Tee, entry,
+    ResumeBody, Tee,
     flight::Part,
     kept::Kept,
     shared::{Inside, Shared, Store},
@@ -74,12 +78,12 @@ where
             return Ok(pass(response, false));
         }
         ended = Some(response);
-        match settle(&shared, current.clone()).await {
-            Some(moved) => {
+        match note_end(&shared, current.clone()).await {
+            Noted::Moved(moved) => {
                 request = at_new_place(&kept, &moved);
                 current = moved;
             }
-            None => break,
+            Noted::Ends | Noted::Failed => break,
         }
     }
     // Before others are let on: they must find it gone. The layer outside removes it once more.
@@ -89,23 +93,6 @@ where
         (Some(_), Err(_)) => refuse(Reason::StoreUnavailable),
         (None, _) => refuse(Reason::BackendUnreachable),
     }
-}
-
-/// Notes that the session ends, so that nobody can resume it any more; gives it back if it has moved
-/// before.
-async fn settle<S, T: Store>(shared: &Shared<S, T>, mut current: Session) -> Option<Session> {
-    for _ in 0..PLACES {
-        let record = current.record().clone().with_field(entry::NAME, entry::ENDING);
-        match shared.replace(&current, record).await {
-            Ok(Replaced::Changed(other)) if entry::is_ending(other.record()) => return None,
-            Ok(Replaced::Changed(other)) if !elsewhere::is_same_place(&other, &current) => {
-                return Some(other);
-            }
-            Ok(Replaced::Changed(other)) => current = other,
-            _ => return None,
-        }
-    }
-    None
 }
 
 /// Whether the session is over for its backend, or the backend for the session.
