@@ -48,6 +48,7 @@
 //! | another replica was first | its session is used; one's own is ended | once |
 //! | DELETE at the same time | waits for the attempt, or keeps it from taking effect; nothing is left | no |
 //! | DELETE of a session that has moved | goes to where it is | – |
+//! | DELETE of a session that its backend does not know, however it says so | 404; it is over | no |
 //! | no record of how the session was opened | passed on as it is | no |
 //!
 //! And of what surrounds it:

@@ -270,3 +270,22 @@ async fn a_session_that_was_given_up_is_not_resumed_by_another_request() {
     sleep(Duration::from_secs(10)).await;
     assert_eq!((state.lock().unwrap().live.len(), store.len()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_whose_backend_does_not_know_the_session_ends_it() {
+    const UNKNOWN: &str = r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Server not initialized"},"id":null}"#;
+    for (says, status, left) in [(UNKNOWN, 404, 0), ("Bad Request: the weather", 400, 1)] {
+        let world = World::new(move |seen| match seen.opens() {
+            true => answer(200, Some("session"), RESULT),
+            false => answer(400, None, says),
+        });
+        let store = MemoryStore::new();
+        let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+        send(&service, post(None, INITIALIZE)).await;
+        let mut delete = post(Some("session"), "");
+        *delete.method_mut() = Method::DELETE;
+        let ended = send(&service, delete).await;
+        assert_eq!((ended.status().as_u16(), store.len()), (status, left), "{says}");
+        assert_eq!(world.seen().len(), 2, "nothing is opened for it");
+    }
+}

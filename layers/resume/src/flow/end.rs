@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Reason, UpstreamFailure};
+use bartizan_core::Reason;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
     elsewhere::{self, Noted, note_end},
-    lost::at_new_place,
+    lost::{at_new_place, settle},
     pass, refuse, show_as,
 };
 use crate::{
     ResumeBody, Tee,
     flight::Part,
     kept::Kept,
+    loss::{self, Verdict},
     shared::{Inside, Shared, Store},
 };
 
@@ -74,10 +75,14 @@ where
             None => shared.call(next).await?,
         };
         show_as(&mut response, kept.shown_id());
-        if !has_ended(&response) {
-            return Ok(pass(response, false));
+        let by_head = loss::by_head(&response);
+        let (verdict, answer) = settle(response, by_head, false, deadline).await;
+        if !has_ended(&answer, verdict) {
+            return Ok(answer);
         }
-        ended = Some(response);
+        // A 400 would look as if it had not ended.
+        let is_said_by_text = by_head == Verdict::Look;
+        ended = Some(if is_said_by_text { refuse(Reason::BackendLost)? } else { answer });
         match note_end(&shared, current.clone()).await {
             Noted::Moved(moved) => {
                 request = at_new_place(&kept, &moved);
@@ -89,20 +94,13 @@ where
     // Before others are let on: they must find it gone. The layer outside removes it once more.
     let removed = shared.remove(&current).await;
     match (ended, removed) {
-        (Some(response), Ok(())) => Ok(pass(response, false)),
+        (Some(response), Ok(())) => Ok(response),
         (Some(_), Err(_)) => refuse(Reason::StoreUnavailable),
         (None, _) => refuse(Reason::BackendUnreachable),
     }
 }
 
 /// Whether the session is over for its backend, or the backend for the session.
-fn has_ended<R>(response: &Response<R>) -> bool {
-    let status = response.status();
-    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_unreachable) {
-        return true;
-    }
-    match Reason::of(response) {
-        Some(reason) => reason == Reason::BackendLost,
-        None => status.is_success() || status == StatusCode::NOT_FOUND,
-    }
+fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
+    verdict != Verdict::Arrived || response.status().is_success() && Reason::of(response).is_none()
 }
