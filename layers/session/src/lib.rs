@@ -42,7 +42,7 @@
 //! | response | outcome |
 //! |---|---|
 //! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
-//! | names a new session that another backend has opened before | 502, and the backend gets a DELETE |
+//! | names a new session by the id of another one: another backend's, or one that has moved | 502, and the backend gets a DELETE |
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
 //! | 2xx or 404 to DELETE | passed on; the record is removed |

@@ -7,8 +7,8 @@ mod common;
 use std::time::Duration;
 
 use bartizan_core::{
-    Backend, Key, Reason, Route, SessionStore, UpstreamFailure, Work, failure::FailureKind,
-    session::Additions,
+    Backend, Key, Reason, Record, Route, SessionStore, UpstreamFailure, Work, failure::FailureKind,
+    session::Additions, store::Inserted,
 };
 use bartizan_memory::MemoryStore;
 use bartizan_session::MintIds;
@@ -128,6 +128,64 @@ async fn an_id_that_two_backends_give_is_not_handed_out_twice() {
     assert_eq!(Reason::of(&refused), Some(Reason::InvalidResponse));
     assert_eq!(server.journal()[1].method, Method::DELETE);
     assert!(is_live(&store, "s1").await, "the first session lives on");
+}
+
+/// A session that was moved leaves its old id to its backend, which may give it to somebody else.
+#[tokio::test]
+async fn an_id_by_which_a_moved_session_is_known_is_not_handed_out_again() {
+    let store = MemoryStore::new();
+    let route = Route::default();
+    let record = Record::new(Record::IDLE, Record::LIFETIME)
+        .with_backend("http://b:1".parse().unwrap())
+        .with_upstream_id("s2".parse().unwrap());
+    let moved = store.insert_if_absent(Key::new(&route, None, b"s1"), record);
+    assert!(matches!(moved.wait().await, Ok(Inserted::Inserted(_))));
+    let server = server_on("http://b:1", 200);
+    let refused = send(&guard(&store, &server), post(None, INITIALIZE)).await;
+    assert_eq!(Reason::of(&refused), Some(Reason::InvalidResponse), "it is another session");
+    assert!(!refused.headers().contains_key("mcp-session-id"));
+    let orphan = &server.journal()[1];
+    assert_eq!(
+        (&orphan.method, orphan.headers["mcp-session-id"].as_bytes()),
+        (&Method::DELETE, &b"s1"[..])
+    );
+}
+
+#[tokio::test]
+async fn no_response_shows_a_backends_id_where_ids_are_minted() {
+    for (method, status) in [
+        (Method::POST, 200),
+        (Method::POST, 400),
+        (Method::POST, 404),
+        (Method::POST, 500),
+        (Method::GET, 200),
+        (Method::GET, 405),
+        (Method::DELETE, 200),
+        (Method::DELETE, 404),
+        (Method::DELETE, 405),
+    ] {
+        // Its own, or one that nobody has heard of.
+        for named in ["s1", "other"] {
+            let server = Server::new(move |seen| {
+                if !seen.headers.contains_key("mcp-session-id") {
+                    return opened("s1");
+                }
+                let mut response = opened(named);
+                response.headers_mut().append("mcp-session-id", "other".parse().unwrap());
+                *response.status_mut() = StatusCode::from_u16(status).unwrap();
+                response
+            });
+            let service = guard(&MintIds::new(MemoryStore::new()), &server);
+            let response = send(&service, post(None, INITIALIZE)).await;
+            let id = response.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+            let response = send(&service, request(method.clone(), Some(&id), CALL)).await;
+            let shown: Vec<_> = response.headers().get_all("mcp-session-id").iter().collect();
+            assert!(
+                shown.iter().all(|shown| *shown != "s1" && *shown != "other"),
+                "{method} {status} {named}: {shown:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

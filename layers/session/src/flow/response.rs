@@ -59,13 +59,16 @@ where
             held.answer.body_mut().hold(InUse::new(&session, held.config));
             return Step::Done(held.answer);
         }
-        // The backend named a session that it had opened before.
-        Ok(Inserted::Exists(session)) if session.record().backend() == held.backend.as_ref() => {
+        // The backend named a session that it had opened before, and knows by that id still.
+        Ok(Inserted::Exists(session))
+            if session.record().backend() == held.backend.as_ref()
+                && alias::upstream_id(&session) == session.id() =>
+        {
             held.answer.body_mut().hold(InUse::new(&session, held.config));
             return Step::Done(held.answer);
         }
         Ok(Inserted::Full) => Reason::TooManySessions,
-        // Two backends gave one id: whoever got it second would be sent to the first.
+        // The id is another session's: whoever got it second would be sent to the first.
         Ok(_) => Reason::InvalidResponse,
         Err(_) => Reason::StoreUnavailable,
     };
@@ -110,7 +113,12 @@ where
 {
     let config = Arc::clone(in_use.config());
     let status = response.status();
-    let names_another = status.is_success()
+    let moved_to = response.extensions().get::<Backend>().map(Backend::id);
+    let moved_to = moved_to.filter(|id| in_use.session().record().backend() != Some(*id)).cloned();
+    // One that ends or moves is named as it was, whatever its backend calls it.
+    let names_another = !ends
+        && moved_to.is_none()
+        && status.is_success()
         && response
             .headers()
             .get(&config.header)
@@ -134,10 +142,7 @@ where
     if lost || (config.protocol == Protocol::Mcp && status == StatusCode::NOT_FOUND) {
         return remove(finish(response, None), &in_use, "lost by the backend");
     }
-    if let Some(backend) = response.extensions().get::<Backend>()
-        && in_use.session().record().backend() != Some(backend.id())
-    {
-        let backend = backend.id().clone();
+    if let Some(backend) = moved_to {
         return rebind(response, in_use, &backend);
     }
     if names_another {
