@@ -27,7 +27,7 @@ use crate::{
         show_as,
     },
     handshake,
-    kept::{Head, Kept},
+    kept::{Head, Kept, LAST_EVENT_ID},
     look,
     loss::{self, Verdict},
     shared::Inside,
@@ -81,7 +81,7 @@ where
             Ok(upstream) => upstream,
             Err(reason) => return Ok(refuse_with_id(&kept, reason).await),
         };
-        let Some(mut request) = first.take().or_else(|| kept.again()) else {
+        let Some(mut request) = first.take().or_else(|| again(&kept)) else {
             return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
         };
         to_upstream(&mut request, &gateway, &upstream);
@@ -98,13 +98,23 @@ where
             Verdict::Unknown if !is_last => {
                 found = shared.config.sessions.replace(&session, &name, &upstream);
             }
-            // What a gateway says of its own session is no word on the client's.
+            // Neither what a gateway says of its own session nor its loss is a word on the client's.
             Verdict::Unknown => {
+                return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
+            }
+            _ if Reason::of(&answer) == Some(Reason::BackendLost) => {
                 return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
             }
             _ => return Ok(answer),
         }
     }
+}
+
+/// The request once more, for a session that was opened again: its events are others.
+fn again<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> Option<Request<Tee<B>>> {
+    let mut request = kept.again()?;
+    request.headers_mut().remove(&LAST_EVENT_ID);
+    Some(request)
 }
 
 /// Waits for the place of a session at a gateway, or opens it.
@@ -123,6 +133,7 @@ where
     let state = match found {
         Found::Open(upstream) => return Ok(used(upstream)),
         Found::Full => return Err(Reason::TooManySessions),
+        Found::Ended => return Err(Reason::BackendLost),
         Found::Wait(state) => state,
         Found::Lead(opening, state) => {
             let (shared, head) = (Arc::clone(shared), head.clone());
@@ -306,11 +317,16 @@ where
             to_upstream(&mut request, &gateway, &upstream);
         }
     }
-    let others = sessions.take(|other, name| other.key() == session.key() && Some(name) != home);
-    sessions.close_soon(&others);
+    let end_others = || {
+        let its = sessions.take(|other, name| other.key() == session.key() && Some(name) != home);
+        sessions.close_soon(&its);
+    };
+    end_others();
     let mut response = service.call(request).await?;
     show_as(&mut response, kept.shown_id());
     if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
+        // A call may have opened one meanwhile.
+        end_others();
         sessions.take(|other, _| other.key() == session.key());
     }
     Ok(pass(response, false))

@@ -13,7 +13,7 @@
 //! | of a session, its gateway's open | goes there by the id that the gateway gave; others are not waited for |
 //! | the same, not open yet | opens it once, whoever else asks, and goes there |
 //! | the gateway does not know the session any more | it is opened again, and the request is sent again, once |
-//! | the gateway cannot be reached, or opens nothing | 503, `Retry-After`; nothing else is touched |
+//! | the gateway cannot be reached, for however long, or opens nothing | 503, `Retry-After`; nothing else is touched |
 //! | DELETE | ends the session at every gateway at once, each within a bound |
 //!
 //! A session at a gateway is never shared by two client sessions. Whether it is alive is told by its use: no

@@ -19,6 +19,9 @@ use super::{sessions::SplitStatus, upstream::Upstream};
 /// How often those that idled too long are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// The same where there is no room: whoever is refused it must not buy a pass with each try.
+const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
+
 /// The sessions at gateways, by client session and gateway.
 pub(super) struct Table {
     places: Mutex<Places>,
@@ -59,6 +62,8 @@ pub(super) enum Found {
     Lead(Opening, watch::Receiver<State>),
     /// There are as many as there may be.
     Full,
+    /// The client session is over.
+    Ended,
 }
 
 /// The right to open a session, until it is dropped.
@@ -84,17 +89,16 @@ impl Table {
         let pair = Pair { session: session.clone(), gateway: gateway.into() };
         let mut places = self.places();
         let is_full = places.by_pair.len() >= self.limit;
-        let idle = if is_full || places.swept.elapsed() >= SWEEP_EVERY {
-            places.sweep()
-        } else {
-            Vec::new()
-        };
+        let sweep_every = if is_full { SWEEP_FULL_EVERY } else { SWEEP_EVERY };
+        let is_due = places.swept.elapsed() >= sweep_every;
+        let idle = if is_due { places.sweep() } else { Vec::new() };
         let is_full = places.by_pair.len() >= self.limit;
         let found = match places.by_pair.entry(pair) {
             Entry::Occupied(entry) => match entry.get() {
                 Place::Open(upstream) => Found::Open(Arc::clone(upstream)),
                 Place::Opening(state) => Found::Wait(state.clone()),
             },
+            Entry::Vacant(_) if session.is_ended() => Found::Ended,
             Entry::Vacant(_) if is_full => Found::Full,
             Entry::Vacant(entry) => match seed() {
                 Some(upstream) => {
@@ -135,7 +139,7 @@ impl Table {
         let pair = Pair { session: session.clone(), gateway: gateway.into() };
         let mut places = self.places();
         let is_it = |place: &Place| matches!(place, Place::Open(it) if Arc::ptr_eq(it, upstream));
-        if places.by_pair.get(&pair).is_none_or(is_it) {
+        if places.by_pair.get(&pair).is_some_and(is_it) {
             let (sender, state) = watch::channel(State::NotYet);
             places.by_pair.insert(pair.clone(), Place::Opening(state.clone()));
             return Found::Lead(Opening { table: Arc::clone(self), pair, state: sender }, state);
@@ -196,12 +200,14 @@ impl Table {
 }
 
 impl Places {
-    /// Takes out what was not used for as long as its client session may idle: it has expired.
+    /// Takes out what was not used for as long as its client session may idle, and what is of one that has
+    /// ended.
     fn sweep(&mut self) -> Vec<Arc<Upstream>> {
         self.swept = Instant::now();
         let is_over = |pair: &Pair, place: &mut Place| match place {
             Place::Open(upstream) => {
-                !pair.session.is_held() && upstream.idle() > pair.session.record().idle()
+                let has_expired = upstream.idle() > pair.session.record().idle();
+                pair.session.is_ended() || has_expired && !pair.session.is_held()
             }
             Place::Opening(_) => false,
         };
@@ -220,7 +226,9 @@ impl Opening {
         let mut evicted = None;
         if let State::Open(upstream) = &state {
             match self.table.places().by_pair.get_mut(&self.pair) {
-                Some(place) if self.is_here(place) => *place = Place::Open(Arc::clone(upstream)),
+                Some(place) if self.is_here(place) && !self.pair.session.is_ended() => {
+                    *place = Place::Open(Arc::clone(upstream));
+                }
                 _ => evicted = Some(Arc::clone(upstream)),
             }
         }

@@ -1,0 +1,231 @@
+//! Gateways that go away, and sessions that end, while others are at it.
+#![allow(clippy::unwrap_used, reason = "test support")]
+
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bartizan_core::{
+    Backend, Dialect, GuardBody, Key, Reason, Refusal, Route, SessionStore, UpstreamFailure,
+    failure::FailureKind,
+};
+use bartizan_memory::MemoryStore;
+use bartizan_pin::{Backends, PinBackendLayer};
+use bartizan_resume::split::{Gateway, Gateways, HeaderField, SplitSessionLayer, SplitSessions};
+use bartizan_session::{MintIds, ValidateSessionLayer};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tokio::time::{advance, sleep};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#;
+const RESULT: &str =
+    r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+
+/// The gateways `a` and `b`, which take a millisecond for a request, and for one that is `x-slow` a second.
+#[derive(Clone, Debug, Default)]
+struct World(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    down: HashSet<String>,
+    live: HashSet<(String, String)>,
+    opened: u32,
+    listened: Vec<HeaderMap>,
+}
+
+impl World {
+    async fn respond<B>(
+        self,
+        request: Request<B>,
+    ) -> Result<Response<GuardBody<Full<Bytes>>>, Infallible>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Debug,
+    {
+        let origin = Backend::of(&request).unwrap().id().to_string();
+        let is_slow = request.headers().contains_key("x-slow");
+        sleep(Duration::from_millis(if is_slow { 1_000 } else { 1 })).await;
+        if self.0.lock().unwrap().down.contains(&origin) {
+            let refusal = Refusal::new(Reason::BackendUnreachable);
+            let mut response = refusal.respond(&Dialect::JsonRpc(None));
+            response.extensions_mut().insert(UpstreamFailure::new(FailureKind::Refused));
+            return Ok(response);
+        }
+        let (head, body) = request.into_parts();
+        body.collect().await.unwrap();
+        let id = head.headers.get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+        let mut state = self.0.lock().unwrap();
+        let mut response = Response::new(GuardBody::forwarded(Full::from(RESULT)));
+        let Some(id) = id else {
+            state.opened += 1;
+            let id = format!("theirs-{}", state.opened);
+            response.headers_mut().insert("mcp-session-id", id.parse().unwrap());
+            state.live.insert((origin, id));
+            return Ok(response);
+        };
+        let session = (origin, id);
+        if !state.live.contains(&session) {
+            *response.status_mut() = http::StatusCode::NOT_FOUND;
+        } else if head.method == Method::DELETE {
+            state.live.remove(&session);
+        } else if head.method == Method::GET {
+            state.listened.push(head.headers);
+        }
+        Ok(response)
+    }
+
+    fn live(&self) -> usize {
+        self.0.lock().unwrap().live.len()
+    }
+}
+
+fn stack(
+    world: &World,
+    store: &MemoryStore,
+) -> (
+    impl Service<
+        Request<Full<Bytes>>,
+        Response = Response<impl Body<Data = Bytes> + use<>>,
+        Error = Infallible,
+    > + Clone
+    + use<>,
+    SplitSessions,
+) {
+    let (gateways, origins) = (Gateways::new(), ["http://a:1", "http://b:1"]);
+    for (name, origin) in ["a", "b"].into_iter().zip(origins) {
+        gateways.set(name, Gateway::new(origin.parse().unwrap()));
+    }
+    let world = world.clone();
+    let upstream = service_fn(move |request| world.clone().respond(request));
+    let backends = Backends::new(origins.map(|origin| origin.parse().unwrap()));
+    let names = HeaderField::new(HeaderName::from_static("x-gateway"));
+    let split = SplitSessionLayer::new(names, gateways);
+    let sessions = split.sessions();
+    let inner = split.layer(PinBackendLayer::new(backends).layer(upstream));
+    (ValidateSessionLayer::mcp(MintIds::new(store.clone())).layer(inner), sessions)
+}
+
+fn request(method: Method, gateway: &str, id: Option<&str>) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri("/mcp").header("x-gateway", gateway);
+    if let Some(id) = id {
+        request = request.header("mcp-session-id", id);
+    }
+    request.body(Full::from(if id.is_none() { INITIALIZE } else { CALL })).unwrap()
+}
+
+fn with(mut request: Request<Full<Bytes>>, name: &'static str) -> Request<Full<Bytes>> {
+    request.headers_mut().insert(name, "7".parse().unwrap());
+    request
+}
+
+async fn send<S, R>(service: &S, request: Request<Full<Bytes>>) -> u16
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible> + Clone,
+{
+    service.clone().oneshot(request).await.unwrap().status().as_u16()
+}
+
+/// Opens a session at `a`.
+async fn open<S, R>(service: &S) -> String
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible> + Clone,
+{
+    let response = service.clone().oneshot(request(Method::POST, "a", None)).await.unwrap();
+    response.headers()["mcp-session-id"].to_str().unwrap().to_owned()
+}
+
+async fn call<S, R>(service: &S, gateway: &str, id: &str) -> u16
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible> + Clone,
+{
+    send(service, request(Method::POST, gateway, Some(id))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_away_for_long_ends_no_client_session() {
+    let (world, store) = (World::default(), MemoryStore::new());
+    let (service, _) = stack(&world, &store);
+    let id = open(&service).await;
+    assert_eq!(call(&service, "b", &id).await, 200);
+    world.0.lock().unwrap().down.insert("http://b:1".to_owned());
+    for _ in 0..5 {
+        assert_eq!(call(&service, "b", &id).await, 503);
+        advance(Duration::from_secs(6)).await;
+    }
+    assert_eq!((call(&service, "a", &id).await, store.len()), (200, 1));
+    world.0.lock().unwrap().down.clear();
+    assert_eq!(call(&service, "b", &id).await, 200, "and it is there again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_at_a_gateway_that_was_called_while_the_session_ended() {
+    let (world, store) = (World::default(), MemoryStore::new());
+    let (service, sessions) = stack(&world, &store);
+    // The end takes long, and the call opens another session meanwhile; or the call takes long, and meets
+    // the end of what it was sent to.
+    for slow in [Method::DELETE, Method::POST] {
+        let id = open(&service).await;
+        assert_eq!(call(&service, "b", &id).await, 200);
+        let (mut end, mut called) =
+            (request(Method::DELETE, "a", Some(&id)), request(Method::POST, "b", Some(&id)));
+        if slow == Method::DELETE {
+            end = with(end, "x-slow");
+        } else {
+            called = with(called, "x-slow");
+        }
+        let ending = async {
+            sleep(Duration::from_millis(10)).await;
+            send(&service, end).await
+        };
+        let calling = async {
+            if slow == Method::DELETE {
+                sleep(Duration::from_millis(20)).await;
+            }
+            send(&service, called).await
+        };
+        let (ended, called) = tokio::join!(ending, calling);
+        assert!(ended == 200 && [200, 404].contains(&called), "{slow}: {ended} {called}");
+        assert_eq!(call(&service, "b", &id).await, 404);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((world.live(), store.len()), (0, 0), "{slow}");
+        assert!(sessions.snapshot().is_empty(), "{slow}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_had_at_gateways_ends_soon_after_it_expired_or_ended_elsewhere() {
+    let (world, store) = (World::default(), MemoryStore::new());
+    let (service, sessions) = stack(&world, &store);
+    let (gone, stays) = (open(&service).await, open(&service).await);
+    for id in [&gone, &stays] {
+        assert_eq!(call(&service, "b", id).await, 200);
+    }
+    let route = Route::default();
+    let _ = store.remove(Key::new(&route, None, gone.as_bytes()));
+    advance(Duration::from_secs(61)).await;
+    assert_eq!(call(&service, "b", &stays).await, 200);
+    sleep(Duration::from_secs(1)).await;
+    // What `gone` had at `a` was its client's own, and is left to that gateway.
+    assert_eq!((sessions.snapshot().len(), world.live()), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_opened_again_is_not_asked_for_the_events_of_another() {
+    let (world, store) = (World::default(), MemoryStore::new());
+    let (service, _) = stack(&world, &store);
+    let id = open(&service).await;
+    let listen = || with(request(Method::GET, "b", Some(&id)), "last-event-id");
+    assert_eq!(send(&service, listen()).await, 200);
+    world.0.lock().unwrap().live.clear();
+    assert_eq!(send(&service, listen()).await, 200);
+    let listened: Vec<_> = world.0.lock().unwrap().listened.drain(..).collect();
+    let kept: Vec<_> = listened.iter().map(|seen| seen.contains_key("last-event-id")).collect();
+    assert_eq!(kept, [true, false]);
+}
