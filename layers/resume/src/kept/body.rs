@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bartizan_core::body::size_with_read;
@@ -21,6 +21,8 @@ pub(super) struct KeptBody<B> {
     more: Vec<Piece>,
     bytes: usize,
     rest: Option<B>,
+    /// Who waits for the rest, of the present turn.
+    waiting: Option<Waker>,
     /// Whether something was read that is not kept, or the body broke off.
     is_lost: bool,
 }
@@ -47,15 +49,22 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
             return Poll::Ready(Some(Ok(piece.into_frame())));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let frame = match ready!(Pin::new(rest).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
+        let frame = match Pin::new(rest).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => {
                 self.lose();
                 return Poll::Ready(Some(Err(error)));
             }
-            None => {
+            Poll::Ready(None) => {
                 self.rest = None;
                 return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                match &mut self.waiting {
+                    Some(waiting) => waiting.clone_from(cx.waker()),
+                    none => *none = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
             }
         };
         if !self.is_lost {
@@ -95,6 +104,7 @@ impl<B> KeptBody<B> {
             more: Vec::new(),
             bytes: 0,
             rest: Some(body),
+            waiting: None,
             is_lost: false,
         }
     }
@@ -106,6 +116,11 @@ impl<B> KeptBody<B> {
     /// Whether it cannot be given again as a whole.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
+    }
+
+    /// Who waits for the rest, and is not served any more once it is rewound.
+    pub(super) fn take_waiting(&mut self) -> Option<Waker> {
+        self.waiting.take()
     }
 
     /// Goes back to the beginning, for a new turn.

@@ -50,8 +50,14 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
     /// The request once more, if all that was read of its body was kept. Who has it from before gets
     /// nothing more of it.
     pub(crate) fn again(self: &Arc<Self>) -> Option<Request<Tee<B>>> {
-        let turn = self.body().rewind()?;
-        let mut request = Request::new(Tee::kept(Arc::clone(self), turn));
+        let mut body = self.body();
+        let (turn, waiting) = (body.rewind(), body.take_waiting());
+        drop(body);
+        // Otherwise it would wait for ever, and hold this.
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        let mut request = Request::new(Tee::kept(Arc::clone(self), turn?));
         *request.method_mut() = self.method.clone();
         self.head().address(&mut request);
         Some(request)
@@ -134,9 +140,12 @@ impl<B> Kept<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::stream;
     use http::HeaderMap;
     use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -168,6 +177,17 @@ mod tests {
             let third = kept.again().unwrap().into_body().collect().await.unwrap();
             assert_eq!(third.to_bytes(), "abcd");
         }
+    }
+
+    /// It would wait for ever, and hold the request and its connection.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_rest_of_a_body_is_told_when_another_gets_it() {
+        let never = stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
+        let (kept, sent) = Kept::keep(Request::new(StreamBody::new(never)), 4);
+        let waiting = tokio::spawn(async move { sent.into_body().frame().await.is_none() });
+        tokio::task::yield_now().await;
+        let _again = kept.again().unwrap();
+        assert!(timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap());
     }
 
     #[tokio::test]
