@@ -42,7 +42,11 @@ pub(crate) enum Found {
 /// Reads the answer to `initialize`, one JSON message or a stream of events, as it comes.
 pub(crate) struct Scan {
     is_event_stream: bool,
+    /// What was read of one message, or of one event.
     text: BytesMut,
+    /// How far the text was looked through for the end of its event, and where the line begins there.
+    at: usize,
+    line: usize,
     limit_bytes: usize,
     read_bytes: usize,
 }
@@ -124,7 +128,7 @@ fn is_within(less: &serde_json::Value, more: &serde_json::Value) -> bool {
 
 impl Scan {
     pub(crate) fn new(is_event_stream: bool, limit_bytes: usize) -> Self {
-        Self { is_event_stream, text: BytesMut::new(), limit_bytes, read_bytes: 0 }
+        Self { is_event_stream, text: BytesMut::new(), at: 0, line: 0, limit_bytes, read_bytes: 0 }
     }
 
     /// Reads on.
@@ -132,8 +136,7 @@ impl Scan {
         self.read_bytes = self.read_bytes.saturating_add(data.len());
         self.text.extend_from_slice(data);
         if self.is_event_stream {
-            while let Some(end) = end_of_event(&self.text) {
-                let event = self.text.split_to(end);
+            while let Some(event) = self.next_event() {
                 match message(&data_of(&event)) {
                     Found::NotYet => {}
                     found => return found,
@@ -141,6 +144,28 @@ impl Scan {
             }
         }
         if self.read_bytes > self.limit_bytes { Found::Nothing } else { Found::NotYet }
+    }
+
+    /// Takes the first event out, which ends with an empty line
+    /// ([HTML §9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)).
+    /// A line ends with CR LF, LF or CR; where an event ends with a CR, the LF that may follow it makes
+    /// another one, of which nothing comes.
+    fn next_event(&mut self) -> Option<BytesMut> {
+        while let Some(byte) = self.text.get(self.at) {
+            let is_after_cr = self.at > 0 && self.text.get(self.at - 1) == Some(&b'\r');
+            let ends_line = *byte == b'\r' || *byte == b'\n' && !is_after_cr;
+            let is_empty = self.line == self.at;
+            self.at += 1;
+            if ends_line && is_empty {
+                let end = std::mem::take(&mut self.at);
+                self.line = 0;
+                return Some(self.text.split_to(end));
+            }
+            if matches!(byte, b'\r' | b'\n') {
+                self.line = self.at;
+            }
+        }
+        None
     }
 
     /// The body has ended.
@@ -152,7 +177,9 @@ impl Scan {
 
 /// What one message says; not yet, if it is no answer.
 fn message(text: &[u8]) -> Found {
-    let Ok(answer) = serde_json::from_slice::<RawAnswer<'_>>(text) else { return Found::NotYet };
+    let Ok(answer) = serde_json::from_slice::<RawAnswer<'_>>(without_mark(text)) else {
+        return Found::NotYet;
+    };
     match (answer.result, answer.error) {
         (None, None) => Found::NotYet,
         (Some(result), None) => Agreement::of(result).map_or(Found::Nothing, Found::Agreement),
@@ -160,26 +187,15 @@ fn message(text: &[u8]) -> Found {
     }
 }
 
-/// Where the first event in `text` ends: after an empty line
-/// ([HTML §9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)).
-fn end_of_event(text: &[u8]) -> Option<usize> {
-    let mut line = 0;
-    for (at, byte) in text.iter().enumerate() {
-        if *byte == b'\n' {
-            if matches!(text.get(line..at), Some(b"" | b"\r")) {
-                return Some(at + 1);
-            }
-            line = at + 1;
-        }
-    }
-    None
+/// The text behind a byte order mark, which readers ignore and some writers write.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The data of an event: its `data` lines, joined.
 fn data_of(event: &[u8]) -> Vec<u8> {
-    let lines = event.split(|byte| *byte == b'\n');
+    let lines = without_mark(event).split(|byte| b"\r\n".contains(byte));
     let data = lines.filter_map(|line| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let value = line.strip_prefix(b"data:")?;
         Some(value.strip_prefix(b" ").unwrap_or(value))
     });
@@ -251,9 +267,14 @@ mod tests {
             "id: 0\nretry: 3000\ndata: \n\n: ping\n\ndata: {log}\n\nid: 1\r\ndata:{RESULT}\r\n\r\n"
         );
         let found = Found::Agreement(agreement("v", r#"{"tools":{}}"#));
+        let (with_cr, with_mark) = (events.replace("\r\n", "\n").replace('\n', "\r"), "\u{feff}");
         for step in 1..40 {
             assert_eq!(scan(false, RESULT, step), found);
-            assert_eq!(scan(true, &events, step), found);
+            for events in [&events, &with_cr, &events.replace('\n', "\r\n")] {
+                assert_eq!(scan(true, events, step), found, "{events:?}");
+            }
+            assert_eq!(scan(true, &format!("{with_mark}data:{RESULT}\n\n"), step), found);
+            assert_eq!(scan(false, &format!("{with_mark} {RESULT}"), step), found);
         }
     }
 
