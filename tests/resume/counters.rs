@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
+use bartizan::{
+    ReverseProxyStack,
+    memory::MemoryStore,
+    pin::{Backends, PinBackendLayer},
+    resume::ResumeSessionLayer,
+    session::ValidateSessionLayer,
+    streams::TrackStreamsLayer,
+    upstream::Upstream,
+};
 use bartizan_testkit::{CounterServer, client::Raw, eventually};
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
+use tower::Layer;
 
 use crate::{
-    common::resuming,
+    common::{Gateway, resuming},
     scripted::{Opening, Scripted},
 };
 
@@ -139,4 +149,31 @@ async fn an_open_stream_of_a_lost_backend_ends_and_is_opened_again_without_its_l
     let deleted = client.delete(Some(&id)).await;
     assert_eq!(deleted.status, 200);
     eventually("it is ended there", Duration::from_secs(5), || async { other.live() == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_met_the_loss_is_known_to_come_from_the_new_backend() {
+    let (mut one, other) =
+        (Scripted::start(Opening::Good).await, Scripted::start(Opening::Good).await);
+    let (store, backends) = (MemoryStore::new(), Backends::new([one.uri().parse().unwrap()]));
+    let tracked = TrackStreamsLayer::new();
+    let streams = tracked.streams();
+    let stack = ReverseProxyStack::new(
+        ValidateSessionLayer::mcp(store.clone()),
+        PinBackendLayer::new(backends.clone()),
+    )
+    .within_session(tracked)
+    .resume(ResumeSessionLayer::new(store.clone()));
+    let gateway = Gateway::serve(stack.layer(Upstream::builder().build()), store, backends).await;
+    let client = Raw::new(&gateway.uri());
+    let id = client.initialize().await;
+    gateway.backends.add(other.uri().parse().unwrap());
+    one.server.kill().await;
+    let mut stream = client.get_stream(&id).await.unwrap().into_body();
+    assert!(stream.frame().await.unwrap().is_ok());
+    let on = |backend: &Scripted| backend.uri().parse().unwrap();
+    assert_eq!(streams.end_all_on(&on(&one)), 0, "it has nothing to do with that one any more");
+    assert_eq!(streams.list()[0].backend(), Some(&on(&other)));
+    assert_eq!(streams.end_all_on(&on(&other)), 1);
+    assert!(stream.frame().await.is_none());
 }

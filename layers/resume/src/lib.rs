@@ -58,6 +58,7 @@
 //! | a response that names the session | names it as its request did, whoever answers |
 //! | `Accept-Encoding` of an `initialize` | becomes `identity`: its answer is read here |
 //! | `Last-Event-ID` in a session that has moved | dropped: another backend would go on with another stream |
+//! | a response that comes from the new backend | its extensions hold the [`Session`](bartizan_core::Session) as it is now |
 //! | an open GET stream whose backend is lost | ends; the client opens another |
 //!
 //! # Place in the stack

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{Backend, Dialect, GuardBody, Session};
+use bartizan_core::{Backend, BackendId, Dialect, GuardBody, Session};
 use http::Response;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -82,6 +82,16 @@ where
     }
 }
 
+/// Where a response says that it comes from: by naming its backend, or its session as it is since it was
+/// resumed elsewhere.
+fn backend_of<R>(response: &Response<R>) -> Option<BackendId> {
+    let extensions = response.extensions();
+    match extensions.get::<Backend>() {
+        Some(backend) => Some(backend.id().clone()),
+        None => extensions.get::<Session>()?.record().backend().cloned(),
+    }
+}
+
 /// Gives a stream its place among the others.
 #[cold]
 fn track<R>(response: Response<R>, asked: Asked) -> Response<StreamBody<R>> {
@@ -104,7 +114,7 @@ fn track<R>(response: Response<R>, asked: Asked) -> Response<StreamBody<R>> {
         }
     };
     let now = Instant::now();
-    place.open(now, response.extensions().get::<Backend>().map(|backend| backend.id().clone()));
+    place.open(now, backend_of(&response));
     let keep_alive = config.keep_alive.filter(|_| media::takes_comments(response.headers()));
     response.map(|body| {
         StreamBody::tracked(GuardBody::forwarded(body), Tracked::new(place, keep_alive, now))

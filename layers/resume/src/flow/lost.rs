@@ -54,6 +54,8 @@ where
                 };
                 let mut response = shared.call(request).await?;
                 show_as(&mut response, kept.shown_id());
+                // For whoever outside asks where a response comes from.
+                response.extensions_mut().insert(session.clone());
                 let verdict_by_head = loss::by_head(&response);
                 (verdict, answer) =
                     settle(response, verdict_by_head, kept.is_get(), deadline).await;
