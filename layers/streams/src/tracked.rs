@@ -20,7 +20,8 @@ pin_project! {
     pub(crate) struct Tracked {
         place: Place,
         session_ended: Option<Ended>,
-        expires: Option<Instant>,
+        // When it ends whatever is left to be sent, and why.
+        expires: Option<(Instant, Cause)>,
         keep_alive: Option<KeepAlive>,
         // Runs to the earlier of the two, from when there is something to wait for.
         #[pin]
@@ -42,6 +43,9 @@ impl Tracked {
         let session = place.live().session();
         let session_ended = session.map(Session::ended);
         let expires = session.and_then(|session| now.checked_add(time_left(session)));
+        let expires = expires.map(|at| (at, Cause::SessionExpired));
+        let leaves = place.leaves_at().map(|at| (at, Cause::Leaving));
+        let expires = expires.into_iter().chain(leaves).min_by_key(|(at, _)| *at);
         let keep_alive = keep_alive.map(|interval| KeepAlive::new(interval, now));
         Self { place, session_ended, expires, keep_alive, timer: None, waker: None }
     }
@@ -56,7 +60,7 @@ impl Tracked {
         if live.session().is_some_and(Session::is_ended) {
             return Some(Cause::SessionEnded);
         }
-        this.expires.filter(|at| *at <= Instant::now()).map(|_| Cause::SessionExpired)
+        this.expires.filter(|(at, _)| *at <= Instant::now()).map(|(_, cause)| cause)
     }
 
     /// A frame of the backend's passes.
@@ -88,7 +92,8 @@ impl Tracked {
         }
         loop {
             let due = this.keep_alive.as_ref().and_then(KeepAlive::due);
-            let Some(next) = (*this.expires).into_iter().chain(due).min() else {
+            let expires = this.expires.map(|(at, _)| at);
+            let Some(next) = expires.into_iter().chain(due).min() else {
                 return Poll::Pending;
             };
             match this.timer.as_mut().as_pin_mut() {
@@ -102,8 +107,8 @@ impl Tracked {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            if this.expires.is_some_and(|at| at <= now) {
-                return Poll::Ready(Quiet::End(Cause::SessionExpired));
+            if let Some((_, cause)) = this.expires.filter(|(at, _)| *at <= now) {
+                return Poll::Ready(Quiet::End(cause));
             }
             if let Some(keep_alive) = this.keep_alive
                 && keep_alive.take_due(now)

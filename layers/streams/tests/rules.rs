@@ -329,6 +329,24 @@ async fn when_the_server_leaves_listening_ends_and_calls_are_answered_within_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_begins_while_the_server_leaves_ends_in_time() {
+    let world = world();
+    world.open("a");
+    let begun = Instant::now();
+    assert_eq!(world.streams.shut_down(30 * SECOND).await, 0, "none was open");
+    // A call was in flight, and is answered only now.
+    advance(10 * SECOND).await;
+    let mut late = world.call("a").await.into_body();
+    assert!(is_quiet(&mut late));
+    assert_eq!(next(&mut late).await, END);
+    assert_eq!(begun.elapsed(), 30 * SECOND);
+    // One that never waits.
+    let mut busy = world.call("a").await.into_body();
+    assert!(world.backend.say(1, "data: x\n\n").await);
+    assert_eq!(next(&mut busy).await, END);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_without_calls_leaves_at_once() {
     let world = world();
     world.open("a");

@@ -7,7 +7,7 @@ mod table;
 use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{BackendId, Key};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use open::{OpenStream, StreamId};
 pub(crate) use place::{Place, Rules};
@@ -95,16 +95,17 @@ impl Streams {
 
     /// Ends the streams that somebody listens on, and lets no more begin; waits until those that answer a
     /// call have ended by themselves, and ends them too when `within` has passed. Says how many had not
-    /// ended by then.
+    /// ended by then. One that begins after all, since its call was in flight, ends then as well; it is not
+    /// waited for if no other is open.
     ///
     /// All of them end as a stream does, not as one that broke off. One whose client reads nothing ends when
     /// it does, or with its connection: cutting that is the server's part.
     ///
     /// # Cancellation
     ///
-    /// Dropped, listening streams are over all the same, and those that answer a call go on.
+    /// Dropped, listening streams are over all the same, and those that answer a call already go on.
     pub async fn shut_down(&self, within: Duration) -> usize {
-        self.0.leave();
+        self.0.leave(Instant::now().checked_add(within));
         if timeout(within, self.0.closed()).await.is_ok() {
             return 0;
         }

@@ -96,6 +96,11 @@ impl Place {
         }
     }
 
+    /// When the server will have left, if it leaves.
+    pub(crate) fn leaves_at(&self) -> Option<Instant> {
+        self.streams.0.leaves_at()
+    }
+
     pub(crate) fn live(&self) -> &Live {
         &self.live
     }

@@ -6,14 +6,14 @@ use std::{
     hash::BuildHasher,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use bartizan_core::{Key, Session};
 use foldhash::quality::RandomState;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{StreamId, open::Live};
 use crate::signal::Cause;
@@ -35,6 +35,8 @@ pub(crate) struct Table {
     is_leaving: AtomicBool,
     /// No stream at all may go on.
     has_left: AtomicBool,
+    /// When that will be, for those that begin while the server leaves.
+    leaves_at: OnceLock<Instant>,
     closed: Notify,
 }
 
@@ -101,12 +103,20 @@ impl Table {
         self.is_leaving.load(Ordering::SeqCst)
     }
 
+    pub(super) fn leaves_at(&self) -> Option<Instant> {
+        self.leaves_at.get().copied()
+    }
+
     pub(super) fn has_left(&self) -> bool {
         self.has_left.load(Ordering::SeqCst)
     }
 
-    /// Ends what somebody listens on. Whatever is put in from here on is put in by one who sees that.
-    pub(super) fn leave(&self) {
+    /// Ends what somebody listens on. Whatever is put in from here on is put in by one who sees that, and
+    /// ends at `last` by itself.
+    pub(super) fn leave(&self, last: Option<Instant>) {
+        if let Some(last) = last {
+            let _ = self.leaves_at.set(last);
+        }
         self.is_leaving.store(true, Ordering::SeqCst);
         self.for_each(|stream| {
             if stream.is_listening {
