@@ -22,7 +22,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const NAMES: [&str; 3] = ["http://a:1", "http://b:1", "http://c:1"];
@@ -226,6 +229,37 @@ async fn nothing_lives_after_a_delete_that_raced_a_resume() {
             ends[0], ends[1]
         );
         assert!(ends.iter().all(|count| *count > 50), "both orders were met: {ends:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_leave_at_any_point_leave_one_session_and_nothing_under_way() {
+    let world = World { is_slow: true, ..World::default() };
+    let store = MemoryStore::new();
+    let (service, counts) = stack(&world, &store);
+    for round in 1..=500 {
+        let id = open(&service).await;
+        world.kill_homes();
+        let mut calls = JoinSet::new();
+        for n in 0..10 {
+            let (service, id) = (service.clone(), id.clone());
+            let (wait, patience) = (world.draw() % 5, world.draw() % 40);
+            calls.spawn(async move {
+                sleep(Duration::from_millis(wait)).await;
+                let call = send(&service, request(Method::POST, Some(&id), CALL));
+                // The first one most often leads.
+                let patience = if n == 9 { 10_000 } else { patience };
+                timeout(Duration::from_millis(patience), call).await.ok()
+            });
+        }
+        let answers = calls.join_all().await;
+        assert!(answers.iter().flatten().all(|(status, _)| *status == 200), "{answers:?}");
+        assert!(answers.iter().any(Option::is_some), "one of them waits for it");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((world.live(), store.len(), counts.resumed()), (1, 1, round));
+        assert!(format!("{service:?}").contains("under_way: 0"));
+        assert_eq!(send(&service, request(Method::DELETE, Some(&id), "")).await.0, 200);
+        assert_eq!((world.live(), store.len()), (0, 0));
     }
 }
 

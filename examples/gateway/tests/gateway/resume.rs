@@ -134,6 +134,46 @@ async fn ids_of_the_gateways_own_are_all_that_a_client_sees() {
     assert_eq!(client.increment(&a).await.status, 404);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_tells_that_a_session_was_resumed_and_at_no_level_whose() {
+    for mints in [&["--mint-ids"][..], &[]] {
+        let mut servers = CounterServer::start_many(2).await;
+        let args = [&["--on-lost=resume", "--log=trace"], mints].concat();
+        let mut gateway = Gateway::before(&uris(&servers), &args).await;
+        let client = Raw::new(&gateway.uri());
+        let id = client.initialize().await;
+        assert_eq!(client.increment(&id).await.count(), Some(1));
+        for server in &mut servers {
+            server.restart_empty().await;
+        }
+        let secret = http::HeaderValue::from_static("Bearer of-the-caller");
+        let body = bartizan_testkit::client::call(1, "increment");
+        let request = client.request(http::Method::POST, Some(&id)).header("authorization", secret);
+        assert_eq!(client.send(request.body(body.into()).unwrap()).await.count(), Some(1));
+        assert_eq!(client.increment("nobody's").await.status, 404);
+        for server in &mut servers {
+            server.kill().await;
+        }
+        assert_eq!(client.increment(&id).await.status, 503);
+        assert_eq!(client.delete(Some(&id)).await.status, 204);
+
+        gateway.process.terminate().await;
+        let mut log = Vec::new();
+        while log.last().is_none_or(|line: &String| !line.contains("stopped")) {
+            log.push(gateway.process.error_line_with("").await);
+        }
+        let with = |text: &str| log.iter().filter(|line| line.contains(text)).collect::<Vec<_>>();
+        let resumed = with("session resumed");
+        assert!(resumed.len() == 1 && resumed[0].contains("INFO"), "{resumed:?}");
+        assert_eq!(with("session could not be resumed").len(), 1);
+        let entries: Vec<_> = servers.iter().flat_map(CounterServer::journal).collect();
+        let ids = entries.iter().filter_map(|entry| entry.session());
+        for secret in ids.chain([&*id, "nobody's", "of-the-caller", "clientInfo"]) {
+            assert!(with(secret).is_empty(), "{secret}: {:?}", with(secret));
+        }
+    }
+}
+
 #[tokio::test]
 async fn resuming_is_for_mcp() {
     let output = crate::fixtures::command()
