@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
@@ -37,6 +37,8 @@ struct State {
     down: HashSet<String>,
     live: HashSet<(String, String)>,
     opened: u32,
+    /// Who never answers `initialized`.
+    mute: HashSet<String>,
     listened: Vec<HeaderMap>,
 }
 
@@ -59,7 +61,11 @@ impl World {
             return Ok(response);
         }
         let (head, body) = request.into_parts();
-        body.collect().await.unwrap();
+        let body = body.collect().await.unwrap().to_bytes();
+        let is_mute = self.0.lock().unwrap().mute.contains(&origin);
+        if is_mute && body.windows(11).any(|bytes| bytes == b"initialized") {
+            std::future::pending::<()>().await;
+        }
         let id = head.headers.get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
         let mut state = self.0.lock().unwrap();
         let mut response = Response::new(GuardBody::forwarded(Full::from(RESULT)));
@@ -197,6 +203,21 @@ async fn nothing_is_left_at_a_gateway_that_was_called_while_the_session_ended() 
         assert_eq!((world.live(), store.len()), (0, 0), "{slow}");
         assert!(sessions.snapshot().is_empty(), "{slow}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_opened_in_time_is_ended() {
+    let (world, store) = (World::default(), MemoryStore::new());
+    let (service, sessions) = stack(&world, &store);
+    let id = open(&service).await;
+    world.0.lock().unwrap().mute.insert("http://b:1".to_owned());
+    let begun = Instant::now();
+    assert_eq!(call(&service, "b", &id).await, 503);
+    assert!(begun.elapsed() <= Duration::from_secs(11), "{:?}", begun.elapsed());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.live(), sessions.snapshot().len(), store.len()), (1, 0, 1));
+    world.0.lock().unwrap().mute.clear();
+    assert_eq!(call(&service, "b", &id).await, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use super::{
     layer::{OPEN_DEADLINE, RECORD_LIMIT_BYTES},
     name::NameGateway,
     service::Shared,
-    table::{Found, Opening, State},
+    table::{Found, Opening, State, Table},
     upstream::{Close, Upstream},
 };
 use crate::{
@@ -54,7 +54,7 @@ where
     };
     let Some(session) = kept.session().cloned() else {
         let is_opening = Passage::of(&request).map(Passage::work) == Some(Work::Opening);
-        address(&mut request, &gateway, gateway.backend());
+        address(&mut request, &gateway);
         if is_opening {
             ask_readable(request.headers_mut());
         }
@@ -84,7 +84,7 @@ where
         let Some(mut request) = first.take().or_else(|| again(&kept)) else {
             return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
         };
-        to_upstream(&mut request, &gateway, &upstream);
+        to_upstream(&mut request, &upstream);
         let mut response = match ready.take() {
             Some(mut service) => service.call(request).await?,
             None => shared.spare.call(request).await?,
@@ -176,10 +176,10 @@ async fn lead<S, N, B>(
 {
     let opened = timeout(OPEN_DEADLINE, open::<S, N, B>(&shared, &head, &session, &gateway)).await;
     let state = match opened.unwrap_or(None) {
-        Some(upstream) => State::Open(Arc::new(upstream)),
+        Some(upstream) => State::Open(upstream),
         None => State::Failed(Reason::BackendUnreachable),
     };
-    if let Some(evicted) = opening.finish(state) {
+    if let Some(evicted) = opening.finish(state, &shared.config.gateways) {
         shared.config.sessions.close_soon(&[evicted]);
     }
 }
@@ -190,7 +190,7 @@ async fn open<S, N, B>(
     head: &Head,
     session: &Session,
     gateway: &Gateway,
-) -> Option<Upstream>
+) -> Option<Arc<Upstream>>
 where
     S: Inside<B>,
     N: NameGateway,
@@ -203,37 +203,53 @@ where
     let ask = Ask::new(&head, &handshake.agreement.version);
     let request = ask.initialize_at(handshake.body.clone(), backend);
     let response = shared.spare.call(request).await.ok()?;
-    if response.status() != StatusCode::OK || Reason::of(&response).is_some() {
+    if Reason::of(&response).is_some() {
         return None;
     }
     let (head, body) = response.into_parts();
     let mut ids = head.headers.get_all(&mcp::SESSION_ID).iter();
     let (Some(id), None) = (ids.next(), ids.next()) else { return None };
     let id = SessionId::from_bytes(id.as_bytes()).ok()?;
+    // From here on there is something to end.
+    let confirm = ask.initialized::<B>(&id, Some(backend))?;
+    let close = closing::<S, N, B>(shared, ask, &id, backend);
+    let upstream = Arc::new(Upstream::new(id, gateway.clone(), false, close));
+    let unconfirmed = Unconfirmed { sessions: &shared.config.sessions, upstream: Some(upstream) };
+    if head.status != StatusCode::OK {
+        return None;
+    }
     let deadline = Instant::now() + OPEN_DEADLINE;
     let (found, looked) =
         look::for_agreement(&head.headers, body, RECORD_LIMIT_BYTES * LOOK_FACTOR, deadline).await;
     looked.discard().await;
-    let speaks = match found {
+    match found {
         // Another server has other tools; it must speak the language that was agreed to.
-        handshake::Found::Agreement(agreement) => agreement.version == handshake.agreement.version,
-        _ => false,
-    };
-    let confirm = ask.initialized::<B>(&id, Some(backend));
-    let close = closing::<S, N, B>(shared, ask, &id, backend);
-    let upstream = Upstream::new(id, backend.clone(), false, close);
-    let is_confirmed = match confirm {
-        Some(request) if speaks => {
-            let confirmed = shared.spare.call(request).await;
-            confirmed.is_ok_and(|response| response.status().is_success())
-        }
-        _ => false,
-    };
-    if !is_confirmed {
-        shared.config.sessions.close_soon(&[Arc::new(upstream)]);
-        return None;
+        handshake::Found::Agreement(agreement)
+            if agreement.version == handshake.agreement.version => {}
+        _ => return None,
     }
-    Some(upstream)
+    let confirmed = shared.spare.call(confirm).await.ok()?;
+    if confirmed.status().is_success() { unconfirmed.keep() } else { None }
+}
+
+/// A session whose handshake is not over. Dropped, it is ended at its gateway.
+struct Unconfirmed<'a> {
+    sessions: &'a Arc<Table>,
+    upstream: Option<Arc<Upstream>>,
+}
+
+impl Unconfirmed<'_> {
+    fn keep(mut self) -> Option<Arc<Upstream>> {
+        self.upstream.take()
+    }
+}
+
+impl Drop for Unconfirmed<'_> {
+    fn drop(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            self.sessions.close_soon(&[upstream]);
+        }
+    }
 }
 
 /// How the session `id` is ended at `backend`.
@@ -277,6 +293,9 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     let (record, backend) = (session.record(), gateway.backend());
+    if !shared.config.gateways.is_current(name, gateway) {
+        return None;
+    }
     if record.field(HOME) != Some(name.as_bytes()) || record.backend() != Some(backend.id()) {
         return None;
     }
@@ -288,7 +307,7 @@ where
     let head = with_credentials(head.clone(), gateway);
     let ask = Ask::new(&head, &handshake.agreement.version);
     let close = closing::<S, N, B>(shared, ask, &id, backend);
-    Some(Upstream::new(id, backend.clone(), true, close))
+    Some(Upstream::new(id, gateway.clone(), true, close))
 }
 
 /// The client ends its session: at the gateway where it opened it, and at all others meanwhile.
@@ -314,7 +333,7 @@ where
             seed::<S, N, B>(&shared, &kept.head(), session, name, &gateway).map(Arc::new)
         });
         if let Some(upstream) = upstream {
-            to_upstream(&mut request, &gateway, &upstream);
+            to_upstream(&mut request, &upstream);
         }
     }
     let end_others = || {
@@ -332,12 +351,13 @@ where
     Ok(pass(response, false))
 }
 
-/// Sends a request to `upstream`, by the id that it is known by there.
-fn to_upstream<B>(request: &mut Request<B>, gateway: &Gateway, upstream: &Upstream) {
+/// Sends a request to `upstream`, by the id that it is known by there, and as it was reached when it was
+/// opened: the credentials for another origin are not for this one.
+fn to_upstream<B>(request: &mut Request<B>, upstream: &Upstream) {
     if let Ok(id) = HeaderValue::from_str(upstream.id.as_str()) {
         request.headers_mut().insert(&mcp::SESSION_ID, id);
     }
-    address(request, gateway, &upstream.backend);
+    address(request, &upstream.gateway);
     Passage::with(request, |passage| {
         // It is no longer the client's: what is inside need not know that one.
         passage.clear_session();
@@ -345,11 +365,11 @@ fn to_upstream<B>(request: &mut Request<B>, gateway: &Gateway, upstream: &Upstre
     });
 }
 
-fn address<B>(request: &mut Request<B>, gateway: &Gateway, backend: &Backend) {
+fn address<B>(request: &mut Request<B>, gateway: &Gateway) {
     if let Some(authorization) = gateway.authorization() {
         request.headers_mut().insert(AUTHORIZATION, authorization.clone());
     }
-    Passage::with(request, |passage| passage.set_backend(backend.clone()));
+    Passage::with(request, |passage| passage.set_backend(gateway.backend().clone()));
 }
 
 fn with_credentials(mut head: Head, gateway: &Gateway) -> Head {

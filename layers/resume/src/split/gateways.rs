@@ -100,6 +100,11 @@ impl Gateways {
         self.0.gateways.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// Whether `name` is reached as `gateway` still.
+    pub(super) fn is_current(&self, name: &str, gateway: &Gateway) -> bool {
+        self.get(name).is_some_and(|now| now.is_reached_as(gateway))
+    }
+
     pub(super) fn attach(&self, table: Arc<Table>) {
         self.0.tables.write().unwrap_or_else(PoisonError::into_inner).push(table);
     }

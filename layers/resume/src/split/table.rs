@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{sessions::SplitStatus, upstream::Upstream};
+use super::{gateways::Gateways, sessions::SplitStatus, upstream::Upstream};
 
 /// How often those that idled too long are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -221,12 +221,17 @@ impl Places {
 }
 
 impl Opening {
-    /// Tells those who wait; gives the session back if it was evicted meanwhile.
-    pub(super) fn finish(self, state: State) -> Option<Arc<Upstream>> {
+    /// Tells those who wait; gives the session back if it was evicted meanwhile, or its gateway changed:
+    /// whoever changes one evicts afterwards, and so one of the two sees the other.
+    pub(super) fn finish(self, state: State, gateways: &Gateways) -> Option<Arc<Upstream>> {
         let mut evicted = None;
         if let State::Open(upstream) = &state {
+            let Pair { session, gateway } = &self.pair;
+            let is_wanted = |upstream: &Upstream| {
+                !session.is_ended() && gateways.is_current(gateway, &upstream.gateway)
+            };
             match self.table.places().by_pair.get_mut(&self.pair) {
-                Some(place) if self.is_here(place) && !self.pair.session.is_ended() => {
+                Some(place) if self.is_here(place) && is_wanted(upstream) => {
                     *place = Place::Open(Arc::clone(upstream));
                 }
                 _ => evicted = Some(Arc::clone(upstream)),

@@ -10,15 +10,16 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, Session, SessionId};
+use bartizan_core::{Session, SessionId};
 use tokio::time::Instant;
 
-use super::sessions::SplitStatus;
+use super::{gateways::Gateway, sessions::SplitStatus};
 
 /// A session that is open at a gateway.
 pub(super) struct Upstream {
     pub(super) id: SessionId,
-    pub(super) backend: Backend,
+    /// As it was reached when the session was opened.
+    pub(super) gateway: Gateway,
     opened: Instant,
     used_ms: AtomicU64,
     uses: AtomicU64,
@@ -31,10 +32,10 @@ pub(super) struct Upstream {
 pub(super) type Close = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl Upstream {
-    pub(super) fn new(id: SessionId, backend: Backend, is_home: bool, close: Close) -> Self {
+    pub(super) fn new(id: SessionId, gateway: Gateway, is_home: bool, close: Close) -> Self {
         Self {
             id,
-            backend,
+            gateway,
             opened: Instant::now(),
             used_ms: AtomicU64::new(0),
             uses: AtomicU64::new(0),
