@@ -1,12 +1,12 @@
 //! A request meets the loss of its session: it waits for the session to be resumed, and is sent again.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{GuardBody, Passage, Reason, Session, mcp, mcp::Content, refusal::RequestId};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{elsewhere, pass, refuse, show_as};
 use crate::{
@@ -152,18 +152,18 @@ where
     B: Body<Data = Bytes> + Unpin,
     R: Body,
 {
-    read_on(kept).await;
+    kept.read_on(Instant::now() + BODY_DEADLINE).await;
     refuse(reason, &kept.head().dialect(id_of(kept)))
 }
 
 /// Whether a request speaks to the server that is lost of something that only that one knows: it answers a
 /// request of the server, or takes one back. Another server could take it for its own.
 pub(crate) async fn is_for_lost_server<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> bool {
-    // A body that is too large to be kept is not read for this: it would be lost.
+    // A body that is known to be too large for that is not waited for.
     if !kept.is_small() {
         return false;
     }
-    read_on(kept).await;
+    kept.read_on(Instant::now() + BODY_DEADLINE).await;
     match kept.content() {
         Some(Content::Message(message)) => {
             message.is_response() || message.method() == Some("notifications/cancelled")
@@ -177,16 +177,6 @@ pub(crate) fn accepted<R: Body>() -> Response<ResumeBody<R>> {
     let mut response = Response::new(ResumeBody::guarded(GuardBody::refused(Bytes::new())));
     *response.status_mut() = StatusCode::ACCEPTED;
     response
-}
-
-/// Reads what was not read of a body, as long as it comes.
-async fn read_on<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) {
-    let Some(request) = kept.again() else { return };
-    let mut body = request.into_body();
-    let deadline = Instant::now() + BODY_DEADLINE;
-    let mut next =
-        async || timeout_at(deadline, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await;
-    while !kept.is_lost() && matches!(next().await, Ok(Some(Ok(_)))) {}
 }
 
 fn id_of<B: Body<Data = Bytes> + Unpin>(kept: &Kept<B>) -> Option<RequestId> {

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     mem,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bartizan_core::body::size_with_read;
@@ -48,24 +48,9 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
             self.push(piece.clone());
             return Poll::Ready(Some(Ok(piece.into_frame())));
         }
-        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let frame = match Pin::new(rest).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => {
-                self.lose();
-                return Poll::Ready(Some(Err(error)));
-            }
-            Poll::Ready(None) => {
-                self.rest = None;
-                return Poll::Ready(None);
-            }
-            Poll::Pending => {
-                match &mut self.waiting {
-                    Some(waiting) => waiting.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
-                return Poll::Pending;
-            }
+        let frame = match ready!(self.poll_rest(cx)) {
+            Some(Ok(frame)) => frame,
+            end => return Poll::Ready(end),
         };
         if !self.is_lost {
             self.bytes = self.bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
@@ -77,6 +62,32 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
             }
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// Reads the rest, to give it later; ready at its end, or when there is as much as may be kept.
+    pub(super) fn poll_read_on(&mut self, limit_bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
+        while self.bytes < limit_bytes {
+            let Some(Ok(frame)) = ready!(self.poll_rest(cx)) else { break };
+            // The last one may pass the bound: it was read, and must not be lost.
+            self.bytes = self.bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+            self.again.extend(Piece::of(&frame));
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let polled = Pin::new(rest).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(_))) => self.lose(),
+            Poll::Ready(None) => self.rest = None,
+            Poll::Pending => match &mut self.waiting {
+                Some(waiting) => waiting.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            },
+        }
+        polled
     }
 
     pub(super) fn has_ended(&self) -> bool {

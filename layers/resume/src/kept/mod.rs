@@ -5,6 +5,7 @@ mod fields;
 mod head;
 
 use std::{
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
@@ -13,6 +14,7 @@ use bartizan_core::{Passage, Session, mcp, mcp::Content};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, timeout_at};
 
 use self::{body::KeptBody, fields::Fields, head::Known};
 use crate::Tee;
@@ -63,6 +65,17 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         Some(request)
     }
 
+    /// Reads what was not read yet, as long as it comes and until there is as much as may be kept. All of it
+    /// is given again.
+    pub(crate) async fn read_on(self: &Arc<Self>, deadline: Instant) {
+        // Whoever has it from before gets nothing more.
+        if self.again().is_none() {
+            return;
+        }
+        let whole = poll_fn(|cx| self.body().poll_read_on(self.limit_bytes, cx));
+        let _ = timeout_at(deadline, whole).await;
+    }
+
     pub(crate) fn next_frame(
         &self,
         turn: u32,
@@ -101,11 +114,6 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
 }
 
 impl<B> Kept<B> {
-    /// Whether it cannot be sent again.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.body().is_lost()
-    }
-
     /// The head once more, for a request of this layer's own.
     pub(crate) fn head(&self) -> Head {
         Head {
@@ -145,7 +153,7 @@ mod tests {
     use futures_util::stream;
     use http::HeaderMap;
     use http_body_util::{BodyExt, StreamBody};
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -188,6 +196,21 @@ mod tests {
         tokio::task::yield_now().await;
         let _again = kept.again().unwrap();
         assert!(timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap());
+    }
+
+    /// A body does not always say how long it is.
+    #[tokio::test]
+    async fn what_is_looked_at_here_is_given_again_as_a_whole_however_long_it_is() {
+        for (limit, expected) in [(2, "ab"), (3, "abcd"), (4, "abcd"), (5, "abcdef"), (9, "abcdef")]
+        {
+            let frames = vec![data("ab"), data("cd"), data("ef")];
+            let (kept, _) = Kept::keep(Request::new(body(frames)), limit);
+            kept.read_on(Instant::now() + Duration::from_secs(1)).await;
+            let read = kept.body().read();
+            assert!(read.starts_with(expected.as_bytes()), "{limit}: {read:?}");
+            let again = kept.again().unwrap().into_body();
+            assert_eq!(again.collect().await.unwrap().to_bytes(), "abcdef", "{limit}");
+        }
     }
 
     #[tokio::test]
