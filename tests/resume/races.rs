@@ -37,6 +37,8 @@ struct World {
     state: Arc<Mutex<State>>,
     chance: Arc<AtomicU64>,
     is_slow: bool,
+    /// How many of ten times a session is refused.
+    refuses: u64,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +99,10 @@ impl World {
         let mut state = self.state.lock().unwrap();
         let mut response = Response::new(GuardBody::forwarded(Full::from("{}")));
         let Some(id) = id else {
+            if self.draw() % 10 < self.refuses {
+                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                return response;
+            }
             state.opened += 1;
             let id = format!("{}-{}", &backend[7..8], state.opened);
             response.headers_mut().insert("mcp-session-id", id.parse().unwrap());
@@ -229,6 +235,53 @@ async fn nothing_lives_after_a_delete_that_raced_a_resume() {
             ends[0], ends[1]
         );
         assert!(ends.iter().all(|count| *count > 50), "both orders were met: {ends:?}");
+    }
+}
+
+/// Of those that meet one loss, all go on with one session, or none does.
+#[tokio::test(start_paused = true)]
+async fn whoever_gives_up_and_whoever_goes_on_are_of_one_mind() {
+    for replicas in 1..=2 {
+        let world = World { is_slow: true, refuses: 6, ..World::default() };
+        let store = MemoryStore::new();
+        let (services, _): (Vec<_>, Vec<_>) = (0..replicas).map(|_| stack(&world, &store)).unzip();
+        let any = || services[world.draw() as usize % replicas].clone();
+        let mut ends = [0; 2];
+        for _ in 0..500 {
+            world.state.lock().unwrap().down.clear();
+            let id = loop {
+                let opening = request(Method::POST, None, bartizan_testkit::client::INITIALIZE);
+                if let (200, Some(id)) = send(&any(), opening).await {
+                    break id;
+                }
+            };
+            world.kill_homes();
+            let mut calls = JoinSet::new();
+            for _ in 0..6 {
+                let (service, id, wait) = (any(), id.clone(), world.draw() % 60);
+                calls.spawn(async move {
+                    sleep(Duration::from_millis(wait)).await;
+                    send(&service, request(Method::POST, Some(&id), CALL)).await.0
+                });
+            }
+            let statuses = calls.join_all().await;
+            sleep(Duration::from_secs(1)).await;
+            let lives = statuses.contains(&200);
+            let expected = if lives { 200 } else { 404 };
+            assert!(statuses.iter().all(|status| *status == expected), "{statuses:?}");
+            assert_eq!(
+                (world.live(), store.len()),
+                (usize::from(lives), usize::from(lives)),
+                "{statuses:?}"
+            );
+            if lives {
+                let delete = request(Method::DELETE, Some(&id), "");
+                assert_eq!(send(&any(), delete).await.0, 200);
+            }
+            ends[usize::from(lives)] += 1;
+        }
+        println!("{replicas}: {} given up, {} resumed", ends[0], ends[1]);
+        assert!(ends.iter().all(|count| *count > 50), "both were met: {ends:?}");
     }
 }
 
