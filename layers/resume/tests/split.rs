@@ -14,7 +14,9 @@ use bartizan_core::{
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{Backends, PinBackendLayer};
-use bartizan_resume::split::{Gateway, Gateways, HeaderField, SplitSessionLayer, SplitSessions};
+use bartizan_resume::split::{
+    Gateway, Gateways, HeaderField, NameGateway, PathSegment, SplitSessionLayer, SplitSessions,
+};
 use bartizan_session::{MintIds, ValidateSessionLayer};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Response};
@@ -40,6 +42,8 @@ struct State {
     /// Who never answers `initialized`.
     mute: HashSet<String>,
     listened: Vec<HeaderMap>,
+    /// Where DELETE went, and by which path.
+    deleted: Vec<(String, String)>,
 }
 
 impl World {
@@ -81,6 +85,7 @@ impl World {
             *response.status_mut() = http::StatusCode::NOT_FOUND;
         } else if head.method == Method::DELETE {
             state.live.remove(&session);
+            state.deleted.push((session.0, head.uri.path().to_owned()));
         } else if head.method == Method::GET {
             state.listened.push(head.headers);
         }
@@ -104,6 +109,22 @@ fn stack(
     + use<>,
     SplitSessions,
 ) {
+    named_by(HeaderField::new(HeaderName::from_static("x-gateway")), world, store)
+}
+
+fn named_by<N: NameGateway>(
+    names: N,
+    world: &World,
+    store: &MemoryStore,
+) -> (
+    impl Service<
+        Request<Full<Bytes>>,
+        Response = Response<impl Body<Data = Bytes> + use<N>>,
+        Error = Infallible,
+    > + Clone
+    + use<N>,
+    SplitSessions,
+) {
     let (gateways, origins) = (Gateways::new(), ["http://a:1", "http://b:1"]);
     for (name, origin) in ["a", "b"].into_iter().zip(origins) {
         gateways.set(name, Gateway::new(origin.parse().unwrap()));
@@ -111,7 +132,6 @@ fn stack(
     let world = world.clone();
     let upstream = service_fn(move |request| world.clone().respond(request));
     let backends = Backends::new(origins.map(|origin| origin.parse().unwrap()));
-    let names = HeaderField::new(HeaderName::from_static("x-gateway"));
     let split = SplitSessionLayer::new(names, gateways);
     let sessions = split.sessions();
     let inner = split.layer(PinBackendLayer::new(backends).layer(upstream));
@@ -249,4 +269,32 @@ async fn a_session_that_was_opened_again_is_not_asked_for_the_events_of_another(
     let listened: Vec<_> = world.0.lock().unwrap().listened.drain(..).collect();
     let kept: Vec<_> = listened.iter().map(|seen| seen.contains_key("last-event-id")).collect();
     assert_eq!(kept, [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_told_of_the_end_by_its_own_path_whichever_one_the_client_named() {
+    for named in ["a", "b"] {
+        let (world, store) = (World::default(), MemoryStore::new());
+        let (service, _) = named_by(PathSegment::new(0), &world, &store);
+        let to = |gateway: &str, mut request: Request<Full<Bytes>>| {
+            *request.uri_mut() = format!("/{gateway}/mcp").parse().unwrap();
+            request
+        };
+        let opening = to("a", request(Method::POST, "a", None));
+        let opened = service.clone().oneshot(opening).await.unwrap();
+        let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        for gateway in ["a", "b"] {
+            let call = to(gateway, request(Method::POST, gateway, Some(&id)));
+            assert_eq!(send(&service, call).await, 200);
+        }
+        let end = to(named, request(Method::DELETE, named, Some(&id)));
+        assert_eq!(send(&service, end).await, 200);
+        sleep(Duration::from_secs(1)).await;
+        let mut deleted = world.0.lock().unwrap().deleted.clone();
+        deleted.sort();
+        let expected = [("http://a:1", "/a/mcp"), ("http://b:1", "/b/mcp")];
+        let expected = expected.map(|(origin, path)| (origin.to_owned(), path.to_owned()));
+        assert_eq!(deleted, expected, "{named}");
+        assert_eq!((world.live(), store.len()), (0, 0));
+    }
 }

@@ -200,6 +200,7 @@ where
     let handshake = shared.config.entries.read(session.record(), owner)?;
     let backend = gateway.backend();
     let head = with_credentials(head.clone(), gateway);
+    let uri = head.uri.clone();
     let ask = Ask::new(&head, &handshake.agreement.version);
     let request = ask.initialize_at(handshake.body.clone(), backend);
     let response = shared.spare.call(request).await.ok()?;
@@ -213,7 +214,7 @@ where
     // From here on there is something to end.
     let confirm = ask.initialized::<B>(&id, Some(backend))?;
     let close = closing::<S, N, B>(shared, ask, &id, backend);
-    let upstream = Arc::new(Upstream::new(id, gateway.clone(), false, close));
+    let upstream = Arc::new(Upstream::new(id, gateway.clone(), uri, false, close));
     let unconfirmed = Unconfirmed { sessions: &shared.config.sessions, upstream: Some(upstream) };
     if head.status != StatusCode::OK {
         return None;
@@ -307,7 +308,7 @@ where
     let head = with_credentials(head.clone(), gateway);
     let ask = Ask::new(&head, &handshake.agreement.version);
     let close = closing::<S, N, B>(shared, ask, &id, backend);
-    Some(Upstream::new(id, gateway.clone(), true, close))
+    Some(Upstream::new(id, gateway.clone(), head.uri, true, close))
 }
 
 /// The client ends its session: at the gateway where it opened it, and at all others meanwhile.
@@ -333,6 +334,7 @@ where
             seed::<S, N, B>(&shared, &kept.head(), session, name, &gateway).map(Arc::new)
         });
         if let Some(upstream) = upstream {
+            *request.uri_mut() = upstream.uri.clone();
             to_upstream(&mut request, &upstream);
         }
     }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bartizan_core::{Session, SessionId};
+use http::Uri;
 use tokio::time::Instant;
 
 use super::{gateways::Gateway, sessions::SplitStatus};
@@ -20,6 +21,8 @@ pub(super) struct Upstream {
     pub(super) id: SessionId,
     /// As it was reached when the session was opened.
     pub(super) gateway: Gateway,
+    /// Where it was asked for there: a request that names another gateway may have another path.
+    pub(super) uri: Uri,
     opened: Instant,
     used_ms: AtomicU64,
     uses: AtomicU64,
@@ -32,10 +35,17 @@ pub(super) struct Upstream {
 pub(super) type Close = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl Upstream {
-    pub(super) fn new(id: SessionId, gateway: Gateway, is_home: bool, close: Close) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        gateway: Gateway,
+        uri: Uri,
+        is_home: bool,
+        close: Close,
+    ) -> Self {
         Self {
             id,
             gateway,
+            uri,
             opened: Instant::now(),
             used_ms: AtomicU64::new(0),
             uses: AtomicU64::new(0),
