@@ -39,6 +39,8 @@ struct State {
     down: HashSet<String>,
     live: HashSet<(String, String)>,
     opened: u32,
+    /// Whether an unknown session is a bad request, as some servers have it.
+    says_400: bool,
     /// Who never answers `initialized`.
     mute: HashSet<String>,
     listened: Vec<HeaderMap>,
@@ -81,7 +83,10 @@ impl World {
             return Ok(response);
         };
         let session = (origin, id);
-        if !state.live.contains(&session) {
+        if !state.live.contains(&session) && state.says_400 {
+            *response.status_mut() = http::StatusCode::BAD_REQUEST;
+            *response.body_mut() = GuardBody::forwarded(Full::from("Invalid session ID"));
+        } else if !state.live.contains(&session) {
             *response.status_mut() = http::StatusCode::NOT_FOUND;
         } else if head.method == Method::DELETE {
             state.live.remove(&session);
@@ -269,6 +274,22 @@ async fn a_session_that_was_opened_again_is_not_asked_for_the_events_of_another(
     let listened: Vec<_> = world.0.lock().unwrap().listened.drain(..).collect();
     let kept: Vec<_> = listened.iter().map(|seen| seen.contains_key("last-event-id")).collect();
     assert_eq!(kept, [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_ends_a_session_that_its_gateway_has_forgotten_however_it_says_so() {
+    for says_400 in [false, true] {
+        let (world, store) = (World::default(), MemoryStore::new());
+        let (service, _) = stack(&world, &store);
+        let id = open(&service).await;
+        *world.0.lock().unwrap() = State { opened: 1, says_400, ..State::default() };
+        assert_eq!(send(&service, request(Method::DELETE, "a", Some(&id))).await, 404);
+        assert_eq!(store.len(), 0);
+        // Any other request opens it again.
+        let id = open(&service).await;
+        *world.0.lock().unwrap() = State { opened: 2, says_400, ..State::default() };
+        assert_eq!(call(&service, "a", &id).await, 200);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -345,12 +345,19 @@ where
     end_others();
     let mut response = service.call(request).await?;
     show_as(&mut response, kept.shown_id());
-    if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
+    let by_head = loss::by_head(&response);
+    let deadline = Instant::now() + OPEN_DEADLINE;
+    let (verdict, mut answer) = settle(response, by_head, false, deadline).await;
+    if by_head == Verdict::Look && verdict == Verdict::Unknown {
+        // A 400 would look as if it had not ended.
+        answer = flow::refuse(Reason::BackendLost, &kept.head().dialect(None));
+    }
+    if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND {
         // A call may have opened one meanwhile.
         end_others();
         sessions.take(|other, _| other.key() == session.key());
     }
-    Ok(pass(response, false))
+    Ok(answer)
 }
 
 /// Sends a request to `upstream`, by the id that it is known by there, and as it was reached when it was
