@@ -7,6 +7,7 @@ use std::{
 };
 
 use bartizan_core::{Reason, Session};
+use http::{HeaderValue, Response, StatusCode, header::WWW_AUTHENTICATE};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -22,8 +23,17 @@ pub(crate) enum Outcome {
     Ended,
     /// It could not be resumed just now.
     Failed(Reason),
+    /// A backend did not serve whoever made the attempt; others may be served.
+    Denied(Denial),
     /// Something else was done: look again.
     Again,
+}
+
+/// A backend asks for other credentials: its status, and what it says of those that it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Denial {
+    pub(crate) status: StatusCode,
+    pub(crate) challenges: Arc<[HeaderValue]>,
 }
 
 /// The attempts of this process that are on their way.
@@ -52,6 +62,17 @@ pub(crate) struct Lead {
 /// Waits for an attempt.
 #[derive(Debug)]
 pub(crate) struct Follow(watch::Receiver<Outcome>);
+
+impl Denial {
+    pub(crate) fn of<R>(response: &Response<R>) -> Option<Self> {
+        let status = response.status();
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return None;
+        }
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+        Some(Self { status, challenges: challenges.iter().cloned().collect() })
+    }
+}
 
 impl Flights {
     /// Joins the attempt for `session`, or begins one.

@@ -41,6 +41,7 @@
 //! |---|---|---|
 //! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and takes `notifications/initialized` | the session goes on there | once |
 //! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
+//! | it answers 401 or 403, as to a caller whose credentials it does not take | passed on without its body; the session stays as it is, and others who wait ask with their own | no |
 //! | it answers anything else | the next backend is asked; at last 404, and the session ends | no |
 //! | it gives no answer in time, or there is none to ask | 503, `Retry-After`; the session stays as it is | no |
 //! | it answers a request of the lost server, or takes one back (`notifications/cancelled`) | 202: who would know of it is gone | no |

@@ -289,3 +289,57 @@ async fn a_delete_whose_backend_does_not_know_the_session_ends_it() {
         assert_eq!(world.seen().len(), 2, "nothing is opened for it");
     }
 }
+
+/// What a backend says of a caller is no word on the session, nor on others who wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_the_credentials_resumes_nothing_and_ends_nothing() {
+    for status in [401, 403] {
+        let opened = Mutex::new(0);
+        let forgotten = Arc::new(Mutex::new(0));
+        let forgets = Arc::clone(&forgotten);
+        let world = World::new(move |seen| {
+            let is_known = seen.headers.get("authorization").is_some_and(|it| it == "Bearer good");
+            if seen.opens() && !is_known {
+                let mut response = answer(status, None, "who are you?");
+                response.headers_mut().insert("www-authenticate", "Bearer x".parse().unwrap());
+                return response;
+            }
+            if seen.opens() {
+                *opened.lock().unwrap() += 1;
+                return answer(200, Some(&format!("session-{}", opened.lock().unwrap())), RESULT);
+            }
+            match seen.session().and_then(|id| id.strip_prefix("session-")) {
+                Some(number) if number.parse::<u32>().unwrap() > *forgets.lock().unwrap() => {
+                    answer(200, None, "{}")
+                }
+                _ => answer(404, None, ""),
+            }
+        });
+        let store = MemoryStore::new();
+        let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+        let by =
+            |request, name: &str| with(request, &[("authorization", &format!("Bearer {name}"))]);
+        let opening = send(&service, by(post(None, INITIALIZE), "good")).await;
+        let id = opening.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        let openings = || world.seen().iter().filter(|seen| seen.opens()).count();
+
+        *forgotten.lock().unwrap() = 1;
+        let denied = send(&service, by(post(Some(&id), CALL), "bad")).await;
+        assert_eq!((denied.status().as_u16(), store.len()), (status, 1));
+        assert_eq!(denied.headers()["www-authenticate"], "Bearer x");
+        assert_eq!(openings(), 2, "no other backend is asked");
+        assert_eq!(send(&service, by(post(Some(&id), CALL), "good")).await.status(), 200);
+
+        // Whoever is first asks for all.
+        *forgotten.lock().unwrap() = 2;
+        let before = openings();
+        let names = ["bad", "good", "good", "bad", "good"];
+        let calls = names.map(|name| send(&service, by(post(Some(&id), CALL), name)));
+        let statuses = futures_util::future::join_all(calls).await;
+        let statuses: Vec<_> = statuses.iter().map(|answer| answer.status().as_u16()).collect();
+        // Once it is resumed, it is the backend's affair who calls.
+        assert_eq!((statuses[0], &statuses[1..]), (status, &[200; 4][..]));
+        assert_eq!(openings() - before, 2);
+        assert_eq!(store.len(), 1);
+    }
+}

@@ -14,7 +14,7 @@ use super::LOOK_FACTOR;
 use crate::{
     ask::Ask,
     entry, event,
-    flight::Outcome,
+    flight::{Denial, Outcome},
     handshake::{Found, Handshake},
     kept::Head,
     look,
@@ -42,6 +42,8 @@ enum Unfit {
     NoAnswer(Reason),
     /// It gave another answer than the first one.
     Other,
+    /// It does not serve this caller: no word on the session, nor on others who use it.
+    Denied(Denial),
 }
 
 /// Resumes the session that was `seen`, for the request with `head`.
@@ -78,6 +80,7 @@ where
     }
     let outcome = match open::<S, T, B>(shared, head, &handshake, &tried).await {
         Ok(opened) => put(shared, current.clone(), opened).await,
+        Err(Unfit::Denied(denial)) => Outcome::Denied(denial),
         Err(Unfit::Other) => give_up(shared, current.clone()).await,
         Err(Unfit::NoAnswer(reason)) => match shared.current(seen).await {
             // Another replica was luckier meanwhile.
@@ -117,6 +120,8 @@ where
             Err(_) => Unfit::NoAnswer(Reason::BackendUnreachable),
         };
         match (failed, unfit) {
+            // Another one would be shown the same credentials.
+            (Unfit::Denied(denial), _) => return Err(Unfit::Denied(denial)),
             // No other is there: what the one before said stands.
             (Unfit::NoAnswer(Reason::NoBackend), Some(before)) => return Err(before),
             (failed, _) => unfit = Some(failed),
@@ -147,6 +152,9 @@ where
     }
     if UpstreamFailure::of(&response).is_some() {
         return Err(Unfit::NoAnswer(Reason::BackendUnreachable));
+    }
+    if let Some(denial) = Denial::of(&response) {
+        return Err(Unfit::Denied(denial));
     }
     let (head, body) = response.into_parts();
     let mut ids = head.headers.get_all(&mcp::SESSION_ID).iter();

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{GuardBody, Passage, Reason, Session, mcp, mcp::Content, refusal::RequestId};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
 use http_body::Body;
 use tokio::time::Instant;
 
 use super::{elsewhere, pass, refuse, show_as};
 use crate::{
     ResumeBody, Tee, entry,
-    flight::{Outcome, Part},
+    flight::{Denial, Outcome, Part},
     kept::{Kept, LAST_EVENT_ID},
     look,
     loss::{self, LOOK_BYTES, Verdict},
@@ -62,6 +62,7 @@ where
                 seen = session;
                 continue;
             }
+            Outcome::Denied(denial) => return Ok(denied(&denial)),
             Outcome::Failed(reason) => reason,
             Outcome::Ended | Outcome::NotYet | Outcome::Again => Reason::BackendLost,
         };
@@ -100,9 +101,11 @@ where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     loop {
+        let mut is_own = false;
         let follow = match shared.config.flights.join(seen) {
             Part::Follow(follow) => follow,
             Part::Lead(lead) => {
+                is_own = true;
                 let follow = lead.follow();
                 let (shared, head) = (Arc::clone(shared), kept.head());
                 let seen = seen.clone();
@@ -118,6 +121,8 @@ where
             // Another's attempt was for an earlier place, or none at all.
             Some(Outcome::Moved(session)) if elsewhere::is_same_place(&session, seen) => {}
             Some(Outcome::Again) => {}
+            // Another caller's affair: this one asks with its own credentials.
+            Some(Outcome::Denied(_)) if !is_own => {}
             Some(outcome) => return outcome,
             None => return Outcome::Failed(Reason::BackendUnreachable),
         }
@@ -170,6 +175,16 @@ pub(crate) async fn is_for_lost_server<B: Body<Data = Bytes> + Unpin>(kept: &Arc
         }
         _ => false,
     }
+}
+
+/// A backend does not serve the caller, and says so.
+fn denied<R: Body>(denial: &Denial) -> Response<ResumeBody<R>> {
+    let mut response = Response::new(ResumeBody::guarded(GuardBody::refused(Bytes::new())));
+    *response.status_mut() = denial.status;
+    for challenge in denial.challenges.iter() {
+        response.headers_mut().append(WWW_AUTHENTICATE, challenge.clone());
+    }
+    response
 }
 
 /// Nobody waits for it any more.
