@@ -343,3 +343,35 @@ async fn a_caller_without_the_credentials_resumes_nothing_and_ends_nothing() {
         assert_eq!(store.len(), 1);
     }
 }
+
+/// The new backend loses the session, too, before the request has come to it.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_lost_again_and_again_is_not_opened_for_ever() {
+    // How often it is lost at once, what comes of it, and what was opened for that.
+    for (losses, status, opened, left) in
+        [(1, 200, 2, 1), (2, 200, 3, 1), (3, 404, 3, 0), (9, 404, 3, 0)]
+    {
+        let remaining = Mutex::new(losses);
+        let world = World::new(move |seen| {
+            if seen.opens() {
+                return answer(200, Some("session"), RESULT);
+            }
+            let mut remaining = remaining.lock().unwrap();
+            if seen.body != CALL || *remaining == 0 {
+                return answer(200, None, "{}");
+            }
+            *remaining -= 1;
+            answer(404, None, "")
+        });
+        let store = MemoryStore::new();
+        let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+        send(&service, post(None, INITIALIZE)).await;
+        let called = send(&service, post(Some("session"), CALL)).await;
+        let openings = world.seen().iter().filter(|seen| seen.opens()).count();
+        assert_eq!(
+            (called.status().as_u16(), openings, store.len()),
+            (status, opened, left),
+            "{losses}"
+        );
+    }
+}

@@ -118,8 +118,9 @@ where
             }
         };
         match follow.outcome(deadline).await {
-            // Another's attempt was for an earlier place, or none at all.
-            Some(Outcome::Moved(session)) if elsewhere::is_same_place(&session, seen) => {}
+            // Another's attempt was for an earlier place: what it led to is what was lost since. (A server may
+            // give one id again and again: the place alone does not tell.)
+            Some(Outcome::Moved(session)) if session.version() == seen.version() => {}
             Some(Outcome::Again) => {}
             // Another caller's affair: this one asks with its own credentials.
             Some(Outcome::Denied(_)) if !is_own => {}
