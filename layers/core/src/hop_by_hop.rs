@@ -15,7 +15,7 @@
 //! In a response all nominations are obeyed: the backend may take back what it said. `Forwarded` and
 //! `X-Forwarded-For` tell of the way in and have no place there (RFC 7239 §8.2): they go as well.
 
-use std::{fmt, mem};
+use std::fmt;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -131,15 +131,15 @@ pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
     strip(headers, nominated)
 }
 
-/// Strips what speaks of one message: of its hop, its content and its trailers, of conditions and of a
-/// repetition. What is left speaks of the sender, and is what a layer begins with that makes a request of
-/// its own on a client's behalf.
+/// What speaks of the sender of a request: all but what speaks of this one message, of its hop, its content
+/// and its trailers, of conditions and of a repetition. A layer begins with it that makes a request of its
+/// own on a client's behalf.
 ///
-/// Costs one pass and one allocation.
-pub fn strip_message(headers: &mut HeaderMap) {
-    let all = mem::take(headers);
-    let of_sender = all.iter().filter(|(name, _)| !is_of_message(name));
-    headers.extend(of_sender.map(|(name, value)| (name.clone(), value.clone())));
+/// Costs one pass, and a copy of what is left.
+#[must_use]
+pub fn of_sender(headers: &HeaderMap) -> HeaderMap {
+    let of_sender = headers.iter().filter(|(name, _)| !is_of_message(name));
+    of_sender.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_of_message(name: &HeaderName) -> bool {
@@ -312,6 +312,22 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
         left.sort();
         left
+    }
+
+    #[test]
+    fn what_speaks_of_the_sender_is_all_but_what_speaks_of_the_message() {
+        let sender = [("accept", "*/*"), ("authorization", "a"), ("x-a", "1"), ("x-a", "2")];
+        let message = [
+            ("connection", "close"),
+            ("content-type", "a/b"),
+            ("content-digest", "sha-256=:"),
+            ("idempotency-key", "1"),
+            ("if-none-match", "*"),
+            ("range", "bytes=0-1"),
+            ("te", "trailers"),
+            ("trailer", "x-t"),
+        ];
+        assert_eq!(of_sender(&headers(&[&sender[..], &message].concat())), headers(&sender));
     }
 
     /// `protocol.md` §13.4.

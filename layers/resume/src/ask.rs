@@ -29,8 +29,7 @@ pub(crate) fn ask_readable(headers: &mut HeaderMap) {
 impl Ask {
     /// On behalf of the request with `head`, in a session of the protocol's `version`.
     pub(crate) fn new(head: &Head, version: &str) -> Self {
-        let mut head = head.clone();
-        hop_by_hop::strip_message(&mut head.headers);
+        let mut head = Head { headers: hop_by_hop::of_sender(&head.headers), ..head.clone() };
         for name in
             [&LAST_EVENT_ID, &mcp::SESSION_ID, &mcp::PROTOCOL_VERSION, &mcp::METHOD, &mcp::NAME]
         {

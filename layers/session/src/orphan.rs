@@ -25,12 +25,10 @@ pub(crate) struct OpeningHead {
 
 impl OpeningHead {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        let mut headers = request.headers().clone();
-        hop_by_hop::strip_message(&mut headers);
         Self {
             uri: request.uri().clone(),
             version: request.version(),
-            headers,
+            headers: hop_by_hop::of_sender(request.headers()),
             passage: Passage::of(request).cloned(),
         }
     }
