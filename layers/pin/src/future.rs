@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::{
     Loan,
-    flow::{self, Attempt, Followed, Held, Parked, Step, Timed},
+    flow::{self, Attempt, Followed, Held, Moved, Parked, Step, Timed},
     key::ExtractKey,
 };
 
@@ -55,7 +55,7 @@ pin_project! {
         Turn { attempt: Option<Box<Attempt<S, B, K, T>>>, request: Option<Box<Request<Loan<B>>>> },
         // For the store, to have a key, to move it or to be rid of it.
         Insert { #[pin] stored: Timed<T::Insert>, held: Option<Box<(Held<R>, BackendId)>> },
-        Replace { #[pin] replaced: Timed<T::Replace>, answer: Option<Box<Response<GuardBody<R>>>> },
+        Replace { #[pin] replaced: Timed<T::Replace>, held: Option<Box<Moved<R, K, T>>> },
         Remove { #[pin] removed: Timed<T::Remove>, answer: Option<Box<Response<GuardBody<R>>>> },
         // For nothing: it was answered here.
         Answered { answer: Option<Box<Response<GuardBody<R>>>> },
@@ -116,11 +116,11 @@ where
                     let (held, backend) = *held;
                     flow::stored(held, &backend, stored)
                 }
-                StateProj::Replace { replaced, answer } => {
+                StateProj::Replace { replaced, held } => {
                     // Whoever lost the race, or the store, is told by the next request.
                     let _ = ready!(replaced.poll(cx));
-                    let Some(answer) = answer.take() else { return Poll::Pending };
-                    Step::Done(*answer)
+                    let Some(held) = held.take() else { return Poll::Pending };
+                    flow::moved(*held)
                 }
                 StateProj::Remove { removed, answer } => {
                     let _ = ready!(removed.poll(cx));

@@ -13,7 +13,7 @@ use bartizan_memory::MemoryStore;
 use bartizan_pin::{
     BackendState, Change, OnLost, PinBackendLayer,
     balance::{Candidate, Rendezvous, RoundRobin},
-    key::{CookieKey, HeaderKey, PathSegmentKey, QueryKey},
+    key::{CookieKey, ExtractKey, HeaderKey, PathSegmentKey, QueryKey},
 };
 use futures_util::stream;
 use http::{HeaderValue, Request};
@@ -469,4 +469,45 @@ async fn the_instance_that_was_ready_is_the_one_that_is_called() {
     for request in [of_session(B), request("new"), of_session(B), request("new")] {
         assert_eq!(send(&service, request).await.status(), 200);
     }
+}
+
+/// Once it moved, the next request would go anywhere.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_a_response_names_while_a_pin_moves_is_pinned_too() {
+    let world = World::default();
+    let (store, set) = (MemoryStore::new(), backends([A, B, C]));
+    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Anew).balance(first);
+    let field = HeaderKey::new("x-s".parse().unwrap());
+    let service = layer.key(field, store.clone()).layer(world.clone());
+    world.name("x-s", "k1");
+    send(&service, request("open")).await;
+    assert_eq!(world.last().backend, A);
+    set.remove(&id(A));
+    // Its new home does not know the key, and gives another.
+    world.name("x-s", "k2");
+    send(&service, shows("k1")).await;
+    assert_eq!(world.last().backend, B);
+    set.add(A.parse().unwrap());
+    set.remove(&id(C));
+    set.drain(&id(B));
+    for key in ["k2", "k1"] {
+        send(&service, shows(key)).await;
+        assert_eq!((world.last().backend, world.last().work), (B.into(), Work::Pinned), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_two_backends_name_is_refused_whatever_the_client_showed() {
+    let world = World::default();
+    let field = HeaderKey::new("x-s".parse().unwrap());
+    let layer = PinBackendLayer::new(backends([A, B])).balance(RoundRobin::new());
+    let key = field.or(PathSegmentKey::after("/rooms/"));
+    let service = layer.key(key, MemoryStore::new()).layer(world.clone());
+    world.name("x-s", "k");
+    let room = |room: &str| Request::get(format!("/rooms/{room}")).body(Full::from("")).unwrap();
+    assert_eq!(send(&service, room("1")).await.status(), 200);
+    let response = send(&service, room("2")).await;
+    assert_eq!(world.backends_called(), [A, B]);
+    assert_eq!(Reason::of(&response), Some(Reason::InvalidResponse));
+    assert!(!response.headers().contains_key("x-s"), "it would lead to the other one");
 }

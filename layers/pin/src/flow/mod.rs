@@ -6,7 +6,7 @@ mod response;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use bartizan_core::{BackendId, Dialect, GuardBody, Reason, SessionStore, store};
+use bartizan_core::{BackendId, Dialect, GuardBody, Reason, Session, SessionStore, store};
 use http::{Request, Response};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
@@ -15,7 +15,7 @@ use crate::{Loan, backends::Slot, event, future::State, layer::Config};
 
 pub(crate) use attempt::Attempt;
 pub(crate) use request::{arrived, looked_up};
-pub(crate) use response::{attempted, followed, stored};
+pub(crate) use response::{attempted, followed, moved, stored};
 
 /// A store's answer with this layer's timer, boxed off the path of pinned work.
 pub(crate) type Timed<F> = store::Timed<F, Pin<Box<Sleep>>>;
@@ -48,6 +48,14 @@ pub(crate) struct Followed<K, T> {
 pub(crate) struct Held<R> {
     response: Response<R>,
     is_clients: bool,
+}
+
+/// A response that is held until the pin of a key leads to where it comes from.
+pub(crate) struct Moved<R, K, T> {
+    response: Response<R>,
+    config: Arc<Config<K, T>>,
+    pin: Session,
+    backend: BackendId,
 }
 
 /// What comes next.

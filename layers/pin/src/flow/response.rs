@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, BackendId, Dialect, GuardBody, Key, Reason, Record, SessionStore, StoreError,
+    Answer, BackendId, Dialect, GuardBody, Key, Reason, Record, Session, SessionStore, StoreError,
     UpstreamFailure, store::Inserted,
 };
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{Attempt, Followed, Held, OwnedKey, Step, refused, timed};
+use super::{Attempt, Followed, Held, Moved, OwnedKey, Step, refused, timed};
 use crate::{
     Backends, Loan, OnLost,
     future::State,
@@ -83,12 +83,12 @@ where
         Backends::responded(&attempt.slot);
         let backend = attempt.slot.backend();
         response.extensions_mut().insert(backend.clone());
-        let key = attempt.key.take();
-        let is_clients = key.as_ref().is_some_and(|key| key.is_clients);
-        let key = key.map(|key| key.bytes);
         if let Some(pin) = attempt.moving.take() {
             return repin(response, &attempt.config, &pin, backend.id());
         }
+        let key = attempt.key.take();
+        let is_clients = key.as_ref().is_some_and(|key| key.is_clients);
+        let key = key.map(|key| key.bytes);
         return learn(response, &attempt.config, backend.id(), key, is_clients);
     };
     if failure.is_unreachable() {
@@ -129,6 +129,22 @@ where
     Step::Done(refused(reason, Some(backend), &Dialect::like(held.response.headers())))
 }
 
+/// The pin of a key was moved, or not; what else the response names is pinned where it comes from.
+pub(crate) fn moved<S, B, R, K, T>(moved: Moved<R, K, T>) -> Step<S, B, R, K, T>
+where
+    S: Service<Request<Loan<B>>>,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let Moved { response, config, pin, backend } = moved;
+    let learned = config.extract.learn(response.headers());
+    // Of two that move one key, the winner has decided where it leads.
+    if learned.is_some_and(|key| *key == *pin.id()) {
+        return done(response);
+    }
+    learn(response, &config, &backend, None, false)
+}
+
 /// Pins the key that a response names, or that the client has made, to `backend`.
 fn learn<S, B, R, K, T>(
     response: Response<R>,
@@ -146,13 +162,14 @@ where
         return done(response);
     }
     let learned = config.extract.learn(response.headers()).filter(|key| is_usable(key));
-    let key = match (learned, shown) {
+    let (key, is_clients) = match (learned, shown) {
         // A key that is pinned already, named again.
         (Some(key), Some(shown)) if !is_clients && *key == *shown && is_pinned(&response) => {
             return done(response);
         }
-        (Some(key), _) => key,
-        (None, Some(shown)) if is_clients => shown.into_vec().into(),
+        // A backend's, whatever the client showed: no other backend may name it, too.
+        (Some(key), _) => (key, false),
+        (None, Some(shown)) if is_clients => (shown.into_vec().into(), true),
         _ => return done(response),
     };
     let record = Record::new(config.idle, config.lifetime).with_backend(backend.clone());
@@ -171,19 +188,25 @@ where
 fn repin<S, B, R, K, T>(
     response: Response<R>,
     config: &Arc<Config<K, T>>,
-    pin: &bartizan_core::Session,
+    pin: &Session,
     backend: &BackendId,
 ) -> Step<S, B, R, K, T>
 where
     S: Service<Request<Loan<B>>>,
+    K: ExtractKey,
     T: SessionStore,
 {
+    let config = Arc::clone(config);
+    let held = Moved { response, config, pin: pin.clone(), backend: backend.clone() };
+    if pin.record().backend() == Some(backend) {
+        return moved(held);
+    }
     let record = pin.record().clone().with_backend(backend.clone());
-    match config.store.replace(pin.key(), pin.version(), record) {
-        Answer::Now(_) => done(response),
+    match held.config.store.replace(pin.key(), pin.version(), record) {
+        Answer::Now(_) => moved(held),
         Answer::Later(replaced) => Step::Next(State::Replace {
-            replaced: timed(replaced, config.store_deadline),
-            answer: Some(Box::new(response.map(GuardBody::forwarded))),
+            replaced: timed(replaced, held.config.store_deadline),
+            held: Some(Box::new(held)),
         }),
     }
 }
