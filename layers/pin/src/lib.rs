@@ -27,6 +27,7 @@
 //! | no pin | goes to a backend by policy, whose name goes out with the response; not to one that an outer layer [has tried](bartizan_core::backend::Tried) | once |
 //! | the same, and nobody can have seen it (no connection) | goes to another, within 4 s | once for each |
 //! | no pin and no backend that takes new work | 503, `Retry-After` | no |
+//! | client's key without a pin, and the store has no room for one | 503, `Retry-After` | no |
 //! | response names a key, or the client's own key had its first success | stored, then passed on; 503 if the store refuses | – |
 //!
 //! Nothing else is sent twice. Two copies of a key field are no key.

@@ -511,3 +511,17 @@ async fn a_key_that_two_backends_name_is_refused_whatever_the_client_showed() {
     assert_eq!(Reason::of(&response), Some(Reason::InvalidResponse));
     assert!(!response.headers().contains_key("x-s"), "it would lead to the other one");
 }
+
+#[tokio::test]
+async fn a_clients_key_that_cannot_be_kept_is_refused_before_a_backend_is_bothered() {
+    let world = World::default();
+    let store = MemoryStore::builder().max_sessions(1).build();
+    let layer = PinBackendLayer::new(backends([A])).key(PathSegmentKey::after("/rooms/"), store);
+    let service = layer.layer(world.clone());
+    let room = |room: &str| Request::post(format!("/rooms/{room}")).body(Full::from("")).unwrap();
+    assert_eq!(send(&service, room("1")).await.status(), 200);
+    let response = send(&service, room("2")).await;
+    assert_eq!(Reason::of(&response), Some(Reason::TooManySessions));
+    assert_eq!(world.backends_called().len(), 1, "whoever tries again would do it twice");
+    assert_eq!(send(&service, room("1")).await.status(), 200, "what is pinned is untouched");
+}

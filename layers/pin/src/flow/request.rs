@@ -86,6 +86,10 @@ where
 {
     let pin = match found {
         Ok(Some(pin)) => pin,
+        // What cannot be kept is better not begun: whoever tries again would do it twice.
+        Ok(None) if key.is_clients && !config.store.has_room(&config.route, None) => {
+            return answered(refused(Reason::TooManySessions, None, &Dialect::of(&request)));
+        }
         Ok(None) => return open(service, config, request, Some(key), None),
         Err(_) => {
             return answered(refused(Reason::StoreUnavailable, None, &Dialect::of(&request)));
