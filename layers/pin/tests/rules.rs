@@ -525,3 +525,49 @@ async fn a_clients_key_that_cannot_be_kept_is_refused_before_a_backend_is_bother
     assert_eq!(world.backends_called().len(), 1, "whoever tries again would do it twice");
     assert_eq!(send(&service, room("1")).await.status(), 200, "what is pinned is untouched");
 }
+
+/// A backend that is asked for nothing after one failure says nothing either: that is no silence.
+#[tokio::test(start_paused = true)]
+async fn what_would_move_stays_where_the_backend_is_back() {
+    let world = World::default();
+    let set = backends([A, B]);
+    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Anew);
+    let layer = layer.balance(|all: &[Candidate<'_>], _: Option<&[u8]>| all.len().checked_sub(1));
+    let service =
+        layer.key(PathSegmentKey::after("/rooms/"), MemoryStore::new()).layer(world.clone());
+    set.drain(&id(B));
+    let room = || Request::get("/rooms/1").body(Full::from("")).unwrap();
+    send(&service, room()).await;
+    set.ready(&id(B));
+    for request in [room, || of_session(A)] {
+        world.fail(A, FailureKind::Refused, Reads::Nothing);
+        assert_eq!(send(&service, request()).await.status(), 503);
+        world.mend(A);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(send(&service, request()).await.status(), 200);
+        assert_eq!(world.last().backend, A, "others are there");
+        assert_eq!(set.snapshot()[0].failures(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_was_given_up_is_followed_by_another() {
+    let world = World::default();
+    let set = backends([A, B]);
+    let service = PinBackendLayer::new(set.clone()).balance(first).layer(world.clone());
+    world.fail(A, FailureKind::Refused, Reads::Nothing);
+    assert_eq!(send(&service, request("new")).await.status(), 200);
+    world.mend(A);
+    tokio::time::advance(Duration::from_millis(250)).await;
+    for _ in 0..5 {
+        // It is on its way to A when its client leaves.
+        drop(service.clone().call(request("given up")));
+        assert_eq!((set.snapshot()[0].opening(), set.snapshot()[1].opening()), (0, 0));
+        send(&service, request("new")).await;
+        assert_eq!(world.last().backend, B);
+        tokio::time::advance(Duration::from_millis(250)).await;
+    }
+    send(&service, request("new")).await;
+    assert_eq!(world.last().backend, A);
+    assert_eq!(set.snapshot()[0].state(), BackendState::Ready);
+}

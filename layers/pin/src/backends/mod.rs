@@ -62,6 +62,15 @@ pub(crate) enum Pinned {
     Gone,
 }
 
+impl Pinned {
+    pub(crate) fn slot(self) -> Option<Arc<Slot>> {
+        match self {
+            Self::There(slot) => Some(slot),
+            Self::Gone => None,
+        }
+    }
+}
+
 impl Backends {
     /// Makes a set; of two backends with one id the later counts.
     pub fn new(backends: impl IntoIterator<Item = Backend>) -> Self {
@@ -158,6 +167,11 @@ impl Backends {
         let out_of_service = candidates(&|slot| !slot.is_draining());
         let index = balance.choose(&out_of_service, key)?;
         out_of_service.get(index).map(|candidate| Arc::clone(candidate.slot()))
+    }
+
+    /// Whether a backend is in service, or the one try that it may have is the caller's.
+    pub(crate) fn may_try(&self, slot: &Slot) -> bool {
+        slot.health().claim(self.now_ms())
     }
 
     pub(crate) fn responded(slot: &Slot) {

@@ -20,6 +20,15 @@ use crate::{
     layer::Config,
 };
 
+/// What is lost of work that moves to another backend.
+#[derive(Default)]
+struct Lost {
+    /// The pin of its key.
+    pin: Option<Session>,
+    /// The backend, if it is in the set. It may be back by now and nobody have asked: then nothing moves.
+    slot: Option<Arc<Slot>>,
+}
+
 /// A request arrives; `service` is ready for it.
 pub(crate) fn arrived<S, B, R, K, T>(
     service: &mut S,
@@ -45,14 +54,17 @@ where
                 {
                     follow(service, config, request, slot, None)
                 }
-                _ if config.on_lost == OnLost::Anew => open(service, config, request, None, None),
+                pinned if config.on_lost == OnLost::Anew => {
+                    let lost = Lost { pin: None, slot: pinned.slot() };
+                    open(service, config, request, None, lost)
+                }
                 _ => answered(refused(Reason::BackendLost, Some(backend), &Dialect::of(&request))),
             };
         }
     }
     let key = config.extract.key(request.uri(), request.headers());
     let Some(key) = key.filter(|key| is_usable(key.as_bytes())) else {
-        return open(service, config, request, None, None);
+        return open(service, config, request, None, Lost::default());
     };
     let found = config.store.get(Key::new(&config.route, None, key.as_bytes()));
     let key = OwnedKey::from(key);
@@ -90,7 +102,7 @@ where
         Ok(None) if key.is_clients && !config.store.has_room(&config.route, None) => {
             return answered(refused(Reason::TooManySessions, None, &Dialect::of(&request)));
         }
-        Ok(None) => return open(service, config, request, Some(key), None),
+        Ok(None) => return open(service, config, request, Some(key), Lost::default()),
         Err(_) => {
             return answered(refused(Reason::StoreUnavailable, None, &Dialect::of(&request)));
         }
@@ -102,7 +114,10 @@ where
         Some(Pinned::There(slot)) if !moves || !is_lost(config, &slot) => {
             follow(service, config, request, slot, Some(key))
         }
-        _ if moves => open(service, config, request, Some(key), Some(pin)),
+        slot if moves => {
+            let lost = Lost { pin: Some(pin), slot: slot.and_then(Pinned::slot) };
+            open(service, config, request, Some(key), lost)
+        }
         _ => {
             let backend = pin.record().backend();
             let answer = refused(Reason::BackendLost, backend, &Dialect::of(&request));
@@ -129,10 +144,7 @@ where
     B: Body,
     T: SessionStore,
 {
-    let slot = match config.backends.find(chosen.id()) {
-        Pinned::There(slot) => Some(slot),
-        Pinned::Gone => None,
-    };
+    let slot = config.backends.find(chosen.id()).slot();
     let followed = Followed { config: Arc::clone(config), slot, key: None };
     State::Followed { future: service.call(request.map(Loan::own)), followed: Some(followed) }
 }
@@ -165,7 +177,7 @@ fn open<S, B, R, K, T>(
     config: &Arc<Config<K, T>>,
     request: Request<B>,
     key: Option<OwnedKey>,
-    moving: Option<Session>,
+    lost: Lost,
 ) -> State<S, B, R, K, T>
 where
     S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
@@ -177,14 +189,19 @@ where
     let work = passage.map(Passage::work).unwrap_or_default();
     let account = passage.and_then(Passage::tried).cloned();
     let tried = account.as_ref().map(Tried::snapshot).unwrap_or_default();
-    let Some(slot) = config.backends.choose(&*config.balance, work, bytes, &tried) else {
+    let before = lost
+        .slot
+        .filter(|slot| !tried.contains(slot.backend().id()) && config.backends.may_try(slot));
+    let choose = || config.backends.choose(&*config.balance, work, bytes, &tried);
+    let Some(slot) = before.or_else(choose) else {
         return answered(refused(Reason::NoBackend, None, &Dialect::of(&request)));
     };
     if let Some(account) = account {
         account.add(slot.backend().id());
     }
     let retry = service.clone();
-    let (attempt, request) = Attempt::begin(retry, Arc::clone(config), request, slot, key, moving);
+    let (attempt, request) =
+        Attempt::begin(retry, Arc::clone(config), request, slot, key, lost.pin);
     State::Attempt { future: service.call(request), attempt: Some(Box::new(attempt)) }
 }
 
