@@ -11,10 +11,10 @@ use std::{
 };
 
 use bartizan_core::{
-    Answer as StoreAnswer, Backend, Key, Principal, Reason, Record, Route, Session, SessionStore,
-    StoreError, Work,
+    Answer as StoreAnswer, Backend, BackendId, Key, Principal, Reason, Record, Route, Session,
+    SessionStore, StoreError, Work,
     failure::FailureKind,
-    store::{Inserted, RecordVersion, Replaced, StoreErrorKind},
+    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind},
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
@@ -272,6 +272,33 @@ async fn a_lost_pin_is_removed_before_the_refusal_leaves_and_whatever_the_store_
         assert_eq!(Reason::of(&response), Some(Reason::BackendLost), "{fault:?}");
         assert!(store.store.is_empty(), "{fault:?}");
     }
+}
+
+/// Counts what a store knows, which is nothing of what is on its way there.
+struct Nobody;
+
+impl CountSessions for Nobody {
+    fn sessions_on(&self, _: &BackendId) -> usize {
+        0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_does_not_leave_while_a_pin_to_it_is_on_its_way_to_the_store() {
+    let (world, store) = (World::default(), Late::new());
+    let set = backends([A]).counted_by(Arc::new(Nobody));
+    let service = by_field(set.clone(), &store).layer(world.clone());
+    world.name("x-s", "k");
+    let opens = tokio::spawn(async move { send(&service, request("open")).await });
+    sleep(Duration::from_millis(5)).await;
+    assert_eq!(world.backends_called(), [A]);
+    set.drain(&id(A));
+    assert_eq!(set.snapshot().len(), 1, "it has answered, and the store has not");
+    let response = opens.await.unwrap();
+    assert_eq!((response.status().as_u16(), store.store.len()), (200, 1));
+    assert_eq!(set.snapshot().len(), 1, "nor has whoever stores sessions");
+    drop(response);
+    assert!(set.snapshot().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,8 +61,7 @@ impl Backends {
 
     fn has_drained(&self, slot: &Slot) -> bool {
         // Without counts nobody knows when the last session has gone.
-        let is_empty =
-            || self.0.counts.get().is_some() && slot.opening() == 0 && self.sessions_on(slot) == 0;
+        let is_empty = || self.are_counted() && slot.opening() == 0 && self.sessions_on(slot) == 0;
         slot.is_draining() && (slot.is_overdue(|| self.now_ms()) || is_empty())
     }
 }

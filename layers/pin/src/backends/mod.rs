@@ -94,6 +94,11 @@ impl Backends {
         self
     }
 
+    /// Whether somebody says how many sessions a backend has.
+    pub(crate) fn are_counted(&self) -> bool {
+        self.0.counts.get().is_some()
+    }
+
     /// Adds a backend. One with an id that is there already ends its drain; if its origin is another,
     /// it is a new backend and the old one is gone.
     pub fn add(&self, backend: Backend) {
@@ -141,6 +146,22 @@ impl Backends {
         work: Work,
         key: Option<&[u8]>,
         tried: &[BackendId],
+    ) -> Option<Opening> {
+        loop {
+            let opening = self.pick(balance, work, key, tried)?.open();
+            // One that began to drain meanwhile may have left already.
+            if !opening.slot().is_draining() {
+                return Some(opening);
+            }
+        }
+    }
+
+    fn pick(
+        &self,
+        balance: &dyn Balance,
+        work: Work,
+        key: Option<&[u8]>,
+        tried: &[BackendId],
     ) -> Option<Arc<Slot>> {
         self.reap();
         let now_ms = self.now_ms();
@@ -169,9 +190,9 @@ impl Backends {
         out_of_service.get(index).map(|candidate| Arc::clone(candidate.slot()))
     }
 
-    /// Whether a backend is in service, or the one try that it may have is the caller's.
-    pub(crate) fn may_try(&self, slot: &Slot) -> bool {
-        slot.health().claim(self.now_ms())
+    /// Opens work at a backend, if it is in service or the one try that it may have is the caller's.
+    pub(crate) fn retry(&self, slot: &Arc<Slot>) -> Option<Opening> {
+        slot.health().claim(self.now_ms()).then(|| slot.open())
     }
 
     pub(crate) fn responded(slot: &Slot) {

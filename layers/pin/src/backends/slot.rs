@@ -26,7 +26,8 @@ pub(crate) struct Slot {
     opening: AtomicUsize,
 }
 
-/// Counts as load on a backend until it is dropped: work without a pin that is on its way.
+/// Counts as load on a backend until it is dropped, and keeps it from leaving as one that has drained:
+/// work without a pin that is on its way, or what it opened and is on its way to a store.
 #[derive(Debug)]
 pub(crate) struct Opening(Arc<Slot>);
 
@@ -49,17 +50,18 @@ impl Slot {
     }
 
     pub(crate) fn open(self: &Arc<Self>) -> Opening {
-        self.opening.fetch_add(1, Ordering::Relaxed);
+        // In one order with the begin of a drain: who opens sees the one, or who drains the other.
+        self.opening.fetch_add(1, Ordering::SeqCst);
         Opening(Arc::clone(self))
     }
 
     pub(crate) fn opening(&self) -> usize {
-        self.opening.load(Ordering::Relaxed)
+        self.opening.load(Ordering::SeqCst)
     }
 
     /// Lets it leave at `by_ms`, which is later than [`NOT_DRAINING`].
     pub(super) fn drain(&self, by_ms: u64) {
-        self.drained_by_ms.store(by_ms.max(NOT_DRAINING + 1), Ordering::Relaxed);
+        self.drained_by_ms.store(by_ms.max(NOT_DRAINING + 1), Ordering::SeqCst);
     }
 
     /// Says whether it drained.
@@ -68,7 +70,7 @@ impl Slot {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.drained_by_ms.load(Ordering::Relaxed) != NOT_DRAINING
+        self.drained_by_ms.load(Ordering::SeqCst) != NOT_DRAINING
     }
 
     /// Whether it drains and has reached its deadline.
@@ -85,6 +87,19 @@ impl Slot {
 
     pub(super) fn unreachable_for(&self, now_ms: u64) -> Option<Duration> {
         self.health.unreachable_for(now_ms)
+    }
+}
+
+impl Opening {
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.0
+    }
+}
+
+/// Counts by itself.
+impl Clone for Opening {
+    fn clone(&self) -> Self {
+        self.0.open()
     }
 }
 

@@ -18,7 +18,8 @@ use crate::{
 /// New work on its way to a backend, with what a second try at another one needs.
 pub(crate) struct Attempt<S, B, K, T> {
     pub(super) config: Arc<Config<K, T>>,
-    pub(super) slot: Arc<Slot>,
+    // Counts as load for as long as the work is on its way.
+    pub(super) opening: Opening,
     pub(super) key: Option<OwnedKey>,
     /// The pin of the key, if its backend was lost.
     pub(super) moving: Option<Session>,
@@ -27,20 +28,18 @@ pub(crate) struct Attempt<S, B, K, T> {
     head: Parts,
     lender: Lender<B>,
     work: Work,
-    // Without the backend of `slot`.
+    // Without the backend of `opening`.
     tried: Vec<BackendId>,
     begun: Instant,
-    // Counts as load for as long as the work is on its way.
-    _opening: Opening,
 }
 
 impl<S, B: Body, K, T> Attempt<S, B, K, T> {
-    /// Addresses `request` to the backend of `slot`.
+    /// Addresses `request` to the backend of `opening`.
     pub(super) fn begin(
         service: S,
         config: Arc<Config<K, T>>,
         request: Request<B>,
-        slot: Arc<Slot>,
+        opening: Opening,
         key: Option<OwnedKey>,
         moving: Option<Session>,
     ) -> (Self, Request<Loan<B>>) {
@@ -56,8 +55,7 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
             head,
             tried: Vec::new(),
             begun: Instant::now(),
-            _opening: slot.open(),
-            slot,
+            opening,
         };
         let request = attempt.request(loan);
         (attempt, request)
@@ -69,21 +67,31 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
             return None;
         }
         let body = self.lender.take_back()?;
-        self.tried.push(self.slot.backend().id().clone());
+        self.tried.push(self.slot().backend().id().clone());
         let account = self.head.extensions.get().and_then(Passage::tried).cloned();
         let mut tried = account.as_ref().map(Tried::snapshot).unwrap_or_default();
         tried.extend_from_slice(&self.tried);
         let key = self.key.as_ref().map(|key| &*key.bytes);
         let config = &self.config;
-        let slot = config.backends.choose(&*config.balance, self.work, key, &tried)?;
+        let opening = config.backends.choose(&*config.balance, self.work, key, &tried)?;
         if let Some(account) = account {
-            account.add(slot.backend().id());
+            account.add(opening.slot().backend().id());
         }
         let (loan, lender) = Loan::lend(body);
         self.lender = lender;
-        self._opening = slot.open();
-        self.slot = slot;
+        self.opening = opening;
         Some(self.request(loan))
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        self.opening.slot()
+    }
+
+    /// Where the work is open, if what comes of it may be on its way to a store when a drain looks for
+    /// what is left.
+    pub(super) fn opened(&self) -> Option<Opening> {
+        let matters = self.work != Work::Free && self.config.backends.are_counted();
+        matters.then(|| self.opening.clone())
     }
 
     pub(crate) fn service(&mut self) -> &mut S {
@@ -92,7 +100,7 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
 
     fn request(&self, loan: Loan<B>) -> Request<Loan<B>> {
         let mut request = Request::from_parts(self.head.clone(), loan);
-        Passage::with(&mut request, |passage| passage.set_backend(self.slot.backend().clone()));
+        Passage::with(&mut request, |passage| passage.set_backend(self.slot().backend().clone()));
         request
     }
 }

@@ -189,19 +189,18 @@ where
     let work = passage.map(Passage::work).unwrap_or_default();
     let account = passage.and_then(Passage::tried).cloned();
     let tried = account.as_ref().map(Tried::snapshot).unwrap_or_default();
-    let before = lost
-        .slot
-        .filter(|slot| !tried.contains(slot.backend().id()) && config.backends.may_try(slot));
+    let before = lost.slot.filter(|slot| !tried.contains(slot.backend().id()));
     let choose = || config.backends.choose(&*config.balance, work, bytes, &tried);
-    let Some(slot) = before.or_else(choose) else {
+    let opening = before.and_then(|slot| config.backends.retry(&slot)).or_else(choose);
+    let Some(opening) = opening else {
         return answered(refused(Reason::NoBackend, None, &Dialect::of(&request)));
     };
     if let Some(account) = account {
-        account.add(slot.backend().id());
+        account.add(opening.slot().backend().id());
     }
     let retry = service.clone();
     let (attempt, request) =
-        Attempt::begin(retry, Arc::clone(config), request, slot, key, lost.pin);
+        Attempt::begin(retry, Arc::clone(config), request, opening, key, lost.pin);
     State::Attempt { future: service.call(request), attempt: Some(Box::new(attempt)) }
 }
 

@@ -80,9 +80,13 @@ where
         if is_refusal(&response) {
             return done(response);
         }
-        Backends::responded(&attempt.slot);
-        let backend = attempt.slot.backend();
+        Backends::responded(attempt.slot());
+        let backend = attempt.slot().backend().clone();
         response.extensions_mut().insert(backend.clone());
+        // The backend must not leave until what it opened is in a store, or was refused.
+        if let Some(opening) = attempt.opened() {
+            response.extensions_mut().insert(opening);
+        }
         if let Some(pin) = attempt.moving.take() {
             return repin(response, &attempt.config, &pin, backend.id());
         }
@@ -92,7 +96,7 @@ where
         return learn(response, &attempt.config, backend.id(), key, is_clients);
     };
     if failure.is_unreachable() {
-        attempt.config.backends.unreachable(&attempt.slot);
+        attempt.config.backends.unreachable(attempt.slot());
     }
     if failure.is_untouched()
         && let Some(request) = attempt.turn()
