@@ -1,6 +1,6 @@
 //! What a store keeps of a session.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{BackendId, SessionId};
 
@@ -15,7 +15,7 @@ pub struct Record {
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 struct Rare {
     upstream_id: Option<SessionId>,
     fields: BTreeMap<Box<str>, Box<[u8]>>,
@@ -90,6 +90,16 @@ impl Record {
     }
 }
 
+// By hand: what a layer keeps may be anybody's secret.
+impl fmt::Debug for Rare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rare")
+            .field("upstream_id", &self.upstream_id)
+            .field("fields", &self.fields.keys())
+            .finish()
+    }
+}
+
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
@@ -110,5 +120,16 @@ mod tests {
         assert_eq!(record.backend().unwrap().as_str(), "b");
         assert_eq!(record.upstream_id().unwrap().as_str(), "up");
         assert_eq!(record.fields().collect::<Vec<_>>(), [("x", &b"2"[..])]);
+    }
+
+    /// What a layer keeps may be a whole request, with all that it authenticates by.
+    #[test]
+    fn what_layers_keep_is_not_printed() {
+        let record = Record::new(Record::IDLE, Record::LIFETIME)
+            .with_upstream_id("secret-id".parse().unwrap())
+            .with_field("x", b"secret");
+        let printed = format!("{record:?} {record:#?}");
+        assert!(printed.contains("\"x\"") && !printed.contains("secret"), "{printed}");
+        assert!(!printed.contains("115, 101"), "byte by byte: {printed}");
     }
 }

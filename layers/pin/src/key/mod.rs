@@ -16,8 +16,9 @@ mod path;
 mod query;
 mod task;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
+use bartizan_core::session::Fingerprint;
 use http::{HeaderMap, Uri};
 
 pub use cookie::CookieKey;
@@ -30,7 +31,7 @@ pub use task::TaskKey;
 pub const MAX_KEY_BYTES: usize = 1024;
 
 /// A key that was found in a request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct PinKey<'a> {
     bytes: Cow<'a, [u8]>,
     is_clients: bool,
@@ -93,6 +94,15 @@ impl<'a> PinKey<'a> {
     }
 }
 
+impl fmt::Debug for PinKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinKey")
+            .field("hash", &format_args!("{}", Fingerprint::of(&self.bytes)))
+            .field("is_clients", &self.is_clients)
+            .finish()
+    }
+}
+
 impl<A: ExtractKey, B: ExtractKey> ExtractKey for FirstOf<A, B> {
     fn key<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>> {
         self.first.key(uri, headers).or_else(|| self.second.key(uri, headers))
@@ -142,6 +152,12 @@ pub(crate) fn is_usable(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let printed = format!("{:?}", PinKey::of_backend(&b"secret"[..]));
+        assert!(printed.starts_with("PinKey {") && !printed.contains("115, 101"), "{printed}");
+    }
 
     #[test]
     fn the_first_that_finds_a_key_counts_and_a_closure_is_an_extractor() {
