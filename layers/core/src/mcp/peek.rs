@@ -11,7 +11,8 @@ use http_body::{Body, Frame};
 
 use crate::Replay;
 
-/// Reads a request body up to a bound, and gives it back frame by frame as it came.
+/// Reads a request body up to a bound, and gives it back frame by frame as it came; what comes in many
+/// frames is put together.
 ///
 /// # Cancellation
 ///
@@ -19,10 +20,16 @@ use crate::Replay;
 #[derive(Debug)]
 pub struct Peek<B> {
     read: VecDeque<Frame<Bytes>>,
+    // What came after the first frames. Each of them takes some hundred bytes, however few are in it, and
+    // may keep a whole read buffer alive.
+    packed: BytesMut,
     rest: Option<B>,
     read_bytes: usize,
     limit_bytes: usize,
 }
+
+/// How many frames are kept as they came.
+const KEPT_APART: usize = 16;
 
 /// Why a look into a body found no end.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,7 +44,8 @@ pub enum PeekError<E> {
 impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     /// Starts to look into `body`, up to `limit_bytes`.
     pub fn new(body: B, limit_bytes: usize) -> Self {
-        Self { read: VecDeque::new(), rest: Some(body), read_bytes: 0, limit_bytes }
+        let (read, packed) = (VecDeque::new(), BytesMut::new());
+        Self { read, packed, rest: Some(body), read_bytes: 0, limit_bytes }
     }
 
     /// Reads until the body has ended.
@@ -57,10 +65,7 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
                 Some(Ok(frame)) => {
                     let len = frame.data_ref().map_or(0, Bytes::len);
                     self.read_bytes = self.read_bytes.saturating_add(len);
-                    // Frames without content must not pile up.
-                    if len > 0 || frame.is_trailers() {
-                        self.read.push_back(frame);
-                    }
+                    self.keep(frame);
                     if self.read_bytes > self.limit_bytes {
                         return Poll::Ready(Err(PeekError::TooLarge));
                     }
@@ -70,22 +75,45 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
         Poll::Ready(Ok(()))
     }
 
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        match frame.data_ref() {
+            // Frames without content must not pile up.
+            Some(data) if data.is_empty() => {}
+            Some(data) if self.read.len() >= KEPT_APART => self.packed.extend_from_slice(data),
+            Some(_) => self.read.push_back(frame),
+            None if frame.is_trailers() => {
+                self.unpack();
+                self.read.push_back(frame);
+            }
+            None => {}
+        }
+    }
+
+    /// Puts what was packed where it belongs: after the first frames.
+    fn unpack(&mut self) {
+        if !self.packed.is_empty() {
+            self.read.push_back(Frame::data(self.packed.split().freeze()));
+        }
+    }
+
     /// What was read, in one piece: without a copy if it came in one.
     pub fn content(&self) -> Bytes {
+        let packed = (!self.packed.is_empty()).then_some(&*self.packed);
         let mut pieces = self.read.iter().filter_map(Frame::data_ref);
         let Some(first) = pieces.next() else { return Bytes::new() };
         let mut pieces = pieces.peekable();
-        if pieces.peek().is_none() {
+        if pieces.peek().is_none() && packed.is_none() {
             return first.clone();
         }
         let mut whole = BytesMut::with_capacity(self.read_bytes);
         whole.extend_from_slice(first);
-        pieces.for_each(|piece| whole.extend_from_slice(piece));
+        pieces.map(|piece| &**piece).chain(packed).for_each(|piece| whole.extend_from_slice(piece));
         whole.freeze()
     }
 
     /// Gives the body back.
-    pub fn into_replay(self) -> Replay<B> {
+    pub fn into_replay(mut self) -> Replay<B> {
+        self.unpack();
         Replay::with_read(self.read, self.rest)
     }
 }
@@ -114,6 +142,34 @@ mod tests {
         let back = peek.into_replay().collect().await.unwrap();
         assert!(back.trailers().is_some());
         assert_eq!(back.to_bytes(), "abcde");
+    }
+
+    #[tokio::test]
+    async fn a_body_in_crumbs_takes_no_more_room_than_its_bytes() {
+        let crumbs = (0..1000).map(|n: u32| Frame::data(Bytes::from(vec![n.to_le_bytes()[0]])));
+        let body = split(crumbs.chain([Frame::trailers(HeaderMap::new())]).collect());
+        let whole: Vec<u8> = (0..1000).map(|n: u32| n.to_le_bytes()[0]).collect();
+        let mut peek = Peek::new(body, 1000);
+        poll_fn(|cx| peek.poll_end(cx)).await.unwrap();
+        assert_eq!(peek.content(), whole);
+        let mut back = peek.into_replay();
+        assert_eq!(back.size_hint().exact(), Some(1000));
+        let (mut read, mut frames) = (Vec::new(), 0);
+        while let Some(Ok(frame)) = back.frame().await {
+            frames += 1;
+            match frame.into_data() {
+                Ok(data) => read.extend_from_slice(&data),
+                Err(frame) => assert!(frame.is_trailers() && read == whole, "they come last"),
+            }
+        }
+        assert!(frames < 32, "{frames} frames");
+        // What is left of it comes after what was read, however far that was.
+        let crumbs = (0..100).map(|_| Frame::data(Bytes::from("a")));
+        let rest = [Frame::data(Bytes::from("bc"))];
+        let mut peek = Peek::new(split(crumbs.chain(rest).collect()), 99);
+        assert_eq!(poll_fn(|cx| peek.poll_end(cx)).await, Err(PeekError::TooLarge));
+        let back = peek.into_replay().collect().await.unwrap().to_bytes();
+        assert_eq!(back, "a".repeat(100) + "bc");
     }
 
     #[tokio::test]
