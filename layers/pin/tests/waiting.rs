@@ -18,13 +18,15 @@ use bartizan_core::{
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
-    Backends, OnLost, PinBackendLayer,
+    BackendStatus, Backends, OnLost, PinBackendLayer,
+    balance::Candidate,
     key::{HeaderKey, PathSegmentKey, QueryKey},
 };
+use futures_util::FutureExt;
 use http::Request;
 use http_body_util::Full;
 use tokio::time::{Instant, sleep};
-use tower::{Layer, limit::ConcurrencyLimit};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 
 use common::*;
 
@@ -356,4 +358,37 @@ async fn what_is_too_long_or_empty_is_no_key() {
     world.answer(404);
     send(&service, shown("other")).await;
     assert_eq!(store.len(), 1);
+}
+
+/// Every wait takes some milliseconds here: for the store, for each backend, for the store again.
+#[tokio::test(start_paused = true)]
+async fn wherever_a_client_leaves_no_count_and_no_permit_stays() {
+    let (world, store) = (World::default(), Late::new());
+    let set = backends([A, B]).counted_by(Arc::new(Nobody));
+    let slow = tower::ServiceBuilder::new().concurrency_limit(1).map_future(|future| async {
+        sleep(Duration::from_millis(3)).await;
+        future.await
+    });
+    let layer = by_field(set.clone(), &store).on_lost(OnLost::Anew);
+    let layer = layer.balance(|all: &[Candidate<'_>], _: Option<&[u8]>| all.len().checked_sub(1));
+    let mut service = layer.layer(slow.service(world.clone()));
+    let lost = Record::new(Record::IDLE, Record::LIFETIME).with_backend(id(C));
+    let (route, mut ends) = (Route::new("pins"), [0; 2]);
+    for after_ms in 0..60 {
+        let key = format!("k{after_ms}").leak();
+        let key_of_it = Key::new(&route, None, key.as_bytes());
+        store.store.insert_if_absent(key_of_it, lost.clone()).wait().await.unwrap();
+        // It is looked up, refused by one, taken by another, moved there, and named anew.
+        set.ready(&id(B));
+        world.fail(B, FailureKind::Refused, Reads::Nothing);
+        world.name("x-s", &format!("n{after_ms}"));
+        let work = service.ready().await.unwrap().call(shows(key));
+        let left = tokio::time::timeout(Duration::from_millis(after_ms), work).await;
+        ends[usize::from(left.is_ok())] += 1;
+        drop(left);
+        let open: Vec<_> = set.snapshot().iter().map(BackendStatus::opening).collect();
+        assert_eq!(open, [0, 0], "{after_ms} ms");
+        assert!(service.ready().now_or_never().is_some(), "{after_ms} ms");
+    }
+    assert!(ends[0] > 30 && ends[1] > 10, "{ends:?}");
 }
