@@ -6,12 +6,12 @@ mod common;
 
 use std::{convert::Infallible, time::Duration};
 
-use bartizan_core::Reason;
+use bartizan_core::{Answer, Key, Reason, Route, SessionStore};
 use bartizan_memory::MemoryStore;
 use bartizan_session::ValidateSessionLayer;
 use bytes::Bytes;
 use common::{CALL, INITIALIZE, Mood, Moody, Server, guard, live, post, send, text};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
@@ -102,4 +102,39 @@ async fn a_body_that_comes_in_pieces_is_judged_and_one_that_does_not_come_is_ref
     assert_eq!((status, reason), (408, Some(Reason::BodyTimeout)));
     let (status, reason) = status_of(body(vec![Ok(head), Err("gone")], false)).await;
     assert_eq!((status, reason), (400, Some(Reason::BodyBroken)));
+}
+
+/// The backend takes three milliseconds for each request, of which an opening that the store refuses is two.
+#[tokio::test(start_paused = true)]
+async fn wherever_a_client_leaves_its_session_stays_as_it_is_and_no_permit_is_kept() {
+    for insert in [None, Some(Mood::Late), Some(Mood::Failing), Some(Mood::Stuck)] {
+        let store = Moody { get: Some(Mood::Late), insert, ..Moody::new() };
+        live(&store.inner, "live").await;
+        let slow = tower::ServiceBuilder::new().concurrency_limit(1).map_future(|future| async {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            future.await
+        });
+        let inner = slow.service(Server::mcp());
+        let mut service = ValidateSessionLayer::mcp(store.clone()).layer(inner);
+        let route = Route::default();
+        let find = |id: &'static str| match store.inner.get(Key::new(&route, None, id.as_bytes())) {
+            Answer::Now(found) => found.unwrap(),
+            Answer::Later(_) => panic!("the memory store answers now"),
+        };
+        for after_ms in [0, 1, 2, 3, 4, 5, 6, 7, 100, 252, 254, 300] {
+            for request in
+                [post(Some("live"), CALL), post(Some("gone"), CALL), post(None, INITIALIZE)]
+            {
+                let call = service.ready().await.unwrap().call(request);
+                let left = tokio::time::timeout(Duration::from_millis(after_ms), call).await;
+                drop(left);
+                let again = service.ready();
+                assert!(again.now_or_never().is_some(), "{insert:?}, {after_ms} ms");
+                assert!(!find("live").unwrap().is_held(), "{insert:?}, {after_ms} ms");
+                assert!(find("s1").is_none_or(|opened| !opened.is_held()));
+            }
+        }
+        let opens = matches!(insert, None | Some(Mood::Late));
+        assert_eq!(find("s1").is_some(), opens, "{insert:?}");
+    }
 }
