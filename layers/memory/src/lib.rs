@@ -40,8 +40,9 @@
 //!
 //! # Security
 //!
-//! The table is hashed with keys of its own, fast but not cryptographic; only ids that a backend gave
-//! are ever inserted, so that a client cannot choose where they fall.
+//! The table is hashed with keys of its own, drawn at random, fast but not cryptographic. Ids that a backend
+//! gave are inserted, so that a client cannot choose where they fall. Where work is pinned by a key that
+//! clients make, they choose the keys and do not know how those are hashed; cap their number.
 //!
 //! # Cost
 //!

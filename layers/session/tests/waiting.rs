@@ -68,7 +68,7 @@ async fn a_dropped_request_gives_its_permit_back() {
     let mut service = ValidateSessionLayer::mcp(store).layer(limited);
     let pending = service.ready().await.unwrap().call(post(Some("s1"), CALL));
     let ready = service.ready();
-    assert!(futures_util::FutureExt::now_or_never(ready).is_none(), "the permit is taken");
+    assert!(ready.now_or_never().is_none(), "the permit is taken");
     drop(pending);
     service.ready().await.unwrap();
 }

@@ -215,6 +215,55 @@ mod tests {
         assert!(Content::parse(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}").is_err());
     }
 
+    /// An overflow of the stack would end the process.
+    #[test]
+    fn depth_takes_no_stack() {
+        let deep = |open: &str, close: &str| open.repeat(20_000) + "1" + &close.repeat(20_000);
+        let values = [deep("[", "]"), deep(r#"{"a":"#, "}"), "[".repeat(60_000)];
+        let bodies = values.into_iter().flat_map(|value| {
+            [
+                value.clone(),
+                format!("[{value}]"),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{value}}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{value}}}}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","other":{value}}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":{value},"method":"x"}}"#),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":{value}}}"#),
+            ]
+        });
+        for body in bodies {
+            let read = std::thread::Builder::new().stack_size(64 * 1024);
+            read.spawn(move || Content::parse(body.as_bytes()).is_ok()).unwrap().join().unwrap();
+        }
+    }
+
+    /// What another reader would take for another message is none.
+    #[test]
+    fn what_readers_disagree_on_is_refused() {
+        for body in [
+            "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\"}",
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","m\u0065thod":"initialize"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"i\u0064":2,"method":"initialize"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}{}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize",}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize"/**/}"#,
+            r#"{"jsonrpc":"2.0","id":01,"method":"initialize"}"#,
+            r#"{"jsonrpc":"2.0","id":NaN,"method":"initialize"}"#,
+            "{\"jsonrpc\":\"2.0\",\"id\":\"a\nb\",\"method\":\"initialize\"}",
+        ] {
+            assert!(Content::parse(body.as_bytes()).is_err(), "{body}");
+        }
+        // It is a message, and asks for nothing.
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize\u0000"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"Initialize"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"method":"initialize"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"METHOD":"initialize"}"#,
+        ] {
+            assert!(!message(body).is_initialize(), "{body}");
+        }
+    }
+
     #[test]
     fn the_kind_of_a_message_is_told() {
         let initialize = message(r#"{"method":"initialize","params":{},"id":1,"jsonrpc":"2.0"}"#);
