@@ -20,6 +20,9 @@ use crate::{
     content::{self, Content},
 };
 
+/// How far the clocks of replicas, and the one that a store of ends goes by, may be apart.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// Sessions in the hands of their clients; see the [crate docs](crate). Clones share the keys.
 #[derive(Clone)]
 pub struct TokenStore<E = NoStore> {
@@ -113,9 +116,9 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
         let Some(ends) = &self.ends else { return Answer::Now(Ok(())) };
         let Some(session) = self.read(key) else { return Answer::Now(Ok(())) };
-        // For as long as the token would live. It is never used, and so must not idle out before.
+        // For as long as the token would live by any clock. It is never used, and so must not idle out before.
         let age = Duration::from_millis(now_ms().saturating_sub(session.born_ms()));
-        let left = session.record().lifetime().saturating_sub(age);
+        let left = session.record().lifetime().saturating_sub(age).saturating_add(CLOCKS_DIFFER);
         match ends.insert_if_absent(key, Record::new(left, left)) {
             Answer::Now(outcome) => Answer::Now(noted(outcome)),
             Answer::Later(noting) => Answer::Later(Noted { noting }),
@@ -190,7 +193,7 @@ fn noted(outcome: Result<Inserted, StoreError>) -> Result<(), StoreError> {
     }
 }
 
-/// Tokens outlive processes, so that their time is the world's; replicas' clocks should agree to seconds.
+/// Tokens outlive processes, so that their time is the world's; replicas' clocks should agree to a minute.
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

@@ -120,6 +120,48 @@ async fn an_end_is_remembered_where_there_is_a_store_for_it() {
     }
 }
 
+/// The time of tokens is the world's, and each replica has its own idea of it.
+#[tokio::test(start_paused = true)]
+async fn an_end_outlasts_its_token_where_clocks_differ() {
+    let (route, ends) = (Route::default(), MemoryStore::new());
+    let store = TokenStore::new(keys()).remembering_ends(ends);
+    let record = Record::new(Duration::from_secs(60), Duration::from_secs(60));
+    let opened = store.insert_if_absent(Key::new(&route, None, b"id"), record).wait().await;
+    let Ok(Inserted::Inserted(session)) = opened else { panic!("{opened:?}") };
+    assert!(store.get(session.key()).wait().await.unwrap().is_some());
+    store.remove(session.key()).wait().await.unwrap();
+    for _ in 0..3 {
+        assert!(store.get(session.key()).wait().await.unwrap().is_none());
+        // The store's clock goes on, and the world's stands still.
+        tokio::time::advance(Duration::from_secs(30)).await;
+    }
+}
+
+/// An end is remembered by the token as it is spelt.
+#[tokio::test]
+async fn a_token_has_one_spelling() {
+    let (store, route) = (TokenStore::new(keys()), Route::default());
+    for length in 1..=3 {
+        let id = vec![b'a'; length];
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let opened = store.insert_if_absent(Key::new(&route, None, &id), record).wait().await;
+        let Ok(Inserted::Inserted(session)) = opened else { panic!("{opened:?}") };
+        let token = str::from_utf8(session.id()).unwrap();
+        let is_live = async |token: &str| {
+            let key = Key::new(&route, None, token.as_bytes());
+            store.get(key).wait().await.unwrap().is_some()
+        };
+        assert!(is_live(token).await);
+        let (rest, _) = token.split_at(token.len() - 1);
+        for last in (0x21..0x7f_u8).map(char::from).filter(|last| !token.ends_with(*last)) {
+            assert!(!is_live(&format!("{rest}{last}")).await, "{last}");
+        }
+        for other in [format!("{token}="), format!("{token}=="), format!("{token}A"), rest.into()] {
+            assert!(!is_live(&other).await, "{length}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_token_lives_as_long_as_it_says() {
     let (store, route) = (TokenStore::new(keys()), Route::default());
