@@ -122,7 +122,8 @@ impl Session {
     /// Whether a call or a stream of the session is open in this process.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.first().holds.load(Ordering::Relaxed) & !(ENDED | WATCHED) > 0
+        // Whoever finds it no longer held also finds the use that was noted before the last hold went.
+        self.first().holds.load(Ordering::Acquire) & !(ENDED | WATCHED) > 0
     }
 
     /// States that the session has ended, whatever version this is, and tells all who wait for it. For
@@ -213,7 +214,7 @@ impl fmt::Debug for Session {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.first().holds.fetch_sub(1, Ordering::Relaxed);
+        self.0.first().holds.fetch_sub(1, Ordering::Release);
     }
 }
 
