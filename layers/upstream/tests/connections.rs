@@ -357,3 +357,42 @@ async fn a_name_with_two_addresses_is_reached_by_either() {
     let origin = format!("http://localhost:{}", backend.addr.port());
     ok(&upstream(TransportBuilder::new()), &origin).await;
 }
+
+/// A connection may die between the hand that gives it and the hand that takes it.
+#[tokio::test]
+async fn who_is_given_a_connection_that_dies_gets_another() {
+    let close = Arc::new(tokio::sync::Notify::new());
+    let closing = Arc::clone(&close);
+    let backend = Counted::start(move |mut stream, counts| {
+        let closing = Arc::clone(&closing);
+        async move {
+            let is_first = counts.counts().0 == 1;
+            while counts.request(&mut stream).await.is_some() {
+                stream.write_all(OK).await.unwrap();
+                if is_first {
+                    closing.notified().await;
+                    stream.shutdown().await.unwrap();
+                    // Until the proxy has seen it.
+                    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let upstream = upstream(TransportBuilder::new().max_connections_per_backend(1));
+    let origin = backend.origin();
+    let first = send(&upstream, &origin, Work::Pinned, get()).await;
+    let mut waiting = Box::pin(send(&upstream, &origin, Work::Pinned, get()));
+    assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), "ok");
+    // It is handed over meanwhile, and closed before it is looked at.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    close.notify_one();
+    eventually("it is closed", SOON, async || backend.counts() == (1, 0)).await;
+    let second = timeout(SOON, waiting).await.unwrap();
+    assert_eq!(second.status(), 200);
+    assert_eq!(backend.requests.load(Ordering::SeqCst), 2);
+}

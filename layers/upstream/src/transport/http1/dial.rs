@@ -23,29 +23,38 @@ pub(super) struct Dialer {
     pub(super) connection_wait: Duration,
 }
 
+/// A connection for one request.
+#[derive(Debug)]
+pub(super) struct Given<B> {
+    pub(super) sender: SendRequest<B>,
+    /// Whether it has served another before. It may have died since.
+    pub(super) is_kept: bool,
+}
+
 impl Dialer {
     /// The connection that `checkout` promises. Dropped, it gives up the turn and the attempt.
     pub(super) async fn fulfil<B>(
         self,
         pool: Arc<Pool<B>>,
         checkout: Checkout<B>,
-    ) -> Result<SendRequest<B>, TransportError>
+    ) -> Result<Given<B>, TransportError>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let slot = match checkout {
-            Checkout::Kept(sender) => return Ok(sender),
+            Checkout::Kept(sender) => return Ok(Given { sender, is_kept: true }),
             Checkout::Dial(slot) => slot,
             Checkout::Wait(turn) => match timeout(self.connection_wait, turn).await {
-                Ok(Ok(Turn::Use(sender))) => return Ok(sender),
+                Ok(Ok(Turn::Use(sender))) => return Ok(Given { sender, is_kept: true }),
                 Ok(Ok(Turn::Dial(slot))) => slot,
                 Ok(Err(_)) | Err(_) => {
                     return Err(TransportError::Failed(FailureKind::ConnectionLimit));
                 }
             },
         };
-        self.dial(&pool, slot).await
+        let sender = self.dial(&pool, slot).await?;
+        Ok(Given { sender, is_kept: false })
     }
 
     async fn dial<B>(

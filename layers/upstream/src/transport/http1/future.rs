@@ -20,6 +20,7 @@ use hyper::{
 use super::{
     super::{TransportError, error},
     Http1Body,
+    dial::Given,
     pool::{Checkout, Pool},
 };
 
@@ -38,7 +39,7 @@ enum State<B> {
         exchange: Option<Exchange<B>>,
     },
     Connecting {
-        connecting: Pin<Box<dyn Future<Output = Result<SendRequest<B>, TransportError>> + Send>>,
+        connecting: Pin<Box<dyn Future<Output = Result<Given<B>, TransportError>> + Send>>,
         // Boxed: a request is large, and making a connection is dear anyway.
         parked: Option<Box<Parked<B>>>,
     },
@@ -85,18 +86,14 @@ where
     #[inline]
     fn begin(pool: Arc<Pool<B>>, request: Request<B>) -> Self {
         match pool.check_out() {
-            Checkout::Kept(sender) => Self::send(sender, pool, true, request),
+            Checkout::Kept(sender) => Self::send(Given { sender, is_kept: true }, pool, request),
             checkout => Self::connect(pool, checkout, request),
         }
     }
 
     #[inline]
-    fn send(
-        mut sender: SendRequest<B>,
-        pool: Arc<Pool<B>>,
-        is_kept: bool,
-        request: Request<B>,
-    ) -> Self {
+    fn send(given: Given<B>, pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+        let Given { mut sender, is_kept } = given;
         let answer = Box::pin(sender.try_send_request(request));
         Self::Sent { answer, exchange: Some(Exchange { sender, pool, is_kept }) }
     }
@@ -127,9 +124,9 @@ where
                     }
                 }
                 State::Connecting { connecting, parked } => {
-                    let sender = ready!(connecting.as_mut().poll(cx))?;
+                    let given = ready!(connecting.as_mut().poll(cx))?;
                     let Some(parked) = parked.take() else { return Poll::Pending };
-                    State::send(sender, parked.pool, false, parked.request)
+                    State::send(given, parked.pool, parked.request)
                 }
                 State::Failed(error) => return Poll::Ready(Err(*error)),
             };
