@@ -396,3 +396,25 @@ async fn who_is_given_a_connection_that_dies_gets_another() {
     assert_eq!(second.status(), 200);
     assert_eq!(backend.requests.load(Ordering::SeqCst), 2);
 }
+
+/// Whoever passes a body on stops at its trailers, since nothing comes after them.
+#[tokio::test]
+async fn trailers_bring_their_connection_back() {
+    let backend = Counted::start(|mut stream, counts| async move {
+        while counts.request(&mut stream).await.is_some() {
+            let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    let (upstream, origin) = (upstream(TransportBuilder::new()), backend.origin());
+    for _ in 0..3 {
+        let mut body = send(&upstream, &origin, Work::Pinned, get()).await.into_body();
+        while !body.frame().await.unwrap().unwrap().is_trailers() {}
+        drop(body);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(backend.counts(), (1, 1));
+}

@@ -67,6 +67,8 @@ impl<B: Send + 'static> Body for Http1Body<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         match &polled {
+            // Nothing comes after trailers, so that nobody may ask.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.give_back(),
             Poll::Ready(Some(Ok(_))) => self.return_at_end(),
             Poll::Ready(None) => self.give_back(),
             // Broken off: the connection goes with the body.
