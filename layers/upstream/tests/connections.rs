@@ -418,3 +418,33 @@ async fn trailers_bring_their_connection_back() {
     }
     assert_eq!(backend.counts(), (1, 1));
 }
+
+/// To a server of HTTP/1.0 a body whose length is not known cannot be sent, and that it is one is known
+/// after the first response only.
+#[tokio::test]
+async fn a_body_is_not_lost_on_a_connection_to_a_server_of_http_1_0() {
+    let backend = Counted::start(|mut stream, counts| async move {
+        while let Some(head) = counts.request(&mut stream).await {
+            let mut body = Vec::new();
+            while head.starts_with("POST") && !body.ends_with(b"0\r\n\r\n") {
+                let mut byte = [0];
+                if !head.contains("chunked") || stream.read(&mut byte).await.unwrap() == 0 {
+                    return;
+                }
+                body.push(byte[0]);
+            }
+            let answer =
+                b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    let (upstream, origin) = (upstream(TransportBuilder::new()), backend.origin());
+    ok(&upstream, &origin).await;
+    let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(4);
+    sender.send_data(Bytes::from("body")).await.unwrap();
+    drop(sender);
+    let request = Request::post("/").body(boxed(channel)).unwrap();
+    let response = send(&upstream, &origin, Work::Pinned, request).await;
+    assert_eq!(response.status(), 200);
+}

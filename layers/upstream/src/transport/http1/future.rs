@@ -10,7 +10,7 @@ use std::{
 
 use bartizan_core::failure::FailureKind;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::{
     body::Incoming,
@@ -141,6 +141,10 @@ where
 {
     #[inline]
     fn respond(self, response: Response<Incoming>) -> Response<Http1Body<B>> {
+        // hyper would send the next request as HTTP/1.0, and leave out a body of unknown length.
+        if response.version() != Version::HTTP_11 {
+            return response.map(Http1Body::not_kept);
+        }
         response.map(|body| Http1Body::new(body, self.sender, self.pool))
     }
 
