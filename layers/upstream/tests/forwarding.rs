@@ -35,6 +35,7 @@ on_each_transport! {
     a_large_body_passes_whole,
     a_known_length_stays_known,
     extended_connect_becomes_a_tunnel_between_two_http2_streams,
+    a_body_of_unknown_length_passes_whatever_the_method,
 }
 
 /// Both ways to speak to the server.
@@ -446,4 +447,29 @@ async fn extended_connect_becomes_a_tunnel_between_two_http2_streams<T: Kind>() 
     // A protocol that is not relayed is not asked for.
     let refused = sender.send_request(connect("masque")).await.unwrap();
     assert_eq!(refused.status(), 501);
+}
+
+/// hyper takes a GET or HEAD for one without a body, unless its fields say otherwise.
+async fn a_body_of_unknown_length_passes_whatever_the_method<T: Kind>() {
+    let server = serve(|request: Request<Incoming>| async move {
+        let method = request.method().to_string();
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        let mut response = Response::new(body(""));
+        let seen = format!("{method}:{}", String::from_utf8_lossy(&sent));
+        response.headers_mut().insert("x-seen", seen.parse().unwrap());
+        response
+    })
+    .await;
+    let upstream = upstream::<T>();
+    for origin in origins(&server) {
+        for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "QUERY"] {
+            let frames = stream::iter([Ok::<_, std::io::Error>(Frame::data(Bytes::from("query")))]);
+            let request = Request::builder().method(method).uri("/");
+            let request = request.body(boxed(StreamBody::new(frames))).unwrap();
+            let response = send(&upstream, &origin, Work::Free, request).await;
+            assert_eq!(response.headers()["x-seen"], format!("{method}:query"), "{origin}");
+        }
+        let response = send(&upstream, &origin, Work::Free, Request::new(body(""))).await;
+        assert_eq!(response.headers()["x-seen"], "GET:", "{origin}");
+    }
 }

@@ -25,7 +25,7 @@ use hyper_util::{
 use super::{
     Transport, TransportBuilder, TransportError,
     connector::{ConnectError, Connector},
-    error,
+    error, framing,
 };
 
 type TcpClient<B> = Client<Connector<HttpConnector>, B>;
@@ -93,6 +93,9 @@ where
     fn send(&self, backend: &Backend, mut request: Request<B>) -> HyperFuture {
         if name_origin(request.uri_mut(), backend).is_err() {
             return HyperFuture(Sending::Unsupported);
+        }
+        if backend.protocol() != Protocol::Http2 {
+            framing::state_body(&mut request);
         }
         HyperFuture(match backend.protocol() {
             Protocol::Http1 => Sending::Client(self.0.http1.request(request)),

@@ -4,6 +4,7 @@ mod builder;
 mod by_protocol;
 mod connector;
 mod error;
+mod framing;
 mod http1;
 mod hyper_client;
 #[cfg(feature = "tls")]

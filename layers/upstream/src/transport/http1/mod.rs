@@ -21,7 +21,7 @@ use http_body::Body;
 pub use body::Http1Body;
 pub use future::Http1Future;
 
-use super::{Transport, TransportBuilder, TransportError};
+use super::{Transport, TransportBuilder, TransportError, framing};
 use pools::Pools;
 
 /// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
@@ -45,10 +45,11 @@ where
     type Future = Http1Future<B>;
 
     #[inline]
-    fn send(&self, backend: &Backend, request: Request<B>) -> Http1Future<B> {
+    fn send(&self, backend: &Backend, mut request: Request<B>) -> Http1Future<B> {
         if backend.protocol() != Protocol::Http1 {
             return Http1Future::failed(TransportError::Unsupported);
         }
+        framing::state_body(&mut request);
         Http1Future::begin(self.0.of(backend), request)
     }
 }
