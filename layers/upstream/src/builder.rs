@@ -50,8 +50,10 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Passes the client's `Host` on instead of the backend's own, for HTTP/1.1 and TLS backends. A
-    /// backend that guards itself by its name must then know the public one.
+    /// Passes the client's `Host` on instead of the backend's own, for backends that speak HTTP/1.1. A
+    /// backend that guards itself by its name must then know the public one. One that speaks HTTP/2 over TLS
+    /// is told its own name as authority beside it, and may refuse the two; in clear text it is told its own
+    /// alone.
     pub fn preserve_host(mut self) -> Self {
         self.config.host = HostRule::Preserve;
         self

@@ -12,7 +12,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
     header::{COOKIE, FORWARDED, HOST},
     request::Parts,
-    uri::{PathAndQuery, Scheme},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 
 /// Whether `Host` is the backend's or the client's.
@@ -42,8 +42,9 @@ pub(crate) fn rewrite(
         join_cookies(&mut head.headers);
     }
     match rule {
-        // HTTP/2 has the authority in the URI.
-        HostRule::Backend if speaks_http2 => {
+        // HTTP/2 has the authority in the URI; a `Host` that differs is malformed there
+        // (https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1).
+        _ if speaks_http2 => {
             head.headers.remove(HOST);
         }
         HostRule::Backend => {
@@ -105,8 +106,13 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 fn preserve_host(head: &mut Parts, backend: &Backend) {
-    let named = head.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
-    match named {
+    // User information is not the backend's to see
+    // (https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4).
+    let without_user = |name: &Authority| {
+        let host = name.as_str().rsplit('@').next().unwrap_or_default();
+        HeaderValue::from_str(host).ok()
+    };
+    match head.uri.authority().and_then(without_user) {
         // An absolute target names the host, whatever `Host` says.
         Some(name) => {
             head.headers.insert(HOST, name);
@@ -171,6 +177,11 @@ mod tests {
         assert_eq!(head.headers[HOST], "public");
         let absolute = Request::get("http://named/").header(HOST, "public");
         assert_eq!(rewritten(absolute, "http://b:1", HostRule::Preserve).headers[HOST], "named");
+        let with_user = Request::get("http://user:secret@named/").header(HOST, "public");
+        assert_eq!(rewritten(with_user, "http://b:1", HostRule::Preserve).headers[HOST], "named");
+        // Over HTTP/2 the authority is the backend's, and `Host` may not say otherwise.
+        let over_http2 = rewritten(request(), "h2c://b:1", HostRule::Preserve);
+        assert!(!over_http2.headers.contains_key(HOST));
         let without = rewritten(Request::get("/"), "http://b:1", HostRule::Preserve);
         assert_eq!(without.headers[HOST], "b:1");
     }
