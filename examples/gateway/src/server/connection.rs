@@ -74,7 +74,8 @@ pub(super) async fn serve(
     let Ok(spoken) = spoken else { return };
     let phase = Arc::<Phase>::default();
     let patience = Patience { idle: limits.idle, head: limits.head };
-    let io = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), patience, accepted));
+    let io = HeadDeadline::new(stream, spoken, Arc::clone(&phase), patience, accepted);
+    let io = TokioIo::new(io);
     let peer = PeerAddr::new(peer);
     let adaptor = Adaptor { service, peer, phase, limits };
     let ended = match spoken {

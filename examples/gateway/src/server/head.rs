@@ -18,7 +18,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{exchange::Phase, version::PREFACE};
+use super::{exchange::Phase, version::Spoken};
+
+/// The least that a client of HTTP/2 begins with: the preface, and the head of its settings
+/// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
+const GREETING_BYTES: usize = 24 + 9;
 
 /// How long a request head may keep the connection waiting.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,9 @@ pub(super) struct HeadDeadline<IO> {
     io: IO,
     phase: Arc<Phase>,
     patience: Patience,
+    /// How many bytes of the greeting of HTTP/2 have not come. After it, the frames of all streams share the
+    /// connection, and pings come at any time.
+    missing_greeting: usize,
     seen_requests: u32,
     /// Whether a byte of the head has come.
     begun: bool,
@@ -48,11 +55,22 @@ pub(super) struct HeadDeadline<IO> {
 }
 
 impl<IO> HeadDeadline<IO> {
-    pub(super) fn new(io: IO, phase: Arc<Phase>, patience: Patience, accepted: Instant) -> Self {
+    pub(super) fn new(
+        io: IO,
+        spoken: Spoken,
+        phase: Arc<Phase>,
+        patience: Patience,
+        accepted: Instant,
+    ) -> Self {
+        let missing_greeting = match spoken {
+            Spoken::Http1 => 0,
+            Spoken::Http2 => GREETING_BYTES,
+        };
         Self {
             io,
             phase,
             patience,
+            missing_greeting,
             seen_requests: 0,
             begun: true,
             accepted: Some(accepted),
@@ -62,13 +80,14 @@ impl<IO> HeadDeadline<IO> {
         }
     }
 
-    fn on_bytes(&mut self, bytes: &[u8]) {
-        let requests = self.phase.requests();
-        if requests == 0 && bytes.starts_with(PREFACE) {
-            // Its frames of all streams share the connection, and pings come at any time.
-            self.phase.exempt();
+    fn on_bytes(&mut self, bytes: usize) {
+        if self.missing_greeting > 0 {
+            self.missing_greeting = self.missing_greeting.saturating_sub(bytes);
+            if self.missing_greeting == 0 {
+                self.phase.exempt();
+            }
         }
-        self.forget_head_before(requests);
+        self.forget_head_before(self.phase.requests());
         self.begun |= self.phase.expects_head();
         self.idle_since = None;
     }
@@ -120,7 +139,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for HeadDeadline<IO> {
         let filled = buf.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                this.on_bytes(buf.filled().get(filled..).unwrap_or_default());
+                this.on_bytes(buf.filled().len() - filled);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -184,7 +203,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_stays_silent_ends_at_the_deadline() {
         let (_client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE, Instant::now());
+        let mut io = HeadDeadline::new(io, Spoken::Http1, Arc::default(), PATIENCE, Instant::now());
         let start = Instant::now();
         assert_eq!(reads(&mut io).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
@@ -193,7 +212,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_trickles_in_does_not_extend_its_deadline() {
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE, Instant::now());
+        let mut io = HeadDeadline::new(io, Spoken::Http1, Arc::default(), PATIENCE, Instant::now());
         let trickle = async {
             for _ in 0..20 {
                 client.write_all(b"x").await.unwrap();
@@ -210,7 +229,8 @@ mod tests {
     async fn between_two_requests_it_waits_and_the_second_head_has_a_deadline_of_its_own() {
         let (mut client, io) = duplex(64);
         let phase = Arc::new(Phase::default());
-        let mut io = HeadDeadline::new(io, Arc::clone(&phase), PATIENCE, Instant::now());
+        let mut io =
+            HeadDeadline::new(io, Spoken::Http1, Arc::clone(&phase), PATIENCE, Instant::now());
         client.write_all(b"GET").await.unwrap();
         reads(&mut io).await.unwrap();
         phase.begin();
@@ -227,7 +247,8 @@ mod tests {
         let (mut client, io) = duplex(64);
         let phase = Arc::new(Phase::default());
         let patience = Patience { idle: Duration::from_secs(60), head: LIMIT };
-        let mut io = HeadDeadline::new(io, Arc::clone(&phase), patience, Instant::now());
+        let mut io =
+            HeadDeadline::new(io, Spoken::Http1, Arc::clone(&phase), patience, Instant::now());
         // A request every 50 s, and one that takes longer than any idle time.
         for call_secs in [0, 0, 0, 0, 300, 0] {
             client.write_all(b"GET").await.unwrap();
@@ -247,17 +268,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tunnel_and_http2_have_no_heads_to_wait_for() {
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Arc::default(), PATIENCE, Instant::now());
-        client.write_all(PREFACE).await.unwrap();
+        let mut io = HeadDeadline::new(io, Spoken::Http2, Arc::default(), PATIENCE, Instant::now());
+        client.write_all(&[0; GREETING_BYTES]).await.unwrap();
         reads(&mut io).await.unwrap();
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err());
+
+        let (mut client, io) = duplex(64);
+        let mut io = HeadDeadline::new(io, Spoken::Http2, Arc::default(), PATIENCE, Instant::now());
+        client.write_all(&[0; GREETING_BYTES - 1]).await.unwrap();
+        reads(&mut io).await.unwrap();
+        assert!(
+            tokio::time::timeout(LIMIT, reads(&mut io)).await.unwrap().is_err(),
+            "half a greeting"
+        );
 
         let (_client, io) = duplex(64);
         let phase = Arc::new(Phase::default());
         phase.begin();
         phase.exempt();
         phase.end();
-        let mut io = HeadDeadline::new(io, phase, PATIENCE, Instant::now());
+        let mut io = HeadDeadline::new(io, Spoken::Http1, phase, PATIENCE, Instant::now());
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err());
     }
 }

@@ -76,6 +76,25 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     timeout(LONG, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
 }
 
+/// What looks like HTTP/2 has no more time to begin than what does not.
+#[tokio::test]
+async fn a_greeting_that_does_not_go_on_ends_the_connection() {
+    let (address, ..) = start(Limits { head: SHORT, idle: LONG, ..Limits::default() }).await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let as_field = "GET / HTTP/1.1\r\nhost: a\r\nx: ";
+    for pieces in [&["PRI * HTTP/2.0\r\n"][..], &[preface], &[as_field, "PRI * HTTP/2.0\r\n"]] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            // So that they are read one by one.
+            sleep(Duration::from_millis(5)).await;
+        }
+        let ended = timeout(SHORT * 20, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{pieces:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_idle_connection_ends_after_the_idle_time() {
     let (address, ..) = start(Limits { idle: SHORT, ..Limits::default() }).await;

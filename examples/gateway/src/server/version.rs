@@ -6,7 +6,7 @@ use tokio::{net::TcpStream, time::sleep};
 
 /// What every HTTP/2 connection begins with
 /// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
