@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use super::{
     Inflow, Limits, RequestBody,
-    exchange::{Exchange, Phase},
+    exchange::{Exchange, Phase, Upload},
     host,
     outflow::{InFlight, Outflow},
 };
@@ -92,7 +92,13 @@ where
                 // A stream in both directions may be silent for as long as its ends like.
                 let is_dialogue = head.method == Method::CONNECT || is_grpc(&head.headers);
                 let pause = (!is_dialogue).then_some(self.limits.body_pause);
-                Inflow::watched(body, Arc::clone(exchange), self.limits.body_bytes, pause)
+                Inflow::watched(
+                    body,
+                    Arc::clone(exchange),
+                    Upload::begin(Arc::clone(&self.phase)),
+                    self.limits.body_bytes,
+                    pause,
+                )
             }
         };
         let mut request = Request::from_parts(head, body);

@@ -1,7 +1,7 @@
 //! What the two directions of one exchange, and of one connection, know of each other.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
@@ -19,8 +19,24 @@ pub(super) struct Exchange {
 pub(super) struct Phase {
     requests: AtomicU32,
     in_flight: AtomicU32,
+    uploads: AtomicU32,
     exempt: AtomicBool,
 }
+
+/// What comes next on a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Next {
+    /// A request head.
+    Head,
+    /// More of a request body whose response is over.
+    RestOfBody,
+    /// An exchange is in flight, or the bytes are none of the server's business.
+    Anything,
+}
+
+/// A request body that somebody may read.
+#[derive(Debug)]
+pub(super) struct Upload(Arc<Phase>);
 
 impl Exchange {
     /// The request body was cut off for `reason`.
@@ -66,13 +82,33 @@ impl Phase {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Whether what comes next on the connection is a request head.
-    pub(super) fn expects_head(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) == 0 && !self.exempt.load(Ordering::Relaxed)
+    /// What comes next on the connection.
+    pub(super) fn next(&self) -> Next {
+        if self.in_flight.load(Ordering::Acquire) > 0 || self.exempt.load(Ordering::Relaxed) {
+            Next::Anything
+        } else if self.uploads.load(Ordering::Acquire) > 0 {
+            Next::RestOfBody
+        } else {
+            Next::Head
+        }
     }
 
     /// No more request heads are expected: the connection is a tunnel, or has its own framing.
     pub(super) fn exempt(&self) {
         self.exempt.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Upload {
+    /// Counts a request body until it is dropped.
+    pub(super) fn begin(phase: Arc<Phase>) -> Self {
+        phase.uploads.fetch_add(1, Ordering::Release);
+        Self(phase)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.uploads.fetch_sub(1, Ordering::Release);
     }
 }

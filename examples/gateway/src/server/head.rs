@@ -18,7 +18,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{exchange::Phase, version::Spoken};
+use super::{
+    exchange::{Next, Phase},
+    version::Spoken,
+};
 
 /// The least that a client of HTTP/2 begins with: the preface, and the head of its settings
 /// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
@@ -27,7 +30,7 @@ const GREETING_BYTES: usize = 24 + 9;
 /// How long a request head may keep the connection waiting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Until it begins.
+    /// Until it begins, or between two pieces of a request body that was answered before its end.
     pub(super) idle: Duration,
     /// From then on, until it ends.
     pub(super) head: Duration,
@@ -88,17 +91,16 @@ impl<IO> HeadDeadline<IO> {
             }
         }
         self.forget_head_before(self.phase.requests());
-        self.begun |= self.phase.expects_head();
+        self.begun |= self.phase.next() == Next::Head;
         self.idle_since = None;
     }
 
     fn on_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.forget_head_before(self.phase.requests());
-        if !self.phase.expects_head() {
-            return Poll::Pending;
-        }
-        if !self.begun {
-            return self.on_idle(cx);
+        match self.phase.next() {
+            Next::Head if self.begun => {}
+            Next::Head | Next::RestOfBody => return self.on_idle(cx),
+            Next::Anything => return Poll::Pending,
         }
         let timer = self.timer.get_or_insert_with(|| {
             let begun = self.accepted.unwrap_or_else(Instant::now);
@@ -190,7 +192,7 @@ mod tests {
         time::{Instant, sleep},
     };
 
-    use super::*;
+    use super::{super::exchange::Upload, *};
 
     const LIMIT: Duration = Duration::from_secs(10);
     const PATIENCE: Patience = Patience { idle: Duration::from_secs(200_000), head: LIMIT };
@@ -263,6 +265,31 @@ mod tests {
         let start = Instant::now();
         assert_eq!(reads(&mut io).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 10, "60 s after the last request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_of_a_request_body_after_its_response_is_no_head() {
+        let (mut client, io) = duplex(64);
+        let phase = Arc::new(Phase::default());
+        let patience = Patience { idle: Duration::from_secs(60), head: LIMIT };
+        let accepted = Instant::now();
+        let mut io = HeadDeadline::new(io, Spoken::Http1, Arc::clone(&phase), patience, accepted);
+        client.write_all(b"POST").await.unwrap();
+        reads(&mut io).await.unwrap();
+        let upload = Upload::begin(Arc::clone(&phase));
+        phase.begin();
+        phase.end();
+        for _ in 0..10 {
+            client.write_all(b"some").await.unwrap();
+            reads(&mut io).await.unwrap();
+            let pause = Duration::from_secs(50);
+            assert!(tokio::time::timeout(pause, reads(&mut io)).await.is_err());
+        }
+        let start = Instant::now();
+        assert_eq!(reads(&mut io).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 10, "60 s after the last of it");
+        drop(upload);
+        assert_eq!(phase.next(), Next::Head);
     }
 
     #[tokio::test(start_paused = true)]

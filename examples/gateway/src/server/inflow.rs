@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Upload};
 
 /// A request body that fails when it pauses too long, or grows past its bound. A pause counts only while
 /// somebody waits for the body, and no response is on its way.
@@ -27,6 +27,8 @@ pub(crate) struct Inflow<B> {
 #[derive(Debug)]
 struct Watch {
     exchange: Arc<Exchange>,
+    // Ended with the body: who reads it mostly drops it then.
+    _upload: Upload,
     left_bytes: u64,
     pause: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -49,6 +51,7 @@ impl<B> Inflow<B> {
     pub(super) const fn watched(
         body: B,
         exchange: Arc<Exchange>,
+        upload: Upload,
         limit_bytes: Option<u64>,
         pause: Option<Duration>,
     ) -> Self {
@@ -56,7 +59,10 @@ impl<B> Inflow<B> {
             Some(bytes) => bytes,
             None => u64::MAX,
         };
-        Self { body, watch: Some(Watch { exchange, left_bytes, pause, timer: None }) }
+        Self {
+            body,
+            watch: Some(Watch { exchange, _upload: upload, left_bytes, pause, timer: None }),
+        }
     }
 }
 
@@ -151,6 +157,10 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(15);
     const DAY: Duration = Duration::from_secs(86_400);
 
+    fn upload() -> Upload {
+        Upload::begin(Arc::default())
+    }
+
     fn data(text: &'static str) -> Bytes {
         Bytes::from_static(text.as_bytes())
     }
@@ -159,7 +169,7 @@ mod tests {
     async fn progress_extends_the_deadline_and_a_pause_ends_the_body() {
         let (mut sender, body) = Channel::<Bytes>::new(1);
         let exchange = Arc::new(Exchange::default());
-        let mut body = Inflow::watched(body, Arc::clone(&exchange), None, Some(PAUSE));
+        let mut body = Inflow::watched(body, Arc::clone(&exchange), upload(), None, Some(PAUSE));
         let send = async {
             for _ in 0..4 {
                 sleep(Duration::from_secs(14)).await;
@@ -184,7 +194,7 @@ mod tests {
     async fn while_the_response_streams_a_pause_is_allowed_and_afterwards_it_is_not() {
         let (_sender, body) = Channel::<Bytes>::new(1);
         let exchange = Arc::new(Exchange::default());
-        let mut body = Inflow::watched(body, Arc::clone(&exchange), None, Some(PAUSE));
+        let mut body = Inflow::watched(body, Arc::clone(&exchange), upload(), None, Some(PAUSE));
         exchange.begin_response();
         let mut read = pin!(body.frame());
         assert!(timeout(DAY, read.as_mut()).await.is_err());
@@ -199,7 +209,8 @@ mod tests {
         for (limit, fits) in [(2, false), (3, true)] {
             let exchange = Arc::new(Exchange::default());
             let body = Full::new(data("abc"));
-            let body = Inflow::watched(body, Arc::clone(&exchange), Some(limit), Some(PAUSE));
+            let body =
+                Inflow::watched(body, Arc::clone(&exchange), upload(), Some(limit), Some(PAUSE));
             assert_eq!(body.collect().await.is_ok(), fits);
             assert_eq!(exchange.fault(), (!fits).then_some(Reason::BodyTooLarge));
         }

@@ -118,6 +118,38 @@ async fn a_body_that_pauses_is_answered_with_408_and_one_past_its_bound_with_413
     }
 }
 
+/// The response may come first: what is left of the body is not a head that takes too long.
+#[tokio::test]
+async fn a_body_may_go_on_after_its_response() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let service = service_fn(move |request: Request<RequestBody>| {
+        let tell = tell.clone();
+        async move {
+            tokio::spawn(async move {
+                let body = request.into_body().collect().await;
+                tell.send(body.map(|body| body.to_bytes().len()).ok())
+            });
+            Ok(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let limits = Limits { head: SHORT, idle: LONG, ..Limits::default() };
+    tokio::spawn(serve(listener, service, limits, CancellationToken::new()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    stream.read_exact(&mut [0; 12]).await.unwrap();
+    for _ in 0..10 {
+        sleep(SHORT / 2).await;
+        stream.write_all(b"1\r\nx\r\n").await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    assert_eq!(timeout(LONG, told.recv()).await.unwrap().unwrap(), Some(10));
+}
+
 #[tokio::test]
 async fn a_refusal_of_the_server_is_in_the_form_that_the_client_speaks() {
     let limits = Limits { body_bytes: Some(1), ..Limits::default() };
