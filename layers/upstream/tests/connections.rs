@@ -448,3 +448,65 @@ async fn a_body_is_not_lost_on_a_connection_to_a_server_of_http_1_0() {
     let response = send(&upstream, &origin, Work::Pinned, request).await;
     assert_eq!(response.status(), 200);
 }
+
+/// Requests are given up wherever they wait: for their turn, for a connection, for the head, in the body.
+#[tokio::test]
+async fn however_requests_are_given_up_no_turn_is_lost_and_no_answer_goes_to_another() {
+    let backend = Counted::start(|mut stream, counts| async move {
+        let mut round = 0;
+        while let Some(head) = counts.request(&mut stream).await {
+            let name = head.split(' ').nth(1).unwrap();
+            let (first, rest) = name.split_at(name.len() / 2);
+            let length = name.len();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{first}");
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            for _ in 0..round % 4 {
+                tokio::task::yield_now().await;
+            }
+            round += 1;
+            // Some connections close without a word.
+            if stream.write_all(rest.as_bytes()).await.is_err() || round == 7 {
+                return;
+            }
+        }
+    })
+    .await;
+    let limits = TransportBuilder::new().max_connections_per_backend(3);
+    let upstream = upstream(limits.connection_wait(Duration::from_secs(1)));
+    let origin = backend.origin();
+    let one = async |name: usize, polls: usize| {
+        let request = Request::get(format!("/request-{name}"));
+        let request = request.body(boxed(Full::<Bytes>::default())).unwrap();
+        let exchange = async {
+            let response = send(&upstream, &origin, Work::Pinned, request).await;
+            // 502 where the backend closed as it was written.
+            if response.status() == 200 {
+                // Cut short where it closed in the middle.
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                assert_eq!(body, format!("/request-{name}"));
+            }
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        for _ in 0..polls {
+            if futures_util::poll!(exchange.as_mut()).is_ready() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    for seed in 0..200 {
+        timeout(SOON, join_all((0..12).map(|i| one(seed * 12 + i, (seed * 7 + i * 5) % 60))))
+            .await
+            .unwrap();
+    }
+    let (accepted, requests) = (backend.counts().0, backend.requests.load(Ordering::SeqCst));
+    assert!(accepted > 200 && requests > accepted, "{accepted} {requests}");
+    // All three connections can be had at once, still; one may be closing just now.
+    let all = async || {
+        let all = join_all((0..3).map(|_| send(&upstream, &origin, Work::Pinned, get()))).await;
+        all.iter().all(|response| response.status() == 200)
+    };
+    eventually("all can be had", SOON, all).await;
+}
