@@ -26,6 +26,7 @@ on_each_transport! {
     a_backend_that_never_answers_is_given_up_when_there_is_a_deadline,
     what_is_no_http_is_502,
     a_body_that_breaks_off_breaks_off_for_the_client,
+    a_silent_http2_backend_is_given_up_when_it_does_not_answer_a_ping,
     a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason,
 }
 
@@ -170,6 +171,42 @@ async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason<T: Kind
         // It says nothing about the backend.
         assert!(UpstreamFailure::of(&response).is_none());
     }
+}
+
+/// Its connection would take in all that is asked of it, for ever.
+async fn a_silent_http2_backend_is_given_up_when_it_does_not_answer_a_ping<T: Kind>() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let origin = format!("h2c://{}", listener.local_addr().unwrap());
+    let (tell, greeted) = tokio::sync::oneshot::channel();
+    let backend = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Its settings, and that it has seen those of the proxy.
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        stream.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.windows(4).any(|part| part == b"once") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+        }
+        tell.send(()).unwrap();
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+    });
+    let upstream = upstream::<T>();
+    let waiting = tokio::spawn(async move {
+        let response = send(&upstream, &origin, Work::Pinned, request("once")).await;
+        (response.status(), UpstreamFailure::of(&response).map(UpstreamFailure::kind))
+    });
+    greeted.await.unwrap();
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
+    let answered = tokio::time::timeout(Duration::from_secs(600), waiting).await;
+    assert_eq!(
+        answered.unwrap().unwrap(),
+        (502.try_into().unwrap(), Some(FailureKind::Terminated))
+    );
+    assert!(start.elapsed() >= Duration::from_secs(20));
+    backend.await.unwrap();
 }
 
 #[cfg(not(feature = "tls"))]

@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
@@ -67,6 +68,9 @@ where
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle_per_backend)
+            // One that has gone without a word would take in all requests, and answer none.
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_timeout(Duration::from_secs(20))
             // `Upstream` has written it.
             .set_host(false);
         let mut http2 = client.clone();
