@@ -67,7 +67,8 @@
 //! ([`Http1Transport`](transport::Http1Transport)), HTTP/2 and TLS by hyper-util's client
 //! ([`HyperTransport`](transport::HyperTransport)): [`TransportBuilder`](transport::TransportBuilder) sets how
 //! both connect and what they keep. Names are resolved by the system; where a name has IPv6 and IPv4
-//! addresses, the second kind is tried when the first has not answered within 0.3 s.
+//! addresses, the second kind is tried when the first has not answered within 0.3 s. Addresses of one kind are
+//! tried one after the other, and share the time to connect.
 //!
 //! What hyper decides: `Expect: 100-continue` is answered by the server as soon as the body is asked
 //! for, which is when the backend has been connected to, and the field is passed on; other interim

@@ -11,7 +11,7 @@ use std::{
 use bartizan_core::failure::FailureKind;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use pin_project_lite::pin_project;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -44,6 +44,15 @@ impl<C> Connector<C> {
     pub(super) fn new(inner: C, deadline: Duration) -> Self {
         Self { inner, deadline }
     }
+}
+
+/// How TCP connections are made to the addresses that `resolver` finds, within `deadline`.
+pub(super) fn tcp<R>(resolver: R, deadline: Duration) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.set_nodelay(true);
+    // Shared out among the addresses of one kind: one that is silent leaves time for the next.
+    tcp.set_connect_timeout(Some(deadline));
+    tcp
 }
 
 impl ConnectError {
@@ -176,5 +185,44 @@ impl<T: Write> Write for Quiet<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.project().io.poll_write_vectored(cx, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use hyper_util::client::legacy::connect::dns::Name;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    /// A listener whose backlog is full: the next connection hangs. It lives as long as what is returned.
+    async fn silent() -> (SocketAddr, impl Sized) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let addr = full.local_addr().unwrap();
+        let mut fill = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(addr)).await {
+            fill.push(stream.unwrap());
+        }
+        (addr, (full, fill))
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_leaves_time_for_the_next() {
+        let (silent, _full) = silent().await;
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let both = vec![silent, live.local_addr().unwrap()];
+        let resolver = service_fn(move |_: Name| {
+            let both = both.clone();
+            async move { Ok::<_, io::Error>(both.into_iter()) }
+        });
+        let deadline = Duration::from_secs(1);
+        let connector = Connector::new(tcp(resolver, deadline), deadline);
+        // Without a port in the URI, the addresses keep their own.
+        assert!(connector.oneshot(Uri::from_static("http://both")).await.is_ok());
     }
 }

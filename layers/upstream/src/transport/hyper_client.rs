@@ -19,13 +19,16 @@ use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{self, Client, connect::HttpConnector},
+    client::legacy::{
+        self, Client,
+        connect::{HttpConnector, dns::GaiResolver},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 
 use super::{
     Transport, TransportBuilder, TransportError,
-    connector::{ConnectError, Connector},
+    connector::{self, ConnectError, Connector},
     error, framing,
 };
 
@@ -58,8 +61,7 @@ where
     B: Body<Data = Bytes> + Send,
 {
     pub(super) fn new(config: &TransportBuilder) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
+        let mut tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
         // The scheme is the affair of what is put over it.
         tcp.enforce_http(false);
         let mut client = Client::builder(TokioExecutor::new());

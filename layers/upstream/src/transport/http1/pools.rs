@@ -12,11 +12,14 @@ use std::{
 
 use bartizan_core::Backend;
 use foldhash::quality::RandomState;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    super::{TransportBuilder, connector::Connector},
+    super::{
+        TransportBuilder,
+        connector::{self, Connector},
+    },
     dial::Dialer,
     pool::{Limits, Pool},
 };
@@ -31,8 +34,7 @@ pub(super) struct Pools<B> {
 
 impl<B> Pools<B> {
     pub(super) fn new(config: &TransportBuilder) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
+        let tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
         let connector = Connector::new(tcp, config.connect_timeout);
         Self {
             by_authority: RwLock::default(),
