@@ -40,6 +40,7 @@
 //! | unreachable (refused, no route, no name, TLS, connect deadline), pinned work | 503, `Retry-After`, `Proxy-Status` |
 //! | the same, other work | 502; 504 past the connect deadline |
 //! | [as many connections as there may be](transport::TransportBuilder::max_connections_per_backend), and none free in time | 503, `Retry-After`, `Proxy-Status` |
+//! | no descriptor left for a connection | 503, `Retry-After`, `Proxy-Status`; says nothing of the backend |
 //! | connection ended before a response head | 502 |
 //! | no response head in time | 504 |
 //! | no HTTP, or a 101 that nobody asked for | 502 |

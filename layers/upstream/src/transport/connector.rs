@@ -79,9 +79,7 @@ impl ConnectError {
 
 fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
     // The resolver's errors have no public type of their own.
-    if error.to_string().starts_with("dns error") {
-        return FailureKind::Dns;
-    }
+    let is_dns = error.to_string().starts_with("dns error");
     let mut next = Some(error);
     while let Some(error) = next {
         #[cfg(feature = "tls")]
@@ -89,7 +87,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             return FailureKind::Tls;
         }
         let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
+        if io.is_some_and(is_out_of_descriptors) {
+            return FailureKind::ConnectionLimit;
+        }
+        if !is_dns && io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
             return FailureKind::ConnectTimeout;
         }
         // `io::Error::source` skips the error that it wraps.
@@ -98,7 +99,15 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             None => error.source(),
         };
     }
-    FailureKind::Refused
+    if is_dns { FailureKind::Dns } else { FailureKind::Refused }
+}
+
+/// Whether this process, or the system, has as many files and connections open as it may. The backend
+/// has no part in it: it must not be taken for gone.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // EMFILE and ENFILE, which have no `ErrorKind`; WSAEMFILE.
+    let codes: &[i32] = if cfg!(windows) { &[10024] } else { &[24, 23] };
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 impl<C, T> Service<Uri> for Connector<C>
@@ -224,5 +233,33 @@ mod tests {
         let connector = Connector::new(tcp(resolver, deadline), deadline);
         // Without a port in the URI, the addresses keep their own.
         assert!(connector.oneshot(Uri::from_static("http://both")).await.is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn being_out_of_descriptors_is_no_fault_of_the_backend() {
+        #[derive(Debug)]
+        struct Wrapped(&'static str, io::Error);
+        impl fmt::Display for Wrapped {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl Error for Wrapped {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.1)
+            }
+        }
+        for (text, code, kind) in [
+            ("tcp open error", 24, FailureKind::ConnectionLimit), // EMFILE
+            ("tcp open error", 23, FailureKind::ConnectionLimit), // ENFILE
+            ("dns error", 24, FailureKind::ConnectionLimit),
+            ("dns error", 2, FailureKind::Dns),
+            ("tcp connect error", 111, FailureKind::Refused), // ECONNREFUSED
+            ("tcp open error", 97, FailureKind::Refused),     // EAFNOSUPPORT
+        ] {
+            let error = Wrapped(text, io::Error::from_raw_os_error(code));
+            assert_eq!(kind_of(&error), kind, "{text} {code}");
+        }
     }
 }
