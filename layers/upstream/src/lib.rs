@@ -58,9 +58,9 @@
 //! A request is sent once. Another connection is taken only when an idle one was dead before a byte of the
 //! request was written. When the client goes away, the exchange is given up at once; when the backend
 //! does, so is the response. A response that comes before the request is over is passed on; its
-//! connection is used again when the request is over too. There is no deadline on a body; but a backend
-//! that speaks HTTP/2 is asked every 30 s whether it is there, while it has anything to do, and given up when it
-//! does not answer within 20 s.
+//! connection is used again when the request is over too. There is no deadline on a body; but a silent
+//! connection is probed after 60 s, by TCP, and one over HTTP/2 that has anything to do every 30 s: a backend that
+//! does not answer is given up.
 //!
 //! # Connections
 //!

@@ -52,6 +52,10 @@ pub(super) fn tcp<R>(resolver: R, deadline: Duration) -> HttpConnector<R> {
     tcp.set_nodelay(true);
     // Shared out among the addresses of one kind: one that is silent leaves time for the next.
     tcp.set_connect_timeout(Some(deadline));
+    // A backend that has vanished without a word would hold what waits for it for ever, and a firewall
+    // forgets a silent stream.
+    tcp.set_keepalive(Some(Duration::from_secs(60)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(15)));
     tcp
 }
 
@@ -201,7 +205,8 @@ impl<T: Write> Write for Quiet<T> {
 mod tests {
     use std::net::SocketAddr;
 
-    use hyper_util::client::legacy::connect::dns::Name;
+    use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+    use socket2::SockRef;
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tower::{ServiceExt, service_fn};
 
@@ -233,6 +238,15 @@ mod tests {
         let connector = Connector::new(tcp(resolver, deadline), deadline);
         // Without a port in the URI, the addresses keep their own.
         assert!(connector.oneshot(Uri::from_static("http://both")).await.is_ok());
+    }
+
+    /// A backend that vanished without a word would hold whatever waits for it, for ever.
+    #[tokio::test]
+    async fn a_connection_is_probed() {
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", live.local_addr().unwrap()).parse::<Uri>().unwrap();
+        let stream = tcp(GaiResolver::new(), Duration::from_secs(1)).oneshot(uri).await.unwrap();
+        assert!(SockRef::from(stream.inner()).keepalive().unwrap());
     }
 
     #[cfg(unix)]
