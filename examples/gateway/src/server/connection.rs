@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    io,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -11,6 +12,7 @@ use std::{
 use bartizan::core::PeerAddr;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
@@ -59,8 +61,7 @@ pub(super) async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) {
-    // A stream of small events would wait for the acknowledgement of each.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "the connection is gone already");
         return;
     }
@@ -94,6 +95,14 @@ pub(super) async fn serve(
     }
 }
 
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // A stream of small events would wait for the acknowledgement of each.
+    stream.set_nodelay(true)?;
+    // A client that has gone without a word would hold its call or its tunnel for ever.
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(60));
+    SockRef::from(stream).set_tcp_keepalive(&probes.with_interval(Duration::from_secs(15)))
+}
+
 /// Waits for `connection`, which is told by `wind_up` when it is time to stop.
 async fn drive<C: Future>(
     connection: C,
@@ -115,4 +124,20 @@ async fn drive<C: Future>(
         connection.as_mut().poll(cx)
     });
     ended.await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_probed_and_does_not_wait_for_acknowledgements() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        set_options(&stream).unwrap();
+        assert!(stream.nodelay().unwrap() && SockRef::from(&stream).keepalive().unwrap());
+    }
 }
