@@ -12,7 +12,7 @@ use bartizan_core::{
     Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work, failure::FailureKind,
     hop_by_hop,
 };
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
@@ -110,6 +110,10 @@ impl Exchange {
         if is_switch {
             return response
                 .map(|body| GuardBody::forwarded(ForwardBody::new(body, Default::default())));
+        }
+        // A server would write the backend's version as its own, and frame the body for it.
+        if response.version() < Version::HTTP_11 {
+            *response.version_mut() = Version::HTTP_11;
         }
         let stripped = hop_by_hop::strip_response(response.headers_mut());
         let trailers = stripped.into_trailer_rule();

@@ -36,6 +36,7 @@ on_each_transport! {
     a_known_length_stays_known,
     extended_connect_becomes_a_tunnel_between_two_http2_streams,
     a_body_of_unknown_length_passes_whatever_the_method,
+    the_version_of_the_backend_is_not_passed_on,
 }
 
 /// Both ways to speak to the server.
@@ -472,4 +473,15 @@ async fn a_body_of_unknown_length_passes_whatever_the_method<T: Kind>() {
         let response = send(&upstream, &origin, Work::Free, Request::new(body(""))).await;
         assert_eq!(response.headers()["x-seen"], "GET:", "{origin}");
     }
+}
+
+/// A server writes the version of the response that it is given
+/// ([RFC 9110 §2.5](https://www.rfc-editor.org/rfc/rfc9110#section-2.5)).
+async fn the_version_of_the_backend_is_not_passed_on<T: Kind>() {
+    let old = Script::RespondAndClose(Bytes::from_static(b"HTTP/1.0 200 OK\r\n\r\nuntil the end"));
+    let recorder = Recorder::with(old).await;
+    let response =
+        send(&upstream::<T>(), &recorder.uri(), Work::Free, Request::new(body(""))).await;
+    assert_eq!(response.version(), Version::HTTP_11);
+    assert_eq!(text(response).await, "until the end");
 }
