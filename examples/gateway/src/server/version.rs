@@ -19,14 +19,16 @@ pub(super) enum Spoken {
 /// them before the rest, for which hyper then makes a read buffer of twice the size.
 pub(super) async fn spoken(stream: &TcpStream) -> io::Result<Spoken> {
     let mut bytes = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(10);
     loop {
         let seen = stream.peek(&mut bytes).await?;
         if let Some(spoken) = decide(bytes.get(..seen).unwrap_or_default()) {
             return Ok(spoken);
         }
         // The preface comes in one piece; whoever sends it letter by letter is not waited for by the
-        // socket, which is readable all the time.
-        sleep(Duration::from_millis(10)).await;
+        // socket, which is readable all the time. To look ever more rarely costs little, however many do it.
+        sleep(pause).await;
+        pause *= 2;
     }
 }
 
@@ -41,7 +43,7 @@ fn decide(first: &[u8]) -> Option<Spoken> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncWriteExt, net::TcpListener};
+    use tokio::{io::AsyncWriteExt, net::TcpListener, time::timeout};
 
     use super::*;
 
@@ -56,6 +58,23 @@ mod tests {
         for first in [&b"P"[..], b"PR", b"PRI * HTTP/2.0"] {
             assert_eq!(decide(first), None, "{first:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_go_on_is_looked_at_ever_more_rarely() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        client.write_all(b"PRI").await.unwrap();
+        server.readable().await.unwrap();
+        tokio::time::pause();
+        let (mut spoken, mut looks) = (Box::pin(spoken(&server)), 0);
+        let looking = std::future::poll_fn(|cx| {
+            looks += 1;
+            spoken.as_mut().poll(cx)
+        });
+        assert!(timeout(Duration::from_secs(10), looking).await.is_err());
+        assert!(looks < 20, "{looks}");
     }
 
     #[tokio::test]
