@@ -26,6 +26,7 @@ on_each_transport! {
     a_backend_that_never_answers_is_given_up_when_there_is_a_deadline,
     what_is_no_http_is_502,
     a_body_that_breaks_off_breaks_off_for_the_client,
+    a_request_past_the_goaway_of_a_backend_was_not_seen_by_it,
     a_silent_http2_backend_is_given_up_when_it_does_not_answer_a_ping,
     a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason,
 }
@@ -207,6 +208,39 @@ async fn a_silent_http2_backend_is_given_up_when_it_does_not_answer_a_ping<T: Ki
     );
     assert!(start.elapsed() >= Duration::from_secs(20));
     backend.await.unwrap();
+}
+
+/// [RFC 9113 §6.8](https://www.rfc-editor.org/rfc/rfc9113#section-6.8): what is above the last stream that it
+/// names was not processed. Of the others nobody knows.
+async fn a_request_past_the_goaway_of_a_backend_was_not_seen_by_it<T: Kind>() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    for (last_stream, reason, kind) in [
+        (0, 0, FailureKind::RefusedStream),
+        (1, 0, FailureKind::Terminated),
+        (1, 2, FailureKind::Terminated),
+    ] {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let origin = format!("h2c://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // Its settings, and that it has seen those of the proxy.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            stream.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.windows(4).any(|part| part == b"once") {
+                assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+            }
+            let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last_stream, 0, 0, 0, reason];
+            stream.write_all(&goaway).await.unwrap();
+            stream.shutdown().await.unwrap();
+            while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+        });
+        let response = send(&upstream::<T>(), &origin, Work::Free, request("once")).await;
+        assert_eq!(response.status(), 502);
+        let failure = UpstreamFailure::of(&response).unwrap();
+        assert_eq!(failure.kind(), kind, "{last_stream} {reason}");
+    }
 }
 
 #[cfg(not(feature = "tls"))]

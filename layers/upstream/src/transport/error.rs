@@ -25,12 +25,21 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> TransportError {
             }
         }
         if let Some(error) = error.downcast_ref::<h2::Error>()
-            && error.is_remote()
-            && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+            && is_unprocessed(error)
         {
             return TransportError::Failed(FailureKind::RefusedStream);
         }
         next = error.source();
     }
     TransportError::Failed(FailureKind::Terminated)
+}
+
+/// Whether the backend says that it has not processed the request.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && (reason == Some(h2::Reason::REFUSED_STREAM)
+            // An orderly one ends only the streams above the last that it names; with any other reason, h2
+            // ends the others with it.
+            || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)))
 }
