@@ -66,8 +66,9 @@ impl UpstreamBuilder {
         self
     }
 
-    /// How long the head of any response may take, from when the request is sent. Default: no bound,
-    /// since a long call is legal.
+    /// How long the head of any response may take, from when the service is called: to wait for a connection
+    /// and to make it is part of it. Below those bounds ([`Self::connections`]) a backend that cannot be reached
+    /// is never told from one that is slow. Default: no bound, since a long call is legal.
     pub fn response_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.response_timeout = timeout;
         self
