@@ -510,3 +510,27 @@ async fn however_requests_are_given_up_no_turn_is_lost_and_no_answer_goes_to_ano
     };
     eventually("all can be had", SOON, all).await;
 }
+
+/// Such as 408 from a backend that is tired of an idle connection.
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_goes_to_nobody() {
+    let backend = Counted::start(|mut stream, counts| async move {
+        while counts.request(&mut stream).await.is_some() {
+            stream.write_all(OK).await.unwrap();
+            if counts.counts().0 == 1 {
+                // Until the response is over and the connection waits among the others.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                let unasked = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nevil";
+                stream.write_all(unasked).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let (upstream, origin) = (upstream(TransportBuilder::new()), backend.origin());
+    ok(&upstream, &origin).await;
+    eventually("it is closed", SOON, async || backend.counts() == (1, 0)).await;
+    ok(&upstream, &origin).await;
+    assert_eq!(backend.counts(), (2, 1));
+}
