@@ -244,13 +244,13 @@ fn strip(headers: &mut HeaderMap, nominated: Vec<HeaderName>) -> Stripped {
         let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();
         list::trim(name).eq_ignore_ascii_case(b"trailers")
     });
-    for name in &nominated {
-        headers.remove(name);
-    }
-    // It says nothing true about a message that was framed otherwise
+    // It says nothing true about a message that was framed otherwise, whatever is nominated
     // (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
+    }
+    for name in &nominated {
+        headers.remove(name);
     }
     for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, UPGRADE] {
         headers.remove(name);
@@ -411,6 +411,9 @@ mod tests {
         let mut response = headers(&lines);
         strip_response(&mut response);
         assert_eq!(response.len(), 1);
+        let mut nominated = headers(&[("connection", "transfer-encoding"), lines[0], lines[1]]);
+        strip_response(&mut nominated);
+        assert!(nominated.is_empty(), "{nominated:?}");
         assert_eq!(left(&[("content-length", "3"), ("te", "x")]), ["content-length"]);
     }
 
