@@ -261,7 +261,8 @@ pub(crate) struct Options {
 
     /// What becomes of a session whose backend is lost. With resume, it is opened on another backend as
     /// the client opened it, and keeps its id: what the server kept in memory is gone all the same.
-    /// With anew, it is sent to another backend as it is: for servers that share their state
+    /// With anew, it is sent to another backend as it is, once its own was away for 5s: for servers that
+    /// share their state
     #[arg(long, env = "BARTIZAN_ON_LOST", value_name = "CHOICE", default_value = "fail")]
     pub(crate) on_lost: OnLost,
 

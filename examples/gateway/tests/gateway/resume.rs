@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use bartizan_testkit::{CounterServer, RedisServer, client::Raw, eventually};
+use bartizan_testkit::{
+    CounterServer, Recorder, RedisServer, Script,
+    client::{INITIALIZE, Raw},
+    eventually,
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -94,7 +98,7 @@ async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_is_not_to_be_resumed_ends_or_moves_as_it_is() {
+async fn a_session_that_is_not_to_be_resumed_ends() {
     let mut servers = CounterServer::start_many(2).await;
     let gateway = Gateway::before(&uris(&servers), &[]).await;
     let client = Raw::new(&gateway.uri());
@@ -103,6 +107,28 @@ async fn a_session_that_is_not_to_be_resumed_ends_or_moves_as_it_is() {
     servers[lost].kill().await;
     assert_eq!(client.increment(&id).await.status, 503, "by default nothing is resumed");
     assert_eq!(servers[1 - lost].initializes(), 0);
+}
+
+/// Two servers that share their state know each other's sessions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_servers_that_share_their_state_moves_as_it_is() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                  mcp-session-id: shared\r\ncontent-length: 2\r\n\r\n{}";
+    let server = async || Recorder::with(Script::Respond(answer.into())).await;
+    let servers = [server().await, server().await];
+    let gateway =
+        Gateway::before(&servers.each_ref().map(Recorder::uri), &["--on-lost=anew"]).await;
+    let client = Raw::new(&gateway.uri());
+    assert_eq!(client.post(None, INITIALIZE).await.session(), Some("shared"));
+    let (lost, other): (Vec<_>, Vec<_>) =
+        servers.into_iter().partition(|server| server.requests() > 0);
+    let [other] = &other[..] else { panic!("one server opened it") };
+    drop(lost);
+    let status = async || client.increment("shared").await.status;
+    assert_eq!(status().await, 503, "it may be back in a moment");
+    eventually("the session has moved", PATIENCE, async || status().await == 200).await;
+    assert_eq!((status().await.as_u16(), other.requests()), (200, 2));
+    assert!(!other.text().contains("initialize"), "no handshake");
 }
 
 #[tokio::test(flavor = "multi_thread")]
