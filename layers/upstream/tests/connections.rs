@@ -13,7 +13,7 @@ use std::{
 };
 
 use bartizan_core::{Reason, UpstreamFailure, Work, failure::FailureKind};
-use bartizan_testkit::{BoxBody, eventually, server::boxed};
+use bartizan_testkit::{BoxBody, Silent, eventually, server::boxed};
 use bartizan_upstream::{
     ForwardBody, Upstream,
     transport::{ByProtocol, TransportBuilder},
@@ -25,7 +25,7 @@ use http::Request;
 use http_body_util::{BodyExt, Channel, Full};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{Instant, sleep, timeout},
 };
 
@@ -243,20 +243,12 @@ async fn a_turn_to_connect_that_fails_is_the_next_ones() {
     }
 }
 
-/// A listener whose backlog is full: the next connection hangs.
 #[tokio::test]
 async fn an_attempt_that_is_given_up_keeps_no_turn() {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let full = socket.listen(1).unwrap();
-    let addr = full.local_addr().unwrap();
-    let mut fill = Vec::new();
-    while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(addr)).await {
-        fill.push(stream.unwrap());
-    }
+    let silent = Silent::start().await;
     let transport = TransportBuilder::new().max_connections_per_backend(1);
     let upstream = upstream(transport.connect_timeout(Duration::from_millis(100)));
-    let origin = format!("http://{addr}");
+    let origin = format!("http://{}", silent.addr);
     for _ in 0..5 {
         let given_up = send(&upstream, &origin, Work::Free, get());
         assert!(timeout(Duration::from_millis(20), given_up).await.is_err());

@@ -23,6 +23,7 @@ pub mod raw;
 pub mod recording;
 pub mod redis;
 pub mod server;
+pub mod silent;
 mod store_suite;
 pub mod wire;
 
@@ -31,4 +32,5 @@ pub use eventually::eventually;
 pub use recording::{Recorder, Script};
 pub use redis::RedisServer;
 pub use server::{BoxBody, Server, serve};
+pub use silent::Silent;
 pub use wire::Wire;

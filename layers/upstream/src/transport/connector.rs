@@ -203,33 +203,19 @@ impl<T: Write> Write for Quiet<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
+    use bartizan_testkit::Silent;
     use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
     use socket2::SockRef;
-    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::net::TcpListener;
     use tower::{ServiceExt, service_fn};
 
     use super::*;
 
-    /// A listener whose backlog is full: the next connection hangs. It lives as long as what is returned.
-    async fn silent() -> (SocketAddr, impl Sized) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let full = socket.listen(1).unwrap();
-        let addr = full.local_addr().unwrap();
-        let mut fill = Vec::new();
-        while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(addr)).await {
-            fill.push(stream.unwrap());
-        }
-        (addr, (full, fill))
-    }
-
     #[tokio::test]
     async fn an_address_that_is_silent_leaves_time_for_the_next() {
-        let (silent, _full) = silent().await;
+        let silent = Silent::start().await;
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let both = vec![silent, live.local_addr().unwrap()];
+        let both = vec![silent.addr, live.local_addr().unwrap()];
         let resolver = service_fn(move |_: Name| {
             let both = both.clone();
             async move { Ok::<_, io::Error>(both.into_iter()) }
