@@ -3,8 +3,8 @@
 use bartizan::{
     ReverseProxyStack,
     core::{
-        Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
-        Principal, PublicOrigin, Reason, Record, Refusal, Replay, Route, Session, SessionId,
+        Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeekedBody,
+        PeerAddr, Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId,
         StoreError, UpstreamFailure,
         backend::Tried,
         hop_by_hop::{Stripped, TrailerRule},
@@ -22,13 +22,13 @@ use bartizan::{
     hyper::ConnectionService,
     memory::{MemoryStore, MemoryStoreBuilder},
     pin::{
-        Backends, Change, Loan, PinBackend, PinBackendLayer,
+        Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,
         balance::{LeastSessions, Random, Rendezvous, RoundRobin},
         key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
     },
     redis::{RedisStore, RedisStoreBuilder},
     resume::{
-        ResumeBody, ResumeCounts, ResumeSession, ResumeSessionLayer, Tee,
+        ReplayBody, ResumeBody, ResumeCounts, ResumeSession, ResumeSessionLayer,
         split::{
             Gateway, Gateways, HeaderField, PathSegment, SplitSession, SplitSessionLayer,
             SplitSessions, SplitStatus,
@@ -39,7 +39,7 @@ use bartizan::{
         OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
     },
     token::TokenStore,
-    upstream::{ForwardBody, Upstream, UpstreamBuilder, transport::ByProtocol},
+    upstream::{TrailerFilterBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -74,10 +74,11 @@ fn values_are_shared() {
 
 #[test]
 fn bodies_are_sent() {
-    is_sent::<(GuardBody<Body>, Replay<Body>, Loan<Body>, ForwardBody<Body>)>();
+    is_sent::<(GuardBody<Body>, PeekedBody<Body>, ReclaimableBody<Body>, TrailerFilterBody<Body>)>(
+    );
     is_sent::<SessionBody<Body, MemoryStore>>();
     is_sent::<StreamBody<Body>>();
-    is_sent::<(Tee<Body>, ResumeBody<Body>)>();
+    is_sent::<(ReplayBody<Body>, ResumeBody<Body>)>();
 }
 
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.
@@ -90,11 +91,18 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
     is_shared::<ReverseProxyStack<MemoryStore>>();
     is_shared::<ConnectionService<MemoryStore>>();
-    is_shared::<ValidateSession<Upstream<ByProtocol<ForwardBody<Replay<Body>>>>, MemoryStore>>();
-    is_shared::<PinBackend<Upstream<ByProtocol<ForwardBody<Loan<Body>>>>, NoKey, NoStore>>();
+    is_shared::<
+        ValidateSession<Upstream<ByProtocol<TrailerFilterBody<PeekedBody<Body>>>>, MemoryStore>,
+    >();
+    is_shared::<
+        PinBackend<Upstream<ByProtocol<TrailerFilterBody<ReclaimableBody<Body>>>>, NoKey, NoStore>,
+    >();
 
-    is_shared::<ResumeSession<Upstream<ByProtocol<ForwardBody<Tee<Body>>>>, MemoryStore>>();
-    is_shared::<SplitSession<Upstream<ByProtocol<ForwardBody<Tee<Body>>>>, PathSegment>>();
+    is_shared::<
+        ResumeSession<Upstream<ByProtocol<TrailerFilterBody<ReplayBody<Body>>>>, MemoryStore>,
+    >();
+    is_shared::<SplitSession<Upstream<ByProtocol<TrailerFilterBody<ReplayBody<Body>>>>, PathSegment>>(
+    );
     is_shared::<SplitSessionLayer<PathSegment>>();
 
     fn fits<S, R>(_: &S)

@@ -165,7 +165,7 @@ where
 async fn no_secret_is_told() {
     let journal = Journal::default();
     let _guard = tracing::subscriber::set_default(journal.clone());
-    for on_lost in [OnLost::Fail, OnLost::Anew] {
+    for on_lost in [OnLost::Fail, OnLost::Repin] {
         let backends =
             || Backends::new(["http://a:1", "http://b:1"].map(|one| one.parse().unwrap()));
         let key = CookieKey::new("sid").or(QueryKey::new("s"));

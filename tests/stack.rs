@@ -180,7 +180,7 @@ async fn delete_ends_a_session_whose_backend_is_unreachable() {
 async fn a_session_that_moves_anew_is_bound_to_its_new_backend() {
     let world = World::with(&[A, B]);
     let set = backends();
-    let (service, _) = stack!(world, set, OnLost::Anew);
+    let (service, _) = stack!(world, set, OnLost::Repin);
     send(&service, post(None, INITIALIZE)).await;
     let home = world.backends().remove(0);
     let id = format!("session-{}", home.replace(['/', ':'], ""));

@@ -20,7 +20,7 @@ async fn lost(
     let unknown = forgets.unwrap_or(Unknown::NotFound);
     let mut one = Scripted::with(Opening::Good, unknown).await;
     let other = Scripted::start(then).await;
-    let (gateway, _) = resuming(&[one.uri()], |layer| layer.deadline(DEADLINE)).await;
+    let (gateway, _) = resuming(&[one.uri()], |layer| layer.timeout(DEADLINE)).await;
     let client = Raw::new(&gateway.uri());
     let id = client.initialize().await;
     gateway.backends.add(other.uri().parse().unwrap());
@@ -109,7 +109,7 @@ async fn a_silent_backend_leaves_time_for_the_next() {
         (Scripted::start(Opening::Silent).await, Scripted::start(Opening::Good).await);
     while silent.seen().is_empty() {
         let one = Scripted::start(Opening::Good).await;
-        let (gateway, _) = resuming(&[one.uri()], |layer| layer.deadline(DEADLINE)).await;
+        let (gateway, _) = resuming(&[one.uri()], |layer| layer.timeout(DEADLINE)).await;
         let client = Raw::new(&gateway.uri());
         let id = client.initialize().await;
         for other in [&silent, &good] {

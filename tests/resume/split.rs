@@ -41,7 +41,7 @@ impl Federation {
             gateways.set(&name.to_string(), Peer::new(origin.parse().unwrap()));
         }
         let name = HeaderField::new(HeaderName::from_static("x-gateway"));
-        let layer = SplitSessionLayer::with_close_deadline(
+        let layer = SplitSessionLayer::with_close_timeout(
             name,
             gateways.clone(),
             Duration::from_millis(600),

@@ -107,7 +107,7 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
     match case {
         "floor" => floor(listener, origin).await,
         "upstream" => accept(listener, to().build()).await,
-        "upstream-hyper" => accept(listener, to().with_transport(hyper_client())).await,
+        "upstream-hyper" => accept(listener, to().build_on(hyper_client())).await,
         "forwarded" => accept(listener, SanitizeForwardedLayer::new().layer(to().build())).await,
         "hops" => accept(listener, LimitHopsLayer::new().layer(to().build())).await,
         "session" => {
@@ -122,7 +122,7 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
         "stack-hyper" => {
             let session = ValidateSessionLayer::mcp(store.clone());
             let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
-            accept(listener, stack.layer(Upstream::builder().with_transport(hyper_client()))).await;
+            accept(listener, stack.layer(Upstream::builder().build_on(hyper_client()))).await;
         }
         // The stack, with account of streams.
         "streams" => {

@@ -16,7 +16,7 @@ use bartizan::{
     session::{MintIds, Sessionless, ValidateSessionLayer},
     streams::TrackStreamsLayer,
     upstream::{
-        ForwardBody, Upstream,
+        TrailerFilterBody, Upstream,
         transport::{ByProtocol, TransportBuilder},
     },
 };
@@ -60,8 +60,8 @@ pub(crate) fn build_resuming<T: ServerStore>(
     }
     let store = MintIds::new(store).only_if(options.mint_ids);
     let resume = ResumeSessionLayer::new(store.clone())
-        .deadline(options.resume_deadline)
-        .store_deadline(options.store_timeout.saturating_mul(2));
+        .timeout(options.resume_timeout)
+        .store_timeout(options.store_timeout.saturating_mul(2));
     let resume = match &options.record_keys {
         Some(file) => resume.seal(keys::read(file)?),
         None => resume,
@@ -138,7 +138,7 @@ fn session<T: ServerStore>(options: &Options, store: T) -> ValidateSessionLayer<
         .idle(options.idle)
         .lifetime(options.lifetime)
         // The store keeps its own deadline; this one is for a store that does not.
-        .store_deadline(options.store_timeout.saturating_mul(2))
+        .store_timeout(options.store_timeout.saturating_mul(2))
 }
 
 /// Keeps account of event streams, for the stack and for whoever ends them.
@@ -155,7 +155,7 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     let failover_within = options.connect_timeout.mul_f64(0.8);
     let layer = PinBackendLayer::new(backends).failover_within(failover_within);
     let layer = match options.on_lost {
-        cli::OnLost::Anew => layer.on_lost(OnLost::Anew),
+        cli::OnLost::Repin => layer.on_lost(OnLost::Repin),
         // Where it is resumed, the layer above does it.
         cli::OnLost::Fail | cli::OnLost::Resume => layer,
     };
@@ -166,7 +166,7 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     }
 }
 
-fn upstream<B>(options: &Options, name: &Pseudonym) -> Upstream<ByProtocol<ForwardBody<B>>>
+fn upstream<B>(options: &Options, name: &Pseudonym) -> Upstream<ByProtocol<TrailerFilterBody<B>>>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {

@@ -53,7 +53,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, Box<dyn Error + Send + S
         Store::Redis(url) => url,
     };
     let store = RedisStore::builder(url)
-        .deadline(options.store_timeout)
+        .timeout(options.store_timeout)
         .grace(options.store_grace)
         .near_cache(options.near_cache)
         .max_sessions(max_sessions);

@@ -44,7 +44,7 @@ pub mod session;
 pub mod store;
 
 pub use backend::{Backend, BackendId};
-pub use body::{ForwardBody, GuardBody, Replay};
+pub use body::{GuardBody, PeekedBody, TrailerFilterBody};
 pub use client::{ClientAddr, PublicOrigin};
 pub use config_error::ConfigError;
 pub use failure::UpstreamFailure;

@@ -1,7 +1,7 @@
 //! What any Tower service must keep to.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use bartizan_core::ForwardBody;
+use bartizan_core::TrailerFilterBody;
 use bartizan_forwarded::{SanitizeForwardedLayer, StripHopByHopLayer};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -32,7 +32,7 @@ macro_rules! the_ready_instance_is_called {
 #[tokio::test]
 async fn the_ready_instance_is_called_and_permits_are_given_back() {
     the_ready_instance_is_called!(SanitizeForwardedLayer::new(), Empty<Bytes>);
-    the_ready_instance_is_called!(StripHopByHopLayer::new(), ForwardBody<Empty<Bytes>>);
+    the_ready_instance_is_called!(StripHopByHopLayer::new(), TrailerFilterBody<Empty<Bytes>>);
 }
 
 /// A layer makes no error of its own, and passes that of the service inside on.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bartizan_core::{ForwardBody, Reason};
+use bartizan_core::{Reason, TrailerFilterBody};
 use bartizan_forwarded::StripHopByHopLayer;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -50,7 +50,7 @@ async fn pass(
 ) -> Result<Exchange, Reason> {
     let got = Arc::<Mutex<Option<(HeaderMap, HeaderMap)>>>::default();
     let (kept, answer) = (Arc::clone(&got), (headers(answer), headers(answer_trailers)));
-    let client = service_fn(move |request: Request<ForwardBody<Body>>| {
+    let client = service_fn(move |request: Request<TrailerFilterBody<Body>>| {
         let (kept, (headers, trailers)) = (Arc::clone(&kept), answer.clone());
         async move {
             let (head, request_body) = request.into_parts();

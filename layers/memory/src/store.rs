@@ -148,7 +148,7 @@ impl SessionStore for MemoryStore {
             None => Replaced::Gone,
             Some(session) if session.version() != seen => Replaced::Changed(session.clone()),
             Some(session) => {
-                let next = session.succeed(record);
+                let next = session.next_version(record);
                 table.counts.unbind(session);
                 table.counts.bind(&next);
                 *session = next.clone();

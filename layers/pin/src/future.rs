@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    Loan,
+    ReclaimableBody,
     flow::{self, Attempt, Followed, Held, Moved, Parked, Step, Timed},
     key::ExtractKey,
 };
@@ -29,7 +29,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, K, T>
     where
-        S: Service<Request<Loan<B>>>,
+        S: Service<Request<ReclaimableBody<B>>>,
         T: SessionStore,
     {
         #[pin]
@@ -42,7 +42,7 @@ pin_project! {
     #[project = StateProj]
     pub(crate) enum State<S, B, R, K, T>
     where
-        S: Service<Request<Loan<B>>>,
+        S: Service<Request<ReclaimableBody<B>>>,
         T: SessionStore,
     {
         // For the backend that it is pinned to.
@@ -52,7 +52,7 @@ pin_project! {
         // For a backend that was chosen.
         Attempt { #[pin] future: S::Future, attempt: Option<Box<Attempt<S, B, K, T>>> },
         // For the service to be ready for a try at another.
-        Turn { attempt: Option<Box<Attempt<S, B, K, T>>>, request: Option<Box<Request<Loan<B>>>> },
+        Turn { attempt: Option<Box<Attempt<S, B, K, T>>>, request: Option<Box<Request<ReclaimableBody<B>>>> },
         // For the store, to have a key, to move it or to be rid of it.
         Insert { #[pin] stored: Timed<T::Insert>, held: Option<Box<(Held<R>, BackendId)>> },
         Replace { #[pin] replaced: Timed<T::Replace>, held: Option<Box<Moved<R, K, T>>> },
@@ -64,7 +64,7 @@ pin_project! {
 
 impl<S, B, R, K, T> ResponseFuture<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     pub(crate) fn new(state: State<S, B, R, K, T>) -> Self {
@@ -74,7 +74,7 @@ where
 
 impl<S, B, R, K, T> Future for ResponseFuture<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     K: ExtractKey,
     T: SessionStore,
@@ -142,7 +142,7 @@ where
 
 impl<S, B, R, K, T> fmt::Debug for ResponseFuture<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,7 +30,7 @@ pub enum OnLost {
     /// Another backend is chosen and the pin moves there: for servers that share their state. A
     /// session's new backend is named in the extensions of the response, for the layer that guards
     /// sessions to write it down.
-    Anew,
+    Repin,
 }
 
 #[derive(Clone)]
@@ -46,7 +46,7 @@ pub(crate) struct Config<K, T> {
     pub(crate) route: Route,
     pub(crate) idle: Duration,
     pub(crate) lifetime: Duration,
-    pub(crate) store_deadline: Duration,
+    pub(crate) store_timeout: Duration,
 }
 
 impl PinBackendLayer {
@@ -65,7 +65,7 @@ impl PinBackendLayer {
                 route: Route::new("pins"),
                 idle: Record::IDLE,
                 lifetime: Record::LIFETIME,
-                store_deadline: Duration::from_millis(250),
+                store_timeout: Duration::from_millis(250),
             },
         }
     }
@@ -88,7 +88,7 @@ impl<K, T> PinBackendLayer<K, T> {
             route,
             idle,
             lifetime,
-            store_deadline,
+            store_timeout,
             ..
         } = self.config;
         PinBackendLayer {
@@ -104,7 +104,7 @@ impl<K, T> PinBackendLayer<K, T> {
                 route,
                 idle,
                 lifetime,
-                store_deadline,
+                store_timeout,
             },
         }
     }
@@ -163,8 +163,8 @@ impl<K, T> PinBackendLayer<K, T> {
     }
 
     /// How long the store of pins may take for one operation. Default: 250 ms.
-    pub fn store_deadline(mut self, deadline: Duration) -> Self {
-        self.config.store_deadline = deadline;
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
         self
     }
 }

@@ -20,7 +20,7 @@
 //! | the same, and no connection could be made for less than 5 s | the refusal from inside; the pin stays | once |
 //! | the same, for longer | session or backend's key: 404; the pin goes | once |
 //! | session or backend's key is pinned to a backend that has left the set | 404; the pin goes | no |
-//! | client's key is pinned to a backend lost in either way, or [`OnLost::Anew`] | goes to another; the pin moves | once |
+//! | client's key is pinned to a backend lost in either way, or [`OnLost::Repin`] | goes to another; the pin moves | once |
 //! | the same, and it is time to try the lost backend | stays if it can be reached; else goes to another | once for each |
 //! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404) | once |
 //! | the service inside refuses the request without asking a backend | passed on; says nothing of the backend | once |
@@ -88,11 +88,11 @@ mod flow;
 mod future;
 pub mod key;
 mod layer;
-mod loan;
+mod reclaimable;
 mod service;
 
 pub use backends::{BackendState, BackendStatus, Backends, Change};
 pub use future::ResponseFuture;
 pub use layer::{OnLost, PinBackendLayer};
-pub use loan::Loan;
+pub use reclaimable::ReclaimableBody;
 pub use service::PinBackend;

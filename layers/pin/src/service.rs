@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::{Loan, ResponseFuture, flow, key::ExtractKey, layer::Config};
+use crate::{ReclaimableBody, ResponseFuture, flow, key::ExtractKey, layer::Config};
 
 /// Keeps work on its backend; see the [crate docs](crate).
 pub struct PinBackend<S, K, T> {
@@ -47,7 +47,7 @@ impl<S, K, T> PinBackend<S, K, T> {
 
 impl<S, K, T, B, R> Service<Request<B>> for PinBackend<S, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     K: ExtractKey,
     T: SessionStore,

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, future::ready};
 
 use bartizan_core::{Key, Passage, Record, Route, Session};
-use bartizan_pin::{Backends, Loan, PinBackendLayer};
+use bartizan_pin::{Backends, PinBackendLayer, ReclaimableBody};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -26,8 +26,9 @@ fn allocations(mut calls: impl FnMut(Request<Body>), requests: Vec<Request<Body>
 async fn pinned_work_costs_none_and_new_work_a_few_whatever_the_number_of_backends() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let names = (1..=50).map(|port| format!("http://b:{port}").parse().unwrap());
-    let service =
-        service_fn(|_: Request<Loan<Body>>| ready(Ok::<_, Infallible>(Response::new(Body::new()))));
+    let service = service_fn(|_: Request<ReclaimableBody<Body>>| {
+        ready(Ok::<_, Infallible>(Response::new(Body::new())))
+    });
     let mut service = PinBackendLayer::new(Backends::new(names)).layer(service);
     let mut call = |request| {
         let response = service.call(request).now_or_never().unwrap().unwrap();

@@ -107,7 +107,7 @@ async fn a_session_whose_backend_has_left_is_lost_and_the_backend_is_not_called(
 async fn anew_moves_a_lost_session_to_another_backend() {
     let world = World::default();
     let set = backends([A, B]);
-    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Anew);
+    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Repin);
     let service = layer.layer(world.clone());
     world.fail(A, FailureKind::Refused, Reads::Nothing);
     assert_eq!(send(&service, of_session(A)).await.status(), 503, "not yet lost");
@@ -476,7 +476,7 @@ async fn the_instance_that_was_ready_is_the_one_that_is_called() {
 async fn a_key_that_a_response_names_while_a_pin_moves_is_pinned_too() {
     let world = World::default();
     let (store, set) = (MemoryStore::new(), backends([A, B, C]));
-    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Anew).balance(first);
+    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Repin).balance(first);
     let field = HeaderKey::new("x-s".parse().unwrap());
     let service = layer.key(field, store.clone()).layer(world.clone());
     world.name("x-s", "k1");
@@ -531,7 +531,7 @@ async fn a_clients_key_that_cannot_be_kept_is_refused_before_a_backend_is_bother
 async fn what_would_move_stays_where_the_backend_is_back() {
     let world = World::default();
     let set = backends([A, B]);
-    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Anew);
+    let layer = PinBackendLayer::new(set.clone()).on_lost(OnLost::Repin);
     let layer = layer.balance(|all: &[Candidate<'_>], _: Option<&[u8]>| all.len().checked_sub(1));
     let service =
         layer.key(PathSegmentKey::after("/rooms/"), MemoryStore::new()).layer(world.clone());

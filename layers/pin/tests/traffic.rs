@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use bartizan_core::{Backend, GuardBody, Reason, Work, failure::FailureKind};
-use bartizan_pin::{Loan, PinBackendLayer};
+use bartizan_pin::{PinBackendLayer, ReclaimableBody};
 use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -159,8 +159,8 @@ async fn work_in_flight_is_answered_when_its_backend_leaves() {
     let gate = Arc::new(Semaphore::new(0));
     let set = backends([A]);
     let held = Arc::clone(&gate);
-    let service =
-        PinBackendLayer::new(set.clone()).layer(service_fn(move |request: Request<Loan<Body>>| {
+    let service = PinBackendLayer::new(set.clone()).layer(service_fn(
+        move |request: Request<ReclaimableBody<Body>>| {
             let gate = Arc::clone(&held);
             async move {
                 let _turn = gate.acquire().await.unwrap();
@@ -168,7 +168,8 @@ async fn work_in_flight_is_answered_when_its_backend_leaves() {
                 let body: Body = Full::from("ok");
                 Ok::<_, Infallible>(Response::new(GuardBody::forwarded(body)))
             }
-        }));
+        },
+    ));
     let calls = (0..20).map(|n| {
         let request = if n % 2 == 0 { of_session(A) } else { request("new") };
         tokio::spawn(service.clone().oneshot(request))

@@ -172,7 +172,7 @@ async fn a_pin_that_cannot_be_looked_up_is_a_503_within_the_deadline_and_nobody_
     assert!(world.backends_called().is_empty());
     // Work without a key does not need the store.
     assert_eq!(send(&service, request("new")).await.status(), 200);
-    let patient = by_field(backends([A]), &store).store_deadline(Duration::from_secs(2));
+    let patient = by_field(backends([A]), &store).store_timeout(Duration::from_secs(2));
     let began = Instant::now();
     send(&patient.layer(world), shows("k")).await;
     assert_eq!(began.elapsed().as_secs(), 2);
@@ -307,7 +307,7 @@ async fn a_backend_does_not_leave_while_a_pin_to_it_is_on_its_way_to_the_store()
 async fn anew_moves_the_pin_of_a_backends_key() {
     for fault in [None, Some(Fault::Broken), Some(Fault::Silent)] {
         let (world, store, set) = (World::default(), Late::new(), backends([A]));
-        let layer = by_field(set.clone(), &store).on_lost(OnLost::Anew);
+        let layer = by_field(set.clone(), &store).on_lost(OnLost::Repin);
         let service = layer.layer(world.clone());
         world.name("x-s", "k");
         send(&service, request("open")).await;
@@ -369,7 +369,7 @@ async fn wherever_a_client_leaves_no_count_and_no_permit_stays() {
         sleep(Duration::from_millis(3)).await;
         future.await
     });
-    let layer = by_field(set.clone(), &store).on_lost(OnLost::Anew);
+    let layer = by_field(set.clone(), &store).on_lost(OnLost::Repin);
     let layer = layer.balance(|all: &[Candidate<'_>], _: Option<&[u8]>| all.len().checked_sub(1));
     let mut service = layer.layer(slow.service(world.clone()));
     let lost = Record::new(Record::IDLE, Record::LIFETIME).with_backend(id(C));

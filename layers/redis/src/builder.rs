@@ -39,7 +39,7 @@ pub struct RedisStoreBuilder {
     user: Option<String>,
     password: Option<String>,
     prefix: String,
-    deadline: Duration,
+    timeout: Duration,
     grace: Duration,
     near_cache: usize,
     near_bound: Duration,
@@ -72,7 +72,7 @@ impl RedisStoreBuilder {
             user: None,
             password: None,
             prefix: "bartizan".to_owned(),
-            deadline: Duration::from_millis(250),
+            timeout: Duration::from_millis(250),
             grace: Duration::from_secs(30),
             near_cache: 100_000,
             near_bound: Duration::from_secs(30),
@@ -94,8 +94,8 @@ impl RedisStoreBuilder {
     }
 
     /// How long one operation may take. Default: 250 ms.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -148,7 +148,7 @@ impl RedisStoreBuilder {
             grace_ms: if self.grace.is_zero() { 0 } else { codec::millis(self.grace) },
         };
         let options = Options {
-            timeout: Some(self.deadline),
+            timeout: Some(self.timeout),
             // A command that was on its way when the connection broke is not sent again: it may have been
             // done. The attempts are for what a node of a cluster sends elsewhere.
             fail_fast: true,
@@ -159,7 +159,7 @@ impl RedisStoreBuilder {
             client: client(config),
             runtime,
             options,
-            deadline: self.deadline,
+            timeout: self.timeout,
             own_key: own_key(&self.prefix),
             prefix: self.prefix,
             is_cached,
@@ -225,7 +225,7 @@ impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
             .field("prefix", &self.prefix)
-            .field("deadline", &self.deadline)
+            .field("timeout", &self.timeout)
             .field("grace", &self.grace)
             .field("near_cache", &self.near_cache)
             .field("near_bound", &self.near_bound)

@@ -35,7 +35,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = RedisStore::builder("redis-sentinel://sentinel:26379?sentinelServiceName=sessions")
 //!     .credentials(Some("gateway"), &std::env::var("REDIS_PASSWORD")?)
-//!     .deadline(Duration::from_millis(100))
+//!     .timeout(Duration::from_millis(100))
 //!     .grace(Duration::ZERO)
 //!     .build()?;
 //! # let _ = store;

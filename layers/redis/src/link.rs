@@ -172,7 +172,7 @@ async fn ask(
     writes: &mut Writes,
     is_anew: bool,
 ) {
-    let asked = timeout(shared.deadline(), begin_or_go_on(client, shared, is_anew));
+    let asked = timeout(shared.timeout(), begin_or_go_on(client, shared, is_anew));
     match asked.await {
         Ok(Ok(own)) => {
             // All news that came before this answer.
@@ -185,7 +185,7 @@ async fn ask(
             }
             shared.up();
             if writes.are_lost(own) {
-                let _ = timeout(shared.deadline(), client.force_reconnection()).await;
+                let _ = timeout(shared.timeout(), client.force_reconnection()).await;
             }
         }
         Ok(Err(error)) => shared.down(cause(&error)),

@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// Where all tasks of the store run: it may be asked, and dropped, from anywhere.
     pub(crate) runtime: Handle,
     pub(crate) options: Options,
-    pub(crate) deadline: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) prefix: String,
     pub(crate) own_key: String,
     pub(crate) is_cached: bool,
@@ -55,8 +55,8 @@ impl Shared {
         &self.options
     }
 
-    pub(crate) fn deadline(&self) -> Duration {
-        self.deadline
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     pub(crate) fn prefix(&self) -> &str {
@@ -124,7 +124,7 @@ impl Shared {
         &self,
         asked: BoxFuture<'a, Result<T, fred::error::Error>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.deadline, asked).await {
+        match timeout(self.timeout, asked).await {
             Ok(outcome) => outcome.map_err(|error| store_error(&error)),
             Err(_) => Err(StoreError::new(StoreErrorKind::Timeout)),
         }

@@ -8,7 +8,7 @@ use http::{
 };
 
 use crate::{
-    Tee,
+    ReplayBody,
     kept::{Head, LAST_EVENT_ID},
 };
 
@@ -39,7 +39,7 @@ impl Ask {
     }
 
     /// Asks whatever backend is chosen, none of those that were `tried`, for a session.
-    pub(crate) fn initialize<B>(&self, body: Bytes, tried: &Tried) -> Request<Tee<B>> {
+    pub(crate) fn initialize<B>(&self, body: Bytes, tried: &Tried) -> Request<ReplayBody<B>> {
         let mut request = self.request(Method::POST, body);
         Passage::with(&mut request, |passage| {
             passage.set_work(Work::Opening);
@@ -49,7 +49,11 @@ impl Ask {
     }
 
     /// Asks `backend` for a session.
-    pub(crate) fn initialize_at<B>(&self, body: Bytes, backend: &Backend) -> Request<Tee<B>> {
+    pub(crate) fn initialize_at<B>(
+        &self,
+        body: Bytes,
+        backend: &Backend,
+    ) -> Request<ReplayBody<B>> {
         let mut request = self.request(Method::POST, body);
         Passage::with(&mut request, |passage| {
             passage.set_work(Work::Opening);
@@ -63,7 +67,7 @@ impl Ask {
         &self,
         id: &SessionId,
         backend: Option<&Backend>,
-    ) -> Option<Request<Tee<B>>> {
+    ) -> Option<Request<ReplayBody<B>>> {
         let request = self.request(Method::POST, Bytes::from_static(INITIALIZED));
         self.within(request, id, backend)
     }
@@ -73,7 +77,7 @@ impl Ask {
         &self,
         id: &SessionId,
         backend: Option<&Backend>,
-    ) -> Option<Request<Tee<B>>> {
+    ) -> Option<Request<ReplayBody<B>>> {
         let mut request = self.request(Method::DELETE, Bytes::new());
         request.headers_mut().remove(CONTENT_TYPE);
         self.within(request, id, backend)
@@ -81,10 +85,10 @@ impl Ask {
 
     fn within<B>(
         &self,
-        mut request: Request<Tee<B>>,
+        mut request: Request<ReplayBody<B>>,
         id: &SessionId,
         backend: Option<&Backend>,
-    ) -> Option<Request<Tee<B>>> {
+    ) -> Option<Request<ReplayBody<B>>> {
         let headers: &mut HeaderMap = request.headers_mut();
         headers.insert(&mcp::SESSION_ID, HeaderValue::from_str(id.as_str()).ok()?);
         if let Some(version) = &self.version {
@@ -99,10 +103,10 @@ impl Ask {
         Some(request)
     }
 
-    fn request<B>(&self, method: Method, body: Bytes) -> Request<Tee<B>> {
+    fn request<B>(&self, method: Method, body: Bytes) -> Request<ReplayBody<B>> {
         let length = HeaderValue::from(body.len());
         let has_body = !body.is_empty();
-        let mut request = Request::new(Tee::own(body));
+        let mut request = Request::new(ReplayBody::own(body));
         *request.method_mut() = method;
         self.head.clone().address(&mut request);
         let headers = request.headers_mut();

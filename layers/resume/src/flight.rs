@@ -160,7 +160,7 @@ mod tests {
         let flights = Arc::new(Flights::default());
         let (one, other) = (session("one"), session("other"));
         let Part::Lead(lead) = flights.join(&one) else { panic!("the first leads") };
-        let later = one.succeed(one.record().clone());
+        let later = one.next_version(one.record().clone());
         let Part::Follow(follow) = flights.join(&later) else { panic!("the second follows") };
         assert!(matches!(flights.join(&other), Part::Lead(_)));
         let soon = Instant::now() + Duration::from_secs(1);

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    ResumeBody, Tee, flow,
+    ReplayBody, ResumeBody, flow,
     kept::Kept,
     loss::{self, Verdict},
     shared::Shared,
@@ -31,7 +31,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>
     where
-        S: Service<Request<Tee<B>>>,
+        S: Service<Request<ReplayBody<B>>>,
         R: Body,
     {
         #[pin]
@@ -43,7 +43,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, R, T>
     where
-        S: Service<Request<Tee<B>>>,
+        S: Service<Request<ReplayBody<B>>>,
         R: Body,
     {
         // For a response that concerns nobody here.
@@ -62,7 +62,7 @@ pub(crate) type BoxFuture<R, E> =
 
 impl<S, B, R, T> ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<Tee<B>>>,
+    S: Service<Request<ReplayBody<B>>>,
     R: Body,
 {
     pub(crate) fn passed(future: S::Future) -> Self {
@@ -88,7 +88,7 @@ where
 
 impl<S, B, R, T> Future for ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<Tee<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     T: SessionStore<Get: Send, Insert: Send, Replace: Send, Remove: Send>,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -133,7 +133,7 @@ where
 
 impl<S, B, R, T> fmt::Debug for ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<Tee<B>>>,
+    S: Service<Request<ReplayBody<B>>>,
     R: Body,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,9 +20,9 @@ pub(crate) struct Config<T> {
     pub(crate) entries: Entries,
     pub(crate) record_limit_bytes: usize,
     pub(crate) keep_limit_bytes: usize,
-    pub(crate) deadline: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) attempts: NonZeroU8,
-    pub(crate) store_deadline: Duration,
+    pub(crate) store_timeout: Duration,
     pub(crate) flights: Arc<Flights>,
     pub(crate) counts: ResumeCounts,
 }
@@ -35,9 +35,9 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
             entries: Entries::default(),
             record_limit_bytes: 16 * 1024,
             keep_limit_bytes: 64 * 1024,
-            deadline: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
             attempts: NonZeroU8::MIN.saturating_add(1),
-            store_deadline: Duration::from_millis(250),
+            store_timeout: Duration::from_millis(250),
             flights: Arc::default(),
             counts: ResumeCounts::default(),
         };
@@ -60,8 +60,8 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
 
     /// How long it may take to resume a session, from its loss; past it, the request is refused with
     /// 503. More than a day counts as a day. Default: 10 s.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.config.deadline = deadline.min(Duration::from_secs(24 * 60 * 60));
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.config.timeout = timeout.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 
@@ -72,8 +72,8 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
     }
 
     /// How long the store may take for one operation. Default: 250 ms.
-    pub fn store_deadline(mut self, deadline: Duration) -> Self {
-        self.config.store_deadline = deadline;
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
         self
     }
 
@@ -98,7 +98,7 @@ impl<T> Config<T> {
         Recording {
             entries: self.entries.clone(),
             limit_bytes: self.record_limit_bytes,
-            deadline: self.deadline,
+            timeout: self.timeout,
         }
     }
 }
@@ -123,7 +123,7 @@ impl<T> fmt::Debug for Config<T> {
             .field("entries", &self.entries)
             .field("record_limit_bytes", &self.record_limit_bytes)
             .field("keep_limit_bytes", &self.keep_limit_bytes)
-            .field("deadline", &self.deadline)
+            .field("timeout", &self.timeout)
             .field("attempts", &self.attempts)
             .field("under_way", &self.flights.len())
             .finish_non_exhaustive()

@@ -18,7 +18,7 @@
 //! | the tools, as the other server has them | calls in flight, and messages that a stream of the lost backend had still to send |
 //!
 //! So it is a choice that the owner of the servers makes, and off by default. Where servers share their
-//! state, `OnLost::Anew` of [`PinBackend`](https://docs.rs/bartizan-pin) moves a session without a handshake.
+//! state, `OnLost::Repin` of [`PinBackend`](https://docs.rs/bartizan-pin) moves a session without a handshake.
 //! Where a client must know that its state is gone, let its session end: 404 makes it open a new one.
 //!
 //! [`split`] keeps one client session at several gateways, each with a session of its own.
@@ -74,14 +74,14 @@
 //! use bartizan_pin::{Backends, PinBackendLayer};
 //! use bartizan_resume::ResumeSessionLayer;
 //! use bartizan_session::ValidateSessionLayer;
-//! # use {bartizan_core::Replay, bartizan_pin::Loan, bartizan_resume::Tee};
+//! # use {bartizan_core::PeekedBody, bartizan_pin::ReclaimableBody, bartizan_resume::ReplayBody};
 //! # use bytes::Bytes;
 //! # use http::{Request, Response};
 //! # use http_body_util::{BodyExt, Full};
 //! # use tower::{Layer, ServiceExt, service_fn};
 //! # const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let server = service_fn(async |request: Request<Loan<Tee<Replay<Full<Bytes>>>>>| {
+//! # let server = service_fn(async |request: Request<ReclaimableBody<ReplayBody<PeekedBody<Full<Bytes>>>>>| {
 //! #     let body = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
 //! #     let mut response = Response::new(Full::<Bytes>::from(body));
 //! #     let name = if Backend::of(&request).unwrap().id().as_str() == "http://a:1" { "a" } else { "b" };
@@ -119,7 +119,7 @@
 //! # fn configured() -> Result<(), bartizan_resume::ConfigError> {
 //! # let secret = [7; 32];
 //! let layer = ResumeSessionLayer::new(MemoryStore::new())
-//!     .deadline(Duration::from_secs(5))
+//!     .timeout(Duration::from_secs(5))
 //!     .seal(KeyRing::new(1, &secret)?);
 //! # let _ = layer;
 //! # Ok(()) }
@@ -170,10 +170,10 @@ mod kept;
 mod layer;
 mod look;
 mod loss;
+mod replay_body;
 mod service;
 mod shared;
 pub mod split;
-mod tee;
 
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
@@ -182,5 +182,5 @@ pub use body::ResumeBody;
 pub use counts::ResumeCounts;
 pub use future::ResponseFuture;
 pub use layer::ResumeSessionLayer;
+pub use replay_body::ReplayBody;
 pub use service::ResumeSession;
-pub use tee::Tee;

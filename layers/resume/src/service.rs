@@ -17,7 +17,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture, ResumeBody, Tee,
+    ReplayBody, ResponseFuture, ResumeBody,
     ask::ask_readable,
     entry, flow,
     kept::{Kept, LAST_EVENT_ID},
@@ -66,7 +66,7 @@ impl<S, T> ResumeSession<S, T> {
 
 impl<S, T, B, R> Service<Request<B>> for ResumeSession<S, T>
 where
-    S: Service<Request<Tee<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     T: SessionStore<Get: Send, Insert: Send, Replace: Send, Remove: Send>,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -84,7 +84,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let config = &self.shared.config;
         match Way::of(&request) {
-            Way::Pass => ResponseFuture::passed(self.inner.call(request.map(Tee::passed))),
+            Way::Pass => ResponseFuture::passed(self.inner.call(request.map(ReplayBody::passed))),
             Way::Record => {
                 ask_readable(request.headers_mut());
                 let (kept, request) = Kept::keep(request, config.record_limit_bytes);

@@ -15,12 +15,12 @@ use http_body::Body;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::{Tee, layer::Config};
+use crate::{ReplayBody, layer::Config};
 
 /// A service inside that can be called for other requests than those that arrive.
 pub(crate) trait Inside<B>:
     Service<
-        Request<Tee<B>>,
+        Request<ReplayBody<B>>,
         Response = Response<<Self as Inside<B>>::Body>,
         Error: Send,
         Future: Send,
@@ -53,7 +53,10 @@ impl<S: Clone> Spare<S> {
     }
 
     /// Calls the service.
-    pub(crate) async fn call<B>(&self, request: Request<Tee<B>>) -> Result<S::Response, S::Error>
+    pub(crate) async fn call<B>(
+        &self,
+        request: Request<ReplayBody<B>>,
+    ) -> Result<S::Response, S::Error>
     where
         S: Inside<B>,
     {
@@ -69,7 +72,10 @@ impl<S: Clone, T> Shared<S, T> {
     }
 
     /// Calls the service inside.
-    pub(crate) async fn call<B>(&self, request: Request<Tee<B>>) -> Result<S::Response, S::Error>
+    pub(crate) async fn call<B>(
+        &self,
+        request: Request<ReplayBody<B>>,
+    ) -> Result<S::Response, S::Error>
     where
         S: Inside<B>,
     {
@@ -103,7 +109,7 @@ impl<S, T: Store> Shared<S, T> {
     {
         match answer {
             Answer::Now(answer) => answer,
-            Answer::Later(answer) => timeout(self.config.store_deadline, answer)
+            Answer::Later(answer) => timeout(self.config.store_timeout, answer)
                 .await
                 .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Timeout))),
         }
@@ -112,7 +118,7 @@ impl<S, T: Store> Shared<S, T> {
 
 impl<S, B, R> Inside<B> for S
 where
-    S: Service<Request<Tee<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     R: Body<Data = Bytes, Error: Send> + Send + 'static,
 {

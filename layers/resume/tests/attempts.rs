@@ -204,7 +204,7 @@ async fn what_speaks_of_another_request_is_not_said_of_an_opening() {
 async fn any_deadline_will_do() {
     for deadline in [Duration::ZERO, Duration::MAX] {
         let (world, store) = (compressing(), MemoryStore::new());
-        let layer = ResumeSessionLayer::new(store.clone()).deadline(deadline);
+        let layer = ResumeSessionLayer::new(store.clone()).timeout(deadline);
         let service = stack(&world, &store, &layer);
         let opened = send(&service, post(None, INITIALIZE)).await;
         let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();

@@ -74,11 +74,12 @@ async fn a_session_without_a_record_of_its_opening_is_passed_on() {
 #[tokio::test]
 async fn a_request_of_no_session_is_none_of_its_business() {
     let store = MemoryStore::new();
-    let inner =
-        service_fn(async |request: http::Request<bartizan_resume::Tee<Full<bytes::Bytes>>>| {
+    let inner = service_fn(
+        async |request: http::Request<bartizan_resume::ReplayBody<Full<bytes::Bytes>>>| {
             assert!(Session::of(&request).is_none());
             Ok::<_, std::convert::Infallible>(http::Response::new(Full::<bytes::Bytes>::default()))
-        });
+        },
+    );
     let service = ResumeSessionLayer::new(store).layer(inner);
     let response = service.oneshot(http::Request::new(Full::default())).await.unwrap();
     assert_eq!(response.status(), 200);

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{Replay, SessionStore};
+use bartizan_core::{PeekedBody, SessionStore};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -32,7 +32,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>
     where
-        S: Service<Request<Replay<B>>>,
+        S: Service<Request<PeekedBody<B>>>,
         T: SessionStore,
     {
         #[pin]
@@ -45,7 +45,7 @@ pin_project! {
     #[project = StateProj]
     pub(crate) enum State<S, B, R, T>
     where
-        S: Service<Request<Replay<B>>>,
+        S: Service<Request<PeekedBody<B>>>,
         T: SessionStore,
     {
         // Inside; the response settles what becomes of the session.
@@ -67,7 +67,7 @@ pin_project! {
 
 impl<S, B, R, T> ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>>,
+    S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
     pub(crate) fn new(state: State<S, B, R, T>) -> Self {
@@ -77,7 +77,7 @@ where
 
 impl<S, B, R, T> Future for ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {
@@ -141,7 +141,7 @@ where
 
 impl<S, B, R, T> fmt::Debug for ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>>,
+    S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

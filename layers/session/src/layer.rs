@@ -35,8 +35,8 @@ pub(crate) struct Config<T> {
     pub(crate) idle: Duration,
     pub(crate) lifetime: Duration,
     pub(crate) peek_limit_bytes: usize,
-    pub(crate) peek_deadline: Duration,
-    pub(crate) store_deadline: Duration,
+    pub(crate) peek_timeout: Duration,
+    pub(crate) store_timeout: Duration,
 }
 
 /// Whose rules a session follows.
@@ -69,8 +69,8 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             idle: Record::IDLE,
             lifetime: Record::LIFETIME,
             peek_limit_bytes: 64 * 1024,
-            peek_deadline: Duration::from_secs(10),
-            store_deadline: Duration::from_millis(250),
+            peek_timeout: Duration::from_secs(10),
+            store_timeout: Duration::from_millis(250),
         };
         Self { config }
     }
@@ -115,15 +115,15 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
 
     /// How long a body that is looked into may take to arrive; past it, the request is refused with
     /// 408. Default: 10 s.
-    pub fn peek_deadline(mut self, deadline: Duration) -> Self {
-        self.config.peek_deadline = deadline;
+    pub fn peek_timeout(mut self, timeout: Duration) -> Self {
+        self.config.peek_timeout = timeout;
         self
     }
 
     /// How long the store may take for one operation; past it, the request is refused with 503. Costs
     /// nothing with a store that answers at once. Default: 250 ms.
-    pub fn store_deadline(mut self, deadline: Duration) -> Self {
-        self.config.store_deadline = deadline;
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
         self
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, Passage, Replay, Work, hop_by_hop};
+use bartizan_core::{Backend, Passage, PeekedBody, Work, hop_by_hop};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
@@ -39,8 +39,8 @@ impl OpeningHead {
         header: HeaderName,
         id: HeaderValue,
         backend: Option<Backend>,
-    ) -> Request<Replay<B>> {
-        let mut request = Request::new(Replay::empty());
+    ) -> Request<PeekedBody<B>> {
+        let mut request = Request::new(PeekedBody::empty());
         *request.method_mut() = Method::DELETE;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
@@ -60,7 +60,7 @@ pin_project! {
     /// Resolves when the backend has answered, whatever it said, or the deadline has passed.
     pub(crate) struct EndOrphan<S, B>
     where
-        S: Service<Request<Replay<B>>>,
+        S: Service<Request<PeekedBody<B>>>,
     {
         #[pin]
         state: State<S, B>,
@@ -72,21 +72,21 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B>
     where
-        S: Service<Request<Replay<B>>>,
+        S: Service<Request<PeekedBody<B>>>,
     {
-        Waiting { parked: Option<Box<(S, Request<Replay<B>>)>> },
+        Waiting { parked: Option<Box<(S, Request<PeekedBody<B>>)>> },
         Sent { #[pin] future: S::Future },
     }
 }
 
-impl<S: Service<Request<Replay<B>>>, B> EndOrphan<S, B> {
-    pub(crate) fn new(service: S, request: Request<Replay<B>>) -> Self {
+impl<S: Service<Request<PeekedBody<B>>>, B> EndOrphan<S, B> {
+    pub(crate) fn new(service: S, request: Request<PeekedBody<B>>) -> Self {
         let state = State::Waiting { parked: Some(Box::new((service, request))) };
         Self { state, deadline: Box::pin(sleep(DEADLINE)) }
     }
 }
 
-impl<S: Service<Request<Replay<B>>>, B> Future for EndOrphan<S, B> {
+impl<S: Service<Request<PeekedBody<B>>>, B> Future for EndOrphan<S, B> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bartizan_core::{
-    Reason, Refusal, Replay,
+    PeekedBody, Reason, Refusal,
     mcp::{Content, Peek, PeekError},
 };
 use bytes::Bytes;
@@ -59,7 +59,7 @@ impl<S, B: Body<Data = Bytes> + Unpin, T> Peeking<S, B, T> {
             Poll::Ready(Err(PeekError::TooLarge)) => Poll::Ready(Err(Reason::BodyTooLarge)),
             Poll::Ready(Err(_)) => Poll::Ready(Err(Reason::BodyBroken)),
             Poll::Pending => {
-                let deadline = self.config.peek_deadline;
+                let deadline = self.config.peek_timeout;
                 let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(deadline)));
                 deadline.as_mut().poll(cx).map(|()| Err(Reason::BodyTimeout))
             }
@@ -71,8 +71,8 @@ impl<S, B: Body<Data = Bytes> + Unpin, T> Peeking<S, B, T> {
     }
 
     /// Gives the service, the configuration and the request back.
-    pub(crate) fn into_request(self) -> (S, Arc<Config<T>>, Request<Replay<B>>) {
-        let request = Request::from_parts(self.head, self.peek.into_replay());
+    pub(crate) fn into_request(self) -> (S, Arc<Config<T>>, Request<PeekedBody<B>>) {
+        let request = Request::from_parts(self.head, self.peek.into_body());
         (self.service, self.config, request)
     }
 }

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Replay, SessionStore};
+use bartizan_core::{PeekedBody, SessionStore};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -49,7 +49,7 @@ impl<S, T> ValidateSession<S, T> {
 
 impl<S, T, B, R> Service<Request<B>> for ValidateSession<S, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {

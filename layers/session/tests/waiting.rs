@@ -86,7 +86,7 @@ fn body(pieces: Vec<Result<&'static str, &'static str>>, then_hangs: bool) -> Pi
 }
 
 async fn status_of(pieces: Pieces) -> (u16, Option<Reason>) {
-    let inner = tower::service_fn(async |_: Request<bartizan_core::Replay<Pieces>>| {
+    let inner = tower::service_fn(async |_: Request<bartizan_core::PeekedBody<Pieces>>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let service = ValidateSessionLayer::mcp(MemoryStore::new()).layer(inner);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::Body;
 
 use crate::{
-    ForwardBody, Upstream,
+    TrailerFilterBody, Upstream,
     head::HostRule,
     transport::{ByProtocol, TransportBuilder},
 };
@@ -94,7 +94,7 @@ impl UpstreamBuilder {
 
     /// Makes the service, for request bodies of type `B`.
     #[must_use]
-    pub fn build<B>(self) -> Upstream<ByProtocol<ForwardBody<B>>>
+    pub fn build<B>(self) -> Upstream<ByProtocol<TrailerFilterBody<B>>>
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -104,7 +104,7 @@ impl UpstreamBuilder {
 
     /// Makes the service on a transport of your own.
     #[must_use]
-    pub fn with_transport<C>(self, transport: C) -> Upstream<C> {
+    pub fn build_on<C>(self, transport: C) -> Upstream<C> {
         Upstream::new(transport, Arc::new(self.config))
     }
 }

@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use crate::{
-    ForwardBody, builder::Config, event, failure, transport::TransportError, upgrade::Tunnel,
+    TrailerFilterBody, builder::Config, event, failure, transport::TransportError, upgrade::Tunnel,
 };
 
 pin_project! {
@@ -40,7 +40,7 @@ pin_project! {
         // At the backend.
         Sent { #[pin] future: F, deadline: Option<Pin<Box<Sleep>>>, exchange: Option<Exchange> },
         // Nowhere: it was answered here. Boxed, since a response is larger than an exchange.
-        Refused { answer: Option<Box<Response<GuardBody<ForwardBody<R>>>>> },
+        Refused { answer: Option<Box<Response<GuardBody<TrailerFilterBody<R>>>>> },
     }
 }
 
@@ -58,7 +58,7 @@ impl<F, R> ResponseFuture<F, R> {
         Self { state: State::Sent { future, deadline, exchange: Some(exchange) } }
     }
 
-    pub(crate) fn refused(answer: Response<GuardBody<ForwardBody<R>>>) -> Self {
+    pub(crate) fn refused(answer: Response<GuardBody<TrailerFilterBody<R>>>) -> Self {
         Self { state: State::Refused { answer: Some(Box::new(answer)) } }
     }
 }
@@ -67,7 +67,7 @@ impl<F, R> Future for ResponseFuture<F, R>
 where
     F: Future<Output = Result<Response<R>, TransportError>>,
 {
-    type Output = Result<Response<GuardBody<ForwardBody<R>>>, Infallible>;
+    type Output = Result<Response<GuardBody<TrailerFilterBody<R>>>, Infallible>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -96,7 +96,10 @@ where
 }
 
 impl Exchange {
-    fn respond<R>(mut self, mut response: Response<R>) -> Response<GuardBody<ForwardBody<R>>> {
+    fn respond<R>(
+        mut self,
+        mut response: Response<R>,
+    ) -> Response<GuardBody<TrailerFilterBody<R>>> {
         let was_asked = self.tunnel.is_some();
         let settled = match self.tunnel.take() {
             Some(tunnel) => tunnel.settle(&mut response),
@@ -108,8 +111,9 @@ impl Exchange {
             return self.fail(TransportError::Failed(FailureKind::Protocol));
         }
         if is_switch {
-            return response
-                .map(|body| GuardBody::forwarded(ForwardBody::new(body, Default::default())));
+            return response.map(|body| {
+                GuardBody::forwarded(TrailerFilterBody::new(body, Default::default()))
+            });
         }
         // A server would write the backend's version as its own, and frame the body for it.
         if response.version() < Version::HTTP_11 {
@@ -117,7 +121,7 @@ impl Exchange {
         }
         let stripped = hop_by_hop::strip_response(response.headers_mut());
         let trailers = stripped.into_trailer_rule();
-        response.map(|body| GuardBody::forwarded(ForwardBody::new(body, trailers)))
+        response.map(|body| GuardBody::forwarded(TrailerFilterBody::new(body, trailers)))
     }
 
     fn fail<B>(self, error: TransportError) -> Response<GuardBody<B>> {

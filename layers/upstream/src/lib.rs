@@ -103,7 +103,7 @@ mod service;
 pub mod transport;
 mod upgrade;
 
-pub use bartizan_core::ForwardBody;
+pub use bartizan_core::TrailerFilterBody;
 pub use builder::UpstreamBuilder;
 pub use future::ResponseFuture;
 pub use service::Upstream;

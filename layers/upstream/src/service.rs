@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use crate::{
-    ForwardBody, ResponseFuture, UpstreamBuilder,
+    ResponseFuture, TrailerFilterBody, UpstreamBuilder,
     builder::Config,
     event,
     future::Exchange,
@@ -43,9 +43,9 @@ impl<C> Upstream<C> {
 
 impl<C, B> Service<Request<B>> for Upstream<C>
 where
-    C: Transport<ForwardBody<B>>,
+    C: Transport<TrailerFilterBody<B>>,
 {
-    type Response = Response<GuardBody<ForwardBody<C::Body>>>;
+    type Response = Response<GuardBody<TrailerFilterBody<C::Body>>>;
     type Error = Infallible;
     type Future = ResponseFuture<C::Future, C::Body>;
 
@@ -89,7 +89,7 @@ where
             Work::Opening => shorter(config.opening_timeout, config.response_timeout),
             _ => config.response_timeout,
         };
-        let body = ForwardBody::new(body, stripped.into_trailer_rule());
+        let body = TrailerFilterBody::new(body, stripped.into_trailer_rule());
         let future = self.transport.send(&backend, Request::from_parts(head, body));
         let config = Arc::clone(config);
         let exchange = Exchange { config, backend, work, dialect, tunnel };

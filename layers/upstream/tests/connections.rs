@@ -15,7 +15,7 @@ use std::{
 use bartizan_core::{Reason, UpstreamFailure, Work, failure::FailureKind};
 use bartizan_testkit::{BoxBody, Silent, eventually, server::boxed};
 use bartizan_upstream::{
-    ForwardBody, Upstream,
+    TrailerFilterBody, Upstream,
     transport::{ByProtocol, TransportBuilder},
 };
 use bytes::Bytes;
@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-type Up = Upstream<ByProtocol<ForwardBody<BoxBody>>>;
+type Up = Upstream<ByProtocol<TrailerFilterBody<BoxBody>>>;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const SOON: Duration = Duration::from_secs(5);

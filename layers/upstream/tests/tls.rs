@@ -6,7 +6,7 @@ use std::{convert::Infallible, sync::Arc};
 use bartizan_core::{Backend, Passage, UpstreamFailure, Work, failure::FailureKind};
 use bartizan_testkit::{BoxBody, server::boxed};
 use bartizan_upstream::{
-    ForwardBody, Upstream,
+    TrailerFilterBody, Upstream,
     transport::{ByProtocol, TransportBuilder},
 };
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-type Up = Upstream<ByProtocol<ForwardBody<Full<Bytes>>>>;
+type Up = Upstream<ByProtocol<TrailerFilterBody<Full<Bytes>>>>;
 type Answer = Response<BoxBody>;
 
 /// A server for `localhost` that speaks `protocols` and says what it was asked by; its port, and its

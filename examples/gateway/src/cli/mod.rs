@@ -261,7 +261,7 @@ pub(crate) struct Options {
 
     /// What becomes of a session whose backend is lost. With resume, it is opened on another backend as
     /// the client opened it, and keeps its id: what the server kept in memory is gone all the same.
-    /// With anew, it is sent to another backend as it is, once its own was away for 5s: for servers that
+    /// With repin, it is sent to another backend as it is, once its own was away for 5s: for servers that
     /// share their state
     #[arg(long, env = "BARTIZAN_ON_LOST", value_name = "CHOICE", default_value = "fail")]
     pub(crate) on_lost: OnLost,
@@ -269,12 +269,12 @@ pub(crate) struct Options {
     /// How long it may take to resume a session
     #[arg(
         long,
-        env = "BARTIZAN_RESUME_DEADLINE",
+        env = "BARTIZAN_RESUME_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
         value_parser = values::duration
     )]
-    pub(crate) resume_deadline: Duration,
+    pub(crate) resume_timeout: Duration,
 
     /// A file of keys that seal what is recorded of sessions that are to be resumed: per line an id from
     /// 0 to 255 and 64 hexadecimal digits, the same for all replicas. The first key seals, all of them
@@ -348,7 +348,7 @@ pub(crate) enum OnLost {
     /// It goes on at another backend, with a new handshake
     Resume,
     /// It goes on at another backend, as if nothing had been
-    Anew,
+    Repin,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -117,7 +117,7 @@ async fn a_session_of_servers_that_share_their_state_moves_as_it_is() {
     let server = async || Recorder::with(Script::Respond(answer.into())).await;
     let servers = [server().await, server().await];
     let gateway =
-        Gateway::before(&servers.each_ref().map(Recorder::uri), &["--on-lost=anew"]).await;
+        Gateway::before(&servers.each_ref().map(Recorder::uri), &["--on-lost=repin"]).await;
     let client = Raw::new(&gateway.uri());
     assert_eq!(client.post(None, INITIALIZE).await.session(), Some("shared"));
     let (lost, other): (Vec<_>, Vec<_>) =

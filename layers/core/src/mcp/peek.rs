@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 
-use crate::Replay;
+use crate::PeekedBody;
 
 /// Reads a request body up to a bound, and gives it back frame by frame as it came; what comes in many
 /// frames is put together.
@@ -112,9 +112,9 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     }
 
     /// Gives the body back.
-    pub fn into_replay(mut self) -> Replay<B> {
+    pub fn into_body(mut self) -> PeekedBody<B> {
         self.unpack();
-        Replay::with_read(self.read, self.rest)
+        PeekedBody::with_read(self.read, self.rest)
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
         let mut peek = Peek::new(body, 5);
         poll_fn(|cx| peek.poll_end(cx)).await.unwrap();
         assert_eq!(peek.content(), "abcde");
-        let back = peek.into_replay().collect().await.unwrap();
+        let back = peek.into_body().collect().await.unwrap();
         assert!(back.trailers().is_some());
         assert_eq!(back.to_bytes(), "abcde");
     }
@@ -152,7 +152,7 @@ mod tests {
         let mut peek = Peek::new(body, 1000);
         poll_fn(|cx| peek.poll_end(cx)).await.unwrap();
         assert_eq!(peek.content(), whole);
-        let mut back = peek.into_replay();
+        let mut back = peek.into_body();
         assert_eq!(back.size_hint().exact(), Some(1000));
         let (mut read, mut frames) = (Vec::new(), 0);
         while let Some(Ok(frame)) = back.frame().await {
@@ -168,7 +168,7 @@ mod tests {
         let rest = [Frame::data(Bytes::from("bc"))];
         let mut peek = Peek::new(split(crumbs.chain(rest).collect()), 99);
         assert_eq!(poll_fn(|cx| peek.poll_end(cx)).await, Err(PeekError::TooLarge));
-        let back = peek.into_replay().collect().await.unwrap().to_bytes();
+        let back = peek.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(back, "a".repeat(100) + "bc");
     }
 
@@ -177,7 +177,7 @@ mod tests {
         let pieces = [b"ab".as_slice(), b"cd", b"ef"].map(|piece| Frame::data(Bytes::from(piece)));
         let mut peek = Peek::new(split(pieces.into()), 3);
         assert_eq!(poll_fn(|cx| peek.poll_end(cx)).await, Err(PeekError::TooLarge));
-        assert_eq!(peek.into_replay().collect().await.unwrap().to_bytes(), "abcdef");
+        assert_eq!(peek.into_body().collect().await.unwrap().to_bytes(), "abcdef");
         // A declared length is believed before a byte is read.
         let mut peek = Peek::new(Full::new(Bytes::from("abcd")), 3);
         assert_eq!(poll_fn(|cx| peek.poll_end(cx)).await, Err(PeekError::TooLarge));

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn all_who_wait_for_any_version_are_told_once_and_nobody_else() {
         let (first, other) = (session("a"), session("b"));
-        let second = first.succeed(first.record().clone());
+        let second = first.next_version(first.record().clone());
         let (told, not_told) = (Arc::<Count>::default(), Arc::<Count>::default());
         let (mut one, mut two, mut three) = (first.ended(), second.ended(), other.ended());
         assert!(!poll(&mut one, &told) && !poll(&mut two, &told) && !poll(&mut three, &not_told));
@@ -169,7 +169,7 @@ mod tests {
         assert!(poll(&mut one, &told) && poll(&mut two, &told) && !poll(&mut three, &not_told));
         assert!(poll(&mut first.ended(), &told), "whoever comes late is told at once");
         assert!(first.watch() && !other.watch(), "and so is who comes just then");
-        let third = second.succeed(first.record().clone());
+        let third = second.next_version(first.record().clone());
         assert!(third.is_ended());
     }
 

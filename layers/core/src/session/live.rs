@@ -63,13 +63,13 @@ impl Session {
     /// Makes the next version of this session, with `record`. Its age goes on, and use of any version
     /// is use of all. For stores.
     #[must_use]
-    pub fn succeed(&self, record: Record) -> Self {
-        self.succeed_as(record, self.0.version.next())
+    pub fn next_version(&self, record: Record) -> Self {
+        self.next_version_as(record, self.0.version.next())
     }
 
     /// The same, where another replica made `version`. For stores.
     #[must_use]
-    pub fn succeed_as(&self, record: Record, version: RecordVersion) -> Self {
+    pub fn next_version_as(&self, record: Record, version: RecordVersion) -> Self {
         Self(Arc::new(Inner {
             route: self.0.route.clone(),
             principal: self.0.principal.clone(),
@@ -246,11 +246,11 @@ mod tests {
         let first = Session::new(Key::new(&route, None, b"id"), record.clone(), 1.into(), 1);
         first.set_used_ms(5);
         let early = first.hold();
-        let second = first.succeed(record.clone());
+        let second = first.next_version(record.clone());
         assert_eq!((second.version(), second.born_ms(), second.used_ms()), (2.into(), 1, 5));
         assert!(second.is_held());
         drop(early);
-        let third = second.succeed(record);
+        let third = second.next_version(record);
         assert!(!third.is_held());
         for (used_ms, version) in [(6, &first), (7, &second), (8, &third)] {
             let hold = version.hold();

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{ForwardBody, GuardBody, hop_by_hop};
+use bartizan_core::{GuardBody, TrailerFilterBody, hop_by_hop};
 use http::{HeaderValue, Response, StatusCode};
 use pin_project_lite::pin_project;
 
@@ -29,7 +29,7 @@ pin_project! {
         // At the service inside; the change of protocol that it was asked for.
         Forwarded { #[pin] future: F, upgrade: Option<HeaderValue> },
         // Nowhere: it was refused here.
-        Refused { answer: Option<Box<Response<GuardBody<ForwardBody<R>>>>> },
+        Refused { answer: Option<Box<Response<GuardBody<TrailerFilterBody<R>>>>> },
     }
 }
 
@@ -38,7 +38,7 @@ impl<F, R> ResponseFuture<F, R> {
         Self { state: State::Forwarded { future, upgrade } }
     }
 
-    pub(super) fn refused(answer: Response<GuardBody<ForwardBody<R>>>) -> Self {
+    pub(super) fn refused(answer: Response<GuardBody<TrailerFilterBody<R>>>) -> Self {
         Self { state: State::Refused { answer: Some(Box::new(answer)) } }
     }
 }
@@ -47,7 +47,7 @@ impl<F, R, E> Future for ResponseFuture<F, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
 {
-    type Output = Result<Response<GuardBody<ForwardBody<R>>>, E>;
+    type Output = Result<Response<GuardBody<TrailerFilterBody<R>>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
@@ -63,7 +63,7 @@ where
                     hop_by_hop::upgrade(response.headers_mut(), protocol);
                 }
                 let trailers = stripped.into_trailer_rule();
-                let body = |body| GuardBody::forwarded(ForwardBody::new(body, trailers));
+                let body = |body| GuardBody::forwarded(TrailerFilterBody::new(body, trailers));
                 Poll::Ready(Ok(response.map(body)))
             }
         }

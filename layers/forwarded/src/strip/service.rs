@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Dialect, ForwardBody, GuardBody, Reason, Refusal, hop_by_hop};
+use bartizan_core::{Dialect, GuardBody, Reason, Refusal, TrailerFilterBody, hop_by_hop};
 use http::{Request, Response, Version};
 use tower_service::Service;
 
@@ -42,9 +42,9 @@ impl<S> StripHopByHop<S> {
 
 impl<S, B, R> Service<Request<B>> for StripHopByHop<S>
 where
-    S: Service<Request<ForwardBody<B>>, Response = Response<R>>,
+    S: Service<Request<TrailerFilterBody<B>>, Response = Response<R>>,
 {
-    type Response = Response<GuardBody<ForwardBody<R>>>;
+    type Response = Response<GuardBody<TrailerFilterBody<R>>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, R>;
 
@@ -68,7 +68,7 @@ where
             hop_by_hop::upgrade(headers, protocol.clone());
         }
         let trailers = stripped.into_trailer_rule();
-        let request = request.map(|body| ForwardBody::new(body, trailers));
+        let request = request.map(|body| TrailerFilterBody::new(body, trailers));
         ResponseFuture::forwarded(self.inner.call(request), upgrade)
     }
 }

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::OwnedKey;
 use crate::{
-    Loan,
+    ReclaimableBody,
     backends::{Opening, Slot},
     layer::Config,
-    loan::Lender,
+    reclaimable::Reclaim,
 };
 
 /// New work on its way to a backend, with what a second try at another one needs.
@@ -26,7 +26,7 @@ pub(crate) struct Attempt<S, B, K, T> {
     // Not polled ready.
     service: S,
     head: Parts,
-    lender: Lender<B>,
+    reclaim: Reclaim<B>,
     work: Work,
     // Without the backend of `opening`.
     tried: Vec<BackendId>,
@@ -42,31 +42,31 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         opening: Opening,
         key: Option<OwnedKey>,
         moving: Option<Session>,
-    ) -> (Self, Request<Loan<B>>) {
+    ) -> (Self, Request<ReclaimableBody<B>>) {
         let (head, body) = request.into_parts();
-        let (loan, lender) = Loan::lend(body);
+        let (lent, reclaim) = ReclaimableBody::lend(body);
         let attempt = Self {
             config,
             key,
             moving,
             service,
-            lender,
+            reclaim,
             work: head.extensions.get().map(Passage::work).unwrap_or_default(),
             head,
             tried: Vec::new(),
             begun: Instant::now(),
             opening,
         };
-        let request = attempt.request(loan);
+        let request = attempt.request(lent);
         (attempt, request)
     }
 
     /// Turns to another backend, if nobody has touched the request, time is left and there is one.
-    pub(super) fn turn(&mut self) -> Option<Request<Loan<B>>> {
+    pub(super) fn turn(&mut self) -> Option<Request<ReclaimableBody<B>>> {
         if self.begun.elapsed() >= self.config.failover_within {
             return None;
         }
-        let body = self.lender.take_back()?;
+        let body = self.reclaim.take_back()?;
         self.tried.push(self.slot().backend().id().clone());
         let account = self.head.extensions.get().and_then(Passage::tried).cloned();
         let mut tried = account.as_ref().map(Tried::snapshot).unwrap_or_default();
@@ -77,10 +77,10 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         if let Some(account) = account {
             account.add(opening.slot().backend().id());
         }
-        let (loan, lender) = Loan::lend(body);
-        self.lender = lender;
+        let (lent, reclaim) = ReclaimableBody::lend(body);
+        self.reclaim = reclaim;
         self.opening = opening;
-        Some(self.request(loan))
+        Some(self.request(lent))
     }
 
     pub(super) fn slot(&self) -> &Slot {
@@ -98,8 +98,8 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         &mut self.service
     }
 
-    fn request(&self, loan: Loan<B>) -> Request<Loan<B>> {
-        let mut request = Request::from_parts(self.head.clone(), loan);
+    fn request(&self, lent: ReclaimableBody<B>) -> Request<ReclaimableBody<B>> {
+        let mut request = Request::from_parts(self.head.clone(), lent);
         Passage::with(&mut request, |passage| passage.set_backend(self.slot().backend().clone()));
         request
     }

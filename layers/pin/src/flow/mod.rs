@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use crate::{Loan, backends::Slot, event, future::State, layer::Config};
+use crate::{ReclaimableBody, backends::Slot, event, future::State, layer::Config};
 
 pub(crate) use attempt::Attempt;
 pub(crate) use request::{arrived, looked_up};
@@ -61,7 +61,7 @@ pub(crate) struct Moved<R, K, T> {
 /// What comes next.
 pub(crate) enum Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     Done(Response<GuardBody<R>>),

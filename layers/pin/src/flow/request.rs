@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{Attempt, Followed, OwnedKey, Parked, refused, timed};
 use crate::{
-    Loan, OnLost,
+    OnLost, ReclaimableBody,
     backends::{Pinned, Slot},
     future::State,
     key::{ExtractKey, PinKey, is_usable},
@@ -36,7 +36,7 @@ pub(crate) fn arrived<S, B, R, K, T>(
     request: Request<B>,
 ) -> State<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     K: ExtractKey,
     T: SessionStore,
@@ -54,7 +54,7 @@ where
                 {
                     follow(service, config, request, slot, None)
                 }
-                pinned if config.on_lost == OnLost::Anew => {
+                pinned if config.on_lost == OnLost::Repin => {
                     let lost = Lost { pin: None, slot: pinned.slot() };
                     open(service, config, request, None, lost)
                 }
@@ -71,7 +71,7 @@ where
     match found {
         Answer::Now(found) => looked_up(service, config, request, key, found),
         Answer::Later(found) => State::Lookup {
-            found: timed(found, config.store_deadline),
+            found: timed(found, config.store_timeout),
             parked: Some(Box::new(Parked {
                 service: take_ready(service),
                 config: Arc::clone(config),
@@ -91,7 +91,7 @@ pub(crate) fn looked_up<S, B, R, K, T>(
     found: Result<Option<Session>, StoreError>,
 ) -> State<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     K: ExtractKey,
     T: SessionStore,
@@ -108,7 +108,7 @@ where
         }
     };
     // A client cannot make another key of a path: its pin moves.
-    let moves = key.is_clients || config.on_lost == OnLost::Anew;
+    let moves = key.is_clients || config.on_lost == OnLost::Repin;
     let slot = pin.record().backend().map(|backend| config.backends.find(backend));
     match slot {
         Some(Pinned::There(slot)) if !moves || !is_lost(config, &slot) => {
@@ -124,7 +124,7 @@ where
             match config.store.remove(pin.key()) {
                 Answer::Now(_) => answered(answer),
                 Answer::Later(removed) => State::Remove {
-                    removed: timed(removed, config.store_deadline),
+                    removed: timed(removed, config.store_timeout),
                     answer: Some(Box::new(answer)),
                 },
             }
@@ -140,13 +140,16 @@ fn as_chosen<S, B, R, K, T>(
     chosen: &Backend,
 ) -> State<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>>,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>>,
     B: Body,
     T: SessionStore,
 {
     let slot = config.backends.find(chosen.id()).slot();
     let followed = Followed { config: Arc::clone(config), slot, key: None };
-    State::Followed { future: service.call(request.map(Loan::own)), followed: Some(followed) }
+    State::Followed {
+        future: service.call(request.map(ReclaimableBody::own)),
+        followed: Some(followed),
+    }
 }
 
 /// Sends work to the backend that it is pinned to.
@@ -158,7 +161,7 @@ fn follow<S, B, R, K, T>(
     key: Option<OwnedKey>,
 ) -> State<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>>,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>>,
     B: Body,
     T: SessionStore,
 {
@@ -166,7 +169,7 @@ where
         passage.set_backend(slot.backend().clone());
         passage.set_work(Work::Pinned);
     });
-    let future = service.call(request.map(Loan::own));
+    let future = service.call(request.map(ReclaimableBody::own));
     let followed = Followed { config: Arc::clone(config), slot: Some(slot), key };
     State::Followed { future, followed: Some(followed) }
 }
@@ -180,7 +183,7 @@ fn open<S, B, R, K, T>(
     lost: Lost,
 ) -> State<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>> + Clone,
     B: Body,
     T: SessionStore,
 {
@@ -211,7 +214,7 @@ fn is_lost<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
 
 fn answered<S, B, R, K, T>(answer: Response<GuardBody<R>>) -> State<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     State::Answered { answer: Some(Box::new(answer)) }

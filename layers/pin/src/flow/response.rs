@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{Attempt, Followed, Held, Moved, OwnedKey, Step, refused, timed};
 use crate::{
-    Backends, Loan, OnLost,
+    Backends, OnLost, ReclaimableBody,
     future::State,
     key::{ExtractKey, is_usable},
     layer::Config,
@@ -24,7 +24,7 @@ pub(crate) fn followed<S, B, R, K, T>(
     followed: Followed<K, T>,
 ) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -48,7 +48,7 @@ where
             let time = config.backends.unreachable_for(&slot).unwrap_or_default();
             // What moves to another backend does so on its next request.
             let moves =
-                config.on_lost == OnLost::Anew || key.as_ref().is_some_and(|key| key.is_clients);
+                config.on_lost == OnLost::Repin || key.as_ref().is_some_and(|key| key.is_clients);
             if moves || time < config.lost_after {
                 return done(response);
             }
@@ -71,7 +71,7 @@ pub(crate) fn attempted<S, B, R, K, T>(
     mut attempt: Box<Attempt<S, B, K, T>>,
 ) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     B: Body,
     K: ExtractKey,
     T: SessionStore,
@@ -116,7 +116,7 @@ pub(crate) fn stored<S, B, R, K, T>(
     stored: Result<Inserted, StoreError>,
 ) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     let reason = match stored {
@@ -136,7 +136,7 @@ where
 /// The pin of a key was moved, or not; what else the response names is pinned where it comes from.
 pub(crate) fn moved<S, B, R, K, T>(moved: Moved<R, K, T>) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -158,7 +158,7 @@ fn learn<S, B, R, K, T>(
     is_clients: bool,
 ) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -182,7 +182,7 @@ where
     match outcome {
         Answer::Now(outcome) => stored(held, backend, outcome),
         Answer::Later(outcome) => Step::Next(State::Insert {
-            stored: timed(outcome, config.store_deadline),
+            stored: timed(outcome, config.store_timeout),
             held: Some(Box::new((held, backend.clone()))),
         }),
     }
@@ -196,7 +196,7 @@ fn repin<S, B, R, K, T>(
     backend: &BackendId,
 ) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -209,7 +209,7 @@ where
     match held.config.store.replace(pin.key(), pin.version(), record) {
         Answer::Now(_) => moved(held),
         Answer::Later(replaced) => Step::Next(State::Replace {
-            replaced: timed(replaced, held.config.store_deadline),
+            replaced: timed(replaced, held.config.store_timeout),
             held: Some(Box::new(held)),
         }),
     }
@@ -222,13 +222,13 @@ fn unpin<S, B, R, K, T>(
     key: &OwnedKey,
 ) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     match config.store.remove(Key::new(&config.route, None, &key.bytes)) {
         Answer::Now(_) => Step::Done(answer),
         Answer::Later(removed) => Step::Next(State::Remove {
-            removed: timed(removed, config.store_deadline),
+            removed: timed(removed, config.store_timeout),
             answer: Some(Box::new(answer)),
         }),
     }
@@ -236,7 +236,7 @@ where
 
 fn done<S, B, R, K, T>(response: Response<R>) -> Step<S, B, R, K, T>
 where
-    S: Service<Request<Loan<B>>>,
+    S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
     Step::Done(response.map(GuardBody::forwarded))

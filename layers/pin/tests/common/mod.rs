@@ -13,7 +13,7 @@ use bartizan_core::{
     Backend, BackendId, GuardBody, Key, Passage, Reason, Record, Refusal, Route, Session,
     UpstreamFailure, Work, failure::FailureKind, refusal::Dialect,
 };
-use bartizan_pin::{Backends, Loan};
+use bartizan_pin::{Backends, ReclaimableBody};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -74,7 +74,7 @@ impl World {
     }
 }
 
-impl Service<Request<Loan<Body>>> for World {
+impl Service<Request<ReclaimableBody<Body>>> for World {
     type Response = Response<GuardBody<Body>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -83,7 +83,7 @@ impl Service<Request<Loan<Body>>> for World {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Loan<Body>>) -> Self::Future {
+    fn call(&mut self, request: Request<ReclaimableBody<Body>>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
             let backend = Backend::of(&request).unwrap().id().to_string();

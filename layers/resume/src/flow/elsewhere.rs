@@ -107,7 +107,7 @@ where
     T: Store,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
-    let deadline = Instant::now() + shared.config.deadline;
+    let deadline = Instant::now() + shared.config.timeout;
     let attempts = u32::from(shared.config.attempts.get());
     let mut unfit = None;
     for attempt in 0..attempts {

@@ -14,7 +14,7 @@ use super::{
     pass, refuse, show_as,
 };
 use crate::{
-    ResumeBody, Tee,
+    ReplayBody, ResumeBody,
     flight::Part,
     kept::Kept,
     loss::{self, Verdict},
@@ -30,7 +30,7 @@ pub(crate) async fn end<S, T, B>(
     shared: Arc<Shared<S, T>>,
     service: S,
     kept: Arc<Kept<B>>,
-    request: Request<Tee<B>>,
+    request: Request<ReplayBody<B>>,
 ) -> Result<Response<ResumeBody<S::Body>>, S::Error>
 where
     S: Inside<B>,
@@ -41,7 +41,7 @@ where
     let Some(seen) = kept.session().cloned() else {
         return Ok(pass(shared.call(request).await?, false));
     };
-    let deadline = Instant::now() + shared.config.deadline;
+    let deadline = Instant::now() + shared.config.timeout;
     let refuse = |reason| Ok(refuse(reason, &kept.head().dialect(None)));
     let _lead = loop {
         match shared.config.flights.join(&seen) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{elsewhere, pass, refuse, show_as};
 use crate::{
-    ResumeBody, Tee, entry,
+    ReplayBody, ResumeBody, entry,
     flight::{Denial, Outcome, Part},
     kept::{Kept, LAST_EVENT_ID},
     look,
@@ -36,7 +36,7 @@ where
     T: Store,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
-    let deadline = Instant::now() + shared.config.deadline;
+    let deadline = Instant::now() + shared.config.timeout;
     let Some(mut seen) = kept.session().cloned() else {
         return Ok(pass(response, kept.is_get()));
     };
@@ -134,7 +134,10 @@ where
 }
 
 /// The request once more, to where the session is now.
-pub(super) fn at_new_place<B>(kept: &Arc<Kept<B>>, session: &Session) -> Option<Request<Tee<B>>>
+pub(super) fn at_new_place<B>(
+    kept: &Arc<Kept<B>>,
+    session: &Session,
+) -> Option<Request<ReplayBody<B>>>
 where
     B: Body<Data = Bytes> + Unpin,
 {

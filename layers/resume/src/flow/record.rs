@@ -24,7 +24,7 @@ pub(crate) const LOOK_FACTOR: usize = 4;
 pub(crate) struct Recording {
     pub(crate) entries: Entries,
     pub(crate) limit_bytes: usize,
-    pub(crate) deadline: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// Whether a response may open a session.
@@ -43,9 +43,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     R: Body<Data = Bytes>,
 {
-    let Recording { entries, limit_bytes: limit, deadline } = recording;
+    let Recording { entries, limit_bytes: limit, timeout } = recording;
     let (mut head, body) = response.into_parts();
-    let deadline = Instant::now() + deadline;
+    let deadline = Instant::now() + timeout;
     let (found, looked) =
         look::for_agreement(&head.headers, body, limit.saturating_mul(LOOK_FACTOR), deadline).await;
     if let Found::Agreement(agreement) = found

@@ -1,4 +1,4 @@
-//! A request that can be sent again: its head, and a tee of its body by reference.
+//! A request that can be sent again: its head, with its body by reference.
 
 mod body;
 mod fields;
@@ -17,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
 use self::{body::KeptBody, fields::Fields, head::Known};
-use crate::Tee;
+use crate::ReplayBody;
 
 pub(crate) use head::{Head, LAST_EVENT_ID};
 
@@ -34,7 +34,10 @@ pub(crate) struct Kept<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
     /// Keeps `request`, and gives it to be sent; its body up to `limit_bytes`.
-    pub(crate) fn keep(request: Request<B>, limit_bytes: usize) -> (Arc<Self>, Request<Tee<B>>) {
+    pub(crate) fn keep(
+        request: Request<B>,
+        limit_bytes: usize,
+    ) -> (Arc<Self>, Request<ReplayBody<B>>) {
         let (parts, body) = request.into_parts();
         let kept = Arc::new(Self {
             method: parts.method.clone(),
@@ -45,13 +48,13 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
             body: Mutex::new(KeptBody::new(body)),
             limit_bytes,
         });
-        let tee = Tee::kept(Arc::clone(&kept), 0);
-        (kept, Request::from_parts(parts, tee))
+        let body = ReplayBody::kept(Arc::clone(&kept), 0);
+        (kept, Request::from_parts(parts, body))
     }
 
     /// The request once more, if all that was read of its body was kept. Who has it from before gets
     /// nothing more of it.
-    pub(crate) fn again(self: &Arc<Self>) -> Option<Request<Tee<B>>> {
+    pub(crate) fn again(self: &Arc<Self>) -> Option<Request<ReplayBody<B>>> {
         let mut body = self.body();
         let (turn, waiting) = (body.rewind(), body.take_waiting());
         drop(body);
@@ -59,7 +62,7 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         if let Some(waiting) = waiting {
             waiting.wake();
         }
-        let mut request = Request::new(Tee::kept(Arc::clone(self), turn?));
+        let mut request = Request::new(ReplayBody::kept(Arc::clone(self), turn?));
         *request.method_mut() = self.method.clone();
         self.head().address(&mut request);
         Some(request)

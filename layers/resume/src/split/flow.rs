@@ -20,7 +20,7 @@ use super::{
     upstream::{Close, Upstream},
 };
 use crate::{
-    ResumeBody, Tee,
+    ReplayBody, ResumeBody,
     ask::{Ask, ask_readable},
     flow::{
         self, LOOK_FACTOR, accepted, is_for_lost_server, opens, pass, refuse_with_id, settle,
@@ -42,7 +42,7 @@ pub(super) async fn arrived<S, N, B>(
     mut service: S,
     name: Box<str>,
     kept: Arc<Kept<B>>,
-    mut request: Request<Tee<B>>,
+    mut request: Request<ReplayBody<B>>,
 ) -> Result<Response<ResumeBody<S::Body>>, S::Error>
 where
     S: Inside<B>,
@@ -111,7 +111,7 @@ where
 }
 
 /// The request once more, for a session that was opened again: its events are others.
-fn again<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> Option<Request<Tee<B>>> {
+fn again<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> Option<Request<ReplayBody<B>>> {
     let mut request = kept.again()?;
     request.headers_mut().remove(&LAST_EVENT_ID);
     Some(request)
@@ -316,7 +316,7 @@ async fn end<S, N, B>(
     shared: Arc<Shared<S, N>>,
     mut service: S,
     kept: Arc<Kept<B>>,
-    mut request: Request<Tee<B>>,
+    mut request: Request<ReplayBody<B>>,
     session: &Session,
 ) -> Result<Response<ResumeBody<S::Body>>, S::Error>
 where

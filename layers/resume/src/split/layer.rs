@@ -36,11 +36,11 @@ impl<N> SplitSessionLayer<N> {
     /// Finds the gateway of a request by `names`, among `gateways`. At most 100,000 sessions are open at
     /// them, each opened within 10 s and ended within 5 s.
     pub fn new(names: N, gateways: Gateways) -> Self {
-        Self::with_close_deadline(names, gateways, CLOSE_DEADLINE)
+        Self::with_close_timeout(names, gateways, CLOSE_DEADLINE)
     }
 
     /// The same, where a gateway may take so long to end a session.
-    pub fn with_close_deadline(names: N, gateways: Gateways, deadline: Duration) -> Self {
+    pub fn with_close_timeout(names: N, gateways: Gateways, deadline: Duration) -> Self {
         let sessions = Arc::new(Table::new(LIMIT, deadline));
         gateways.attach(Arc::clone(&sessions));
         let entries = Entries::default();
@@ -69,7 +69,7 @@ impl<N> Config<N> {
         Recording {
             entries: self.entries.clone(),
             limit_bytes: RECORD_LIMIT_BYTES,
-            deadline: OPEN_DEADLINE,
+            timeout: OPEN_DEADLINE,
         }
     }
 }

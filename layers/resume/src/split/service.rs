@@ -21,7 +21,7 @@ use super::{
     layer::{Config, KEEP_LIMIT_BYTES},
     name::NameGateway,
 };
-use crate::{ResumeBody, Tee, flow::pass, future::BoxFuture, kept::Kept, shared::Spare};
+use crate::{ReplayBody, ResumeBody, flow::pass, future::BoxFuture, kept::Kept, shared::Spare};
 
 /// Keeps a session of its own at each gateway; see the [module docs](super).
 pub struct SplitSession<S, N> {
@@ -68,7 +68,7 @@ impl<S: Clone, N> SplitSession<S, N> {
 
 impl<S, N, B, R> Service<Request<B>> for SplitSession<S, N>
 where
-    S: Service<Request<Tee<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     N: NameGateway,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
@@ -85,7 +85,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let name = self.shared.config.names.name(request.uri(), request.headers());
         let Some(name) = name.map(Box::<str>::from) else {
-            let future = self.inner.call(request.map(Tee::passed));
+            let future = self.inner.call(request.map(ReplayBody::passed));
             return ResponseFuture { state: State::Passed { future } };
         };
         let clone = self.inner.clone();

@@ -26,7 +26,7 @@ const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Table {
     places: Mutex<Places>,
     limit: usize,
-    close_deadline: Duration,
+    close_timeout: Duration,
 }
 
 struct Places {
@@ -74,9 +74,9 @@ pub(super) struct Opening {
 }
 
 impl Table {
-    pub(super) fn new(limit: usize, close_deadline: Duration) -> Self {
+    pub(super) fn new(limit: usize, close_timeout: Duration) -> Self {
         let places = Places { by_pair: HashMap::new(), swept: Instant::now() };
-        Self { places: Mutex::new(places), limit, close_deadline }
+        Self { places: Mutex::new(places), limit, close_timeout }
     }
 
     /// The place of `session` at `gateway`; `seed` is one that is known already.
@@ -167,7 +167,7 @@ impl Table {
         let count = upstreams.len();
         let mut closing = JoinSet::new();
         for close in upstreams.iter().filter_map(|upstream| upstream.take_close()) {
-            let deadline = self.close_deadline;
+            let deadline = self.close_timeout;
             closing.spawn(async move { timeout(deadline, close()).await });
         }
         // One that fails keeps nobody.
@@ -179,7 +179,7 @@ impl Table {
     pub(super) fn close_soon(&self, upstreams: &[Arc<Upstream>]) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         for close in upstreams.iter().filter_map(|upstream| upstream.take_close()) {
-            let deadline = self.close_deadline;
+            let deadline = self.close_timeout;
             runtime.spawn(async move { timeout(deadline, close()).await });
         }
     }

@@ -5,7 +5,7 @@ mod response;
 
 use std::sync::Arc;
 
-use bartizan_core::{BackendId, Dialect, GuardBody, Principal, Refusal, Replay, SessionStore};
+use bartizan_core::{BackendId, Dialect, GuardBody, PeekedBody, Principal, Refusal, SessionStore};
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -56,7 +56,7 @@ pub(crate) struct Held<S, R, T: SessionStore> {
 /// What comes next.
 pub(crate) enum Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>>,
+    S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
     Done(Response<SessionBody<R, T>>),

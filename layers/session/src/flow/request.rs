@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use bartizan_core::{
-    Answer, Dialect, Key, Passage, Principal, Reason, Refusal, Replay, Session, SessionStore,
+    Answer, Dialect, Key, Passage, PeekedBody, Principal, Reason, Refusal, Session, SessionStore,
     StoreError, Work, mcp::Content, passage::Lease, refusal::RequestId, session::Fingerprint,
 };
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub(crate) fn arrived<S, B, R, T>(
     mut request: Request<B>,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {
@@ -41,7 +41,7 @@ where
             match config.store.get(key) {
                 Answer::Now(found) => looked_up(service, config, request, found),
                 Answer::Later(found) => State::Lookup {
-                    found: timed(found, config.store_deadline),
+                    found: timed(found, config.store_timeout),
                     parked: Some(Box::new(Parked {
                         service: take_ready(service),
                         config: Arc::clone(config),
@@ -56,10 +56,12 @@ where
                 Protocol::Header => After::Pass,
             };
             Passage::with(&mut request, |passage| passage.set_work(Work::Free));
-            let future = service.call(request.map(Replay::untouched));
+            let future = service.call(request.map(PeekedBody::untouched));
             State::Inner { future, after }
         }
-        Verdict::Forward(work) => open(service, config, request.map(Replay::untouched), work, None),
+        Verdict::Forward(work) => {
+            open(service, config, request.map(PeekedBody::untouched), work, None)
+        }
         Verdict::Peek => peek(service, config, Purpose::Judge, request),
         Verdict::Refuse(refusal) => refuse(service, config, request, refusal),
     }
@@ -73,7 +75,7 @@ pub(crate) fn looked_up<S, B, R, T>(
     found: Result<Option<Session>, StoreError>,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {
@@ -90,7 +92,7 @@ where
 /// The body of a request was looked into.
 pub(crate) fn peeked<S, B, R, T>(peeking: Peeking<S, B, T>, looked: Looked) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {
@@ -133,7 +135,7 @@ fn forward<S, B, R, T>(
     session: Session,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>>,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>>,
     T: SessionStore,
 {
     let is_mcp = config.protocol == Protocol::Mcp;
@@ -153,7 +155,7 @@ where
             passage.set_lease(lease);
         }
     });
-    let future = service.call(request.map(Replay::untouched));
+    let future = service.call(request.map(PeekedBody::untouched));
     State::Inner { future, after: After::Live { in_use, ends } }
 }
 
@@ -161,12 +163,12 @@ where
 fn open<S, B, R, T>(
     service: &mut S,
     config: &Arc<Config<T>>,
-    mut request: Request<Replay<B>>,
+    mut request: Request<PeekedBody<B>>,
     work: Work,
     id: Option<RequestId>,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     let principal = Principal::of(&request).cloned();
@@ -206,7 +208,7 @@ fn refuse<S, B, R, T>(
     refusal: Refusal,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>> + Clone,
+    S: Service<Request<PeekedBody<B>>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {
@@ -224,7 +226,7 @@ fn peek<S, B, R, T>(
     request: Request<B>,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>> + Clone,
+    S: Service<Request<PeekedBody<B>>> + Clone,
     B: Body<Data = Bytes> + Unpin,
     T: SessionStore,
 {
@@ -240,7 +242,7 @@ fn answer<S, B, R, T>(
     id: Option<RequestId>,
 ) -> State<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>>,
+    S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
     let session = judge::session_id(headers, &config.header).ok().flatten();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Backend, BackendId, Dialect, GuardBody, Key, Principal, Reason, Record, Replay,
+    Answer, Backend, BackendId, Dialect, GuardBody, Key, PeekedBody, Principal, Reason, Record,
     SessionStore, StoreError, UpstreamFailure,
     session::{Additions, Fingerprint},
     store::Inserted,
@@ -30,7 +30,7 @@ pub(crate) fn responded<S, B, R, T>(
     after: After<S, T>,
 ) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     match after {
@@ -50,7 +50,7 @@ pub(crate) fn inserted<S, B, R, T>(
     inserted: Result<Inserted, StoreError>,
 ) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     let reason = match inserted {
@@ -85,7 +85,7 @@ fn end_orphan<S, B, R, T>(
     reason: Reason,
 ) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>>,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>>,
     T: SessionStore,
 {
     let Opening { service, config, head, dialect, .. } = opening;
@@ -108,7 +108,7 @@ where
 /// Settles the response to a request of a live session.
 fn live<S, B, R, T>(mut response: Response<R>, in_use: InUse<T>, ends: bool) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     let config = Arc::clone(in_use.config());
@@ -157,7 +157,7 @@ where
 /// Settles a response that may open a session.
 fn learn<S, B, R, T>(mut response: Response<R>, opening: Box<Opening<S, T>>) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     let config = Arc::clone(&opening.config);
@@ -191,7 +191,7 @@ fn insert<S, B, R, T>(
     opening: Option<Box<Opening<S, T>>>,
 ) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
     T: SessionStore,
 {
     let record = record(&config, backend.as_ref());
@@ -204,7 +204,7 @@ where
         Ok(None) => return Step::Done(finish(response, None)),
         Err(_) => return Step::Done(refuse(Reason::InvalidResponse, &config)),
     };
-    let deadline = config.store_deadline;
+    let deadline = config.store_timeout;
     let held = Held { answer: finish(response, None), config, backend, opening };
     match outcome {
         Answer::Now(outcome) => inserted(held, outcome),
@@ -222,7 +222,7 @@ fn rebind<S, B, R, T>(
     backend: &BackendId,
 ) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>>,
+    S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
     let config = Arc::clone(in_use.config());
@@ -234,7 +234,7 @@ where
     match outcome {
         Answer::Now(_) => Step::Done(answer),
         Answer::Later(replaced) => Step::Next(State::Replace {
-            replaced: timed(replaced, config.store_deadline),
+            replaced: timed(replaced, config.store_timeout),
             held: Some(Box::new(Held { answer, config, backend: None, opening: None })),
         }),
     }
@@ -247,7 +247,7 @@ fn remove<S, B, R, T>(
     cause: &'static str,
 ) -> Step<S, B, R, T>
 where
-    S: Service<Request<Replay<B>>>,
+    S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
     event::ended(in_use.session().fingerprint(), cause);
@@ -257,7 +257,7 @@ where
         Answer::Later(removed) => {
             let config = Arc::clone(config);
             Step::Next(State::Remove {
-                removed: timed(removed, config.store_deadline),
+                removed: timed(removed, config.store_timeout),
                 held: Some(Box::new(Held { answer, config, backend: None, opening: None })),
             })
         }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bartizan_core::{
-    Answer, BackendId, Key, Passage, Principal, Record, Replay, Route, Session, SessionStore,
+    Answer, BackendId, Key, Passage, PeekedBody, Principal, Record, Route, Session, SessionStore,
     StoreError, Work,
     store::{Inserted, RecordVersion, Replaced, StoreErrorKind},
 };
@@ -21,7 +21,7 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt};
 
-pub type ReqBody = Replay<Full<Bytes>>;
+pub type ReqBody = PeekedBody<Full<Bytes>>;
 
 /// What the service saw of a request.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::error::Error;
 use bartizan_core::{Backend, Passage, Work};
 use bartizan_testkit::{BoxBody, server::boxed};
 use bartizan_upstream::{
-    ForwardBody, Upstream, UpstreamBuilder,
+    TrailerFilterBody, Upstream, UpstreamBuilder,
     transport::{ByProtocol, HyperTransport, Transport, TransportBuilder},
 };
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::ServiceExt;
 
-type RequestBody = ForwardBody<BoxBody>;
+type RequestBody = TrailerFilterBody<BoxBody>;
 
 /// A kind of transport.
 pub(crate) trait Kind: 'static {
@@ -57,7 +57,7 @@ pub(crate) fn upstream<T: Kind>() -> Upstream<T::Transport> {
 }
 
 pub(crate) fn upstream_by<T: Kind>(builder: UpstreamBuilder) -> Upstream<T::Transport> {
-    builder.with_transport(T::transport(TransportBuilder::new()))
+    builder.build_on(T::transport(TransportBuilder::new()))
 }
 
 /// Sends `request`, as layers would that have chosen the backend at `origin` for work of this kind.

@@ -14,33 +14,33 @@ use http_body::{Body, Frame, SizeHint};
 /// Pinned work gives its body away. Other work lends it, and takes it back when a connection could not
 /// be made before the body was first asked for: then another backend may have the request.
 #[derive(Debug)]
-pub struct Loan<B>(State<B>);
+pub struct ReclaimableBody<B>(State<B>);
 
 #[derive(Debug)]
 enum State<B> {
     Own(B),
-    Lent { lender: Lender<B>, hint: SizeHint, ended: bool },
+    Lent { reclaim: Reclaim<B>, hint: SizeHint, ended: bool },
     Empty,
 }
 
-/// The other end of a loan.
+/// Takes a lent body back.
 #[derive(Debug)]
-pub(crate) struct Lender<B>(Arc<Mutex<Option<B>>>);
+pub(crate) struct Reclaim<B>(Arc<Mutex<Option<B>>>);
 
-impl<B: Body> Loan<B> {
+impl<B: Body> ReclaimableBody<B> {
     pub(crate) const fn own(body: B) -> Self {
         Self(State::Own(body))
     }
 
     /// Lends `body`.
-    pub(crate) fn lend(body: B) -> (Self, Lender<B>) {
+    pub(crate) fn lend(body: B) -> (Self, Reclaim<B>) {
         let (hint, ended) = (body.size_hint(), body.is_end_stream());
-        let lender = Lender(Arc::new(Mutex::new(Some(body))));
-        (Self(State::Lent { lender: lender.share(), hint, ended }), lender)
+        let reclaim = Reclaim(Arc::new(Mutex::new(Some(body))));
+        (Self(State::Lent { reclaim: reclaim.share(), hint, ended }), reclaim)
     }
 }
 
-impl<B> Lender<B> {
+impl<B> Reclaim<B> {
     /// Takes the body back, unless the borrower has begun to read it.
     pub(crate) fn take_back(&self) -> Option<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -51,7 +51,7 @@ impl<B> Lender<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Loan<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for ReclaimableBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -65,8 +65,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Loan<B> {
                 State::Own(body) => return Pin::new(body).poll_frame(cx),
                 State::Empty => return Poll::Ready(None),
                 // Once a byte is asked for there is no way back.
-                State::Lent { lender, .. } => {
-                    self.0 = lender.take_back().map_or(State::Empty, State::Own);
+                State::Lent { reclaim, .. } => {
+                    self.0 = reclaim.take_back().map_or(State::Empty, State::Own);
                 }
             }
         }
@@ -99,15 +99,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_comes_back_until_it_is_asked_for() {
-        let (loan, lender) = Loan::lend(Full::new(Bytes::from("abc")));
-        assert_eq!(loan.size_hint().exact(), Some(3));
-        drop(loan);
-        let body = lender.take_back().unwrap();
+        let (lent, reclaim) = ReclaimableBody::lend(Full::new(Bytes::from("abc")));
+        assert_eq!(lent.size_hint().exact(), Some(3));
+        drop(lent);
+        let body = reclaim.take_back().unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
 
-        let (mut loan, lender) = Loan::lend(Full::new(Bytes::from("abc")));
-        assert!(loan.frame().await.is_some());
-        assert!(lender.take_back().is_none());
-        assert!(loan.frame().await.is_none());
+        let (mut lent, reclaim) = ReclaimableBody::lend(Full::new(Bytes::from("abc")));
+        assert!(lent.frame().await.is_some());
+        assert!(reclaim.take_back().is_none());
+        assert!(lent.frame().await.is_none());
     }
 }

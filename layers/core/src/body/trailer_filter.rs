@@ -14,21 +14,21 @@ use crate::hop_by_hop::TrailerRule;
 pin_project! {
     /// A message body, passed on frame by frame; what its trailers may not carry is removed from them.
     #[derive(Debug)]
-    pub struct ForwardBody<B> {
+    pub struct TrailerFilterBody<B> {
         #[pin]
         body: B,
         trailers: TrailerRule,
     }
 }
 
-impl<B> ForwardBody<B> {
+impl<B> TrailerFilterBody<B> {
     /// Passes `body` on, with its trailers under the rule `trailers`.
     pub const fn new(body: B, trailers: TrailerRule) -> Self {
         Self { body, trailers }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ForwardBody<B> {
+impl<B: Body<Data = Bytes>> Body for TrailerFilterBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -14,7 +14,7 @@ use crate::kept::Kept;
 
 /// The request body that the service inside gets: the client's, kept by reference while it passes where
 /// it may be needed again; or one of this layer's own.
-pub struct Tee<B>(State<B>);
+pub struct ReplayBody<B>(State<B>);
 
 enum State<B> {
     Passed(B),
@@ -22,7 +22,7 @@ enum State<B> {
     Own(Bytes),
 }
 
-impl<B> Tee<B> {
+impl<B> ReplayBody<B> {
     pub(crate) const fn passed(body: B) -> Self {
         Self(State::Passed(body))
     }
@@ -36,7 +36,7 @@ impl<B> Tee<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Tee<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -72,12 +72,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tee<B> {
     }
 }
 
-impl<B> fmt::Debug for Tee<B> {
+impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            State::Passed(_) => "Tee(Passed)",
-            State::Kept { .. } => "Tee(Kept)",
-            State::Own(_) => "Tee(Own)",
+            State::Passed(_) => "ReplayBody(Passed)",
+            State::Kept { .. } => "ReplayBody(Kept)",
+            State::Own(_) => "ReplayBody(Own)",
         })
     }
 }

@@ -15,7 +15,7 @@ use super::size_with_read;
 ///
 /// One that was never looked into costs an empty pointer. Dropping it drops the body.
 #[derive(Debug)]
-pub struct Replay<B> {
+pub struct PeekedBody<B> {
     #[allow(
         clippy::box_collection,
         reason = "a body moves with its request through every layer, and is mostly not looked into"
@@ -24,7 +24,7 @@ pub struct Replay<B> {
     rest: Option<B>,
 }
 
-impl<B> Replay<B> {
+impl<B> PeekedBody<B> {
     /// Wraps a body that was not looked into.
     pub const fn untouched(body: B) -> Self {
         Self { read: None, rest: Some(body) }
@@ -44,7 +44,7 @@ impl<B> Replay<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for PeekedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -90,14 +90,14 @@ mod tests {
     #[tokio::test]
     async fn what_was_read_comes_first_then_the_rest_and_the_trailers_stay() {
         let read = VecDeque::from([Frame::data(Bytes::from("ab")), Frame::data(Bytes::from("c"))]);
-        let body = Replay::with_read(read, Some(Full::new(Bytes::from("def"))));
+        let body = PeekedBody::with_read(read, Some(Full::new(Bytes::from("def"))));
         assert_eq!(body.size_hint().exact(), Some(6));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
 
         let trailers = VecDeque::from([Frame::trailers(HeaderMap::new())]);
-        let body = Replay::<Full<Bytes>>::with_read(trailers, None);
+        let body = PeekedBody::<Full<Bytes>>::with_read(trailers, None);
         assert!(!body.is_end_stream());
         assert!(body.collect().await.unwrap().trailers().is_some());
-        assert!(Replay::<Full<Bytes>>::empty().is_end_stream());
+        assert!(PeekedBody::<Full<Bytes>>::empty().is_end_stream());
     }
 }
