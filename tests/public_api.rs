@@ -7,7 +7,7 @@ use bartizan::{
         PeerAddr, Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId,
         StoreError, UpstreamFailure,
         backend::Tried,
-        hop_by_hop::{Stripped, TrailerRule},
+        fields::hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
         refusal::RequestId,
         seal::KeyRing,

@@ -1,7 +1,7 @@
 #![no_main]
 //! A head of lines `name: value`: what is stripped once is stripped.
 
-use bartizan_core::hop_by_hop;
+use bartizan_core::fields::hop_by_hop;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

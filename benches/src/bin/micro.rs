@@ -13,7 +13,7 @@
 use std::{hint::black_box, thread, time::Instant};
 
 use bartizan::{
-    core::{Answer, Key, Record, Route, SessionStore, hop_by_hop, mcp::Content},
+    core::{Answer, Key, Record, Route, SessionStore, fields::hop_by_hop, mcp::Content},
     memory::MemoryStore,
     pin::key::{CookieKey, ExtractKey, HeaderKey, PathSegmentKey, QueryKey},
 };

@@ -15,7 +15,7 @@
 //! | [`failure`] | why a backend gave no response |
 //! | [`body`] | the response body that is forwarded or refused, and the request body that was peeked |
 //! | [`guard`] | the future of a layer that forwards a request or answers it itself |
-//! | [`list`], [`hop_by_hop`] | list headers over all field lines, and the fields of one hop |
+//! | [`fields`] | list headers over all field lines, hop-by-hop fields, media types |
 //! | [`mcp`] | header names, versions and eras, and the bounded look into a body |
 //! | `seal` | a ring of keys for what others keep (feature `seal`) |
 //! | [`ConfigError`] | what a setting that cannot be is answered with, in every layer |
@@ -30,9 +30,8 @@ pub mod body;
 pub mod client;
 mod config_error;
 pub mod failure;
+pub mod fields;
 pub mod guard;
-pub mod hop_by_hop;
-pub mod list;
 pub mod mcp;
 pub mod passage;
 pub mod peer;

@@ -5,7 +5,7 @@
 //! an entry that is no address: then the last address before it is the client's, since nothing beyond
 //! is known (`protocol.md` W-21).
 
-use bartizan_core::list;
+use bartizan_core::fields::list;
 use http::{HeaderMap, HeaderName};
 
 use crate::{

@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use bartizan_core::list;
+use bartizan_core::fields::list;
 
 use crate::node::{self, Node};
 

@@ -7,8 +7,8 @@ use std::{
 
 use bartizan_core::{
     GuardBody,
+    fields::hop_by_hop,
     guard::{Finish, Guarded},
-    hop_by_hop,
 };
 use http::Response;
 use pin_project_lite::pin_project;

@@ -5,7 +5,11 @@
 //! stand for them), a host is a name or an address with a port at most, a prefix is a path. Of several
 //! values the rightmost counts: the peer itself wrote it (`protocol.md` W-24).
 
-use bartizan_core::{PublicOrigin, client::Evidence, list};
+use bartizan_core::{
+    PublicOrigin,
+    client::Evidence,
+    fields::{list, only_line},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::HOST, uri::Scheme};
 
 use crate::{element::Element, field};
@@ -16,11 +20,8 @@ pub(crate) fn host<B>(request: &Request<B>) -> Option<HeaderValue> {
         let text = authority.as_str();
         return is_host(text.as_bytes()).then(|| HeaderValue::from_str(text).ok()).flatten();
     }
-    let mut lines = request.headers().get_all(HOST).iter();
-    match (lines.next(), lines.next()) {
-        (Some(host), None) if is_host(host.as_bytes()) => Some(host.clone()),
-        _ => None,
-    }
+    let host = only_line(request.headers(), HOST).ok().flatten()?;
+    is_host(host.as_bytes()).then(|| host.clone())
 }
 
 /// What the fields `X-Forwarded-Proto/-Host/-Port/-Prefix` say, over what is `own`.

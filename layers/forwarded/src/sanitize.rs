@@ -1,7 +1,7 @@
 //! What is done to the head of a request. Pure.
 
 use bartizan_core::{
-    ClientAddr, Passage, PeerAddr, PublicOrigin, Reason, client::Evidence, hop_by_hop,
+    ClientAddr, Passage, PeerAddr, PublicOrigin, Reason, client::Evidence, fields::hop_by_hop,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, uri::Scheme};
 

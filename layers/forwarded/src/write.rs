@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
 };
 
-use bartizan_core::{PeerAddr, PublicOrigin, list};
+use bartizan_core::{PeerAddr, PublicOrigin, fields::list};
 use http::{HeaderMap, HeaderValue, uri::Scheme};
 
 use crate::{

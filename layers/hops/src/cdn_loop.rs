@@ -7,7 +7,7 @@
 //! Ids are compared whole, without regard to case; parameters say nothing. A member with an unfinished
 //! quote is no evidence, and stays.
 
-use bartizan_core::list;
+use bartizan_core::fields::list;
 use http::HeaderValue;
 
 /// How often `id` stands in the lines of `CDN-Loop`.

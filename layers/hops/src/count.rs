@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use bartizan_core::list;
+use bartizan_core::fields::list;
 use http::HeaderValue;
 
 /// Says that a hop count cannot be read.

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use bartizan_core::{Passage, Reason, hop_by_hop};
+use bartizan_core::{Passage, Reason, fields::hop_by_hop};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,

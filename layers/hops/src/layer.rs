@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use bartizan_core::{Dialect, hop_by_hop};
+use bartizan_core::{Dialect, fields::hop_by_hop};
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use tower_layer::Layer;
 

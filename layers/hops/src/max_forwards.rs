@@ -4,6 +4,7 @@
 //! Max-Forwards = 1*DIGIT
 //! ```
 
+use bartizan_core::fields::only_line;
 use http::{HeaderMap, HeaderValue, header::MAX_FORWARDS};
 
 use crate::count::{self, Malformed};
@@ -21,12 +22,8 @@ pub(crate) enum Ask {
 
 /// Reads the field, of which there is one line with one number.
 pub(crate) fn read(headers: &HeaderMap, own_max: u32) -> Result<Ask, Malformed> {
-    let mut lines = headers.get_all(MAX_FORWARDS).iter();
-    let line = match (lines.next(), lines.next()) {
-        (None, _) => return Ok(Ask::Nothing),
-        (Some(line), None) => line,
-        (Some(_), Some(_)) => return Err(Malformed),
-    };
+    let line = only_line(headers, MAX_FORWARDS).map_err(|_| Malformed)?;
+    let Some(line) = line else { return Ok(Ask::Nothing) };
     let number = number(line).ok_or(Malformed)?;
     Ok(number.checked_sub(1).map_or(Ask::Answer, |left| Ask::Forward(left.min(own_max))))
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use bartizan_core::list;
+use bartizan_core::fields::list;
 
 use crate::ConfigError;
 

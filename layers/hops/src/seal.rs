@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use bartizan_core::fields::only_line;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
@@ -80,10 +81,10 @@ impl SealKeys {
         number: Option<u32>,
     ) -> Result<(), Malformed> {
         let (name, seal_name) = names;
-        let mut lines = headers.get_all(seal_name).iter();
-        let (seal, number) = match (lines.next(), lines.next(), number) {
-            (None, _, None) => return Ok(()),
-            (Some(seal), None, Some(number)) => (seal.as_bytes(), number),
+        let seal = only_line(headers, seal_name).map_err(|_| Malformed)?;
+        let (seal, number) = match (seal, number) {
+            (None, None) => return Ok(()),
+            (Some(seal), Some(number)) => (seal.as_bytes(), number),
             _ => return Err(Malformed),
         };
         let dot = seal.iter().position(|byte| *byte == b'.').ok_or(Malformed)?;

@@ -8,7 +8,7 @@
 //!
 //! Comments nest and may hold commas. A member that keeps to no grammar is no evidence, and stays.
 
-use bartizan_core::list;
+use bartizan_core::fields::list;
 use http::{HeaderValue, Version};
 
 /// How the members of `Via` are told: by name, without regard to case or port.

@@ -1,6 +1,6 @@
 //! The requests that this layer makes itself.
 
-use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, hop_by_hop, mcp};
+use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, fields::hop_by_hop, mcp};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request,

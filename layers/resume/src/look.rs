@@ -2,8 +2,9 @@
 
 use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 
+use bartizan_core::fields::media;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, timeout_at};
 
@@ -20,7 +21,7 @@ pub(crate) async fn for_agreement<R: Body<Data = Bytes>>(
     limit_bytes: usize,
     deadline: Instant,
 ) -> (Found, Looked<R>) {
-    let mut scan = Scan::new(is_event_stream(headers), limit_bytes);
+    let mut scan = Scan::new(media::is_event_stream(headers), limit_bytes);
     let mut looked = Looked::new(body);
     while let Some(data) = looked.read(deadline).await {
         match scan.push(&data) {
@@ -46,12 +47,6 @@ pub(crate) async fn at_text<R: Body<Data = Bytes>>(
         text.extend_from_slice(&data);
     }
     (text.freeze(), looked)
-}
-
-pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"))
 }
 
 impl<R: Body<Data = Bytes>> Looked<R> {

@@ -1,7 +1,8 @@
 //! How a request is judged by its head, and by its body where the head does not suffice. Pure.
 
 use bartizan_core::{
-    Reason, Refusal, SessionId, Work, list,
+    Reason, Refusal, SessionId, Work,
+    fields::{list, only_line},
     mcp::{Claim, Content, ProtocolVersion},
     refusal::RequestId,
 };
@@ -123,11 +124,8 @@ pub(crate) fn session_id<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'a [u8]>, Reason> {
-    let mut lines = headers.get_all(name).iter();
-    let Some(line) = lines.next() else { return Ok(None) };
-    if lines.next().is_some() {
-        return Err(Reason::MalformedSessionId);
-    }
+    let line = only_line(headers, name).map_err(|_| Reason::MalformedSessionId)?;
+    let Some(line) = line else { return Ok(None) };
     let id = list::trim(line.as_bytes());
     if SessionId::is_valid(id) { Ok(Some(id)) } else { Err(Reason::MalformedSessionId) }
 }

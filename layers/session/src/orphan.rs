@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, Passage, PeekedBody, Work, hop_by_hop};
+use bartizan_core::{Backend, Passage, PeekedBody, Work, fields::hop_by_hop};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};

@@ -7,13 +7,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{Backend, BackendId, Dialect, GuardBody, Session};
+use bartizan_core::{Backend, BackendId, Dialect, GuardBody, Session, fields::media};
 use http::Response;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::{
-    StreamBody, event, layer::Config, media, service::refused, streams::Place, tracked::Tracked,
+    StreamBody, event, layer::Config, listen, service::refused, streams::Place, tracked::Tracked,
 };
 
 pin_project! {
@@ -115,7 +115,7 @@ fn track<R>(response: Response<R>, asked: Asked) -> Response<StreamBody<R>> {
     };
     let now = Instant::now();
     place.open(now, backend_of(&response));
-    let keep_alive = config.keep_alive.filter(|_| media::takes_comments(response.headers()));
+    let keep_alive = config.keep_alive.filter(|_| listen::takes_comments(response.headers()));
     response.map(|body| {
         StreamBody::tracked(GuardBody::forwarded(body), Tracked::new(place, keep_alive, now))
     })

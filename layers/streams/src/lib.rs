@@ -130,7 +130,7 @@ mod event;
 mod future;
 mod keep_alive;
 mod layer;
-mod media;
+mod listen;
 mod service;
 mod signal;
 mod streams;

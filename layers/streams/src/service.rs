@@ -11,7 +11,7 @@ use http::{Method, Request, Response};
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture, StreamBody, event, future::Asked, layer::Config, media, streams::Place,
+    ResponseFuture, StreamBody, event, future::Asked, layer::Config, listen, streams::Place,
 };
 
 /// Keeps account of event streams; see the [crate docs](crate).
@@ -71,7 +71,7 @@ where
 #[inline]
 fn judge<B>(config: &Arc<Config>, request: &Request<B>) -> Result<Asked, Reason> {
     let session = Session::of(request).cloned();
-    if media::asks_to_listen(request, session.is_some()) {
+    if listen::asks_to_listen(request, session.is_some()) {
         let place = Place::listen(&config.streams, session, config.rules)?;
         return Ok(Asked::Listen { config: Arc::clone(config), place });
     }

@@ -10,7 +10,7 @@ use std::{
 
 use bartizan_core::{
     Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work, failure::FailureKind,
-    hop_by_hop,
+    fields::hop_by_hop,
 };
 use http::{Response, StatusCode, Version};
 use pin_project_lite::pin_project;

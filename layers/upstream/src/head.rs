@@ -6,7 +6,7 @@
 use bartizan_core::{
     Backend, Reason,
     backend::Protocol,
-    hop_by_hop::{self, Stripped},
+    fields::hop_by_hop::{self, Stripped},
 };
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,

@@ -9,7 +9,7 @@
 use bartizan_core::{
     Backend, Passage, Reason,
     backend::Protocol,
-    hop_by_hop::{self, Stripped},
+    fields::hop_by_hop::{self, Stripped},
     passage::Lease,
 };
 use http::{

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bartizan::{
-    core::{Backend, ConfigError, Route, hop_by_hop, mcp},
+    core::{Backend, ConfigError, Route, fields::hop_by_hop, mcp},
     forwarded::Network,
     hops::{LimitHopsLayer, Pseudonym},
 };

@@ -10,8 +10,10 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bartizan::core::{Dialect, GuardBody, PeerAddr, Reason, Refusal, UpstreamFailure};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
+use bartizan::core::{
+    Dialect, GuardBody, PeerAddr, Reason, Refusal, UpstreamFailure, fields::media,
+};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -90,7 +92,7 @@ where
             None => Inflow::unwatched(body),
             Some(exchange) => {
                 // A stream in both directions may be silent for as long as its ends like.
-                let is_dialogue = head.method == Method::CONNECT || is_grpc(&head.headers);
+                let is_dialogue = head.method == Method::CONNECT || media::is_grpc(&head.headers);
                 let pause = (!is_dialogue).then_some(self.limits.body_pause);
                 Inflow::watched(
                     body,
@@ -177,10 +179,6 @@ fn guard<R>(response: Response<R>, in_flight: Option<&InFlight>) -> Response<Gua
         }
     }
     response.map(GuardBody::forwarded)
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn opens_tunnel(status: StatusCode, is_connect: bool) -> bool {

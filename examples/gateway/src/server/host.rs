@@ -1,16 +1,16 @@
 //! Whether a request says in one way where it wants to go.
 
+use bartizan::core::fields::only_line;
 use http::{HeaderValue, Request, Version, header::HOST, uri::Authority};
 
 /// Whether `Host` is there once and valid, as HTTP/1.1 demands
 /// ([RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)); in other versions, whether it
 /// is there once at most.
 pub(super) fn is_sound<B>(request: &Request<B>) -> bool {
-    let mut lines = request.headers().get_all(HOST).iter();
-    match (lines.next(), lines.next()) {
-        (Some(host), None) => is_valid(host),
-        (None, _) => request.version() != Version::HTTP_11,
-        (Some(_), Some(_)) => false,
+    match only_line(request.headers(), HOST) {
+        Ok(Some(host)) => is_valid(host),
+        Ok(None) => request.version() != Version::HTTP_11,
+        Err(_) => false,
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::hop_by_hop::TrailerRule;
+use crate::fields::hop_by_hop::TrailerRule;
 
 pin_project! {
     /// A message body, passed on frame by frame; what its trailers may not carry is removed from them.

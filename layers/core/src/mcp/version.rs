@@ -1,9 +1,9 @@
 //! Protocol versions, enumerated, and the two eras.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::PROTOCOL_VERSION;
-use crate::list::trim;
+use crate::fields::{list::trim, only_line};
 
 /// A published revision of the protocol.
 ///
@@ -96,12 +96,14 @@ impl<'a> Claim<'a> {
     /// Reads the claim of a request.
     #[must_use]
     pub fn of(headers: &'a HeaderMap) -> Self {
-        let mut lines = headers.get_all(&PROTOCOL_VERSION).iter().map(HeaderValue::as_bytes);
-        let Some(line) = lines.next().map(trim) else { return Self::Absent };
-        if lines.next().is_some() {
-            return Self::Repeated;
+        match only_line(headers, &PROTOCOL_VERSION) {
+            Err(_) => Self::Repeated,
+            Ok(None) => Self::Absent,
+            Ok(Some(line)) => {
+                let text = trim(line.as_bytes());
+                ProtocolVersion::parse(text).map_or(Self::Unknown(text), Self::Known)
+            }
         }
-        ProtocolVersion::parse(line).map_or(Self::Unknown(line), Self::Known)
     }
 
     /// Whether it claims the modern era.
@@ -113,6 +115,8 @@ impl<'a> Claim<'a> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

@@ -1,8 +1,8 @@
 //! The form that a refusal takes.
 
-use http::{HeaderMap, Request, header::CONTENT_TYPE};
+use http::{HeaderMap, Request};
 
-use crate::{Passage, mcp};
+use crate::{Passage, fields::media, mcp};
 
 /// The form that a refusal takes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -41,7 +41,7 @@ impl Dialect {
     /// The form that `headers` tell: gRPC by content type, MCP by its own fields, else plain HTTP.
     #[must_use]
     pub fn detect(headers: &HeaderMap) -> Self {
-        if is_grpc(headers) {
+        if media::is_grpc(headers) {
             return Self::Grpc;
         }
         let speaks_mcp = [&mcp::SESSION_ID, &mcp::PROTOCOL_VERSION, &mcp::METHOD]
@@ -53,17 +53,16 @@ impl Dialect {
     /// The form of a refusal that stands in for another one, which has `headers`.
     #[must_use]
     pub fn like(headers: &HeaderMap) -> Self {
-        if is_grpc(headers) {
+        if media::is_grpc(headers) {
             return Self::Grpc;
         }
-        let is_json = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-        if is_json { Self::JsonRpc(None) } else { Self::Problem }
+        if media::is_json(headers) { Self::JsonRpc(None) } else { Self::Problem }
     }
 
     /// This form, unless the request is gRPC, which has one of its own.
     #[must_use]
     pub fn unless_grpc(self, headers: &HeaderMap) -> Self {
-        if is_grpc(headers) { Self::Grpc } else { self }
+        if media::is_grpc(headers) { Self::Grpc } else { self }
     }
 }
 
@@ -80,12 +79,6 @@ impl RequestId {
     pub fn as_raw(&self) -> &str {
         &self.0
     }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
-    let rest = value.as_bytes().strip_prefix(b"application/grpc");
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{GuardBody, TrailerFilterBody, hop_by_hop};
+use bartizan_core::{GuardBody, TrailerFilterBody, fields::hop_by_hop};
 use http::{HeaderValue, Response, StatusCode};
 use pin_project_lite::pin_project;
 

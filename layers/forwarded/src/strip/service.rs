@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Dialect, GuardBody, Reason, Refusal, TrailerFilterBody, hop_by_hop};
+use bartizan_core::{Dialect, GuardBody, Reason, Refusal, TrailerFilterBody, fields::hop_by_hop};
 use http::{Request, Response, Version};
 use tower_service::Service;
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bartizan_core::list::trim;
+use bartizan_core::fields::list::trim;
 use http::{
     HeaderMap, Uri,
     header::{COOKIE, SET_COOKIE},

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bartizan_core::list::trim;
+use bartizan_core::fields::{list::trim, only_line};
 use http::{HeaderMap, HeaderName, Uri};
 
 use super::{ExtractKey, PinKey};
@@ -20,11 +20,8 @@ impl HeaderKey {
     }
 
     fn read<'a>(&self, headers: &'a HeaderMap) -> Option<Cow<'a, [u8]>> {
-        let mut lines = headers.get_all(&self.0).iter();
-        match (lines.next(), lines.next()) {
-            (Some(line), None) => Some(Cow::Borrowed(trim(line.as_bytes()))),
-            _ => None,
-        }
+        let line = only_line(headers, &self.0).ok().flatten()?;
+        Some(Cow::Borrowed(trim(line.as_bytes())))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The task that a modern MCP request is about.
 
-use bartizan_core::mcp;
-use http::{HeaderMap, Uri};
+use bartizan_core::{fields::only_line, mcp};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::{ExtractKey, PinKey};
 
@@ -30,13 +30,8 @@ impl ExtractKey for TaskKey {
     }
 }
 
-/// The only line of a field: readers of the first and of the last copy must not disagree (M-12).
-fn one<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a [u8]> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (Some(line), None) => Some(line.as_bytes()),
-        _ => None,
-    }
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    only_line(headers, name).ok().flatten().map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]

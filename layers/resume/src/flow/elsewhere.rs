@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
-    Backend, Reason, Session, SessionId, UpstreamFailure, backend::Tried, mcp, store::Replaced,
+    Backend, Reason, Session, SessionId, UpstreamFailure, backend::Tried, fields::only_line, mcp,
+    store::Replaced,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -157,8 +158,7 @@ where
         return Err(Unfit::Denied(denial));
     }
     let (head, body) = response.into_parts();
-    let mut ids = head.headers.get_all(&mcp::SESSION_ID).iter();
-    let (Some(id), None) = (ids.next(), ids.next()) else { return Err(Unfit::Other) };
+    let id = only_line(&head.headers, &mcp::SESSION_ID).ok().flatten().ok_or(Unfit::Other)?;
     let id = SessionId::from_bytes(id.as_bytes()).map_err(|_| Unfit::Other)?;
     // From here on there is something to end.
     let backend = head.extensions.get::<Backend>().cloned();

@@ -5,11 +5,11 @@ mod end;
 mod lost;
 mod record;
 
-use bartizan_core::{Dialect, Reason, Refusal, mcp};
+use bartizan_core::{Dialect, Reason, Refusal, fields::media, mcp};
 use http::{HeaderValue, Response};
 use http_body::Body;
 
-use crate::{ResumeBody, look};
+use crate::ResumeBody;
 
 pub(crate) use end::end;
 pub(crate) use lost::{accepted, is_for_lost_server, lost, refuse_with_id, settle};
@@ -18,7 +18,7 @@ pub(crate) use record::{LOOK_FACTOR, Recording, opens, record};
 /// Passes a response on.
 #[inline]
 pub(crate) fn pass<R: Body>(response: Response<R>, is_get: bool) -> Response<ResumeBody<R>> {
-    if is_get && response.status().is_success() && look::is_event_stream(response.headers()) {
+    if is_get && response.status().is_success() && media::is_event_stream(response.headers()) {
         return response.map(ResumeBody::listening);
     }
     response.map(ResumeBody::passed)

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Backend, Passage, Reason, Session, SessionId, Work, mcp, session::Additions};
+use bartizan_core::{
+    Backend, Passage, Reason, Session, SessionId, Work, fields::only_line, mcp, session::Additions,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body::Body;
@@ -208,8 +210,7 @@ where
         return None;
     }
     let (head, body) = response.into_parts();
-    let mut ids = head.headers.get_all(&mcp::SESSION_ID).iter();
-    let (Some(id), None) = (ids.next(), ids.next()) else { return None };
+    let id = only_line(&head.headers, &mcp::SESSION_ID).ok().flatten()?;
     let id = SessionId::from_bytes(id.as_bytes()).ok()?;
     // From here on there is something to end.
     let confirm = ask.initialized::<B>(&id, Some(backend))?;

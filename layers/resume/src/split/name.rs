@@ -1,5 +1,6 @@
 //! Which gateway a request names.
 
+use bartizan_core::fields::only_line;
 use http::{HeaderMap, HeaderName, Uri};
 
 /// Finds the gateway that a request names.
@@ -41,8 +42,7 @@ impl NameGateway for PathSegment {
 
 impl NameGateway for HeaderField {
     fn name<'a>(&self, _: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
-        let mut lines = headers.get_all(&self.0).iter();
-        let (line, None) = (lines.next()?, lines.next()) else { return None };
+        let line = only_line(headers, &self.0).ok().flatten()?;
         line.to_str().ok().map(str::trim).filter(|name| !name.is_empty())
     }
 }

@@ -25,7 +25,7 @@ use http::{
     },
 };
 
-use crate::list;
+use crate::fields::list;
 
 /// What was stripped and matters to the one who forwards.
 #[derive(Debug, Default)]
