@@ -3,9 +3,9 @@
 use bartizan::{
     ReverseProxyStack,
     core::{
-        Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeekedBody,
-        PeerAddr, Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId,
-        StoreError, UpstreamFailure,
+        Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
+        Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId, StoreError,
+        UpstreamFailure,
         backend::Tried,
         fields::hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
@@ -34,7 +34,7 @@ use bartizan::{
             SplitSessions, SplitStatus,
         },
     },
-    session::{MintIds, SessionBody, ValidateSession, ValidateSessionLayer},
+    session::{MintIds, PeekedBody, SessionBody, ValidateSession, ValidateSessionLayer},
     streams::{
         OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
     },

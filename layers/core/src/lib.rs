@@ -13,10 +13,12 @@
 //! | [`peer`], [`client`] | who connected; who the client is, and what it addressed |
 //! | [`refusal`] | a response that a layer gives itself, in three renderings |
 //! | [`failure`] | why a backend gave no response |
-//! | [`body`] | the response body that is forwarded or refused, and the request body that was peeked |
+//! | [`body`] | the response body that is forwarded or refused, and the one whose trailers are filtered |
+//! | [`OpeningHead`] | what is kept of a request that opens a session, to end that session |
+//! | [`take_ready`] | the instance of a service that was polled ready |
 //! | [`guard`] | the future of a layer that forwards a request or answers it itself |
 //! | [`fields`] | list headers over all field lines, hop-by-hop fields, media types |
-//! | [`mcp`] | header names, versions and eras, and the bounded look into a body |
+//! | [`mcp`] | header names, versions and eras, and the parts of a message that matter here |
 //! | `seal` | a ring of keys for what others keep (feature `seal`) |
 //! | [`ConfigError`] | what a setting that cannot be is answered with, in every layer |
 //!
@@ -33,8 +35,10 @@ pub mod failure;
 pub mod fields;
 pub mod guard;
 pub mod mcp;
+mod opening;
 pub mod passage;
 pub mod peer;
+mod ready;
 pub mod refusal;
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
@@ -43,12 +47,14 @@ pub mod session;
 pub mod store;
 
 pub use backend::{Backend, BackendId};
-pub use body::{GuardBody, PeekedBody, TrailerFilterBody};
+pub use body::{GuardBody, TrailerFilterBody};
 pub use client::{ClientAddr, PublicOrigin};
 pub use config_error::ConfigError;
 pub use failure::UpstreamFailure;
+pub use opening::OpeningHead;
 pub use passage::{Passage, Work};
 pub use peer::PeerAddr;
+pub use ready::take_ready;
 pub use refusal::{Dialect, Reason, Refusal};
 pub use session::{Principal, Record, Route, Session, SessionId};
 pub use store::{Answer, Key, SessionStore, StoreError};

@@ -74,7 +74,7 @@
 //! use bartizan_pin::{Backends, PinBackendLayer};
 //! use bartizan_resume::ResumeSessionLayer;
 //! use bartizan_session::ValidateSessionLayer;
-//! # use {bartizan_core::PeekedBody, bartizan_pin::ReclaimableBody, bartizan_resume::ReplayBody};
+//! # use {bartizan_session::PeekedBody, bartizan_pin::ReclaimableBody, bartizan_resume::ReplayBody};
 //! # use bytes::Bytes;
 //! # use http::{Request, Response};
 //! # use http_body_util::{BodyExt, Full};

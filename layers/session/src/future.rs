@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{PeekedBody, SessionStore};
+use bartizan_core::SessionStore;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    SessionBody,
+    PeekedBody, SessionBody,
     flow::{self, After, Held, Parked, Step},
     orphan::EndOrphan,
     peeking::Peeking,

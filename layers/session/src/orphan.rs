@@ -6,55 +6,15 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, Passage, PeekedBody, Work, fields::hop_by_hop};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::Request;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
+use crate::PeekedBody;
+
 /// How long the client waits for a backend to end an orphan before it gets its refusal.
 const DEADLINE: Duration = Duration::from_secs(1);
-
-/// What of an opening request is kept, so that the session can be ended with the same credentials.
-pub(crate) struct OpeningHead {
-    uri: Uri,
-    version: Version,
-    headers: HeaderMap,
-    passage: Option<Passage>,
-}
-
-impl OpeningHead {
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        Self {
-            uri: request.uri().clone(),
-            version: request.version(),
-            headers: hop_by_hop::of_sender(request.headers()),
-            passage: Passage::of(request).cloned(),
-        }
-    }
-
-    /// The request that ends the session `id` on `backend`.
-    pub(crate) fn delete<B>(
-        self,
-        header: HeaderName,
-        id: HeaderValue,
-        backend: Option<Backend>,
-    ) -> Request<PeekedBody<B>> {
-        let mut request = Request::new(PeekedBody::empty());
-        *request.method_mut() = Method::DELETE;
-        *request.uri_mut() = self.uri;
-        *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers;
-        request.headers_mut().insert(header, id);
-        let mut passage = self.passage.unwrap_or_default();
-        passage.set_work(Work::Pinned);
-        if let Some(backend) = backend {
-            passage.set_backend(backend);
-        }
-        request.extensions_mut().insert(passage);
-        request
-    }
-}
 
 pin_project! {
     /// Resolves when the backend has answered, whatever it said, or the deadline has passed.

@@ -6,16 +6,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{
-    PeekedBody, Reason, Refusal,
-    mcp::{Content, Peek, PeekError},
-};
+use bartizan_core::{Reason, Refusal, mcp::Content};
 use bytes::Bytes;
 use http::{Request, request::Parts};
 use http_body::Body;
 use tokio::time::{Sleep, sleep};
 
-use crate::layer::Config;
+use crate::{
+    PeekedBody,
+    layer::Config,
+    peek::{Peek, PeekError},
+};
 
 /// A request that waits for its own body, with the instance that was ready for it.
 pub(crate) struct Peeking<S, B, T> {

@@ -12,13 +12,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{PeekedBody, SessionStore};
+use bartizan_core::SessionStore;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::{ResponseFuture, SessionBody, flow, layer::Config};
+use crate::{PeekedBody, ResponseFuture, SessionBody, flow, layer::Config};
 
 /// Lets only well-formed, known and owned session ids pass; see the [crate docs](crate).
 pub struct ValidateSession<S, T> {

@@ -8,7 +8,7 @@ use std::{convert::Infallible, time::Duration};
 
 use bartizan_core::{Answer, Key, Reason, Route, SessionStore};
 use bartizan_memory::MemoryStore;
-use bartizan_session::ValidateSessionLayer;
+use bartizan_session::{PeekedBody, ValidateSessionLayer};
 use bytes::Bytes;
 use common::{CALL, INITIALIZE, Mood, Moody, Server, guard, live, post, send, text};
 use futures_util::{FutureExt, StreamExt, stream};
@@ -86,7 +86,7 @@ fn body(pieces: Vec<Result<&'static str, &'static str>>, then_hangs: bool) -> Pi
 }
 
 async fn status_of(pieces: Pieces) -> (u16, Option<Reason>) {
-    let inner = tower::service_fn(async |_: Request<bartizan_core::PeekedBody<Pieces>>| {
+    let inner = tower::service_fn(async |_: Request<PeekedBody<Pieces>>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let service = ValidateSessionLayer::mcp(MemoryStore::new()).layer(inner);

@@ -1,20 +1,15 @@
-//! What the layers know of the Model Context Protocol: header names, versions and eras, and the bounded
-//! look into a body.
+//! What the layers know of the Model Context Protocol: header names, versions and eras, and the parts of a
+//! JSON-RPC message that matter here.
 
-#[cfg(feature = "peek")]
-#[cfg_attr(docsrs, doc(cfg(feature = "peek")))]
+#[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 mod message;
-#[cfg(feature = "peek")]
-#[cfg_attr(docsrs, doc(cfg(feature = "peek")))]
-mod peek;
 mod version;
 
 use http::HeaderName;
 
-#[cfg(feature = "peek")]
+#[cfg(feature = "json")]
 pub use message::{Content, Message, NotJsonRpc};
-#[cfg(feature = "peek")]
-pub use peek::{Peek, PeekError};
 pub use version::{Claim, Era, ProtocolVersion};
 
 /// `Mcp-Session-Id`: the id of a legacy session.

@@ -1,10 +1,10 @@
 //! The way in: from the arrival of a request to the backend that it is pinned to, or a new choice.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use bartizan_core::{
     Answer, Backend, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError,
-    Work, backend::Tried,
+    Work, backend::Tried, take_ready,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -218,12 +218,6 @@ where
     T: SessionStore,
 {
     State::Answered { answer: Some(Box::new(answer)) }
-}
-
-/// Takes the instance that was polled ready, and leaves a clone that was not.
-fn take_ready<S: Clone>(service: &mut S) -> S {
-    let clone = service.clone();
-    mem::replace(service, clone)
 }
 
 impl From<PinKey<'_>> for OwnedKey {

@@ -5,11 +5,11 @@ mod response;
 
 use std::sync::Arc;
 
-use bartizan_core::{BackendId, Dialect, GuardBody, PeekedBody, Principal, Refusal, SessionStore};
+use bartizan_core::{BackendId, Dialect, GuardBody, OpeningHead, Principal, Refusal, SessionStore};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{SessionBody, body::InUse, future::State, layer::Config, orphan::OpeningHead};
+use crate::{PeekedBody, SessionBody, body::InUse, future::State, layer::Config};
 
 pub(crate) use request::{arrived, looked_up, peeked};
 pub(crate) use response::{inserted, responded};

@@ -1,10 +1,11 @@
 //! The way in: from the arrival of a request, over the store and its own body, to the inner service.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Dialect, Key, Passage, PeekedBody, Principal, Reason, Refusal, Session, SessionStore,
+    Answer, Dialect, Key, OpeningHead, Passage, Principal, Reason, Refusal, Session, SessionStore,
     StoreError, Work, mcp::Content, passage::Lease, refusal::RequestId, session::Fingerprint,
+    take_ready,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header::UPGRADE};
@@ -13,13 +14,12 @@ use tower_service::Service;
 
 use super::{After, Opening, Parked, refused};
 use crate::{
-    alias,
+    PeekedBody, alias,
     body::InUse,
     event,
     future::State,
     judge::{self, BodyVerdict, Verdict},
     layer::{Config, Protocol, Sessionless},
-    orphan::OpeningHead,
     peeking::{Looked, Peeking, Purpose},
     timed::timed,
 };
@@ -256,12 +256,6 @@ fn dialect<T>(config: &Config<T>, headers: &HeaderMap, id: Option<RequestId>) ->
         Protocol::Mcp => Dialect::JsonRpc(id).unless_grpc(headers),
         Protocol::Header => Dialect::detect(headers),
     }
-}
-
-/// Takes the instance that was polled ready, and leaves a clone that was not.
-fn take_ready<S: Clone>(service: &mut S) -> S {
-    let clone = service.clone();
-    mem::replace(service, clone)
 }
 
 fn may_initialize<B, T>(config: &Config<T>, request: &Request<B>) -> bool {

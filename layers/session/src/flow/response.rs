@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Backend, BackendId, Dialect, GuardBody, Key, PeekedBody, Principal, Reason, Record,
-    SessionStore, StoreError, UpstreamFailure,
+    Answer, Backend, BackendId, Dialect, GuardBody, Key, Principal, Reason, Record, SessionStore,
+    StoreError, UpstreamFailure,
     session::{Additions, Fingerprint},
     store::Inserted,
 };
@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{After, Held, Opening, Step, finish, refused};
 use crate::{
-    SessionBody, alias,
+    PeekedBody, SessionBody, alias,
     body::InUse,
     event,
     future::State,
@@ -95,7 +95,8 @@ where
     match id {
         Some(id) if config.protocol == Protocol::Mcp => {
             let backend = answer.extensions().get::<Backend>().cloned();
-            let delete = head.delete(config.header.clone(), id.clone(), backend);
+            let delete =
+                head.delete(config.header.clone(), id.clone(), backend, PeekedBody::empty());
             Step::Next(State::Orphan {
                 ending: EndOrphan::new(service, delete),
                 answer: Some(Box::new(refusal)),

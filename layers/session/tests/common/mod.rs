@@ -10,12 +10,12 @@ use std::{
 };
 
 use bartizan_core::{
-    Answer, BackendId, Key, Passage, PeekedBody, Principal, Record, Route, Session, SessionStore,
-    StoreError, Work,
+    Answer, BackendId, Key, Passage, Principal, Record, Route, Session, SessionStore, StoreError,
+    Work,
     store::{Inserted, RecordVersion, Replaced, StoreErrorKind},
 };
 use bartizan_memory::MemoryStore;
-use bartizan_session::{SessionBody, ValidateSession, ValidateSessionLayer};
+use bartizan_session::{PeekedBody, SessionBody, ValidateSession, ValidateSessionLayer};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};

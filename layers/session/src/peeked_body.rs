@@ -6,10 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use bartizan_core::body::size_with_read;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-
-use super::size_with_read;
 
 /// A request body that gives back the frames that were read from it, untouched, and then the rest.
 ///
@@ -26,20 +25,18 @@ pub struct PeekedBody<B> {
 
 impl<B> PeekedBody<B> {
     /// Wraps a body that was not looked into.
-    pub const fn untouched(body: B) -> Self {
+    pub(crate) const fn untouched(body: B) -> Self {
         Self { read: None, rest: Some(body) }
     }
 
     /// Puts `read` before the rest of the body, if any is left.
-    #[must_use]
-    pub fn with_read(read: VecDeque<Frame<Bytes>>, rest: Option<B>) -> Self {
+    pub(crate) fn with_read(read: VecDeque<Frame<Bytes>>, rest: Option<B>) -> Self {
         let read = (!read.is_empty()).then(|| Box::new(read));
         Self { read, rest }
     }
 
     /// A body without content, for requests that a layer makes itself.
-    #[must_use]
-    pub const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self { read: None, rest: None }
     }
 }

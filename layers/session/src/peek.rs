@@ -18,7 +18,7 @@ use crate::PeekedBody;
 ///
 /// Dropping it drops the body with what was read.
 #[derive(Debug)]
-pub struct Peek<B> {
+pub(crate) struct Peek<B> {
     read: VecDeque<Frame<Bytes>>,
     // What came after the first frames. Each of them takes some hundred bytes, however few are in it, and
     // may keep a whole read buffer alive.
@@ -33,8 +33,7 @@ const KEPT_APART: usize = 16;
 
 /// Why a look into a body found no end.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum PeekError<E> {
+pub(crate) enum PeekError<E> {
     /// The body is larger than the bound.
     TooLarge,
     /// The body broke off.
@@ -43,7 +42,7 @@ pub enum PeekError<E> {
 
 impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     /// Starts to look into `body`, up to `limit_bytes`.
-    pub fn new(body: B, limit_bytes: usize) -> Self {
+    pub(crate) fn new(body: B, limit_bytes: usize) -> Self {
         let (read, packed) = (VecDeque::new(), BytesMut::new());
         Self { read, packed, rest: Some(body), read_bytes: 0, limit_bytes }
     }
@@ -53,7 +52,10 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     /// # Errors
     ///
     /// If the body is larger than the bound, by its declared length or by what came, or broke off.
-    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PeekError<B::Error>>> {
+    pub(crate) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), PeekError<B::Error>>> {
         while let Some(rest) = &mut self.rest {
             let announced = usize::try_from(rest.size_hint().lower()).unwrap_or(usize::MAX);
             if self.read_bytes.saturating_add(announced) > self.limit_bytes {
@@ -97,7 +99,7 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     }
 
     /// What was read, in one piece: without a copy if it came in one.
-    pub fn content(&self) -> Bytes {
+    pub(crate) fn content(&self) -> Bytes {
         let packed = (!self.packed.is_empty()).then_some(&*self.packed);
         let mut pieces = self.read.iter().filter_map(Frame::data_ref);
         let Some(first) = pieces.next() else { return Bytes::new() };
@@ -112,7 +114,7 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     }
 
     /// Gives the body back.
-    pub fn into_body(mut self) -> PeekedBody<B> {
+    pub(crate) fn into_body(mut self) -> PeekedBody<B> {
         self.unpack();
         PeekedBody::with_read(self.read, self.rest)
     }
