@@ -67,7 +67,7 @@ fn values_are_shared() {
     is_shared::<(MintIds<MemoryStore>, ConfigError)>();
     is_shared::<(LeastSessions, Random, Rendezvous)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
-    is_shared::<(UpstreamBuilder, ByProtocol<Body>)>();
+    is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
     is_sent::<(Stripped, Hold, Ended, RoundRobin)>();
 }
@@ -91,18 +91,11 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
     is_shared::<ReverseProxyStack<MemoryStore>>();
     is_shared::<ConnectionService<MemoryStore>>();
-    is_shared::<
-        ValidateSession<Upstream<ByProtocol<TrailerFilterBody<PeekedBody<Body>>>>, MemoryStore>,
-    >();
-    is_shared::<
-        PinBackend<Upstream<ByProtocol<TrailerFilterBody<ReclaimableBody<Body>>>>, NoKey, NoStore>,
-    >();
+    is_shared::<ValidateSession<Upstream, MemoryStore>>();
+    is_shared::<PinBackend<Upstream, NoKey, NoStore>>();
 
-    is_shared::<
-        ResumeSession<Upstream<ByProtocol<TrailerFilterBody<ReplayBody<Body>>>>, MemoryStore>,
-    >();
-    is_shared::<SplitSession<Upstream<ByProtocol<TrailerFilterBody<ReplayBody<Body>>>>, PathSegment>>(
-    );
+    is_shared::<ResumeSession<Upstream, MemoryStore>>();
+    is_shared::<SplitSession<Upstream, PathSegment>>();
     is_shared::<SplitSessionLayer<PathSegment>>();
 
     fn fits<S, R>(_: &S)

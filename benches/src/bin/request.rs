@@ -142,7 +142,7 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
 }
 
 /// hyper-util's client for all backends, as in the floor.
-fn hyper_client<B: Body<Data = Bytes> + Send>() -> HyperTransport<B> {
+fn hyper_client() -> HyperTransport {
     TransportBuilder::new().build_hyper()
 }
 

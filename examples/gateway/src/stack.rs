@@ -15,13 +15,8 @@ use bartizan::{
     resume::ResumeSessionLayer,
     session::{MintIds, Sessionless, ValidateSessionLayer},
     streams::TrackStreamsLayer,
-    upstream::{
-        TrailerFilterBody, Upstream,
-        transport::{ByProtocol, TransportBuilder},
-    },
+    upstream::{Upstream, transport::TransportBuilder},
 };
-use bytes::Bytes;
-use http_body::Body;
 use tower_layer::{Identity, Layer};
 
 use crate::{
@@ -166,10 +161,7 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     }
 }
 
-fn upstream<B>(options: &Options, name: &Pseudonym) -> Upstream<ByProtocol<TrailerFilterBody<B>>>
-where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
-{
+fn upstream(options: &Options, name: &Pseudonym) -> Upstream {
     let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
     Upstream::builder()
         .connections(connections)

@@ -3,14 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bartizan_core::Backend;
-use bytes::Bytes;
-use http_body::Body;
 
-use crate::{
-    TrailerFilterBody, Upstream,
-    head::HostRule,
-    transport::{ByProtocol, TransportBuilder},
-};
+use crate::{Upstream, head::HostRule, transport::TransportBuilder};
 
 /// Builds an [`Upstream`].
 #[must_use]
@@ -92,12 +86,9 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Makes the service, for request bodies of type `B`.
+    /// Makes the service. It takes requests with bodies of any type.
     #[must_use]
-    pub fn build<B>(self) -> Upstream<ByProtocol<TrailerFilterBody<B>>>
-    where
-        B: Body<Data = Bytes> + Send,
-    {
+    pub fn build(self) -> Upstream {
         let transport = self.transport.build();
         Upstream::new(transport, Arc::new(self.config))
     }

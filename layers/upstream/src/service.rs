@@ -18,17 +18,17 @@ use crate::{
     event,
     future::Exchange,
     head,
-    transport::Transport,
+    transport::{ByProtocol, Transport},
     upgrade::{self, Tunnel},
 };
 
 /// Forwards a request to the backend that a layer chose; see the [crate docs](crate).
-pub struct Upstream<C> {
+pub struct Upstream<C = ByProtocol> {
     transport: C,
     config: Arc<Config>,
 }
 
-impl Upstream<()> {
+impl Upstream {
     /// Starts to configure a service.
     pub fn builder() -> UpstreamBuilder {
         UpstreamBuilder::new()

@@ -14,10 +14,7 @@ use std::{
 
 use bartizan_core::{Reason, UpstreamFailure, Work, failure::FailureKind};
 use bartizan_testkit::{BoxBody, Silent, eventually, server::boxed};
-use bartizan_upstream::{
-    TrailerFilterBody, Upstream,
-    transport::{ByProtocol, TransportBuilder},
-};
+use bartizan_upstream::{Upstream, transport::TransportBuilder};
 use bytes::Bytes;
 use common::send;
 use futures_util::future::join_all;
@@ -29,7 +26,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-type Up = Upstream<ByProtocol<TrailerFilterBody<BoxBody>>>;
+type Up = Upstream;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const SOON: Duration = Duration::from_secs(5);

@@ -5,10 +5,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use bartizan_core::{Backend, Passage, UpstreamFailure, Work, failure::FailureKind};
 use bartizan_testkit::{BoxBody, server::boxed};
-use bartizan_upstream::{
-    TrailerFilterBody, Upstream,
-    transport::{ByProtocol, TransportBuilder},
-};
+use bartizan_upstream::{Upstream, transport::TransportBuilder};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -22,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-type Up = Upstream<ByProtocol<TrailerFilterBody<Full<Bytes>>>>;
+type Up = Upstream;
 type Answer = Response<BoxBody>;
 
 /// A server for `localhost` that speaks `protocols` and says what it was asked by; its port, and its

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
-
 use super::{ByProtocol, Http1Transport, HyperTransport};
 
 /// Builds a transport.
@@ -78,28 +75,22 @@ impl TransportBuilder {
         self
     }
 
-    /// Makes the transport for request bodies of type `B`: [`Http1Transport`] for HTTP/1.1 in clear text,
+    /// Makes the transport: [`Http1Transport`] for HTTP/1.1 in clear text,
     /// [`HyperTransport`] for the rest.
     #[must_use]
-    pub fn build<B>(self) -> ByProtocol<B>
-    where
-        B: Body<Data = Bytes> + Send,
-    {
+    pub fn build(self) -> ByProtocol {
         ByProtocol::new(&self)
     }
 
     /// Makes the lean one alone. It has no way to a backend that speaks anything but HTTP/1.1 in clear text.
     #[must_use]
-    pub fn build_http1<B>(self) -> Http1Transport<B> {
+    pub fn build_http1(self) -> Http1Transport {
         Http1Transport::new(&self)
     }
 
     /// Makes hyper-util's client alone. It bounds idle connections only.
     #[must_use]
-    pub fn build_hyper<B>(self) -> HyperTransport<B>
-    where
-        B: Body<Data = Bytes> + Send,
-    {
+    pub fn build_hyper(self) -> HyperTransport {
         HyperTransport::new(&self)
     }
 }

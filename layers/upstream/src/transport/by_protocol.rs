@@ -20,51 +20,46 @@ use super::{
 
 /// [`Http1Transport`] for HTTP/1.1 in clear text, [`HyperTransport`] for HTTP/2 and TLS. Clones share their
 /// connections.
-pub struct ByProtocol<B>(Arc<Both<B>>);
+#[derive(Clone)]
+pub struct ByProtocol(Arc<Both>);
 
-struct Both<B> {
-    http1: Http1Transport<B>,
-    others: HyperTransport<B>,
+struct Both {
+    http1: Http1Transport,
+    others: HyperTransport,
 }
 
 /// Resolves at the response head.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct ByProtocolFuture<B>(Sending<B>);
+pub struct ByProtocolFuture(Sending);
 
 #[derive(Debug)]
-enum Sending<B> {
-    Http1(Http1Future<B>),
+enum Sending {
+    Http1(Http1Future),
     Other(HyperFuture),
 }
 
-impl ByProtocol<()> {
+impl ByProtocol {
     /// Starts to configure a transport.
     pub const fn builder() -> TransportBuilder {
         TransportBuilder::new()
     }
-}
 
-impl<B> ByProtocol<B>
-where
-    B: Body<Data = Bytes> + Send,
-{
     pub(super) fn new(config: &TransportBuilder) -> Self {
         let http1 = Http1Transport::new(config);
         Self(Arc::new(Both { http1, others: HyperTransport::new(config) }))
     }
 }
 
-impl<B> Transport<B> for ByProtocol<B>
+impl<B> Transport<B> for ByProtocol
 where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    type Body = Http1Body<B>;
-    type Future = ByProtocolFuture<B>;
+    type Body = Http1Body;
+    type Future = ByProtocolFuture;
 
     #[inline]
-    fn send(&self, backend: &Backend, request: Request<B>) -> ByProtocolFuture<B> {
+    fn send(&self, backend: &Backend, request: Request<B>) -> ByProtocolFuture {
         ByProtocolFuture(match backend.protocol() {
             Protocol::Http1 => Sending::Http1(self.0.http1.send(backend, request)),
             _ => Sending::Other(self.0.others.send(backend, request)),
@@ -72,12 +67,8 @@ where
     }
 }
 
-impl<B> Future for ByProtocolFuture<B>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Output = Result<Response<Http1Body<B>>, TransportError>;
+impl Future for ByProtocolFuture {
+    type Output = Result<Response<Http1Body>, TransportError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -90,14 +81,7 @@ where
     }
 }
 
-// By hand: a handle is shared whatever the body is.
-impl<B> Clone for ByProtocol<B> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<B> fmt::Debug for ByProtocol<B> {
+impl fmt::Debug for ByProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ByProtocol")
     }

@@ -30,21 +30,23 @@ use super::{
     Transport, TransportBuilder, TransportError,
     connector::{self, ConnectError, Connector},
     error, framing,
+    outgoing::OutgoingBody,
 };
 
-type TcpClient<B> = Client<Connector<HttpConnector>, B>;
+type TcpClient = Client<Connector<HttpConnector>, OutgoingBody>;
 #[cfg(feature = "tls")]
-type TlsClient<B> = Client<Connector<hyper_rustls::HttpsConnector<HttpConnector>>, B>;
+type TlsClient = Client<Connector<hyper_rustls::HttpsConnector<HttpConnector>>, OutgoingBody>;
 
 /// hyper-util's client as transport. Clones share its connections.
-pub struct HyperTransport<B>(Arc<Clients<B>>);
+#[derive(Clone)]
+pub struct HyperTransport(Arc<Clients>);
 
 // A handle of its own for each service: a client costs some hundred instructions to clone.
-struct Clients<B> {
-    http1: TcpClient<B>,
-    http2: TcpClient<B>,
+struct Clients {
+    http1: TcpClient,
+    http2: TcpClient,
     #[cfg(feature = "tls")]
-    tls: Option<TlsClient<B>>,
+    tls: Option<TlsClient>,
 }
 
 /// Resolves at the response head.
@@ -56,10 +58,7 @@ enum Sending {
     Unsupported,
 }
 
-impl<B> HyperTransport<B>
-where
-    B: Body<Data = Bytes> + Send,
-{
+impl HyperTransport {
     pub(super) fn new(config: &TransportBuilder) -> Self {
         let mut tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
         // The scheme is the affair of what is put over it.
@@ -88,10 +87,9 @@ where
     }
 }
 
-impl<B> Transport<B> for HyperTransport<B>
+impl<B> Transport<B> for HyperTransport
 where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     type Body = Incoming;
     type Future = HyperFuture;
@@ -103,6 +101,7 @@ where
         if backend.protocol() != Protocol::Http2 {
             framing::state_body(&mut request);
         }
+        let request = request.map(OutgoingBody::new);
         HyperFuture(match backend.protocol() {
             Protocol::Http1 => Sending::Client(self.0.http1.request(request)),
             Protocol::Http2 => Sending::Client(self.0.http2.request(request)),
@@ -146,14 +145,7 @@ fn classify(error: &legacy::Error) -> TransportError {
     TransportError::Failed(kind)
 }
 
-// By hand: a handle is shared whatever the body is.
-impl<B> Clone for HyperTransport<B> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<B> fmt::Debug for HyperTransport<B> {
+impl fmt::Debug for HyperTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HyperTransport")
     }

@@ -7,6 +7,7 @@ mod error;
 mod framing;
 mod http1;
 mod hyper_client;
+mod outgoing;
 #[cfg(feature = "tls")]
 mod tls;
 

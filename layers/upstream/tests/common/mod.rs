@@ -37,7 +37,7 @@ pub(crate) struct Default;
 pub(crate) struct Hyper;
 
 impl Kind for Default {
-    type Transport = ByProtocol<RequestBody>;
+    type Transport = ByProtocol;
 
     fn transport(builder: TransportBuilder) -> Self::Transport {
         builder.build()
@@ -45,7 +45,7 @@ impl Kind for Default {
 }
 
 impl Kind for Hyper {
-    type Transport = HyperTransport<RequestBody>;
+    type Transport = HyperTransport;
 
     fn transport(builder: TransportBuilder) -> Self::Transport {
         builder.build_hyper()

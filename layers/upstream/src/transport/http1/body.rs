@@ -11,26 +11,30 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 
-use super::pool::Pool;
+use super::{super::outgoing::OutgoingBody, pool::Pool};
 
 /// A response body as it comes. At its end the connection goes back to the others.
 ///
 /// # Cancellation
 ///
 /// Dropped before its end, the connection is closed.
-pub struct Http1Body<B: Send + 'static> {
+pub struct Http1Body {
     incoming: Incoming,
-    lease: Option<Lease<B>>,
+    lease: Option<Lease>,
 }
 
-struct Lease<B> {
-    sender: SendRequest<B>,
-    pool: Arc<Pool<B>>,
+struct Lease {
+    sender: SendRequest<OutgoingBody>,
+    pool: Arc<Pool>,
 }
 
-impl<B: Send + 'static> Http1Body<B> {
+impl Http1Body {
     #[inline]
-    pub(super) fn new(incoming: Incoming, sender: SendRequest<B>, pool: Arc<Pool<B>>) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        sender: SendRequest<OutgoingBody>,
+        pool: Arc<Pool>,
+    ) -> Self {
         let mut body = Self { incoming, lease: Some(Lease { sender, pool }) };
         body.return_at_end();
         body
@@ -56,7 +60,7 @@ impl<B: Send + 'static> Http1Body<B> {
     }
 }
 
-impl<B: Send + 'static> Body for Http1Body<B> {
+impl Body for Http1Body {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -88,7 +92,7 @@ impl<B: Send + 'static> Body for Http1Body<B> {
     }
 }
 
-impl<B: Send + 'static> fmt::Debug for Http1Body<B> {
+impl fmt::Debug for Http1Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http1Body").field("incoming", &self.incoming).finish_non_exhaustive()
     }

@@ -1,18 +1,16 @@
 //! How a connection is made, or waited for.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bartizan_core::failure::FailureKind;
-use bytes::Bytes;
 use http::Uri;
-use http_body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::timeout;
 use tower_service::Service;
 
 use super::{
-    super::{TransportError, connector::Connector},
+    super::{TransportError, connector::Connector, outgoing::OutgoingBody},
     pool::{Checkout, Pool, Slot, Turn},
 };
 
@@ -25,23 +23,19 @@ pub(super) struct Dialer {
 
 /// A connection for one request.
 #[derive(Debug)]
-pub(super) struct Given<B> {
-    pub(super) sender: SendRequest<B>,
+pub(super) struct Given {
+    pub(super) sender: SendRequest<OutgoingBody>,
     /// Whether it has served another before. It may have died since.
     pub(super) is_kept: bool,
 }
 
 impl Dialer {
     /// The connection that `checkout` promises. Dropped, it gives up the turn and the attempt.
-    pub(super) async fn fulfil<B>(
+    pub(super) async fn fulfil(
         self,
-        pool: Arc<Pool<B>>,
-        checkout: Checkout<B>,
-    ) -> Result<Given<B>, TransportError>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+        pool: Arc<Pool>,
+        checkout: Checkout,
+    ) -> Result<Given, TransportError> {
         let slot = match checkout {
             Checkout::Kept(sender) => return Ok(Given { sender, is_kept: true }),
             Checkout::Dial(slot) => slot,
@@ -57,15 +51,11 @@ impl Dialer {
         Ok(Given { sender, is_kept: false })
     }
 
-    async fn dial<B>(
+    async fn dial(
         mut self,
-        pool: &Pool<B>,
-        slot: Slot<B>,
-    ) -> Result<SendRequest<B>, TransportError>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+        pool: &Pool,
+        slot: Slot,
+    ) -> Result<SendRequest<OutgoingBody>, TransportError> {
         let backend = pool.backend();
         let uri = Uri::builder()
             .scheme(backend.scheme().clone())

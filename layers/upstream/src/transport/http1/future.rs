@@ -1,7 +1,6 @@
 //! One exchange.
 
 use std::{
-    error::Error,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -9,16 +8,14 @@ use std::{
 };
 
 use bartizan_core::failure::FailureKind;
-use bytes::Bytes;
 use http::{Request, Response, Version};
-use http_body::Body;
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1::SendRequest},
 };
 
 use super::{
-    super::{TransportError, error},
+    super::{TransportError, error, outgoing::OutgoingBody},
     Http1Body,
     dial::Given,
     pool::{Checkout, Pool},
@@ -30,61 +27,53 @@ use super::{
 ///
 /// Dropping it closes the connection that the request was sent on, or gives up the attempt to have one.
 #[must_use = "futures do nothing unless polled"]
-pub struct Http1Future<B>(State<B>);
+pub struct Http1Future(State);
 
-enum State<B> {
+enum State {
     Sent {
         // Its type has no name.
-        answer: Pin<Box<dyn Future<Output = Answer<B>> + Send>>,
-        exchange: Option<Exchange<B>>,
+        answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+        exchange: Option<Exchange>,
     },
     Connecting {
-        connecting: Pin<Box<dyn Future<Output = Result<Given<B>, TransportError>> + Send>>,
+        connecting: Pin<Box<dyn Future<Output = Result<Given, TransportError>> + Send>>,
         // Boxed: a request is large, and making a connection is dear anyway.
-        parked: Option<Box<Parked<B>>>,
+        parked: Option<Box<Parked>>,
     },
     Failed(TransportError),
 }
 
-type Answer<B> = Result<Response<Incoming>, TrySendError<Request<B>>>;
+type Answer = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>;
 
 /// A request on its connection.
-struct Exchange<B> {
-    sender: SendRequest<B>,
-    pool: Arc<Pool<B>>,
+struct Exchange {
+    sender: SendRequest<OutgoingBody>,
+    pool: Arc<Pool>,
     // One that was made for this request and dies at once is not replaced by another.
     is_kept: bool,
 }
 
-struct Parked<B> {
-    request: Request<B>,
-    pool: Arc<Pool<B>>,
+struct Parked {
+    request: Request<OutgoingBody>,
+    pool: Arc<Pool>,
 }
 
-impl<B> Http1Future<B> {
+impl Http1Future {
     pub(super) const fn failed(error: TransportError) -> Self {
         Self(State::Failed(error))
     }
 }
 
-impl<B> Http1Future<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl Http1Future {
     #[inline]
-    pub(super) fn begin(pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+    pub(super) fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         Self(State::begin(pool, request))
     }
 }
 
-impl<B> State<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl State {
     #[inline]
-    fn begin(pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+    fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         match pool.check_out() {
             Checkout::Kept(sender) => Self::send(Given { sender, is_kept: true }, pool, request),
             checkout => Self::connect(pool, checkout, request),
@@ -92,24 +81,20 @@ where
     }
 
     #[inline]
-    fn send(given: Given<B>, pool: Arc<Pool<B>>, request: Request<B>) -> Self {
+    fn send(given: Given, pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         let Given { mut sender, is_kept } = given;
         let answer = Box::pin(sender.try_send_request(request));
         Self::Sent { answer, exchange: Some(Exchange { sender, pool, is_kept }) }
     }
 
-    fn connect(pool: Arc<Pool<B>>, checkout: Checkout<B>, request: Request<B>) -> Self {
+    fn connect(pool: Arc<Pool>, checkout: Checkout, request: Request<OutgoingBody>) -> Self {
         let connecting = Box::pin(pool.dialer().fulfil(Arc::clone(&pool), checkout));
         Self::Connecting { connecting, parked: Some(Box::new(Parked { request, pool })) }
     }
 }
 
-impl<B> Future for Http1Future<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Output = Result<Response<Http1Body<B>>, TransportError>;
+impl Future for Http1Future {
+    type Output = Result<Response<Http1Body>, TransportError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -134,13 +119,9 @@ where
     }
 }
 
-impl<B> Exchange<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl Exchange {
     #[inline]
-    fn respond(self, response: Response<Incoming>) -> Response<Http1Body<B>> {
+    fn respond(self, response: Response<Incoming>) -> Response<Http1Body> {
         // hyper would send the next request as HTTP/1.0, and leave out a body of unknown length.
         if response.version() != Version::HTTP_11 {
             return response.map(Http1Body::not_kept);
@@ -149,7 +130,10 @@ where
     }
 
     /// Goes on with another connection if this one was dead before anything was written.
-    fn recover(self, mut failed: TrySendError<Request<B>>) -> Result<State<B>, TransportError> {
+    fn recover(
+        self,
+        mut failed: TrySendError<Request<OutgoingBody>>,
+    ) -> Result<State, TransportError> {
         match failed.take_message() {
             Some(request) if self.is_kept => Ok(State::begin(self.pool, request)),
             Some(_) => Err(TransportError::Failed(FailureKind::Terminated)),
@@ -158,7 +142,7 @@ where
     }
 }
 
-impl<B> fmt::Debug for Http1Future<B> {
+impl fmt::Debug for Http1Future {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             State::Sent { .. } => "Http1Future(Sent)",

@@ -21,47 +21,40 @@ use http_body::Body;
 pub use body::Http1Body;
 pub use future::Http1Future;
 
-use super::{Transport, TransportBuilder, TransportError, framing};
+use super::{Transport, TransportBuilder, TransportError, framing, outgoing::OutgoingBody};
 use pools::Pools;
 
 /// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
 ///
 /// An unused connection is closed after [`TransportBuilder::idle_timeout`], or when the last clone and the
 /// last response body are gone.
-pub struct Http1Transport<B>(Arc<Pools<B>>);
+#[derive(Clone)]
+pub struct Http1Transport(Arc<Pools>);
 
-impl<B> Http1Transport<B> {
+impl Http1Transport {
     pub(super) fn new(config: &TransportBuilder) -> Self {
         Self(Arc::new(Pools::new(config)))
     }
 }
 
-impl<B> Transport<B> for Http1Transport<B>
+impl<B> Transport<B> for Http1Transport
 where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    type Body = Http1Body<B>;
-    type Future = Http1Future<B>;
+    type Body = Http1Body;
+    type Future = Http1Future;
 
     #[inline]
-    fn send(&self, backend: &Backend, mut request: Request<B>) -> Http1Future<B> {
+    fn send(&self, backend: &Backend, mut request: Request<B>) -> Http1Future {
         if backend.protocol() != Protocol::Http1 {
             return Http1Future::failed(TransportError::Unsupported);
         }
         framing::state_body(&mut request);
-        Http1Future::begin(self.0.of(backend), request)
+        Http1Future::begin(self.0.of(backend), request.map(OutgoingBody::new))
     }
 }
 
-// By hand: a handle is shared whatever the body is.
-impl<B> Clone for Http1Transport<B> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<B> fmt::Debug for Http1Transport<B> {
+impl fmt::Debug for Http1Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Http1Transport")
     }

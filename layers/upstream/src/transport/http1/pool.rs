@@ -19,13 +19,13 @@ use bartizan_core::Backend;
 use hyper::client::conn::http1::SendRequest;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-use super::dial::Dialer;
+use super::{super::outgoing::OutgoingBody, dial::Dialer};
 
-pub(super) struct Pool<B> {
+pub(super) struct Pool {
     backend: Backend,
     dialer: Dialer,
     limits: Limits,
-    state: Mutex<State<B>>,
+    state: Mutex<State>,
 }
 
 /// What bounds a pool.
@@ -36,36 +36,36 @@ pub(super) struct Limits {
     pub(super) max_open: usize,
 }
 
-struct State<B> {
+struct State {
     // The one used last is at the end: it is the likeliest to live, and the others may idle out.
-    idle: Vec<Idle<B>>,
+    idle: Vec<Idle>,
     open: usize,
     // Those who wait no more are among them until it would be their turn.
-    waiting: VecDeque<oneshot::Sender<Turn<B>>>,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
-struct Idle<B> {
-    sender: SendRequest<B>,
+struct Idle {
+    sender: SendRequest<OutgoingBody>,
     since: Instant,
 }
 
 /// How a request gets a connection.
-pub(super) enum Checkout<B> {
-    Kept(SendRequest<B>),
-    Dial(Slot<B>),
-    Wait(oneshot::Receiver<Turn<B>>),
+pub(super) enum Checkout {
+    Kept(SendRequest<OutgoingBody>),
+    Dial(Slot),
+    Wait(oneshot::Receiver<Turn>),
 }
 
 /// What a request waits for.
-pub(super) enum Turn<B> {
-    Use(SendRequest<B>),
-    Dial(Slot<B>),
+pub(super) enum Turn {
+    Use(SendRequest<OutgoingBody>),
+    Dial(Slot),
 }
 
 /// The right to have a connection; dropped, it is somebody else's.
-pub(super) struct Slot<B>(Weak<Pool<B>>);
+pub(super) struct Slot(Weak<Pool>);
 
-impl<B> Pool<B> {
+impl Pool {
     pub(super) const fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
         let state = State { idle: Vec::new(), open: 0, waiting: VecDeque::new() };
         Self { backend, dialer, limits, state: Mutex::new(state) }
@@ -81,7 +81,7 @@ impl<B> Pool<B> {
     }
 
     #[inline]
-    pub(super) fn check_out(self: &Arc<Self>) -> Checkout<B> {
+    pub(super) fn check_out(self: &Arc<Self>) -> Checkout {
         let mut state = self.state();
         while let Some(idle) = state.idle.pop() {
             if idle.sender.is_ready() && idle.since.elapsed() < self.limits.idle_timeout {
@@ -102,7 +102,7 @@ impl<B> Pool<B> {
 
     /// Takes a connection back whose response is over.
     #[inline]
-    pub(super) fn check_in(&self, sender: SendRequest<B>) {
+    pub(super) fn check_in(&self, sender: SendRequest<OutgoingBody>) {
         if !sender.is_ready() {
             return;
         }
@@ -123,8 +123,7 @@ impl<B> Pool<B> {
     /// Closes connections that have not been used for long, and forgets those that have closed.
     pub(super) fn sweep(&self) {
         let idle_timeout = self.limits.idle_timeout;
-        let is_kept =
-            |idle: &Idle<B>| idle.sender.is_ready() && idle.since.elapsed() < idle_timeout;
+        let is_kept = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_timeout;
         self.state().idle.retain(is_kept);
     }
 
@@ -134,17 +133,17 @@ impl<B> Pool<B> {
         state.idle.is_empty() && state.open == 0
     }
 
-    fn state(&self) -> MutexGuard<'_, State<B>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one step: what a panic elsewhere left behind is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B: Send + 'static> Pool<B> {
+impl Pool {
     /// Takes a connection back whose response is over, even if the request is not yet: the backend
     /// answered before it had read all of it.
     #[inline]
-    pub(super) fn check_in_when_ready(self: &Arc<Self>, mut sender: SendRequest<B>) {
+    pub(super) fn check_in_when_ready(self: &Arc<Self>, mut sender: SendRequest<OutgoingBody>) {
         if sender.is_ready() {
             self.check_in(sender);
         } else if !sender.is_closed()
@@ -163,7 +162,7 @@ impl<B: Send + 'static> Pool<B> {
     }
 }
 
-impl<B> Drop for Slot<B> {
+impl Drop for Slot {
     fn drop(&mut self) {
         let Some(pool) = self.0.upgrade() else { return };
         let mut state = pool.state();
@@ -178,7 +177,7 @@ impl<B> Drop for Slot<B> {
     }
 }
 
-impl<B> fmt::Debug for Pool<B> {
+impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("backend", &self.backend).finish_non_exhaustive()
     }

@@ -24,15 +24,15 @@ use super::{
     pool::{Limits, Pool},
 };
 
-pub(super) struct Pools<B> {
+pub(super) struct Pools {
     // By authority, as written: the rest of the origin is the same for all.
-    by_authority: RwLock<HashMap<Box<str>, Arc<Pool<B>>, RandomState>>,
+    by_authority: RwLock<HashMap<Box<str>, Arc<Pool>, RandomState>>,
     dialer: Dialer,
     limits: Limits,
     is_swept: AtomicBool,
 }
 
-impl<B> Pools<B> {
+impl Pools {
     pub(super) fn new(config: &TransportBuilder) -> Self {
         let tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
         let connector = Connector::new(tcp, config.connect_timeout);
@@ -59,10 +59,10 @@ impl<B> Pools<B> {
     }
 }
 
-impl<B: Send + 'static> Pools<B> {
+impl Pools {
     /// The pool of `backend`.
     #[inline]
-    pub(super) fn of(self: &Arc<Self>, backend: &Backend) -> Arc<Pool<B>> {
+    pub(super) fn of(self: &Arc<Self>, backend: &Backend) -> Arc<Pool> {
         let authority = backend.authority().as_str();
         let pools = self.by_authority.read().unwrap_or_else(PoisonError::into_inner);
         match pools.get(authority) {
@@ -76,7 +76,7 @@ impl<B: Send + 'static> Pools<B> {
 
     /// Makes the pool of `backend`; from the first one on, they are swept.
     #[cold]
-    fn add(self: &Arc<Self>, backend: &Backend) -> Arc<Pool<B>> {
+    fn add(self: &Arc<Self>, backend: &Backend) -> Arc<Pool> {
         if !self.is_swept.swap(true, Ordering::Relaxed) {
             tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle_timeout));
         }
@@ -87,7 +87,7 @@ impl<B: Send + 'static> Pools<B> {
 }
 
 /// Sweeps `pools` four times per idle time, but no oftener than ten times a second, until they are gone.
-async fn sweep<B>(pools: Weak<Pools<B>>, idle_timeout: Duration) {
+async fn sweep(pools: Weak<Pools>, idle_timeout: Duration) {
     let mut round = interval((idle_timeout / 4).max(Duration::from_millis(100)));
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -97,7 +97,7 @@ async fn sweep<B>(pools: Weak<Pools<B>>, idle_timeout: Duration) {
     }
 }
 
-impl<B> fmt::Debug for Pools<B> {
+impl fmt::Debug for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pools").field("limits", &self.limits).finish_non_exhaustive()
     }
