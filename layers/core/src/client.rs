@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderValue, Request, uri::Scheme};
+use http::{HeaderValue, uri::Scheme};
 
-use crate::Passage;
+use crate::{Carrier, Passage};
 
 /// The address of the client as far as it could be established.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,14 +41,14 @@ impl ClientAddr {
         Self { ip: ip.to_canonical(), port, evidence }
     }
 
-    /// The client address of `request`, if a layer established it.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.client.as_ref()
+    /// The client address of the request, if a layer established it.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.client.as_ref()
     }
 
-    /// Hands the client address on with `request`.
-    pub fn attach<B>(self, request: &mut Request<B>) {
-        Passage::with(request, |passage| passage.client = Some(self));
+    /// Hands the client address on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.client = Some(self));
     }
 
     /// The address.
@@ -100,14 +100,14 @@ impl PublicOrigin {
         self.prefix = prefix;
     }
 
-    /// What the client of `request` addressed, if a layer established it.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.origin.as_ref()
+    /// What the client addressed, if a layer established it.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.origin.as_ref()
     }
 
-    /// Hands it on with `request`.
-    pub fn attach<B>(self, request: &mut Request<B>) {
-        Passage::with(request, |passage| passage.origin = Some(self));
+    /// Hands it on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.origin = Some(self));
     }
 
     /// `http` or `https`.
@@ -152,6 +152,8 @@ fn port_of(host: &HeaderValue) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     #[test]

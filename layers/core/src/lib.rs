@@ -20,6 +20,7 @@
 //! | [`fields`] | list headers over all field lines, hop-by-hop fields, media types |
 //! | [`mcp`] | header names, versions and eras, and the parts of a message that matter here |
 //! | `seal` | a ring of keys for what others keep (feature `seal`) |
+//! | `axum` | the facts of a request as axum extractors (feature `axum`) |
 //! | [`ConfigError`] | what a setting that cannot be is answered with, in every layer |
 //!
 //! # Security
@@ -27,8 +28,12 @@
 //! Session ids are secrets: their `Debug` is redacted, and [`session::Fingerprint`] is what logs carry.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 pub mod backend;
 pub mod body;
+mod carrier;
 pub mod client;
 mod config_error;
 pub mod failure;
@@ -48,6 +53,7 @@ pub mod store;
 
 pub use backend::{Backend, BackendId};
 pub use body::{GuardBody, TrailerFilterBody};
+pub use carrier::Carrier;
 pub use client::{ClientAddr, PublicOrigin};
 pub use config_error::ConfigError;
 pub use failure::UpstreamFailure;

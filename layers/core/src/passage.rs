@@ -7,10 +7,11 @@
 
 use std::{any::Any, cell::Cell, fmt, sync::Arc};
 
-use http::{Extensions, Request};
+use http::Extensions;
 
 use crate::{
-    Backend, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session, backend::Tried,
+    Backend, Carrier, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session,
+    backend::Tried,
 };
 
 thread_local! {
@@ -54,29 +55,31 @@ pub enum Work {
 pub struct Lease(Arc<dyn Any + Send + Sync>);
 
 impl Passage {
-    /// What is known of `request`, if any layer has left a word.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        request.extensions().get()
+    /// The facts about a request, if any layer recorded one.
+    #[inline]
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        carrier.extensions().get()
     }
 
-    /// Reads or changes what is known of `request`. The first call allocates, unless a request that
+    /// Reads or changes the facts about a request. The first call allocates, unless a request that
     /// [`Self::take`] ended on this thread has left its place; later ones do not.
-    pub fn with<B, T>(request: &mut Request<B>, fill: impl FnOnce(&mut Self) -> T) -> T {
-        if let Some(passage) = request.extensions_mut().get_mut() {
+    pub fn with<T>(carrier: &mut impl Carrier, fill: impl FnOnce(&mut Self) -> T) -> T {
+        let extensions = carrier.extensions_mut();
+        if let Some(passage) = extensions.get_mut() {
             return fill(passage);
         }
-        if request.extensions().is_empty()
+        if extensions.is_empty()
             && let Some(spare) = SPARE.take()
         {
-            *request.extensions_mut() = spare;
+            *extensions = spare;
             // Nothing is known yet: it was taken out when the spare was kept.
-            if let Some(passage) = request.extensions_mut().get_mut() {
+            if let Some(passage) = extensions.get_mut() {
                 return fill(passage);
             }
         }
         let mut passage = Self::default();
         let filled = fill(&mut passage);
-        request.extensions_mut().insert(passage);
+        extensions.insert(passage);
         filled
     }
 
@@ -196,9 +199,14 @@ impl Lease {
 }
 
 impl Backend {
-    /// The backend that `request` must go to, if a layer chose one.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.backend()
+    /// The backend that the request must go to, if a layer chose one.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.backend()
+    }
+
+    /// Sends the request to this backend: layers that choose one leave the choice as it is.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.set_backend(self));
     }
 }
 
@@ -210,6 +218,8 @@ impl fmt::Debug for Lease {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     #[test]

@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderValue, Request};
+use http::HeaderValue;
 
-use crate::Passage;
+use crate::{Carrier, Passage};
 
 /// The other end of the connection that a request came on, with its text, made once per connection.
 #[derive(Clone, Debug)]
@@ -42,14 +42,14 @@ impl PeerAddr {
         Self(Arc::new(Peer { is_over_tls: true, ..(*self.0).clone() }))
     }
 
-    /// The peer of `request`, if the server or a layer attached it.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.peer.as_ref()
+    /// The peer of the request, if the server or a layer attached it.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.peer.as_ref()
     }
 
-    /// Hands the peer on with `request`.
-    pub fn attach<B>(self, request: &mut Request<B>) {
-        Passage::with(request, |passage| passage.peer = Some(self));
+    /// Hands the peer on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.peer = Some(self));
     }
 
     /// Address and port; none for a unix socket.
@@ -79,6 +79,8 @@ impl PeerAddr {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     #[test]

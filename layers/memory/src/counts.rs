@@ -114,7 +114,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bartizan_core::{Key, Record, Route, store::RecordVersion};
+    use bartizan_core::{
+        Key, Record, Route,
+        store::{RecordVersion, StoredSession},
+    };
 
     #[test]
     fn what_counts_nothing_is_forgotten() {

@@ -1,6 +1,6 @@
 //! One part of the table, under one lock.
 
-use bartizan_core::{Key, Session};
+use bartizan_core::{Key, Session, store::StoredSession};
 use hashbrown::HashTable;
 
 use crate::{counts::Counts, tombstones::Tombstones};

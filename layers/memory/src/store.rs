@@ -11,7 +11,7 @@ use std::{
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{CountSessions, Inserted, Never, RecordVersion, Replaced},
+    store::{CountSessions, Inserted, Never, RecordVersion, Replaced, StoredSession},
 };
 use foldhash::quality::RandomState;
 

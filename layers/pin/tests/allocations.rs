@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, future::ready};
 
-use bartizan_core::{Key, Passage, Record, Route, Session};
+use bartizan_core::{Key, Passage, Record, Route, Session, store::StoredSession};
 use bartizan_pin::{Backends, PinBackendLayer, ReclaimableBody};
 use bytes::Bytes;
 use futures_util::FutureExt;

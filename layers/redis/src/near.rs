@@ -27,7 +27,7 @@ use std::{
     },
 };
 
-use bartizan_core::{Key, Session};
+use bartizan_core::{Key, Session, store::StoredSession};
 use foldhash::quality::RandomState;
 use quick_cache::{Lifecycle, UnitWeighter, sync::Cache};
 

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bartizan_core::{Key, Session, StoreError, store::StoreErrorKind};
+use bartizan_core::{
+    Key, Session, StoreError,
+    store::{StoreErrorKind, StoredSession},
+};
 use bytes::Bytes;
 use fred::{
     clients::{Client, WithOptions},

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind},
+    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind, StoredSession},
 };
 use bytes::Bytes;
 use fred::{

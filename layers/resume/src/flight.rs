@@ -146,7 +146,7 @@ impl Hash for Flight {
 mod tests {
     use std::time::Duration;
 
-    use bartizan_core::{Key, Record, Route};
+    use bartizan_core::{Key, Record, Route, store::StoredSession};
 
     use super::*;
 

@@ -127,6 +127,5 @@ impl Tracked {
 /// How long `session` may still live. It was used when it was looked up, a moment ago: the store's own
 /// clock then is the time of that use.
 fn time_left(session: &Session) -> Duration {
-    let age = Duration::from_millis(session.used_ms().saturating_sub(session.born_ms()));
-    session.record().lifetime().saturating_sub(age)
+    session.record().lifetime().saturating_sub(session.age_at_last_use())
 }

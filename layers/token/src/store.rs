@@ -10,7 +10,10 @@ use std::{
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
-    store::{CountSessions, Inserted, Never, NoStore, RecordVersion, Replaced, StoreErrorKind},
+    store::{
+        CountSessions, Inserted, Never, NoStore, RecordVersion, Replaced, StoreErrorKind,
+        StoredSession,
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pin_project_lite::pin_project;

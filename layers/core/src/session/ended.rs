@@ -126,7 +126,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Key, Record, Route, store::RecordVersion};
+    use crate::{
+        Key, Record, Route,
+        store::{RecordVersion, StoredSession},
+    };
 
     #[derive(Default)]
     struct Count(AtomicUsize);

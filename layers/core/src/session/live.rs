@@ -6,86 +6,47 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use http::Request;
-
-use super::ended::{self, Ended};
-use crate::{Key, Passage, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
+use super::{ended::Ended, stored::StoredSession};
+use crate::{
+    Carrier, Key, Passage, Principal, Record, Route, session::Fingerprint, store::RecordVersion,
+};
 
 /// A live session: whose it is, its id and its record. Cloning costs one reference count.
 #[derive(Clone)]
-pub struct Session(Arc<Inner>);
+pub struct Session(pub(super) Arc<Inner>);
 
-struct Inner {
-    route: Route,
-    principal: Option<Principal>,
+pub(super) struct Inner {
+    pub(super) route: Route,
+    pub(super) principal: Option<Principal>,
     // Copied once, when the store learned of the session.
-    id: Box<[u8]>,
-    record: Record,
-    born_ms: u64,
-    used_ms: AtomicU64,
+    pub(super) id: Box<[u8]>,
+    pub(super) record: Record,
+    pub(super) born_ms: u64,
+    pub(super) used_ms: AtomicU64,
     // The first version, if this is a later one. It keeps the use of all of them: whoever holds or
     // touches an earlier one uses the session.
-    first: Option<Session>,
-    version: RecordVersion,
+    pub(super) first: Option<Session>,
+    pub(super) version: RecordVersion,
     // How many hold it, and the two bits below.
-    holds: AtomicU32,
+    pub(super) holds: AtomicU32,
 }
 
 /// The session has ended.
-const ENDED: u32 = 1 << 31;
+pub(super) const ENDED: u32 = 1 << 31;
 /// Somebody waits for its end, or did.
-const WATCHED: u32 = 1 << 30;
+pub(super) const WATCHED: u32 = 1 << 30;
 
 /// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
 pub struct Hold(Session);
 
 impl Session {
-    /// Makes the shared form of a record that was made at `born_ms` on the store's own clock. For
-    /// stores.
-    #[must_use]
-    pub fn new(key: Key<'_>, record: Record, version: RecordVersion, born_ms: u64) -> Self {
-        Self(Arc::new(Inner {
-            route: key.route.clone(),
-            principal: key.principal.cloned(),
-            id: key.id.into(),
-            record,
-            born_ms,
-            used_ms: AtomicU64::new(born_ms),
-            first: None,
-            version,
-            holds: AtomicU32::new(0),
-        }))
-    }
-
-    /// Makes the next version of this session, with `record`. Its age goes on, and use of any version
-    /// is use of all. For stores.
-    #[must_use]
-    pub fn next_version(&self, record: Record) -> Self {
-        self.next_version_as(record, self.0.version.next())
-    }
-
-    /// The same, where another replica made `version`. For stores.
-    #[must_use]
-    pub fn next_version_as(&self, record: Record, version: RecordVersion) -> Self {
-        Self(Arc::new(Inner {
-            route: self.0.route.clone(),
-            principal: self.0.principal.clone(),
-            id: self.0.id.clone(),
-            record,
-            born_ms: self.0.born_ms,
-            used_ms: AtomicU64::new(0),
-            first: Some(self.0.first.as_ref().unwrap_or(self).clone()),
-            version,
-            holds: AtomicU32::new(0),
-        }))
-    }
-
-    /// The session that `request` belongs to, if a layer found it to be live.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.session()
+    /// The session that the request belongs to, if a layer found it to be live.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.session()
     }
 
     /// What the session is found by.
@@ -126,15 +87,6 @@ impl Session {
         self.first().holds.load(Ordering::Acquire) & !(ENDED | WATCHED) > 0
     }
 
-    /// States that the session has ended, whatever version this is, and tells all who wait for it. For
-    /// stores: when they remove it, and when they learn that it is gone.
-    pub fn end(&self) {
-        let before = self.first().holds.fetch_or(ENDED, Ordering::AcqRel);
-        if before & (ENDED | WATCHED) == WATCHED {
-            ended::wake(self.address());
-        }
-    }
-
     /// Whether the session is known to have ended. A store may not have looked for it lately.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -147,13 +99,6 @@ impl Session {
         Ended::new(self.clone())
     }
 
-    /// Whether anybody waits for the end of the session, or did: a store that would have to ask for it
-    /// need not where nobody does.
-    #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.first().holds.load(Ordering::Acquire) & WATCHED != 0
-    }
-
     /// Notes that its end is waited for, and says whether it has come.
     pub(super) fn watch(&self) -> bool {
         self.first().holds.fetch_or(WATCHED, Ordering::AcqRel) & ENDED != 0
@@ -164,21 +109,10 @@ impl Session {
         std::ptr::from_ref(self.first()).addr()
     }
 
-    /// When the session was made, in milliseconds on the store's own clock. For stores.
+    /// How old the session was when it was last used.
     #[must_use]
-    pub fn born_ms(&self) -> u64 {
-        self.0.born_ms
-    }
-
-    /// When the session was last used, in milliseconds on the store's own clock. For stores.
-    #[must_use]
-    pub fn used_ms(&self) -> u64 {
-        self.first().used_ms.load(Ordering::Relaxed)
-    }
-
-    /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing. For stores.
-    pub fn set_used_ms(&self, now_ms: u64) {
-        self.first().used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    pub fn age_at_last_use(&self) -> Duration {
+        Duration::from_millis(self.used_ms().saturating_sub(self.0.born_ms))
     }
 
     /// What a log may carry instead of the id.
@@ -188,7 +122,7 @@ impl Session {
     }
 
     /// The version that keeps the use of all.
-    fn first(&self) -> &Inner {
+    pub(super) fn first(&self) -> &Inner {
         self.0.first.as_ref().map_or(&self.0, |first| &first.0)
     }
 }

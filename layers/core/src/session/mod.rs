@@ -7,6 +7,7 @@ mod live;
 mod principal;
 mod record;
 mod route;
+pub(crate) mod stored;
 
 pub use additions::Additions;
 pub use ended::Ended;

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use http::Request;
-
-use crate::Passage;
+use crate::{Carrier, Passage};
 
 /// The authenticated caller, as the user's own authentication established it.
 ///
 /// It must stay the same when a token is refreshed: issuer and subject, never the token itself.
-/// Sessions belong to their principal: another one's id is answered as an unknown id
-/// (`protocol.md` S-18 to S-20).
+/// Sessions belong to their principal: a session id presented by another one is answered like an unknown id.
 ///
 /// ```
 /// use bartizan_core::Principal;
@@ -30,14 +27,32 @@ impl Principal {
         Self(format!("{}:{issuer}{subject}", issuer.len()).into())
     }
 
-    /// The caller of `request`, if a layer named one.
-    pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.principal()
+    /// The caller of the request, if a layer named one.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.principal()
     }
 
-    /// Hands the caller on with `request`.
-    pub fn attach<B>(self, request: &mut Request<B>) {
-        Passage::with(request, |passage| passage.principal = Some(self));
+    /// Hands the caller on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.principal = Some(self));
+    }
+
+    /// Who vouches for the subject: the issuer of its token, say.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The caller's name at the issuer.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        let parts =
+            self.0.split_once(':').and_then(|(len, both)| both.split_at_checked(len.parse().ok()?));
+        parts.unwrap_or(("", &self.0)) // never met: `new` wrote the length
     }
 
     /// Issuer and subject in one unambiguous text, for keys.
@@ -55,5 +70,9 @@ mod tests {
     fn issuer_and_subject_are_kept_apart() {
         assert_ne!(Principal::new("ab", "c"), Principal::new("a", "bc"));
         assert_eq!(Principal::new("a", "b"), Principal::new("a", "b"));
+        for (issuer, subject) in [("https://a", "b"), ("", "x:y"), ("1:", ""), ("", "")] {
+            let principal = Principal::new(issuer, subject);
+            assert_eq!((principal.issuer(), principal.subject()), (issuer, subject));
+        }
     }
 }

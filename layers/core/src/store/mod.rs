@@ -12,6 +12,7 @@ mod timed;
 
 use crate::{BackendId, Principal, Record, Route, Session};
 
+pub use crate::session::stored::StoredSession;
 pub use answer::{Answer, Never};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::Key;

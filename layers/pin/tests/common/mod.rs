@@ -11,7 +11,7 @@ use std::{
 
 use bartizan_core::{
     Backend, BackendId, GuardBody, Key, Passage, Reason, Record, Refusal, Route, Session,
-    UpstreamFailure, Work, failure::FailureKind, refusal::Dialect,
+    UpstreamFailure, Work, failure::FailureKind, refusal::Dialect, store::StoredSession,
 };
 use bartizan_pin::{Backends, ReclaimableBody};
 use bytes::Bytes;

@@ -177,7 +177,10 @@ impl fmt::Debug for Table {
 
 #[cfg(test)]
 mod tests {
-    use bartizan_core::{Record, Route, store::RecordVersion};
+    use bartizan_core::{
+        Record, Route,
+        store::{RecordVersion, StoredSession},
+    };
 
     use super::*;
 

@@ -1,0 +1,119 @@
+//! What only stores do with a session.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use super::{
+    Session, ended,
+    live::{ENDED, Inner, WATCHED},
+};
+use crate::{Key, Record, store::RecordVersion};
+
+/// What only stores do with a session: they make it, replace it, note its use and end it.
+///
+/// Layers and handlers get a [`Session`] to read. To end a session for good, remove it from its store: ending this
+/// handle alone would leave the record behind.
+pub trait StoredSession: Sized + sealed::Sealed {
+    /// Makes the session with `key`, whose record was inserted at `born_ms` (milliseconds on the store's own
+    /// clock).
+    #[must_use]
+    fn new(key: Key<'_>, record: Record, version: RecordVersion, born_ms: u64) -> Self;
+
+    /// Makes the next version of this session, with `record`. Its age continues, and use of any version is use of
+    /// all of them.
+    #[must_use]
+    fn next_version(&self, record: Record) -> Self;
+
+    /// Makes a later version of this session that another replica wrote.
+    #[must_use]
+    fn next_version_as(&self, record: Record, version: RecordVersion) -> Self;
+
+    /// When the session was made, in milliseconds on the store's own clock.
+    #[must_use]
+    fn born_ms(&self) -> u64;
+
+    /// When the session was last used, in milliseconds on the store's own clock.
+    #[must_use]
+    fn used_ms(&self) -> u64;
+
+    /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing.
+    fn set_used_ms(&self, now_ms: u64);
+
+    /// Records that the session has ended, whatever version this is, and wakes those who wait for it. A store calls
+    /// it when it removes the session, and when it learns that the session is gone.
+    fn end(&self);
+
+    /// Whether a layer waits for the end of the session, or did. Where none does, a store that would have to ask
+    /// its server need not.
+    #[must_use]
+    fn is_watched(&self) -> bool;
+}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "sealed: a session is the only one")]
+    pub trait Sealed {}
+
+    impl Sealed for super::Session {}
+}
+
+impl StoredSession for Session {
+    fn new(key: Key<'_>, record: Record, version: RecordVersion, born_ms: u64) -> Self {
+        Self(Arc::new(Inner {
+            route: key.route.clone(),
+            principal: key.principal.cloned(),
+            id: key.id.into(),
+            record,
+            born_ms,
+            used_ms: AtomicU64::new(born_ms),
+            first: None,
+            version,
+            holds: AtomicU32::new(0),
+        }))
+    }
+
+    fn next_version(&self, record: Record) -> Self {
+        self.next_version_as(record, self.0.version.next())
+    }
+
+    fn next_version_as(&self, record: Record, version: RecordVersion) -> Self {
+        Self(Arc::new(Inner {
+            route: self.0.route.clone(),
+            principal: self.0.principal.clone(),
+            id: self.0.id.clone(),
+            record,
+            born_ms: self.0.born_ms,
+            used_ms: AtomicU64::new(0),
+            first: Some(self.0.first.as_ref().unwrap_or(self).clone()),
+            version,
+            holds: AtomicU32::new(0),
+        }))
+    }
+
+    #[inline]
+    fn born_ms(&self) -> u64 {
+        self.0.born_ms
+    }
+
+    #[inline]
+    fn used_ms(&self) -> u64 {
+        self.first().used_ms.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn set_used_ms(&self, now_ms: u64) {
+        self.first().used_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        let before = self.first().holds.fetch_or(ENDED, Ordering::AcqRel);
+        if before & (ENDED | WATCHED) == WATCHED {
+            ended::wake(self.address());
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.first().holds.load(Ordering::Acquire) & WATCHED != 0
+    }
+}
