@@ -28,7 +28,7 @@ use bartizan::{
     },
     redis::{RedisStore, RedisStoreBuilder},
     resume::{
-        ReplayBody, ResumeBody, ResumeCounts, ResumeSession, ResumeSessionLayer,
+        ReplayBody, ResumeCounts, ResumeSession, ResumeSessionLayer,
         split::{
             Gateway, Gateways, HeaderField, PathSegment, SplitSession, SplitSessionLayer,
             SplitSessions, SplitStatus,
@@ -78,7 +78,7 @@ fn bodies_are_sent() {
     );
     is_sent::<SessionBody<Body, MemoryStore>>();
     is_sent::<StreamBody<Body>>();
-    is_sent::<(ReplayBody<Body>, ResumeBody<Body>)>();
+    is_sent::<ReplayBody<Body>>();
 }
 
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.

@@ -60,6 +60,11 @@ pub fn cases() -> Vec<Case> {
             client(),
             ReverseProxyStack::new(session(), pin()).resume(resume()).layer(Inert),
         ),
+        case(
+            "stack-resume-off",
+            client(),
+            ReverseProxyStack::new(session(), pin()).resume(resume().only_if(false)).layer(Inert),
+        ),
         case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
         case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
         case(

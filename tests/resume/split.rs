@@ -41,11 +41,8 @@ impl Federation {
             gateways.set(&name.to_string(), Peer::new(origin.parse().unwrap()));
         }
         let name = HeaderField::new(HeaderName::from_static("x-gateway"));
-        let layer = SplitSessionLayer::with_close_timeout(
-            name,
-            gateways.clone(),
-            Duration::from_millis(600),
-        );
+        let layer = SplitSessionLayer::new(name, gateways.clone())
+            .close_timeout(Duration::from_millis(600));
         let (store, sessions) = (MemoryStore::new(), layer.sessions());
         let guard = ValidateSessionLayer::mcp(MintIds::new(store.clone()));
         let service = guard.layer(layer.layer(Upstream::builder().build()));

@@ -13,7 +13,7 @@
 //! | [`peer`], [`client`] | who connected; who the client is, and what it addressed |
 //! | [`refusal`] | a response that a layer gives itself, in three renderings |
 //! | [`failure`] | why a backend gave no response |
-//! | [`body`] | the response body that is forwarded or refused, and the one whose trailers are filtered |
+//! | [`body`] | the response body that is forwarded, refused or replaced, and the one whose trailers are filtered |
 //! | [`OpeningHead`] | what is kept of a request that opens a session, to end that session |
 //! | [`take_ready`] | the instance of a service that was polled ready |
 //! | [`guard`] | the future of a layer that forwards a request or answers it itself |

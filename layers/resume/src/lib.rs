@@ -157,30 +157,12 @@
 //! [HTML §9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html) (events).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod ask;
-mod body;
-mod counts;
-mod entry;
-mod event;
-mod flight;
-mod flow;
-mod future;
-mod handshake;
-mod kept;
-mod layer;
-mod look;
-mod loss;
-mod replay_body;
-mod service;
-mod shared;
+mod replay;
+mod resume;
 pub mod split;
 
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
 pub use bartizan_core::{ConfigError, seal::KeyRing};
-pub use body::ResumeBody;
-pub use counts::ResumeCounts;
-pub use future::ResponseFuture;
-pub use layer::ResumeSessionLayer;
-pub use replay_body::ReplayBody;
-pub use service::ResumeSession;
+pub use replay::replay_body::ReplayBody;
+pub use resume::{ResponseFuture, ResumeCounts, ResumeSession, ResumeSessionLayer};

@@ -3,7 +3,7 @@
 
 mod common;
 
-use bartizan_core::{Key, Record, Route, Session};
+use bartizan_core::{GuardBody, Key, Record, Route, Session};
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{Backends, PinBackendLayer};
 use bartizan_resume::{KeyRing, ResumeSessionLayer};
@@ -53,7 +53,7 @@ async fn what_is_recorded_is_sealed_and_opens_with_the_keys_alone() {
     assert!(!entry.windows(10).any(|bytes| bytes == b"initialize"));
     let without = stack!(world, store, ResumeSessionLayer::new(store.clone()));
     let lost = world.lose_all();
-    assert_eq!(post(&without, &id).await, 404, "nobody else can go on with it");
+    assert_eq!(post(&without, &id).await, 404, "without the keys it cannot be resumed");
     assert_eq!(lost, 1);
 }
 
@@ -72,12 +72,15 @@ async fn a_session_without_a_record_of_its_opening_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_request_of_no_session_is_none_of_its_business() {
+async fn a_request_without_a_session_is_passed_on() {
     let store = MemoryStore::new();
     let inner = service_fn(
         async |request: http::Request<bartizan_resume::ReplayBody<Full<bytes::Bytes>>>| {
             assert!(Session::of(&request).is_none());
-            Ok::<_, std::convert::Infallible>(http::Response::new(Full::<bytes::Bytes>::default()))
+            Ok::<_, std::convert::Infallible>(http::Response::new(GuardBody::forwarded(Full::<
+                bytes::Bytes,
+            >::default(
+            ))))
         },
     );
     let service = ResumeSessionLayer::new(store).layer(inner);

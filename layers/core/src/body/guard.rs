@@ -1,4 +1,4 @@
-//! A response body that is forwarded or refused.
+//! A response body that is forwarded, refused or replaced.
 
 use std::{
     pin::Pin,
@@ -9,10 +9,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::replace::{ReplaceBody, Replaced};
+
 pin_project! {
     /// A response body: the backend's, forwarded frame by frame, or a refusal's few bytes.
     ///
-    /// Nothing is buffered. Layers nest it, so that any inner body type works.
+    /// Nothing is buffered. Layers nest it, so that any inner body type works. A layer that needs another body
+    /// in its place, and keeps its type, replaces it with [`ReplaceBody`].
     #[derive(Debug)]
     pub struct GuardBody<B> {
         #[pin]
@@ -26,6 +29,7 @@ pin_project! {
     enum State<B> {
         Forwarded { #[pin] body: B },
         Refused { text: Bytes },
+        Replaced { body: Replaced<B> },
     }
 }
 
@@ -42,6 +46,19 @@ impl<B> GuardBody<B> {
     }
 }
 
+impl<B: Body<Data = Bytes>> ReplaceBody for GuardBody<B> {
+    fn from_bytes(bytes: Bytes) -> Self {
+        Self::refused(bytes)
+    }
+
+    fn from_body<T>(body: T) -> Self
+    where
+        T: Body<Data = Bytes, Error = B::Error> + Send + 'static,
+    {
+        Self { state: State::Replaced { body: Replaced::new(body) } }
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     type Data = Bytes;
     type Error = B::Error;
@@ -55,6 +72,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
             StateProj::Forwarded { body } => body.poll_frame(cx),
             StateProj::Refused { text } if text.is_empty() => Poll::Ready(None),
             StateProj::Refused { text } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            StateProj::Replaced { body } => body.poll_frame(cx),
         }
     }
 
@@ -63,6 +81,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
         match &self.state {
             State::Forwarded { body } => body.is_end_stream(),
             State::Refused { text } => text.is_empty(),
+            State::Replaced { body } => body.is_end_stream(),
         }
     }
 
@@ -71,6 +90,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
         match &self.state {
             State::Forwarded { body } => body.size_hint(),
             State::Refused { text } => SizeHint::with_exact(text.len() as u64),
+            State::Replaced { body } => body.size_hint(),
         }
     }
 }
@@ -90,5 +110,29 @@ mod tests {
         assert_eq!(refused.size_hint().exact(), Some(2));
         assert_eq!(refused.collect().await.unwrap().to_bytes(), "no");
         assert!(GuardBody::<Full<Bytes>>::refused(Bytes::new()).is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn a_replacement_takes_the_place_of_the_body_and_keeps_its_type() {
+        type Guarded = GuardBody<Full<Bytes>>;
+        let replaced = Guarded::from_body(Full::new(Bytes::from("other")));
+        assert_eq!(replaced.size_hint().exact(), Some(5));
+        assert!(!replaced.is_end_stream());
+        assert_eq!(format!("{replaced:?}"), "GuardBody { state: Replaced { body: Replaced } }");
+        assert_eq!(replaced.collect().await.unwrap().to_bytes(), "other");
+        assert_eq!(
+            Guarded::from_bytes(Bytes::from("no")).collect().await.unwrap().to_bytes(),
+            "no"
+        );
+        // One that is replaced twice is that of the last.
+        let twice = Guarded::from_body(Guarded::from_body(Full::new(Bytes::from("twice"))));
+        assert_eq!(twice.collect().await.unwrap().to_bytes(), "twice");
+    }
+
+    /// The bound on the body is at its methods, not at its type.
+    #[test]
+    fn a_body_of_any_type_can_be_named() {
+        struct NotABody;
+        assert!(matches!(GuardBody::forwarded(NotABody).state, State::Forwarded { .. }));
     }
 }

@@ -2,9 +2,11 @@
 //! trailers are filtered.
 
 mod guard;
+mod replace;
 mod size;
 mod trailer_filter;
 
 pub use guard::GuardBody;
+pub use replace::ReplaceBody;
 pub use size::size_with_read;
 pub use trailer_filter::TrailerFilterBody;

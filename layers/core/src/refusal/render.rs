@@ -12,6 +12,11 @@ use crate::GuardBody;
 impl Refusal {
     /// Makes the response. Its extensions hold the [`Reason`].
     pub fn respond<B>(self, dialect: &Dialect) -> Response<GuardBody<B>> {
+        self.render(dialect).map(GuardBody::refused)
+    }
+
+    /// Makes the response with its body as bytes, for a layer whose response body is not a [`GuardBody`].
+    pub fn render(self, dialect: &Dialect) -> Response<Bytes> {
         let status = self.status.unwrap_or(self.reason.status());
         let mut response = match dialect {
             Dialect::Problem => {
@@ -39,8 +44,8 @@ impl Refusal {
     }
 }
 
-fn body<B>(status: StatusCode, content_type: &'static str, text: String) -> Response<GuardBody<B>> {
-    let mut response = Response::new(GuardBody::refused(Bytes::from(text)));
+fn body(status: StatusCode, content_type: &'static str, text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -68,8 +73,8 @@ fn json_rpc(reason: Reason, id: Option<&RequestId>) -> String {
 
 /// A header section with the status in it and no body
 /// ([gRPC over HTTP/2, Responses](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)).
-fn trailers_only<B>(reason: Reason) -> Response<GuardBody<B>> {
-    let mut response = Response::new(GuardBody::refused(Bytes::new()));
+fn trailers_only(reason: Reason) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", u16::from(reason.grpc_status()).into());

@@ -1,4 +1,4 @@
-//! The gateways, and how each is reached.
+//! The gateways by their names.
 
 use std::{
     collections::HashMap,
@@ -6,19 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use bartizan_core::{Backend, backend::Protocol};
-use http::HeaderValue;
-
-use super::table::Table;
-
-/// A gateway: how it is reached, and what it is called.
-#[must_use]
-#[derive(Clone)]
-pub struct Gateway {
-    backend: Backend,
-    credentials: Option<HeaderValue>,
-    label: Box<str>,
-}
+use super::{
+    gateway::Gateway,
+    table::{Table, close_soon},
+};
 
 /// The gateways by their names: cheap to clone, and all clones are one set.
 #[derive(Clone, Default)]
@@ -29,42 +20,6 @@ struct Set {
     gateways: RwLock<HashMap<Box<str>, Gateway>>,
     // The sessions of all layers that use this set.
     tables: RwLock<Vec<Arc<Table>>>,
-}
-
-impl Gateway {
-    /// A gateway at `backend`, which gets the credentials of its callers.
-    pub fn new(backend: Backend) -> Self {
-        Self { backend, credentials: None, label: Box::default() }
-    }
-
-    /// Shows `authorization` to it, in place of whatever the callers showed.
-    pub fn credentials(mut self, mut authorization: HeaderValue) -> Self {
-        authorization.set_sensitive(true);
-        self.credentials = Some(authorization);
-        self
-    }
-
-    /// Says what people call it. Changing it ends no session.
-    pub fn label(self, label: &str) -> Self {
-        Self { label: label.into(), ..self }
-    }
-
-    pub(super) fn backend(&self) -> &Backend {
-        &self.backend
-    }
-
-    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
-        self.credentials.as_ref()
-    }
-
-    /// Whether it is reached as `other` is.
-    fn is_reached_as(&self, other: &Self) -> bool {
-        let protocol = |gateway: &Self| -> Protocol { gateway.backend.protocol() };
-        self.backend.id() == other.backend.id()
-            && self.backend.same_origin(&other.backend)
-            && protocol(self) == protocol(other)
-            && self.credentials == other.credentials
-    }
 }
 
 impl Gateways {
@@ -111,18 +66,8 @@ impl Gateways {
 
     fn evict(&self, name: &str) {
         for table in &*self.0.tables.read().unwrap_or_else(PoisonError::into_inner) {
-            table.close_soon(&table.take(|_, gateway| gateway == name));
+            close_soon(&table.take(|_, gateway| gateway == name));
         }
-    }
-}
-
-impl fmt::Debug for Gateway {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway")
-            .field("backend", &self.backend)
-            .field("has_credentials", &self.credentials.is_some())
-            .field("label", &self.label)
-            .finish()
     }
 }
 

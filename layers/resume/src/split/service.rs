@@ -1,15 +1,16 @@
 //! How a request finds the session of its gateway.
 //!
-//! What names no gateway calls the instance that was polled ready, at once. All else waits: with that
+//! A request that names no gateway calls the instance that was polled ready, at once. All others wait: with that
 //! instance, and a clone left here.
 
 use std::{
-    fmt, mem,
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use bartizan_core::{body::ReplaceBody, take_ready};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -17,22 +18,17 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
+    config::{Config, KEEP_LIMIT_BYTES},
     flow,
-    layer::{Config, KEEP_LIMIT_BYTES},
     name::NameGateway,
+    splitter::Splitter,
 };
-use crate::{ReplayBody, ResumeBody, flow::pass, future::BoxFuture, kept::Kept, shared::Spare};
+use crate::replay::{kept::Kept, replay_body::ReplayBody};
 
 /// Keeps a session of its own at each gateway; see the [module docs](super).
 pub struct SplitSession<S, N> {
     inner: S,
-    shared: Arc<Shared<S, N>>,
-}
-
-/// What all clones of a service share.
-pub(super) struct Shared<S, N> {
-    pub(super) config: Config<N>,
-    pub(super) spare: Spare<S>,
+    shared: Arc<Splitter<S, N>>,
 }
 
 pin_project! {
@@ -43,7 +39,7 @@ pin_project! {
     /// Dropping it gives the exchange up. A session that is being opened at a gateway is opened all the same:
     /// others may wait for it.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, R: Body, E> {
+    pub struct ResponseFuture<F, R, E> {
         #[pin]
         state: State<F, R, E>,
     }
@@ -51,17 +47,17 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, R: Body, E> {
+    enum State<F, R, E> {
         // For a response that concerns no gateway.
         Passed { #[pin] future: F },
         // For that of a gateway.
-        Boxed { future: BoxFuture<R, E> },
+        Boxed { future: Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>> },
     }
 }
 
 impl<S: Clone, N> SplitSession<S, N> {
     pub(super) fn new(inner: S, config: Config<N>) -> Self {
-        let shared = Arc::new(Shared { config, spare: Spare::new(inner.clone()) });
+        let shared = Arc::new(Splitter::new(inner.clone(), config));
         Self { inner, shared }
     }
 }
@@ -72,9 +68,9 @@ where
     S: Clone + Send + 'static,
     N: NameGateway,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
-    R: Body<Data = Bytes, Error: Send> + Send + 'static,
+    R: ReplaceBody<Error: Send> + Send + 'static,
 {
-    type Response = Response<ResumeBody<R>>;
+    type Response = Response<R>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, R, S::Error>;
 
@@ -88,8 +84,7 @@ where
             let future = self.inner.call(request.map(ReplayBody::passed));
             return ResponseFuture { state: State::Passed { future } };
         };
-        let clone = self.inner.clone();
-        let service = mem::replace(&mut self.inner, clone);
+        let service = take_ready(&mut self.inner);
         let (kept, request) = Kept::keep(request, KEEP_LIMIT_BYTES);
         let shared = Arc::clone(&self.shared);
         let future = Box::pin(flow::arrived(shared, service, name, kept, request));
@@ -100,21 +95,18 @@ where
 impl<F, R, E> Future for ResponseFuture<F, R, E>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    R: Body,
 {
-    type Output = Result<Response<ResumeBody<R>>, E>;
+    type Output = Result<Response<R>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Passed { future } => {
-                future.poll(cx).map_ok(|response| pass(response, false))
-            }
+            StateProj::Passed { future } => future.poll(cx),
             StateProj::Boxed { future } => future.as_mut().poll(cx),
         }
     }
 }
 
-impl<F, R: Body, E> fmt::Debug for ResponseFuture<F, R, E> {
+impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
             State::Passed { .. } => "ResponseFuture(Passed)",

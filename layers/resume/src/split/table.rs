@@ -1,273 +1,218 @@
-//! The places of client sessions at gateways.
+//! The sessions that are open at gateways, by client session and gateway.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::{Hash, Hasher},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bartizan_core::{Reason, Session};
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, timeout},
-};
+use tokio::{task::JoinSet, time::Instant};
 
-use super::{gateways::Gateways, sessions::SplitStatus, upstream::Upstream};
+use super::{gateway_session::GatewaySession, status::SplitStatus};
+use crate::replay::{
+    by_session::BySession,
+    single_flight::{Follow, Lead, Part, SingleFlight},
+};
 
 /// How often those that idled too long are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// The same where there is no room: whoever is refused it must not buy a pass with each try.
+/// The same where there is no room: a request that is refused must not buy a sweep with each try.
 const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 
 /// The sessions at gateways, by client session and gateway.
 pub(super) struct Table {
-    places: Mutex<Places>,
+    // Locked before the openings: a session is open, or being opened, or neither, but never both.
+    open: Mutex<Open>,
+    openings: Arc<SingleFlight<Pair, Opened>>,
     limit: usize,
-    close_timeout: Duration,
 }
 
-struct Places {
-    by_pair: HashMap<Pair, Place>,
+struct Open {
+    by_pair: HashMap<Pair, Arc<GatewaySession>>,
     swept: Instant,
 }
 
-#[derive(Clone)]
-struct Pair {
-    session: Session,
+/// A client session at a gateway.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub(super) struct Pair {
+    session: BySession,
     gateway: Box<str>,
 }
 
-enum Place {
-    Opening(watch::Receiver<State>),
-    Open(Arc<Upstream>),
-}
-
 /// What became of an opening.
-#[derive(Clone)]
-pub(super) enum State {
-    NotYet,
-    Open(Arc<Upstream>),
-    Failed(Reason),
-}
+pub(super) type Opened = Result<Arc<GatewaySession>, Reason>;
 
-/// How a request gets its place.
+/// How a request gets its session at a gateway.
 pub(super) enum Found {
-    Open(Arc<Upstream>),
-    /// Somebody opens it.
-    Wait(watch::Receiver<State>),
-    /// Whoever asked opens it.
-    Lead(Opening, watch::Receiver<State>),
+    Open(Arc<GatewaySession>),
+    /// Another request opens it.
+    Wait(Follow<Opened>),
+    /// This request opens it.
+    Lead(Lead<Pair, Opened>),
     /// There are as many as there may be.
     Full,
     /// The client session is over.
     Ended,
 }
 
-/// The right to open a session, until it is dropped.
-pub(super) struct Opening {
-    table: Arc<Table>,
-    pair: Pair,
-    state: watch::Sender<State>,
-}
-
 impl Table {
-    pub(super) fn new(limit: usize, close_timeout: Duration) -> Self {
-        let places = Places { by_pair: HashMap::new(), swept: Instant::now() };
-        Self { places: Mutex::new(places), limit, close_timeout }
+    pub(super) fn new(limit: usize) -> Self {
+        let open = Open { by_pair: HashMap::new(), swept: Instant::now() };
+        Self { open: Mutex::new(open), openings: Arc::default(), limit }
     }
 
-    /// The place of `session` at `gateway`; `seed` is one that is known already.
+    /// The session for `session` at `gateway`; `seed` is one that is known already.
     pub(super) fn find(
-        self: &Arc<Self>,
+        &self,
         session: &Session,
         gateway: &str,
-        seed: impl FnOnce() -> Option<Upstream>,
+        seed: impl FnOnce() -> Option<GatewaySession>,
     ) -> Found {
-        let pair = Pair { session: session.clone(), gateway: gateway.into() };
-        let mut places = self.places();
-        let is_full = places.by_pair.len() >= self.limit;
-        let sweep_every = if is_full { SWEEP_FULL_EVERY } else { SWEEP_EVERY };
-        let is_due = places.swept.elapsed() >= sweep_every;
-        let idle = if is_due { places.sweep() } else { Vec::new() };
-        let is_full = places.by_pair.len() >= self.limit;
-        let found = match places.by_pair.entry(pair) {
-            Entry::Occupied(entry) => match entry.get() {
-                Place::Open(upstream) => Found::Open(Arc::clone(upstream)),
-                Place::Opening(state) => Found::Wait(state.clone()),
-            },
-            Entry::Vacant(_) if session.is_ended() => Found::Ended,
-            Entry::Vacant(_) if is_full => Found::Full,
-            Entry::Vacant(entry) => match seed() {
-                Some(upstream) => {
-                    let upstream = Arc::new(upstream);
-                    entry.insert(Place::Open(Arc::clone(&upstream)));
-                    Found::Open(upstream)
-                }
-                None => {
-                    let (sender, state) = watch::channel(State::NotYet);
-                    let pair = entry.key().clone();
-                    entry.insert(Place::Opening(state.clone()));
-                    Found::Lead(Opening { table: Arc::clone(self), pair, state: sender }, state)
-                }
-            },
+        let pair = Pair::new(session, gateway);
+        let mut open = self.lock();
+        let is_full = |open: &Open| open.by_pair.len() + self.openings.len() >= self.limit;
+        let sweep_every = if is_full(&open) { SWEEP_FULL_EVERY } else { SWEEP_EVERY };
+        let is_due = open.swept.elapsed() >= sweep_every;
+        let idle = if is_due { open.sweep() } else { Vec::new() };
+        let found = if let Some(session) = open.by_pair.get(&pair) {
+            Found::Open(Arc::clone(session))
+        } else if let Some(follow) = self.openings.follow(&pair) {
+            Found::Wait(follow)
+        } else if session.is_ended() {
+            Found::Ended
+        } else if is_full(&open) {
+            Found::Full
+        } else if let Some(session) = seed().map(Arc::new) {
+            open.by_pair.insert(pair, Arc::clone(&session));
+            Found::Open(session)
+        } else {
+            self.join(pair)
         };
-        drop(places);
-        self.close_soon(&idle);
+        drop(open);
+        close_soon(&idle);
         found
     }
 
     /// What is open for `session` at `gateway`.
-    pub(super) fn open(&self, session: &Session, gateway: &str) -> Option<Arc<Upstream>> {
-        let pair = Pair { session: session.clone(), gateway: gateway.into() };
-        match self.places().by_pair.get(&pair)? {
-            Place::Open(upstream) => Some(Arc::clone(upstream)),
-            Place::Opening(_) => None,
-        }
+    pub(super) fn open(&self, session: &Session, gateway: &str) -> Option<Arc<GatewaySession>> {
+        self.lock().by_pair.get(&Pair::new(session, gateway)).cloned()
     }
 
-    /// Forgets `upstream`, which its gateway does not know any more; whoever comes next opens another. Says
-    /// so to one of those who find out at the same time: the others find what that one does.
+    /// Forgets `lost`, which its gateway does not know any more; the next request opens another. Of the requests
+    /// that find out at the same time one leads: the others find what that one does.
     pub(super) fn replace(
-        self: &Arc<Self>,
+        &self,
         session: &Session,
         gateway: &str,
-        upstream: &Arc<Upstream>,
+        lost: &Arc<GatewaySession>,
     ) -> Found {
-        let pair = Pair { session: session.clone(), gateway: gateway.into() };
-        let mut places = self.places();
-        let is_it = |place: &Place| matches!(place, Place::Open(it) if Arc::ptr_eq(it, upstream));
-        if places.by_pair.get(&pair).is_some_and(is_it) {
-            let (sender, state) = watch::channel(State::NotYet);
-            places.by_pair.insert(pair.clone(), Place::Opening(state.clone()));
-            return Found::Lead(Opening { table: Arc::clone(self), pair, state: sender }, state);
+        let pair = Pair::new(session, gateway);
+        let mut open = self.lock();
+        if open.by_pair.get(&pair).is_some_and(|it| Arc::ptr_eq(it, lost)) {
+            open.by_pair.remove(&pair);
+            return self.join(pair);
         }
-        drop(places);
+        drop(open);
         self.find(session, gateway, || None)
+    }
+
+    /// Puts what was `opened` into its place, and hands it to the requests that wait. Gives it back if it was
+    /// evicted meanwhile, or is not wanted any more: a change of a gateway is followed by an eviction, so that one
+    /// of the two sees the other.
+    pub(super) fn finish(
+        &self,
+        lead: Lead<Pair, Opened>,
+        opened: Opened,
+        is_wanted: impl FnOnce(&GatewaySession) -> bool,
+    ) -> Option<Arc<GatewaySession>> {
+        let mut open = self.lock();
+        match opened {
+            Ok(session) if lead.is_current() && is_wanted(&session) => {
+                open.by_pair.insert(lead.key().clone(), Arc::clone(&session));
+                lead.publish(Ok(session));
+                None
+            }
+            Ok(session) => {
+                lead.publish(Err(Reason::BackendUnreachable));
+                Some(session)
+            }
+            Err(reason) => {
+                lead.publish(Err(reason));
+                None
+            }
+        }
     }
 
     /// Takes out what is chosen. An opening that is on its way finds out when it is done.
     pub(super) fn take(
         &self,
         mut chosen: impl FnMut(&Session, &str) -> bool,
-    ) -> Vec<Arc<Upstream>> {
-        let mut places = self.places();
-        let taken = places.by_pair.extract_if(|pair, _| chosen(&pair.session, &pair.gateway));
-        let open = taken.filter_map(|(_, place)| match place {
-            Place::Open(upstream) => Some(upstream),
-            Place::Opening(_) => None,
-        });
-        open.collect()
-    }
-
-    /// Ends sessions, all at once, each within the deadline.
-    pub(super) async fn close(&self, upstreams: Vec<Arc<Upstream>>) -> usize {
-        let count = upstreams.len();
-        let mut closing = JoinSet::new();
-        for close in upstreams.iter().filter_map(|upstream| upstream.take_close()) {
-            let deadline = self.close_timeout;
-            closing.spawn(async move { timeout(deadline, close()).await });
-        }
-        // One that fails keeps nobody.
-        while closing.join_next().await.is_some() {}
-        count
-    }
-
-    /// The same, without waiting.
-    pub(super) fn close_soon(&self, upstreams: &[Arc<Upstream>]) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        for close in upstreams.iter().filter_map(|upstream| upstream.take_close()) {
-            let deadline = self.close_timeout;
-            runtime.spawn(async move { timeout(deadline, close()).await });
-        }
+    ) -> Vec<Arc<GatewaySession>> {
+        let mut open = self.lock();
+        let mut is_chosen = |pair: &Pair| chosen(&pair.session.0, &pair.gateway);
+        self.openings.call_off(&mut is_chosen);
+        open.by_pair.extract_if(|pair, _| is_chosen(pair)).map(|(_, session)| session).collect()
     }
 
     /// What is open now.
     pub(super) fn statuses(&self) -> Vec<SplitStatus> {
-        let places = self.places();
-        let open = places.by_pair.iter().filter_map(|(pair, place)| match place {
-            Place::Open(upstream) => Some(upstream.status(&pair.session, &pair.gateway)),
-            Place::Opening(_) => None,
-        });
-        open.collect()
+        let open = self.lock();
+        let statuses = open.by_pair.iter();
+        statuses.map(|(pair, session)| session.status(&pair.session.0, &pair.gateway)).collect()
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn join(&self, pair: Pair) -> Found {
+        match self.openings.join(pair) {
+            Part::Lead(lead) => Found::Lead(lead),
+            Part::Follow(follow) => Found::Wait(follow),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
+impl Open {
     /// Takes out what was not used for as long as its client session may idle, and what is of one that has
     /// ended.
-    fn sweep(&mut self) -> Vec<Arc<Upstream>> {
+    fn sweep(&mut self) -> Vec<Arc<GatewaySession>> {
         self.swept = Instant::now();
-        let is_over = |pair: &Pair, place: &mut Place| match place {
-            Place::Open(upstream) => {
-                let has_expired = upstream.idle() > pair.session.record().idle();
-                pair.session.is_ended() || has_expired && !pair.session.is_held()
-            }
-            Place::Opening(_) => false,
-        };
-        let over = self.by_pair.extract_if(is_over);
-        let open = over.filter_map(|(_, place)| match place {
-            Place::Open(upstream) if !upstream.is_home => Some(upstream),
-            _ => None,
+        let over = self.by_pair.extract_if(|pair, session| {
+            let client = &pair.session.0;
+            let has_expired = session.idle() > client.record().idle();
+            client.is_ended() || has_expired && !client.is_held()
         });
-        open.collect()
+        over.map(|(_, session)| session).filter(|session| !session.is_home).collect()
     }
 }
 
-impl Opening {
-    /// Tells those who wait; gives the session back if it was evicted meanwhile, or its gateway changed:
-    /// whoever changes one evicts afterwards, and so one of the two sees the other.
-    pub(super) fn finish(self, state: State, gateways: &Gateways) -> Option<Arc<Upstream>> {
-        let mut evicted = None;
-        if let State::Open(upstream) = &state {
-            let Pair { session, gateway } = &self.pair;
-            let is_wanted = |upstream: &Upstream| {
-                !session.is_ended() && gateways.is_current(gateway, &upstream.gateway)
-            };
-            match self.table.places().by_pair.get_mut(&self.pair) {
-                Some(place) if self.is_here(place) && is_wanted(upstream) => {
-                    *place = Place::Open(Arc::clone(upstream));
-                }
-                _ => evicted = Some(Arc::clone(upstream)),
-            }
-        }
-        let state =
-            if evicted.is_some() { State::Failed(Reason::BackendUnreachable) } else { state };
-        self.state.send_replace(state);
-        evicted
+impl Pair {
+    fn new(session: &Session, gateway: &str) -> Self {
+        Self { session: BySession(session.clone()), gateway: gateway.into() }
     }
 
-    fn is_here(&self, place: &Place) -> bool {
-        matches!(place, Place::Opening(state) if state.same_channel(&self.state.subscribe()))
+    pub(super) fn gateway(&self) -> &str {
+        &self.gateway
     }
 }
 
-impl Drop for Opening {
-    fn drop(&mut self) {
-        let mut places = self.table.places();
-        if places.by_pair.get(&self.pair).is_some_and(|place| self.is_here(place)) {
-            places.by_pair.remove(&self.pair);
-        }
+/// Ends sessions, all at once, each within its bound, and returns how many those were.
+pub(super) async fn close(sessions: Vec<Arc<GatewaySession>>) -> usize {
+    let mut closing = JoinSet::new();
+    for end in sessions.iter().filter_map(|session| session.take_closing()) {
+        closing.spawn(end.run());
     }
+    // One that fails keeps no other.
+    while closing.join_next().await.is_some() {}
+    sessions.len()
 }
 
-impl PartialEq for Pair {
-    fn eq(&self, other: &Self) -> bool {
-        self.gateway == other.gateway && self.session.key() == other.session.key()
-    }
-}
-
-impl Eq for Pair {}
-
-impl Hash for Pair {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.session.key().hash(state);
-        self.gateway.hash(state);
+/// The same, without waiting.
+pub(super) fn close_soon(sessions: &[Arc<GatewaySession>]) {
+    for end in sessions.iter().filter_map(|session| session.take_closing()) {
+        end.spawn();
     }
 }

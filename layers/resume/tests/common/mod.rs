@@ -1,5 +1,5 @@
 //! Two backends that can lose their sessions, and a client.
-#![allow(unreachable_pub, reason = "a module of its test")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::{
     collections::HashSet,
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl World {
-    /// Takes down whoever holds a session, and up whoever does not; says how many that were.
+    /// Takes down the backends that hold a session, and up the others; returns the number of sessions lost.
     pub fn lose_all(&self) -> usize {
         let mut state = self.0.lock().unwrap();
         state.down = state.live.drain().map(|(backend, _)| backend).collect();

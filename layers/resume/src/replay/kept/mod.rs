@@ -1,0 +1,141 @@
+//! A request that can be sent again: its head, with its body by reference.
+
+mod body;
+mod fields;
+mod head;
+mod sending;
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bartizan_core::{Passage, Session, mcp, mcp::Content};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, Version, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, timeout_at};
+
+use self::{body::KeptBody, fields::Fields, head::Known};
+
+pub(crate) use head::{Head, LAST_EVENT_ID};
+
+/// A request on its way, kept until its response shows that it arrived.
+pub(crate) struct Kept<B> {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    fields: Fields,
+    known: Known,
+    body: Mutex<KeptBody<B>>,
+    limit_bytes: usize,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
+    /// Keeps `request`, its body up to `limit_bytes`, and gives its head.
+    fn split(request: Request<B>, limit_bytes: usize) -> (Arc<Self>, Parts) {
+        let (parts, body) = request.into_parts();
+        let kept = Arc::new(Self {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            fields: Fields::of(&parts.headers),
+            known: Known::of(&parts.extensions),
+            body: Mutex::new(KeptBody::new(body)),
+            limit_bytes,
+        });
+        (kept, parts)
+    }
+
+    /// Begins a new turn, if all that was read of the body was kept. Earlier ones get nothing more of it.
+    fn rewind(&self) -> Option<u32> {
+        let mut body = self.body();
+        let (turn, waiting) = (body.rewind(), body.take_waiting());
+        drop(body);
+        // Otherwise it would wait for ever, and hold this.
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        turn
+    }
+
+    /// Reads what was not read yet, as long as it comes and until there is as much as may be kept. All of it
+    /// is given again.
+    pub(crate) async fn read_on(self: &Arc<Self>, deadline: Instant) {
+        if self.rewind().is_none() {
+            return;
+        }
+        let whole = poll_fn(|cx| self.body().poll_read_on(self.limit_bytes, cx));
+        let _ = timeout_at(deadline, whole).await;
+    }
+
+    pub(crate) fn next_frame(
+        &self,
+        turn: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.body().next_frame(turn, self.limit_bytes, cx)
+    }
+
+    pub(crate) fn has_ended(&self, turn: u32) -> bool {
+        let body = self.body();
+        !body.is_turn(turn) || body.has_ended()
+    }
+
+    pub(crate) fn size_hint(&self, turn: u32) -> SizeHint {
+        let body = self.body();
+        if body.is_turn(turn) { body.size_hint() } else { SizeHint::with_exact(0) }
+    }
+
+    /// Whether the whole body may be no more than what is kept: one that does not say how long it is may.
+    pub(crate) fn is_small(&self) -> bool {
+        let upper = self.body().whole_size();
+        upper
+            .is_none_or(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes <= self.limit_bytes))
+    }
+
+    /// The whole body in one piece, if it has ended and was kept.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        let body = self.body();
+        (body.has_ended() && !body.is_lost()).then(|| body.read())
+    }
+
+    /// What is in the body, as far as it was read.
+    pub(crate) fn content(&self) -> Option<Content> {
+        Content::parse(&self.body().read()).ok()
+    }
+}
+
+impl<B> Kept<B> {
+    /// The head once more, for a request of this layer's own.
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            uri: self.uri.clone(),
+            version: self.version,
+            headers: self.fields.to_map(),
+            known: self.known.clone(),
+        }
+    }
+
+    pub(crate) fn passage(&self) -> &Passage {
+        self.known.passage()
+    }
+
+    pub(crate) fn session(&self) -> Option<&Session> {
+        self.passage().session()
+    }
+
+    /// The id by which the request names its session.
+    pub(crate) fn shown_id(&self) -> Option<&HeaderValue> {
+        self.fields.get(&mcp::SESSION_ID)
+    }
+
+    pub(crate) fn is_get(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    fn body(&self) -> MutexGuard<'_, KeptBody<B>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

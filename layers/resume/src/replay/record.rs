@@ -1,0 +1,69 @@
+//! A session opens: how it was opened is left for its record.
+
+use std::{sync::Arc, time::Duration};
+
+use bartizan_core::{SessionId, body::ReplaceBody, mcp, session::Additions};
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::{
+    entry::{Entries, NAME},
+    handshake::{Handshake, Scanned},
+    kept::Kept,
+    look,
+};
+
+/// How a session is recorded.
+#[derive(Clone)]
+pub(crate) struct Recording {
+    pub(crate) entries: Entries,
+    pub(crate) limit_bytes: usize,
+    pub(crate) timeout: Duration,
+}
+
+/// Whether a response may open a session.
+pub(crate) fn opens<R>(response: &Response<R>) -> bool {
+    response.status().is_success() && response.headers().contains_key(&mcp::SESSION_ID)
+}
+
+/// Looks for what the server agreed to, and leaves it with the response. Without it the session opens all
+/// the same, and is not resumed.
+pub(crate) async fn record<B, R, E>(
+    recording: Recording,
+    kept: Arc<Kept<B>>,
+    response: Response<R>,
+) -> Result<Response<R>, E>
+where
+    B: Body<Data = Bytes> + Unpin,
+    R: ReplaceBody<Error: Send> + Send + 'static,
+{
+    let Recording { entries, limit_bytes: limit, timeout } = recording;
+    let (mut head, body) = response.into_parts();
+    let deadline = Instant::now() + timeout;
+    let (found, looked) = look::for_agreement(&head.headers, body, limit, deadline).await;
+    if let Scanned::Agreement(agreement) = found
+        && agreement.capabilities.len() <= limit
+        && names_session(&head.headers)
+        && let Some(body) = kept.whole().filter(|body| is_initialize(body))
+    {
+        let owner = kept.passage().principal();
+        let handshake = Handshake { agreement, body };
+        if let Some(entry) = entries.write(&handshake, owner) {
+            Additions::leave(&mut head.extensions, NAME, &entry);
+        }
+    }
+    Ok(Response::from_parts(head, R::from_body(looked)))
+}
+
+fn names_session(headers: &http::HeaderMap) -> bool {
+    headers.get(&mcp::SESSION_ID).is_some_and(|id| SessionId::is_valid(id.as_bytes()))
+}
+
+fn is_initialize(body: &[u8]) -> bool {
+    matches!(
+        mcp::Content::parse(body),
+        Ok(mcp::Content::Message(message)) if message.is_initialize()
+    )
+}

@@ -1,0 +1,172 @@
+//! A session is resumed: opened on another backend, checked, and put into its place.
+
+use std::{sync::Arc, time::Duration};
+
+use bartizan_core::{Reason, Session, backend::Tried, store::Replaced};
+use bytes::Bytes;
+use http_body::Body;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    super::{
+        event,
+        outcome::Outcome,
+        resumer::{Resumer, Store},
+    },
+    noted::{Noted, SWAPS, is_same_place, note_end},
+};
+use crate::replay::{
+    ask::At,
+    entry,
+    handshake::{Agreement, Handshake},
+    inside::Inside,
+    kept::Head,
+    opened::{self, Expected, Opened, Unfit},
+};
+
+/// How long a backend may take to end a session that will not be used.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Resumes the session that was `seen`, for the request with `head`.
+pub(super) async fn resume<S, T, B>(
+    shared: &Arc<Resumer<S, T>>,
+    head: &Head,
+    seen: &Session,
+    is_unreachable: bool,
+) -> Outcome
+where
+    S: Inside<B>,
+    T: Store,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let current = match shared.current(seen).await {
+        Ok(Some(current)) => current,
+        Ok(None) => return Outcome::Ended,
+        Err(_) => return Outcome::Failed(Reason::StoreUnavailable),
+    };
+    if entry::is_ending(current.record()) {
+        return Outcome::Ended;
+    }
+    if !is_same_place(&current, seen) {
+        return Outcome::Moved(current);
+    }
+    let config = &shared.config;
+    let owner = current.key().principal;
+    let Some(handshake) = config.entries.read(current.record(), owner) else {
+        return Outcome::Ended;
+    };
+    let tried = Tried::default();
+    if is_unreachable && let Some(backend) = current.record().backend() {
+        tried.add(backend);
+    }
+    let outcome = match open::<S, T, B>(shared, head, &handshake, &tried).await {
+        Ok(opened) => put(shared, current.clone(), opened).await,
+        Err(Unfit::Denied(denial)) => Outcome::Denied(denial),
+        Err(Unfit::Other) => give_up(shared, current.clone()).await,
+        Err(Unfit::NoAnswer(reason)) => match shared.current(seen).await {
+            // Another replica has succeeded meanwhile.
+            Ok(Some(other)) if !is_same_place(&other, seen) => Outcome::Moved(other),
+            _ => Outcome::Failed(unavailable(reason)),
+        },
+    };
+    if let Outcome::Failed(reason) = outcome {
+        config.counts.add_given_up();
+        event::given_up(&current, reason);
+    }
+    outcome
+}
+
+/// Opens a session like the recorded one, on one backend after the other.
+async fn open<S, T, B>(
+    shared: &Arc<Resumer<S, T>>,
+    head: &Head,
+    handshake: &Handshake,
+    tried: &Tried,
+) -> Result<Opened, Unfit>
+where
+    S: Inside<B>,
+    T: Store,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let deadline = Instant::now() + shared.config.timeout;
+    let attempts = u32::from(shared.config.attempts.get());
+    let mut unfit = None;
+    for attempt in 0..attempts {
+        // A silent backend must leave time for the next one.
+        let share = deadline.saturating_duration_since(Instant::now()) / (attempts - attempt);
+        let expected = Expected {
+            handshake,
+            accepts: Agreement::is_kept_by,
+            limit_bytes: shared.config.record_limit_bytes,
+            deadline: Instant::now() + share,
+            close_timeout: ORPHAN_TIMEOUT,
+        };
+        let opening = opened::open::<S, B>(&shared.spare, head, At::Untried(tried), expected);
+        let failed = match timeout(share, opening).await {
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(failed)) => failed,
+            Err(_) => Unfit::NoAnswer(Reason::BackendUnreachable),
+        };
+        match (failed, unfit) {
+            // Another one would be shown the same credentials.
+            (Unfit::Denied(denial), _) => return Err(Unfit::Denied(denial)),
+            // There is no other: what the one before answered stands.
+            (Unfit::NoAnswer(Reason::NoBackend), Some(before)) => return Err(before),
+            (failed, _) => unfit = Some(failed),
+        }
+    }
+    Err(unfit.unwrap_or(Unfit::NoAnswer(Reason::NoBackend)))
+}
+
+/// Puts a session that was opened into the place of `current`.
+async fn put<S, T: Store>(shared: &Resumer<S, T>, mut current: Session, opened: Opened) -> Outcome {
+    for _ in 0..SWAPS {
+        let mut record = entry::moved(current.record().clone()).with_upstream_id(opened.id.clone());
+        if let Some(backend) = &opened.backend {
+            record = record.with_backend(backend.id().clone());
+        }
+        match shared.replace(&current, record).await {
+            Ok(Replaced::Replaced(session)) => {
+                // Its record says from now on how it ends.
+                drop(opened.keep());
+                shared.config.counts.add_resumed();
+                event::resumed(&session, current.record().backend());
+                return Outcome::Moved(session);
+            }
+            Ok(Replaced::Changed(other)) if entry::is_ending(other.record()) => {
+                return Outcome::Ended;
+            }
+            // Another replica was first: its session is used, and this one ended.
+            Ok(Replaced::Changed(other)) if !is_same_place(&other, &current) => {
+                return Outcome::Moved(other);
+            }
+            // Some other entry was changed.
+            Ok(Replaced::Changed(other)) => current = other,
+            Ok(_) => return Outcome::Ended,
+            Err(_) => return Outcome::Failed(Reason::StoreUnavailable),
+        }
+    }
+    Outcome::Failed(Reason::BackendUnreachable)
+}
+
+/// Ends the session, which no backend can go on with. Its record says so before its clients learn it: otherwise
+/// a replica that succeeds at this moment would lose the session that it opened.
+async fn give_up<S, T: Store>(shared: &Resumer<S, T>, current: Session) -> Outcome {
+    match note_end(shared, current.clone()).await {
+        Noted::Moved(other) => Outcome::Moved(other),
+        Noted::Failed => Outcome::Failed(Reason::StoreUnavailable),
+        Noted::Ends => {
+            // The requests that wait learn that it has ended; the next one tries again if this fails.
+            let _ = shared.remove(&current).await;
+            Outcome::Failed(Reason::BackendLost)
+        }
+    }
+}
+
+/// Why a request is refused whose session may be resumed later.
+fn unavailable(reason: Reason) -> Reason {
+    match reason {
+        Reason::NoBackend | Reason::StoreUnavailable => reason,
+        _ => Reason::BackendUnreachable,
+    }
+}

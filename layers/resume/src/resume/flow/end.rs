@@ -1,0 +1,108 @@
+//! The client ends its session: wherever it is, and whatever replica would resume it.
+
+use std::sync::Arc;
+
+use bartizan_core::Reason;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::{
+    super::resumer::{Resumer, Store},
+    lost::at_new_place,
+    noted::{Noted, is_same_place, note_end},
+};
+use crate::replay::{
+    answer::{self, pass, settle, show_as},
+    by_session::BySession,
+    inside::Inside,
+    kept::Kept,
+    loss::{self, Verdict},
+    replay_body::ReplayBody,
+    single_flight::{NoOutcome, Part},
+};
+
+/// How often a session that moves is followed.
+const PLACES: usize = 4;
+
+/// Ends the session of a request: no attempt to resume it is on its way here meanwhile, and one elsewhere
+/// finds it ending.
+pub(crate) async fn end<S, T, B>(
+    shared: Arc<Resumer<S, T>>,
+    service: S,
+    kept: Arc<Kept<B>>,
+    request: Request<ReplayBody<B>>,
+) -> Result<Response<S::Body>, S::Error>
+where
+    S: Inside<B>,
+    T: Store,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let mut ready = Some(service);
+    let Some(seen) = kept.session().cloned() else {
+        return Ok(pass(shared.call(request).await?, false));
+    };
+    let deadline = Instant::now() + shared.config.timeout;
+    let refuse = |reason| Ok(answer::refuse(reason, &kept.head().dialect(None)));
+    let _lead = loop {
+        match shared.config.under_way.join(BySession(seen.clone())) {
+            Part::Lead(lead) => break lead,
+            Part::Follow(follow) => {
+                // What it holds may be what the other waits for.
+                ready = None;
+                if let Err(NoOutcome::TimedOut) = follow.outcome(deadline).await {
+                    return refuse(Reason::BackendUnreachable);
+                }
+            }
+        }
+    };
+    let mut current = match shared.current(&seen).await {
+        Ok(Some(current)) => current,
+        Ok(None) => return refuse(Reason::BackendLost),
+        Err(_) => return refuse(Reason::StoreUnavailable),
+    };
+    let mut request = if is_same_place(&current, &seen) {
+        Some(request)
+    } else {
+        drop(request);
+        at_new_place(&kept, &current)
+    };
+    let mut ended = None;
+    for _ in 0..PLACES {
+        let Some(next) = request.take() else { break };
+        // The instance that is ready goes first, unless it had to wait or the session has moved.
+        let mut response = match ready.take() {
+            Some(mut service) => service.call(next).await?,
+            None => shared.call(next).await?,
+        };
+        show_as(&mut response, kept.shown_id());
+        let by_head = loss::by_head(&response);
+        let (verdict, answer) = settle(response, by_head, false, deadline).await;
+        if !has_ended(&answer, verdict) {
+            return Ok(answer);
+        }
+        // A 400 would look as if it had not ended.
+        let is_said_by_text = by_head == Verdict::Look;
+        ended = Some(if is_said_by_text { refuse(Reason::BackendLost)? } else { answer });
+        match note_end(&shared, current.clone()).await {
+            Noted::Moved(moved) => {
+                request = at_new_place(&kept, &moved);
+                current = moved;
+            }
+            Noted::Ends | Noted::Failed => break,
+        }
+    }
+    // Before others are let on: they must find it gone. The layer outside removes it once more.
+    let removed = shared.remove(&current).await;
+    match (ended, removed) {
+        (Some(response), Ok(())) => Ok(response),
+        (Some(_), Err(_)) => refuse(Reason::StoreUnavailable),
+        (None, _) => refuse(Reason::BackendUnreachable),
+    }
+}
+
+/// Whether the session is over for its backend, or the backend for the session.
+fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
+    verdict != Verdict::Arrived || response.status().is_success() && Reason::of(response).is_none()
+}

@@ -1,0 +1,9 @@
+//! The ways of a request that is not simply passed on.
+
+mod elsewhere;
+mod end;
+mod lost;
+mod noted;
+
+pub(crate) use end::end;
+pub(crate) use lost::lost;

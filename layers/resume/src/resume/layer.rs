@@ -1,0 +1,95 @@
+//! Configuration of [`ResumeSession`] services.
+
+use std::{fmt, num::NonZeroU8, time::Duration};
+
+use bartizan_core::SessionStore;
+use tower_layer::Layer;
+
+use super::{config::Config, counts::ResumeCounts, service::ResumeSession};
+
+/// Builds [`ResumeSession`] services; see the [crate docs](crate).
+#[must_use]
+#[derive(Clone)]
+pub struct ResumeSessionLayer<T> {
+    config: Config<T>,
+    is_on: bool,
+}
+
+impl<T: SessionStore> ResumeSessionLayer<T> {
+    /// Resumes sessions whose records are in `store`: the one that the layer which guards them has.
+    pub fn new(store: T) -> Self {
+        Self { config: Config::new(store), is_on: true }
+    }
+
+    /// Resumes sessions only if `is_on`. A service that is off passes every request and response on as it is,
+    /// and has the same type as one that is on. Default: it is on.
+    pub fn only_if(mut self, is_on: bool) -> Self {
+        self.is_on = is_on;
+        self
+    }
+
+    /// How large the body of an `initialize` may be to be recorded, in bytes, and how large what the
+    /// server agreed to; a session that was opened with more is not resumed. Default: 16 KiB.
+    pub fn record_limit(mut self, bytes: usize) -> Self {
+        self.config.record_limit_bytes = bytes;
+        self
+    }
+
+    /// How much of a request's body is kept while it is on its way, in bytes; a larger one whose session
+    /// is lost after more was sent is refused with 503. Default: 64 KiB.
+    pub fn keep_limit(mut self, bytes: usize) -> Self {
+        self.config.keep_limit_bytes = bytes;
+        self
+    }
+
+    /// How long it may take to resume a session, from its loss; past it, the request is refused with
+    /// 503. More than a day counts as a day. Default: 10 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.config.timeout = timeout.min(Duration::from_secs(24 * 60 * 60));
+        self
+    }
+
+    /// How many backends are asked to go on with a session, one after the other. Default: 2.
+    pub fn attempts(mut self, attempts: NonZeroU8) -> Self {
+        self.config.attempts = attempts;
+        self
+    }
+
+    /// How long the store may take for one operation. Default: 250 ms.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.config.store_timeout = timeout;
+        self
+    }
+
+    /// Seals what is recorded with `keys`, for the session's principal. What was recorded before is
+    /// read all the same. Default: it is recorded as it is.
+    #[cfg(feature = "seal")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
+    pub fn seal(mut self, keys: bartizan_core::seal::KeyRing) -> Self {
+        self.config.entries.keys = Some(keys);
+        self
+    }
+
+    /// How many sessions were resumed so far by the services of this layer and its clones.
+    #[must_use]
+    pub fn counts(&self) -> ResumeCounts {
+        self.config.counts.clone()
+    }
+}
+
+impl<S: Clone, T: Clone> Layer<S> for ResumeSessionLayer<T> {
+    type Service = ResumeSession<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ResumeSession::new(inner, self.is_on.then(|| self.config.clone()))
+    }
+}
+
+impl<T> fmt::Debug for ResumeSessionLayer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResumeSessionLayer")
+            .field("config", &self.config)
+            .field("is_on", &self.is_on)
+            .finish()
+    }
+}

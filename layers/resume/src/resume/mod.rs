@@ -1,0 +1,16 @@
+//! Resuming a session on another backend.
+
+mod config;
+mod counts;
+mod event;
+mod flow;
+mod future;
+mod layer;
+mod outcome;
+mod resumer;
+mod service;
+
+pub use counts::ResumeCounts;
+pub use future::ResponseFuture;
+pub use layer::ResumeSessionLayer;
+pub use service::ResumeSession;

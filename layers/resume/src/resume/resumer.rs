@@ -1,0 +1,80 @@
+//! What all clones of a service share.
+
+use std::sync::Arc;
+
+use bartizan_core::{
+    Answer, Record, Session, SessionStore,
+    store::{Replaced, StoreError, StoreErrorKind},
+};
+use http::Request;
+use tokio::time::timeout;
+
+use super::config::Config;
+use crate::replay::{
+    inside::{Inside, Spare},
+    replay_body::ReplayBody,
+};
+
+/// A store that can be asked from a task.
+pub(crate) trait Store:
+    SessionStore<Get: Send, Insert: Send, Replace: Send, Remove: Send>
+{
+}
+
+/// What all clones of a service share.
+pub(crate) struct Resumer<S, T> {
+    pub(crate) config: Config<T>,
+    pub(crate) spare: Arc<Spare<S>>,
+}
+
+impl<S: Clone, T> Resumer<S, T> {
+    pub(crate) fn new(service: S, config: Config<T>) -> Self {
+        Self { config, spare: Arc::new(Spare::new(service)) }
+    }
+
+    /// Calls the service inside.
+    pub(crate) async fn call<B>(
+        &self,
+        request: Request<ReplayBody<B>>,
+    ) -> Result<S::Response, S::Error>
+    where
+        S: Inside<B>,
+    {
+        self.spare.call(request).await
+    }
+}
+
+impl<S, T: Store> Resumer<S, T> {
+    /// The session as it is now.
+    pub(crate) async fn current(&self, session: &Session) -> Result<Option<Session>, StoreError> {
+        self.timed(self.config.store.get(session.key())).await
+    }
+
+    /// Replaces the record that `seen` has.
+    pub(crate) async fn replace(
+        &self,
+        seen: &Session,
+        record: Record,
+    ) -> Result<Replaced, StoreError> {
+        self.timed(self.config.store.replace(seen.key(), seen.version(), record)).await
+    }
+
+    /// Ends the session.
+    pub(crate) async fn remove(&self, session: &Session) -> Result<(), StoreError> {
+        self.timed(self.config.store.remove(session.key())).await
+    }
+
+    async fn timed<V, F>(&self, answer: Answer<Result<V, StoreError>, F>) -> Result<V, StoreError>
+    where
+        F: Future<Output = Result<V, StoreError>>,
+    {
+        match answer {
+            Answer::Now(answer) => answer,
+            Answer::Later(answer) => timeout(self.config.store_timeout, answer)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Timeout))),
+        }
+    }
+}
+
+impl<T> Store for T where T: SessionStore<Get: Send, Insert: Send, Replace: Send, Remove: Send> {}

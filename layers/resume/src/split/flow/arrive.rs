@@ -1,0 +1,116 @@
+//! A request that names a gateway arrives.
+
+use std::sync::Arc;
+
+use bartizan_core::{Passage, Reason, Work, session::Additions};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::{
+    super::{config::OPEN_TIMEOUT, name::NameGateway, splitter::Splitter, table::Found},
+    address::{address, to_session},
+    end::end,
+    open,
+    seed::{HOME, seed},
+};
+use crate::replay::{
+    answer::{accepted, pass, refuse_with_id, settle, show_as},
+    ask::ask_readable,
+    inside::Inside,
+    kept::{Kept, LAST_EVENT_ID},
+    loss::{self, Verdict},
+    message::is_for_lost_server,
+    record,
+    replay_body::ReplayBody,
+};
+
+/// A request that names the gateway `name` arrives.
+pub(crate) async fn arrived<S, N, B>(
+    shared: Arc<Splitter<S, N>>,
+    mut service: S,
+    name: Box<str>,
+    kept: Arc<Kept<B>>,
+    mut request: Request<ReplayBody<B>>,
+) -> Result<Response<S::Body>, S::Error>
+where
+    S: Inside<B>,
+    N: NameGateway,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+{
+    let Some(gateway) = shared.config.gateways.get(&name) else {
+        return Ok(refuse_with_id(&kept, Reason::NoBackend).await);
+    };
+    let Some(session) = kept.session().cloned() else {
+        let is_opening = Passage::of(&request).map(Passage::work) == Some(Work::Opening);
+        address(&mut request, &gateway);
+        if is_opening {
+            ask_readable(request.headers_mut());
+        }
+        let mut response = service.call(request).await?;
+        if !is_opening || !record::opens(&response) {
+            return Ok(pass(response, kept.is_get()));
+        }
+        Additions::leave(response.extensions_mut(), HOME, name.as_bytes());
+        // The layer that stores the session learns from this where it is.
+        response.extensions_mut().insert(gateway.backend().clone());
+        return record::record(shared.config.recording(), kept, response).await;
+    };
+    if request.method() == Method::DELETE {
+        return end(shared, service, kept, request, &session).await;
+    }
+    let known = || seed::<S, N, B>(&shared, &kept.head(), &session, &name, &gateway);
+    let mut found = shared.config.sessions.find(&session, &name, known);
+    // Where it has to wait, what the instance holds may be what the other waits for.
+    let mut ready = matches!(found, Found::Open(_)).then_some(service);
+    let mut first = Some(request);
+    loop {
+        let is_last = first.is_none();
+        let opened = match open::settled::<S, N, B>(
+            &shared,
+            found,
+            &kept.head(),
+            &session,
+            &gateway,
+        )
+        .await
+        {
+            Ok(opened) => opened,
+            Err(reason) => return Ok(refuse_with_id(&kept, reason).await),
+        };
+        let Some(mut request) = first.take().or_else(|| again(&kept)) else {
+            return Ok(refuse_with_id(&kept, Reason::SessionMoved).await);
+        };
+        to_session(&mut request, &opened);
+        let mut response = match ready.take() {
+            Some(mut service) => service.call(request).await?,
+            None => shared.spare.call(request).await?,
+        };
+        show_as(&mut response, kept.shown_id());
+        let verdict = loss::by_head(&response);
+        let deadline = Instant::now() + OPEN_TIMEOUT;
+        let (verdict, answer) = settle(response, verdict, kept.is_get(), deadline).await;
+        match verdict {
+            Verdict::Unknown if is_for_lost_server(&kept).await => return Ok(accepted()),
+            Verdict::Unknown if !is_last => {
+                found = shared.config.sessions.replace(&session, &name, &opened);
+            }
+            // Neither the gateway's answer about its own session nor its loss ends the client's session.
+            Verdict::Unknown => {
+                return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
+            }
+            _ if Reason::of(&answer) == Some(Reason::BackendLost) => {
+                return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
+            }
+            _ => return Ok(answer),
+        }
+    }
+}
+
+/// The request once more, for a session that was opened again: its events are others.
+fn again<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> Option<Request<ReplayBody<B>>> {
+    let mut request = kept.again()?;
+    request.headers_mut().remove(&LAST_EVENT_ID);
+    Some(request)
+}
