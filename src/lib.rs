@@ -71,9 +71,18 @@ pub mod peer;
 #[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
 mod stack;
 
+#[doc(inline)]
+pub use bartizan_core::{
+    Backend, BackendId, Carrier, ClientAddr, ConfigError, PeerAddr, Principal, PublicOrigin,
+    Reason, Route, Session, SessionId, SessionStore, UpstreamFailure,
+};
 #[cfg(feature = "stack")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
-pub use stack::ReverseProxyStack;
+#[doc(inline)]
+pub use stack::{
+    BoxedBody, BoxedProxy, ProxyFuture, ReverseProxy, ReverseProxyStack, SessionProxy,
+    SessionProxyFuture, Shutdown,
+};
 
 /// The program in the README, as a test.
 #[cfg(all(doctest, feature = "full"))]

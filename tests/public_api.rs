@@ -1,7 +1,7 @@
 //! What users may rely on of every public type: that it can be shared, sent and copied.
 
 use bartizan::{
-    ReverseProxyStack,
+    BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown,
     core::{
         Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
         Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId, StoreError,
@@ -35,9 +35,7 @@ use bartizan::{
         },
     },
     session::{MintIds, PeekedBody, SessionBody, ValidateSession, ValidateSessionLayer},
-    streams::{
-        OpenStream, SecondStream, StreamBody, StreamId, Streams, TrackStreams, TrackStreamsLayer,
-    },
+    streams::{OpenStream, SecondStream, StreamId, Streams, TrackStreams, TrackStreamsLayer},
     token::TokenStore,
     upstream::{TrailerFilterBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
@@ -77,7 +75,6 @@ fn bodies_are_sent() {
     is_sent::<(GuardBody<Body>, PeekedBody<Body>, ReclaimableBody<Body>, TrailerFilterBody<Body>)>(
     );
     is_sent::<SessionBody<Body, MemoryStore>>();
-    is_sent::<StreamBody<Body>>();
     is_sent::<ReplayBody<Body>>();
 }
 
@@ -89,7 +86,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<PinBackendLayer>();
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
-    is_shared::<ReverseProxyStack<MemoryStore>>();
+    is_shared::<(ReverseProxyStack<MemoryStore>, Shutdown)>();
     is_shared::<ConnectionService<MemoryStore>>();
     is_shared::<ValidateSession<Upstream, MemoryStore>>();
     is_shared::<PinBackend<Upstream, NoKey, NoStore>>();
@@ -108,11 +105,16 @@ fn layers_and_services_fit_into_a_server() {
     }
     let store = MemoryStore::new();
     let backends = Backends::new([]);
-    let session = ValidateSessionLayer::mcp(store.clone());
-    let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends));
-    fits(&stack.layer(Upstream::builder().build()));
-    let stack = stack.resume(ResumeSessionLayer::new(store));
-    fits(&stack.layer(Upstream::builder().build()));
-    let tracking = stack.within_session(TrackStreamsLayer::new());
-    fits(&tracking.layer(Upstream::builder().build()));
+    let stack = ReverseProxyStack::mcp(store, backends);
+    // What is optional is no part of the type.
+    let variants: [ReverseProxy<SessionProxy<Upstream, MemoryStore>>; 4] = [
+        stack.clone(),
+        stack.clone().resume(|layer| layer),
+        stack.clone().without_streams(),
+        stack.without_guards(),
+    ]
+    .map(|stack| stack.layer(Upstream::builder().build()));
+    variants.iter().for_each(fits);
+    let boxed: BoxedProxy<Body> = variants[0].clone().boxed();
+    fits(&boxed);
 }

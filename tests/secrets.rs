@@ -181,7 +181,7 @@ async fn no_secret_is_told() {
             ($store:expr) => {
                 let session = ValidateSessionLayer::mcp($store);
                 let stack =
-                    ReverseProxyStack::new(session, pin.clone()).forwarded(sanitize.clone());
+                    ReverseProxyStack::new(session, pin.clone()).forwarded(|_| sanitize.clone());
                 go_through(&journal, stack.layer(inside.clone())).await;
             };
         }

@@ -85,11 +85,8 @@ macro_rules! stack {
     };
     ($world:expr, $backends:expr, $on_lost:expr) => {{
         let (world, store) = ($world.clone(), MemoryStore::new());
-        let backends = $backends.clone().counted_by(Arc::new(store.clone()));
-        let stack = ReverseProxyStack::new(
-            ValidateSessionLayer::mcp(store.clone()),
-            PinBackendLayer::new(backends).on_lost($on_lost),
-        );
+        let stack = ReverseProxyStack::mcp(store.clone(), $backends.clone())
+            .pin(|layer| layer.on_lost($on_lost));
         (stack.layer(service_fn(move |request| world.clone().respond(request))), store)
     }};
 }
@@ -243,11 +240,8 @@ async fn authentication_is_below_the_guards_and_above_the_sessions() {
             request
         })
     });
-    let stack = ReverseProxyStack::new(
-        ValidateSessionLayer::mcp(store.clone()),
-        PinBackendLayer::new(Backends::new([A.parse().unwrap()])),
-    )
-    .auth(auth);
+    let stack =
+        ReverseProxyStack::mcp(store.clone(), Backends::new([A.parse().unwrap()])).auth(auth);
     let served = world.clone();
     let service = stack.layer(service_fn(move |request| served.clone().respond(request)));
 

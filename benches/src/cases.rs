@@ -9,19 +9,18 @@ use std::{
 
 use bartizan::{
     ReverseProxyStack,
-    core::{Key, Record, Route, SessionStore, store::NoStore},
+    core::{Key, Record, Route, SessionStore},
     forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::LimitHopsLayer,
     memory::MemoryStore,
-    pin::{Backends, PinBackendLayer, key::NoKey},
-    resume::ResumeSessionLayer,
+    pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,
     streams::TrackStreamsLayer,
 };
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
-use tower::{Layer, Service, layer::util::Identity};
+use tower::{Layer, Service};
 
 use crate::{Inert, RECORDED, Requests, SESSION_ID};
 
@@ -58,12 +57,7 @@ pub fn cases() -> Vec<Case> {
         case(
             "resume",
             client(),
-            ReverseProxyStack::new(session(), pin()).resume(resume()).layer(Inert),
-        ),
-        case(
-            "stack-resume-off",
-            client(),
-            ReverseProxyStack::new(session(), pin()).resume(resume().only_if(false)).layer(Inert),
+            ReverseProxyStack::new(session(), pin()).resume(|layer| layer).layer(Inert),
         ),
         case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
         case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
@@ -92,11 +86,6 @@ fn session() -> ValidateSessionLayer<MemoryStore> {
     ValidateSessionLayer::mcp(store())
 }
 
-/// Resumes it, should it be lost.
-fn resume() -> ResumeSessionLayer<MemoryStore> {
-    ResumeSessionLayer::new(store())
-}
-
 fn store() -> MemoryStore {
     let (store, route) = (MemoryStore::new(), Route::default());
     let key = Key::new(&route, None, SESSION_ID.as_bytes());
@@ -111,9 +100,9 @@ fn pin() -> PinBackendLayer {
     PinBackendLayer::new(Backends::new([BACKEND.parse().unwrap()]))
 }
 
-/// All layers, and the one that keeps account of streams, within the session.
-fn tracking() -> ReverseProxyStack<MemoryStore, NoKey, NoStore, Identity, TrackStreamsLayer> {
-    ReverseProxyStack::new(session(), pin()).within_session(TrackStreamsLayer::new())
+/// All layers, with streams tracked.
+fn tracking() -> ReverseProxyStack<MemoryStore> {
+    ReverseProxyStack::new(session(), pin()).streams(|layer| layer)
 }
 
 const BACKEND: &str = "http://127.0.0.1:9001";

@@ -15,7 +15,7 @@ pub mod wire;
 
 use std::{convert::Infallible, future::Ready, task::Poll};
 
-use bartizan::core::{Passage, PeerAddr};
+use bartizan::core::{GuardBody, Passage, PeerAddr};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Empty;
@@ -32,7 +32,7 @@ pub const RECORDED: &[u8] = &[1, 0, 0];
 pub struct Inert;
 
 impl<B> Service<Request<B>> for Inert {
-    type Response = Response<Empty<Bytes>>;
+    type Response = Response<GuardBody<Empty<Bytes>>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -44,7 +44,7 @@ impl<B> Service<Request<B>> for Inert {
         // As the last one on a request's way does.
         drop(Passage::take(request.extensions_mut()));
         drop(std::hint::black_box(request));
-        let mut response = Response::new(Empty::new());
+        let mut response = Response::new(GuardBody::forwarded(Empty::new()));
         let headers = response.headers_mut();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.insert("content-length", HeaderValue::from_static("123"));

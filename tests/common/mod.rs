@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "test support")]
 
-use std::{convert::Infallible, error::Error, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, error::Error, net::SocketAddr};
 
 use bartizan::{
     ReverseProxyStack,
@@ -45,12 +45,9 @@ impl Gateway {
         pin: impl FnOnce(PinBackendLayer) -> PinBackendLayer,
     ) -> Self {
         let store = MemoryStore::new();
-        let backends = Backends::new(origins.into_iter().map(|origin| origin.parse().unwrap()))
-            .counted_by(Arc::new(store.clone()));
-        let stack = ReverseProxyStack::new(
-            session(ValidateSessionLayer::mcp(store.clone())),
-            pin(PinBackendLayer::new(backends.clone())),
-        );
+        let backends = Backends::new(origins.into_iter().map(|origin| origin.parse().unwrap()));
+        let stack =
+            ReverseProxyStack::mcp(store.clone(), backends.clone()).session(session).pin(pin);
         Self::serve(stack.layer(Upstream::builder().build()), store, backends).await
     }
 
@@ -107,15 +104,9 @@ pub async fn resuming(
     configure: impl FnOnce(ResumeSessionLayer<MemoryStore>) -> ResumeSessionLayer<MemoryStore>,
 ) -> (Gateway, ResumeCounts) {
     let store = MemoryStore::new();
-    let backends = Backends::new(origins.iter().map(|origin| origin.parse().unwrap()))
-        .counted_by(Arc::new(store.clone()));
-    let resume = configure(ResumeSessionLayer::new(store.clone()));
-    let counts = resume.counts();
-    let stack = ReverseProxyStack::new(
-        ValidateSessionLayer::mcp(store.clone()),
-        PinBackendLayer::new(backends.clone()),
-    )
-    .resume(resume);
+    let backends = Backends::new(origins.iter().map(|origin| origin.parse().unwrap()));
+    let stack = ReverseProxyStack::mcp(store.clone(), backends.clone()).resume(configure);
+    let counts = stack.resume_counts();
     let service = stack.layer(Upstream::builder().build());
     (Gateway::serve(service, store, backends).await, counts)
 }

@@ -2,15 +2,7 @@
 
 use std::time::Duration;
 
-use bartizan::{
-    ReverseProxyStack,
-    memory::MemoryStore,
-    pin::{Backends, PinBackendLayer},
-    resume::ResumeSessionLayer,
-    session::ValidateSessionLayer,
-    streams::TrackStreamsLayer,
-    upstream::Upstream,
-};
+use bartizan::{ReverseProxyStack, memory::MemoryStore, pin::Backends, upstream::Upstream};
 use bartizan_testkit::{CounterServer, client::Raw, eventually};
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
@@ -156,14 +148,8 @@ async fn a_stream_that_met_the_loss_is_known_to_come_from_the_new_backend() {
     let (mut one, other) =
         (Scripted::start(Opening::Good).await, Scripted::start(Opening::Good).await);
     let (store, backends) = (MemoryStore::new(), Backends::new([one.uri().parse().unwrap()]));
-    let tracked = TrackStreamsLayer::new();
-    let streams = tracked.streams();
-    let stack = ReverseProxyStack::new(
-        ValidateSessionLayer::mcp(store.clone()),
-        PinBackendLayer::new(backends.clone()),
-    )
-    .within_session(tracked)
-    .resume(ResumeSessionLayer::new(store.clone()));
+    let stack = ReverseProxyStack::mcp(store.clone(), backends.clone()).resume(|layer| layer);
+    let streams = stack.open_streams();
     let gateway = Gateway::serve(stack.layer(Upstream::builder().build()), store, backends).await;
     let client = Raw::new(&gateway.uri());
     let id = client.initialize().await;

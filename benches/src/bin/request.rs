@@ -17,7 +17,6 @@ use std::{
     error::Error,
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    sync::Arc,
 };
 
 use bartizan::{
@@ -28,9 +27,7 @@ use bartizan::{
     hyper::ConnectionService,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
-    resume::ResumeSessionLayer,
     session::ValidateSessionLayer,
-    streams::TrackStreamsLayer,
     upstream::{
         Upstream,
         transport::{HyperTransport, TransportBuilder},
@@ -103,7 +100,9 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
     let to = || Upstream::builder().to(backend.clone());
     let store = MemoryStore::new();
     open_session(&store, &backend);
-    let backends = || Backends::new([backend.clone()]).counted_by(Arc::new(store.clone()));
+    let backends = || Backends::new([backend.clone()]);
+    // The layers that every stack has: options are off.
+    let stack = || ReverseProxyStack::mcp(store.clone(), backends()).without_streams();
     match case {
         "floor" => floor(listener, origin).await,
         "upstream" => accept(listener, to().build()).await,
@@ -114,27 +113,16 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
             accept(listener, ValidateSessionLayer::mcp(store.clone()).layer(to().build())).await
         }
         "pin" => accept(listener, PinBackendLayer::new(backends()).layer(to().build())).await,
-        "stack" => {
-            let session = ValidateSessionLayer::mcp(store.clone());
-            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
-            accept(listener, stack.layer(Upstream::builder().build())).await;
-        }
+        "stack" => accept(listener, stack().layer(Upstream::builder().build())).await,
         "stack-hyper" => {
-            let session = ValidateSessionLayer::mcp(store.clone());
-            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()));
-            accept(listener, stack.layer(Upstream::builder().build_on(hyper_client()))).await;
+            accept(listener, stack().layer(Upstream::builder().build_on(hyper_client()))).await;
         }
-        // The stack, with account of streams.
         "streams" => {
-            let session = ValidateSessionLayer::mcp(store.clone());
-            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()))
-                .within_session(TrackStreamsLayer::new());
+            let stack = stack().streams(|layer| layer);
             accept(listener, stack.layer(Upstream::builder().build())).await;
         }
         "resume" => {
-            let session = ValidateSessionLayer::mcp(store.clone());
-            let stack = ReverseProxyStack::new(session, PinBackendLayer::new(backends()))
-                .resume(ResumeSessionLayer::new(store.clone()));
+            let stack = stack().resume(|layer| layer);
             accept(listener, stack.layer(Upstream::builder().build())).await;
         }
         other => println!("{other} is no case"),

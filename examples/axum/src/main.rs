@@ -1,7 +1,7 @@
 //! An axum application with routes and authentication of its own, and MCP servers behind one of its
 //! routes.
 
-use std::{env, error::Error, net::SocketAddr, sync::Arc};
+use std::{env, error::Error, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -12,15 +12,10 @@ use axum::{
     routing::get,
 };
 use bartizan::{
-    ReverseProxyStack,
-    core::{Backend, Principal},
-    forwarded::SanitizeForwardedLayer,
-    memory::MemoryStore,
-    peer,
-    pin::{Backends, PinBackendLayer},
-    session::ValidateSessionLayer,
+    Backend, Principal, ReverseProxyStack, Shutdown, memory::MemoryStore, peer, pin::Backends,
     upstream::Upstream,
 };
+use tokio::net::TcpListener;
 use tower_layer::Layer;
 
 #[tokio::main]
@@ -28,27 +23,44 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let listen = args.next().ok_or("usage: ADDRESS BACKEND...")?;
     let backends = args.map(|uri| uri.parse()).collect::<Result<Vec<Backend>, _>>()?;
-    let listener = tokio::net::TcpListener::bind(listen).await?;
-    let app = app(backends).into_make_service_with_connect_info::<SocketAddr>();
-    Ok(axum::serve(listener, app).await?)
+    let listener = TcpListener::bind(listen).await?;
+    let (app, shutdown) = app(backends);
+    serve(listener, app, shutdown, async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+    .await?;
+    Ok(())
+}
+
+/// Serves until `stop`, and then until the calls in flight are answered.
+async fn serve(
+    listener: TcpListener,
+    app: Router,
+    shutdown: Shutdown,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let stopped = async move {
+        stop.await;
+        // A listening stream has no end of its own: axum would wait for it forever.
+        shutdown.shut_down(Duration::from_secs(20)).await;
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stopped).await
 }
 
 /// The application: routes of its own, and the stack on `/mcp`.
-fn app(backends: Vec<Backend>) -> Router {
-    let store = MemoryStore::new();
-    let backends = Backends::new(backends).counted_by(Arc::new(store.clone()));
-    let stack =
-        ReverseProxyStack::new(ValidateSessionLayer::mcp(store), PinBackendLayer::new(backends))
-            // The backend is told who the client is, by where axum keeps it.
-            .forwarded(SanitizeForwardedLayer::new().peer_from(peer::of_axum));
-    let mcp = Router::new()
-        .route_service("/mcp", stack.layer(Upstream::builder().build()))
-        // Above the stack: sessions belong to the principal that it names.
-        .layer(middleware::from_fn(authenticate));
-    Router::new()
+fn app(backends: Vec<Backend>) -> (Router, Shutdown) {
+    let stack = ReverseProxyStack::mcp(MemoryStore::new(), Backends::new(backends))
+        // axum knows the address of the client: it is forwarded to the backend.
+        .forwarded(|layer| layer.peer_from(peer::of_axum))
+        // Sessions belong to the principal that it names.
+        .auth(middleware::from_fn(authenticate));
+    let shutdown = stack.shutdown();
+    let app = Router::new()
         .route("/", get(async || "MCP servers are at /mcp"))
         .route("/healthz", get(async || "ok"))
-        .merge(mcp)
+        .route_service("/mcp", stack.layer(Upstream::builder().build()));
+    (app, shutdown)
 }
 
 /// Lets known callers pass. A real application verifies a token here.
@@ -82,10 +94,11 @@ mod tests {
 
     async fn start(servers: &[CounterServer]) -> String {
         let backends = servers.iter().map(|server| server.uri().parse().unwrap()).collect();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = app(backends).into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (app, shutdown) = app(backends);
+        let forever = std::future::pending();
+        tokio::spawn(async move { serve(listener, app, shutdown, forever).await.unwrap() });
         format!("http://{address}")
     }
 

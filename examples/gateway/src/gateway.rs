@@ -4,13 +4,13 @@ use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_layer::Layer;
 
 use crate::{
-    cli::{OnLost, Options},
+    cli::Options,
     say,
     server::{self, Limits, admin},
-    stack,
-    store::{self, Opened, ServerStore},
+    stack, store,
 };
 
 /// A gateway that holds its port: connections wait until it runs.
@@ -56,48 +56,29 @@ impl Gateway {
         self,
         stop: CancellationToken,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        match store::open(&self.options)? {
-            Opened::Memory(store) => self.serve(store, || true, stop).await,
-            Opened::Redis(store) => {
-                let answers = store.clone();
-                self.serve(store, move || answers.is_ready(), stop).await
-            }
-        }
-    }
-
-    async fn serve<T: ServerStore>(
-        self,
-        store: T,
-        store_answers: impl Fn() -> bool + Send + Sync + 'static,
-        stop: CancellationToken,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let Self { listener, admin, options, .. } = self;
+        let (store, store_answers) = store::open(&options)?;
+        let stack = stack::stack(&options, store)?;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
             ..Limits::default()
         };
-        let tracked = stack::streams(&options);
-        let streams = tracked.streams();
+        let shutdown = stack.shutdown();
         // Those that are left end in good order, before their connections are cut.
         let grace = limits.drain.saturating_sub(Duration::from_secs(1));
         let stopping = stop.clone();
         let ending = async {
             stopping.cancelled().await;
-            streams.shut_down(grace).await;
+            shutdown.shut_down(grace).await;
         };
         let leaves = stop.clone();
         let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
-        let announce = || admin.map(|admin| tokio::spawn(admin::serve(admin, is_ready)));
-        let (cut, ()) = if options.on_lost == OnLost::Resume {
-            let service = stack::build_resuming(&options, store, tracked)?;
-            announce();
-            tokio::join!(server::serve(listener, service, limits, stop), ending)
-        } else {
-            let service = stack::build(&options, store, tracked)?;
-            announce();
-            tokio::join!(server::serve(listener, service, limits, stop), ending)
-        };
+        let service = stack.layer(stack::upstream(&options));
+        if let Some(admin) = admin {
+            tokio::spawn(admin::serve(admin, is_ready));
+        }
+        let (cut, _) = tokio::join!(server::serve(listener, service, limits, stop), ending);
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),

@@ -1,91 +1,74 @@
 //! The layers, configured.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, time::Duration};
 
 use bartizan::{
     ReverseProxyStack,
-    core::store::NoStore,
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{LimitHopsLayer, Pseudonym},
     pin::{
         Backends, OnLost, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
-        key::NoKey,
     },
-    resume::ResumeSessionLayer,
-    session::{MintIds, Sessionless, ValidateSessionLayer},
+    resume::{KeyRing, ResumeSessionLayer},
+    session::{Sessionless, ValidateSessionLayer},
     streams::TrackStreamsLayer,
     upstream::{Upstream, transport::TransportBuilder},
 };
-use tower_layer::{Identity, Layer};
 
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
     keys,
-    server::ServerService,
-    store::ServerStore,
+    store::SessionTable,
 };
 
-/// A store with ids of this gateway's own, or of the backends.
-type Store<T> = MintIds<T>;
+/// The layers, with what the options say of each.
+pub(crate) type Stack = ReverseProxyStack<SessionTable>;
 
-/// The layers, but for what depends on what becomes of a session whose backend is lost.
-type Stack<T> = ReverseProxyStack<T, NoKey, NoStore, Identity, TrackStreamsLayer>;
-
-/// The layers in the order of [`ReverseProxyStack`], with what `options` say of each.
-pub(crate) fn build<T: ServerStore>(
+/// Configures the layers, and says by which name the gateway goes.
+///
+/// # Errors
+///
+/// If two options exclude each other.
+pub(crate) fn stack(
     options: &Options,
-    store: T,
-    streams: TrackStreamsLayer,
-) -> Result<impl ServerService + use<T>, Box<dyn Error + Send + Sync>> {
-    let (stack, name) = stack(options, MintIds::new(store).only_if(options.mint_ids), streams)?;
-    Ok(stack.layer(upstream(options, &name)))
-}
-
-/// The same, with sessions that are resumed when their backend is lost.
-pub(crate) fn build_resuming<T: ServerStore>(
-    options: &Options,
-    store: T,
-    streams: TrackStreamsLayer,
-) -> Result<impl ServerService + use<T>, Box<dyn Error + Send + Sync>> {
+    store: SessionTable,
+) -> Result<Stack, Box<dyn Error + Send + Sync>> {
+    let backends = Backends::new(options.backends.iter().cloned());
+    let stack = match &options.session_header {
+        None => ReverseProxyStack::mcp(store, backends),
+        Some(name) => ReverseProxyStack::header(name.clone(), store, backends),
+    };
+    let hops = hops(options)?;
+    let stack = stack
+        .forwarded(|layer| forwarded(layer, options))
+        .hops(|_| hops)
+        .session(|layer| session(layer, options))
+        .streams(|layer| streams(layer, options))
+        .pin(|layer| pin(layer, options));
+    if options.on_lost != cli::OnLost::Resume {
+        return Ok(stack);
+    }
     if options.session_header.is_some() {
         return Err(
             "--on-lost resume knows how MCP sessions are opened, and no --session-header".into()
         );
     }
-    let store = MintIds::new(store).only_if(options.mint_ids);
-    let resume = ResumeSessionLayer::new(store.clone())
-        .timeout(options.resume_timeout)
-        .store_timeout(options.store_timeout.saturating_mul(2));
-    let resume = match &options.record_keys {
-        Some(file) => resume.seal(keys::read(file)?),
-        None => resume,
-    };
-    let (stack, name) = stack(options, store, streams)?;
-    Ok(stack.resume(resume).layer(upstream(options, &name)))
+    let keys = options.record_keys.as_deref().map(keys::read).transpose()?;
+    Ok(stack.resume(|layer| resume(layer, options, keys)))
 }
 
-fn stack<T: ServerStore>(
-    options: &Options,
-    store: Store<T>,
-    streams: TrackStreamsLayer,
-) -> Result<(Stack<Store<T>>, Pseudonym), Box<dyn Error + Send + Sync>> {
-    let open = streams.streams();
-    let backends = Backends::new(options.backends.iter().cloned())
-        .counted_by(Arc::new(store.clone()))
-        .on_removed(move |id| {
-            open.end_all_on(id);
-        });
-    let name = options.via.clone().unwrap_or_else(Pseudonym::of_process);
-    let stack = ReverseProxyStack::new(session(options, store), pin(options, backends))
-        .forwarded(forwarded(options))
-        .hops(hops(options, name.clone())?)
-        .within_session(streams);
-    Ok((stack, name))
+/// The service that forwards.
+pub(crate) fn upstream(options: &Options) -> Upstream {
+    let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
+    Upstream::builder()
+        .connections(connections)
+        .proxy_name(name(options).as_str())
+        .response_timeout(options.response_timeout.get())
+        .build()
 }
 
-fn forwarded(options: &Options) -> SanitizeForwardedLayer {
-    let layer = SanitizeForwardedLayer::new();
+fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwardedLayer {
     let layer = match options.trust_count {
         Some(count) => layer.trust_count(count),
         None => layer.trust(TrustedPeers::networks(options.trust.iter().copied())),
@@ -110,19 +93,19 @@ fn fields(options: &Options) -> Fields {
     named.fold(Fields::NONE.with(Field::XForwardedPrefix), Fields::with)
 }
 
-fn hops(
-    options: &Options,
-    name: Pseudonym,
-) -> Result<LimitHopsLayer, Box<dyn Error + Send + Sync>> {
-    let layer = LimitHopsLayer::new().limit(options.max_hops).name(name);
+fn hops(options: &Options) -> Result<LimitHopsLayer, Box<dyn Error + Send + Sync>> {
+    let layer = LimitHopsLayer::new().limit(options.max_hops).name(name(options));
     Ok(layer.header(options.hop_header.clone())?)
 }
 
-fn session<T: ServerStore>(options: &Options, store: T) -> ValidateSessionLayer<T> {
-    let layer = match &options.session_header {
-        None => ValidateSessionLayer::mcp(store),
-        Some(name) => ValidateSessionLayer::header(name.clone(), store),
-    };
+fn name(options: &Options) -> Pseudonym {
+    options.via.clone().unwrap_or_else(Pseudonym::of_process)
+}
+
+fn session(
+    layer: ValidateSessionLayer<SessionTable>,
+    options: &Options,
+) -> ValidateSessionLayer<SessionTable> {
     let layer = match options.sessionless {
         None => layer,
         Some(cli::Sessionless::Refuse) => layer.sessionless(Sessionless::Refuse),
@@ -132,23 +115,38 @@ fn session<T: ServerStore>(options: &Options, store: T) -> ValidateSessionLayer<
         .route(options.route.clone())
         .idle(options.idle)
         .lifetime(options.lifetime)
-        // The store keeps its own deadline; this one is for a store that does not.
-        .store_timeout(options.store_timeout.saturating_mul(2))
+        .store_timeout(store_timeout(options))
 }
 
-/// Keeps account of event streams, for the stack and for whoever ends them.
-pub(crate) fn streams(options: &Options) -> TrackStreamsLayer {
-    let layer = TrackStreamsLayer::new().max(options.max_streams);
+fn resume(
+    layer: ResumeSessionLayer<SessionTable>,
+    options: &Options,
+    keys: Option<KeyRing>,
+) -> ResumeSessionLayer<SessionTable> {
+    let layer = layer.timeout(options.resume_timeout).store_timeout(store_timeout(options));
+    match keys {
+        Some(keys) => layer.seal(keys),
+        None => layer,
+    }
+}
+
+/// The store keeps its own timeout; this one is for a store that does not.
+fn store_timeout(options: &Options) -> Duration {
+    options.store_timeout.saturating_mul(2)
+}
+
+fn streams(layer: TrackStreamsLayer, options: &Options) -> TrackStreamsLayer {
+    let layer = layer.max(options.max_streams);
     match options.stream_keepalive.get() {
         Some(interval) => layer.keep_alive(interval),
         None => layer,
     }
 }
 
-fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
+fn pin(layer: PinBackendLayer, options: &Options) -> PinBackendLayer {
     // Time for a second backend only if the first refused at once, not if it was silent.
     let failover_within = options.connect_timeout.mul_f64(0.8);
-    let layer = PinBackendLayer::new(backends).failover_within(failover_within);
+    let layer = layer.failover_within(failover_within);
     let layer = match options.on_lost {
         cli::OnLost::Repin => layer.on_lost(OnLost::Repin),
         // Where it is resumed, the layer above does it.
@@ -159,13 +157,4 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
         Policy::RoundRobin => layer.balance(RoundRobin::new()),
         Policy::Random => layer.balance(Random::new()),
     }
-}
-
-fn upstream(options: &Options, name: &Pseudonym) -> Upstream {
-    let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
-    Upstream::builder()
-        .connections(connections)
-        .proxy_name(name.as_str())
-        .response_timeout(options.response_timeout.get())
-        .build()
 }

@@ -109,6 +109,12 @@ impl<K, T> PinBackendLayer<K, T> {
         }
     }
 
+    /// The backends among which one is chosen.
+    #[must_use]
+    pub fn backends(&self) -> &Backends {
+        &self.config.backends
+    }
+
     /// Says which backend gets new work. Default: [`LeastSessions`].
     pub fn balance(mut self, policy: impl Balance + 'static) -> Self {
         self.config.balance = Arc::new(policy);

@@ -75,6 +75,12 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
         Self { config }
     }
 
+    /// The store in which sessions are kept.
+    #[must_use]
+    pub fn store(&self) -> &T {
+        &self.config.store
+    }
+
     /// The form that all refusals take here, but for gRPC; none if each request tells its own.
     #[must_use]
     pub fn dialect(&self) -> Option<Dialect> {

@@ -1,11 +1,10 @@
-//! The response body: passed on untouched, or an event stream that may be ended.
+//! The body of an event stream that may be ended.
 
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::GuardBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -16,26 +15,23 @@ use crate::{
 };
 
 pin_project! {
-    /// A response body. An event stream has a place among the others for as long as it lives.
+    /// An event stream with its place among the others, for as long as it lives.
     #[derive(Debug)]
-    pub struct StreamBody<B> {
+    pub(crate) struct TrackedBody<B> {
+        // None once it was ended: the backend learns at once that no client listens.
         #[pin]
-        body: GuardBody<B>,
+        body: Option<B>,
         tracked: Option<Pin<Box<Tracked>>>,
     }
 }
 
-impl<B> StreamBody<B> {
-    pub(crate) const fn untracked(body: GuardBody<B>) -> Self {
-        Self { body, tracked: None }
-    }
-
-    pub(crate) fn tracked(body: GuardBody<B>, tracked: Tracked) -> Self {
-        Self { body, tracked: Some(Box::pin(tracked)) }
+impl<B> TrackedBody<B> {
+    pub(crate) fn new(body: B, tracked: Tracked) -> Self {
+        Self { body: Some(body), tracked: Some(Box::pin(tracked)) }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for StreamBody<B> {
+impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -45,10 +41,11 @@ impl<B: Body<Data = Bytes>> Body for StreamBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let Some(tracked) = this.tracked else { return this.body.poll_frame(cx) };
+        let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(tracked) = this.tracked else { return body.poll_frame(cx) };
         let quiet = match tracked.as_mut().verdict() {
             Some(cause) => Quiet::End(cause),
-            None => match this.body.as_mut().poll_frame(cx) {
+            None => match body.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     tracked.as_mut().passed(&frame);
                     return Poll::Ready(Some(Ok(frame)));
@@ -65,8 +62,7 @@ impl<B: Body<Data = Bytes>> Body for StreamBody<B> {
             Quiet::End(cause) => {
                 tracked.end(cause);
                 *this.tracked = None;
-                // The backend learns at once that nobody listens any more.
-                this.body.set(GuardBody::refused(Bytes::new()));
+                this.body.set(None);
                 Poll::Ready(None)
             }
         }
@@ -74,15 +70,16 @@ impl<B: Body<Data = Bytes>> Body for StreamBody<B> {
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        match self.tracked {
-            None => self.body.size_hint(),
+        match (&self.body, &self.tracked) {
+            (None, _) => SizeHint::with_exact(0),
+            (Some(body), None) => body.size_hint(),
             // It may end before its end, and comments may come in between.
-            Some(_) => SizeHint::default(),
+            (Some(_), Some(_)) => SizeHint::default(),
         }
     }
 }

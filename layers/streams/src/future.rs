@@ -7,13 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{Backend, BackendId, Dialect, GuardBody, Session, fields::media};
+use bartizan_core::{Backend, BackendId, Dialect, Session, body::ReplaceBody, fields::media};
 use http::Response;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::{
-    StreamBody, event, layer::Config, listen, service::refused, streams::Place, tracked::Tracked,
+    body::TrackedBody, event, layer::Config, listen, service::refused, streams::Place,
+    tracked::Tracked,
 };
 
 pin_project! {
@@ -35,7 +36,7 @@ pin_project! {
         // At the service inside; taken when it has responded.
         Forwarded { #[pin] future: F, asked: Option<Asked> },
         // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
-        Answered { answer: Option<Box<Response<StreamBody<R>>>> },
+        Answered { answer: Option<Box<Response<R>>> },
     }
 }
 
@@ -52,7 +53,7 @@ impl<F, R> ResponseFuture<F, R> {
         Self { state: State::Forwarded { future, asked: Some(asked) } }
     }
 
-    pub(crate) fn answered(answer: Response<StreamBody<R>>) -> Self {
+    pub(crate) fn answered(answer: Response<R>) -> Self {
         Self { state: State::Answered { answer: Some(Box::new(answer)) } }
     }
 }
@@ -60,8 +61,9 @@ impl<F, R> ResponseFuture<F, R> {
 impl<F, R, E> Future for ResponseFuture<F, R>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: ReplaceBody + Send + 'static,
 {
-    type Output = Result<Response<StreamBody<R>>, E>;
+    type Output = F::Output;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -70,13 +72,16 @@ where
                 let response = ready!(future.poll(cx))?;
                 let asked = asked.take_if(|_| media::is_event_stream(response.headers()));
                 Poll::Ready(Ok(match asked {
-                    None => response.map(|body| StreamBody::untracked(GuardBody::forwarded(body))),
+                    None => response,
                     Some(asked) => track(response, asked),
                 }))
             }
             StateProj::Answered { answer } => match answer.take() {
                 Some(answer) => Poll::Ready(Ok(*answer)),
-                None => Poll::Pending, // polled again after it was ready
+                None => {
+                    debug_assert!(false, "a future is not polled again after it was ready");
+                    Poll::Pending
+                }
             },
         }
     }
@@ -94,7 +99,10 @@ fn backend_of<R>(response: &Response<R>) -> Option<BackendId> {
 
 /// Gives a stream its place among the others.
 #[cold]
-fn track<R>(response: Response<R>, asked: Asked) -> Response<StreamBody<R>> {
+fn track<R>(response: Response<R>, asked: Asked) -> Response<R>
+where
+    R: ReplaceBody + Send + 'static,
+{
     let (config, place) = match asked {
         Asked::Listen { config, place } => (config, Ok(place)),
         Asked::Anything { config, session, refuse_as: None } => {
@@ -116,9 +124,7 @@ fn track<R>(response: Response<R>, asked: Asked) -> Response<StreamBody<R>> {
     let now = Instant::now();
     place.open(now, backend_of(&response));
     let keep_alive = config.keep_alive.filter(|_| listen::takes_comments(response.headers()));
-    response.map(|body| {
-        StreamBody::tracked(GuardBody::forwarded(body), Tracked::new(place, keep_alive, now))
-    })
+    response.map(|body| R::from_body(TrackedBody::new(body, Tracked::new(place, keep_alive, now))))
 }
 
 impl<F, R> fmt::Debug for ResponseFuture<F, R> {

@@ -55,14 +55,19 @@
 //!
 //! # Place in the stack
 //!
-//! Below the layer that finds the session, above the one that chooses a backend.
+//! Below the layer that finds the session, above the one that chooses a backend. The service inside responds with a
+//! body that can be replaced by another of its type
+//! ([`ReplaceBody`](bartizan_core::body::ReplaceBody)): the bodies of Bartizan's other layers, http-body-util's
+//! boxed bodies and, with the feature `axum` of `bartizan-core`, axum's. Put
+//! [`GuardBody::forwarded`](bartizan_core::GuardBody::forwarded) around any other.
 //!
 //! ```
 //! use bartizan_memory::MemoryStore;
 //! use bartizan_session::ValidateSessionLayer;
 //! use bartizan_streams::TrackStreamsLayer;
 //! # use {bytes::Bytes, http::Response, http_body_util::Full, tower::{Layer, ServiceBuilder, service_fn}};
-//! # let server = service_fn(async |_: http::Request<_>| Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())));
+//! # use bartizan_core::GuardBody;
+//! # let server = service_fn(async |_: http::Request<_>| Ok::<_, std::convert::Infallible>(Response::new(GuardBody::forwarded(Full::<Bytes>::default()))));
 //!
 //! let tracked = TrackStreamsLayer::new();
 //! let streams = tracked.streams();
@@ -113,8 +118,8 @@
 //!
 //! # Cost
 //!
-//! A response that is no event stream: one copy of a session's handle, and one look at the content type; no
-//! allocation. An event stream: three allocations and two locks in its life, and per frame a clock and two
+//! A response that is not an event stream passes as it is: one copy of a session's handle, and one look at the
+//! content type; no allocation. An event stream: four allocations and two locks in its life, and per frame a clock and two
 //! flags. The figures are in the README of the workspace.
 //!
 //! # Sources
@@ -136,7 +141,6 @@ mod signal;
 mod streams;
 mod tracked;
 
-pub use body::StreamBody;
 pub use future::ResponseFuture;
 pub use layer::{SecondStream, TrackStreamsLayer};
 pub use service::TrackStreams;

@@ -6,13 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Dialect, GuardBody, Reason, Refusal, Session};
+use bartizan_core::{Dialect, Reason, Refusal, Session, body::ReplaceBody};
 use http::{Method, Request, Response};
 use tower_service::Service;
 
-use crate::{
-    ResponseFuture, StreamBody, event, future::Asked, layer::Config, listen, streams::Place,
-};
+use crate::{ResponseFuture, event, future::Asked, layer::Config, listen, streams::Place};
 
 /// Keeps account of event streams; see the [crate docs](crate).
 #[derive(Clone, Debug)]
@@ -45,8 +43,9 @@ impl<S> TrackStreams<S> {
 impl<S, B, R> Service<Request<B>> for TrackStreams<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    R: ReplaceBody + Send + 'static,
 {
-    type Response = Response<StreamBody<R>>;
+    type Response = Response<R>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, R>;
 
@@ -82,6 +81,6 @@ fn judge<B>(config: &Arc<Config>, request: &Request<B>) -> Result<Asked, Reason>
 }
 
 /// Makes the response of a refusal.
-pub(crate) fn refused<R>(reason: Reason, dialect: &Dialect) -> Response<StreamBody<R>> {
-    Refusal::new(reason).respond(dialect).map(|body: GuardBody<R>| StreamBody::untracked(body))
+pub(crate) fn refused<R: ReplaceBody>(reason: Reason, dialect: &Dialect) -> Response<R> {
+    Refusal::new(reason).render(dialect).map(R::from_bytes)
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::num::NonZeroUsize;
 
-use bartizan_core::Reason;
+use bartizan_core::{GuardBody, Reason};
 use bartizan_streams::TrackStreamsLayer;
 use bytes::Bytes;
 use common::World;
@@ -55,7 +55,7 @@ async fn errors_are_the_inner_services() {
 async fn the_inner_service_need_not_be_clone_or_send() {
     struct Plain(std::rc::Rc<()>);
     impl Service<Request<()>> for Plain {
-        type Response = Response<Empty<Bytes>>;
+        type Response = Response<GuardBody<Empty<Bytes>>>;
         type Error = std::convert::Infallible;
         type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
         fn poll_ready(
@@ -66,7 +66,7 @@ async fn the_inner_service_need_not_be_clone_or_send() {
         }
         fn call(&mut self, _: Request<()>) -> Self::Future {
             let _ = &self.0;
-            std::future::ready(Ok(Response::default()))
+            std::future::ready(Ok(Response::new(GuardBody::forwarded(Empty::new()))))
         }
     }
     let response = TrackStreamsLayer::new().layer(Plain(std::rc::Rc::default()));

@@ -5,7 +5,7 @@ mod common;
 
 use std::{convert::Infallible, future::pending, num::NonZeroUsize, time::Duration};
 
-use bartizan_core::{Key, Principal, Reason, Record, Route, SessionStore};
+use bartizan_core::{GuardBody, Key, Principal, Reason, Record, Route, SessionStore};
 use bartizan_pin::Backends;
 use bartizan_streams::{SecondStream, TrackStreamsLayer};
 use bytes::Bytes;
@@ -204,8 +204,8 @@ async fn what_is_no_event_stream_passes_untouched_and_takes_no_room() {
 
 #[tokio::test]
 async fn a_request_that_is_given_up_takes_no_room() {
-    let never =
-        service_fn(|_: http::Request<()>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
+    type Answer = Result<Response<GuardBody<Full<Bytes>>>, Infallible>;
+    let never = service_fn(|_: http::Request<()>| pending::<Answer>());
     let layer = TrackStreamsLayer::new().max(NonZeroUsize::MIN);
     let mut service = layer.layer(never);
     let listen = || http::Request::get("/").header("accept", "text/event-stream").body(()).unwrap();
@@ -413,7 +413,8 @@ async fn a_stream_has_no_length_and_another_body_has_its_own() {
     for (kind, expected) in [("text/event-stream", None), ("text/plain", Some(3))] {
         let inner = service_fn(async |_: http::Request<()>| {
             let response = Response::builder().header("content-type", kind);
-            Ok::<_, Infallible>(response.body(Full::<Bytes>::from("abc")).unwrap())
+            let body = GuardBody::forwarded(Full::<Bytes>::from("abc"));
+            Ok::<_, Infallible>(response.body(body).unwrap())
         });
         let response = TrackStreamsLayer::new().layer(inner).oneshot(http::Request::default());
         let body = response.await.unwrap().into_body();

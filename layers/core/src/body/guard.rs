@@ -72,7 +72,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
             StateProj::Forwarded { body } => body.poll_frame(cx),
             StateProj::Refused { text } if text.is_empty() => Poll::Ready(None),
             StateProj::Refused { text } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            StateProj::Replaced { body } => body.poll_frame(cx),
+            StateProj::Replaced { body } => Pin::new(body).poll_frame(cx),
         }
     }
 

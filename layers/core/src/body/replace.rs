@@ -9,6 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{
+    BodyExt, Full,
+    combinators::{BoxBody, UnsyncBoxBody},
+};
 
 /// A response body that a layer can replace by another one of the same type.
 ///
@@ -17,8 +21,8 @@ use http_body::{Body, Frame, SizeHint};
 /// [`option_layer`](https://docs.rs/tower/latest/tower/builder/struct.ServiceBuilder.html#method.option_layer)
 /// can switch it at run time.
 ///
-/// [`GuardBody`](super::GuardBody) implements it for any body. Put one around the bodies of a service that
-/// responds with others:
+/// The boxed bodies of http-body-util implement it and, with the feature `axum`, axum's body. So does
+/// [`GuardBody`](super::GuardBody), for any body: put one around the bodies of a service that responds with others.
 ///
 /// ```
 /// use bartizan_core::{GuardBody, body::ReplaceBody};
@@ -74,20 +78,65 @@ impl<B: Body> Replaced<B> {
     {
         Self(Mutex::new(Box::pin(body)))
     }
+}
 
-    pub(super) fn poll_frame(
-        &mut self,
+impl<B: Body> Body for Replaced<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_frame(cx)
     }
 
-    pub(super) fn is_end_stream(&self) -> bool {
+    fn is_end_stream(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
-    pub(super) fn size_hint(&self) -> SizeHint {
+    fn size_hint(&self) -> SizeHint {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+impl<E: 'static> ReplaceBody for UnsyncBoxBody<Bytes, E> {
+    fn from_bytes(bytes: Bytes) -> Self {
+        Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    }
+
+    fn from_body<T>(body: T) -> Self
+    where
+        T: Body<Data = Bytes, Error = E> + Send + 'static,
+    {
+        Self::new(body)
+    }
+}
+
+impl<E: 'static> ReplaceBody for BoxBody<Bytes, E> {
+    fn from_bytes(bytes: Bytes) -> Self {
+        Full::new(bytes).map_err(|never| match never {}).boxed()
+    }
+
+    fn from_body<T>(body: T) -> Self
+    where
+        T: Body<Data = Bytes, Error = E> + Send + 'static,
+    {
+        Self::new(Replaced::<Self>::new(body))
+    }
+}
+
+#[cfg(feature = "axum")]
+impl ReplaceBody for axum_core::body::Body {
+    fn from_bytes(bytes: Bytes) -> Self {
+        bytes.into()
+    }
+
+    fn from_body<T>(body: T) -> Self
+    where
+        T: Body<Data = Bytes, Error = axum_core::Error> + Send + 'static,
+    {
+        Self::new(body)
     }
 }
 
@@ -115,5 +164,35 @@ where
 impl<B> fmt::Debug for Replaced<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Replaced")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn replace<R: ReplaceBody<Error: fmt::Debug> + Send + 'static>(
+        other: impl FnOnce() -> R,
+    ) {
+        let text = R::from_bytes(Bytes::from("abc"));
+        assert_eq!(text.size_hint().exact(), Some(3));
+        assert_eq!(text.collect().await.unwrap().to_bytes(), "abc");
+        let body = R::from_body(other());
+        assert_eq!(body.size_hint().exact(), Some(5));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "other");
+    }
+
+    #[tokio::test]
+    async fn each_of_these_bodies_can_be_replaced() {
+        type Error = std::convert::Infallible;
+        let other = || Full::new(Bytes::from("other"));
+        replace::<UnsyncBoxBody<Bytes, Error>>(|| other().boxed_unsync()).await;
+        replace::<BoxBody<Bytes, Error>>(|| other().boxed()).await;
+        replace::<super::super::GuardBody<Full<Bytes>>>(|| {
+            super::super::GuardBody::forwarded(other())
+        })
+        .await;
+        #[cfg(feature = "axum")]
+        replace::<axum_core::body::Body>(|| axum_core::body::Body::new(other())).await;
     }
 }

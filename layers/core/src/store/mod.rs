@@ -4,6 +4,7 @@
 //! gets its answer now calls on without parking anything.
 
 mod answer;
+mod either;
 mod error;
 mod key;
 mod no_store;
@@ -14,6 +15,7 @@ use crate::{BackendId, Principal, Record, Route, Session};
 
 pub use crate::session::stored::StoredSession;
 pub use answer::{Answer, Never};
+pub use either::{Either, EitherAnswer};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::Key;
 pub use no_store::NoStore;

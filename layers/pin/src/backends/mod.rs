@@ -46,7 +46,7 @@ struct Shared {
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
     counts: OnceLock<Arc<dyn CountSessions>>,
-    on_removed: OnceLock<removed::Told>,
+    removed: removed::Removed,
     begun: Instant,
 }
 
@@ -78,7 +78,7 @@ impl Backends {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
             counts: OnceLock::new(),
-            on_removed: OnceLock::new(),
+            removed: removed::Removed::default(),
             begun: Instant::now(),
         }));
         backends.into_iter().for_each(|backend| this.add(backend));

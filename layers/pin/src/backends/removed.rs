@@ -1,30 +1,45 @@
 //! Telling of backends that leave the set.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bartizan_core::BackendId;
 
 use super::{Backends, Set, Slot};
 
-/// Whom it is told.
-pub(super) type Told = Box<dyn Fn(&BackendId) + Send + Sync>;
+/// A callback for each backend that leaves.
+type OnRemoved = Arc<dyn Fn(&BackendId) + Send + Sync>;
+
+/// All callbacks, in the order in which they were added.
+#[derive(Default)]
+pub(super) struct Removed(Mutex<Vec<OnRemoved>>);
 
 impl Backends {
-    /// Tells `told` of each backend that leaves the set, and of each whose place a new one takes: for what
-    /// goes on without a request, an open stream say. The first that is given is told, after the change;
-    /// it may change the set in turn.
+    /// Calls `callback` with each backend that leaves the set, and with each that is replaced by a new one of its
+    /// name: for what outlives a request, such as an open stream. It is called after the change, and may change
+    /// the set in turn. Callbacks add up.
     ///
     /// A backend that has drained leaves when that is noticed: when new work comes, or a snapshot is taken.
     #[must_use]
-    pub fn on_removed(self, told: impl Fn(&BackendId) + Send + Sync + 'static) -> Self {
-        let _ = self.0.on_removed.set(Box::new(told));
+    pub fn on_removed(self, callback: impl Fn(&BackendId) + Send + Sync + 'static) -> Self {
+        self.0.removed.callbacks().push(Arc::new(callback));
         self
     }
 
     pub(super) fn tell_removed(&self, removed: &[Arc<Slot>]) {
-        if let Some(told) = self.0.on_removed.get() {
-            removed.iter().for_each(|slot| told(slot.backend().id()));
+        if removed.is_empty() {
+            return;
         }
+        // Called without the lock: a callback may add another.
+        let callbacks = self.0.removed.callbacks().clone();
+        for slot in removed {
+            callbacks.iter().for_each(|callback| callback(slot.backend().id()));
+        }
+    }
+}
+
+impl Removed {
+    fn callbacks(&self) -> MutexGuard<'_, Vec<OnRemoved>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -39,18 +54,23 @@ impl Set {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
     #[test]
-    fn whoever_wants_to_know_is_told_of_each_backend_that_leaves() {
+    fn every_callback_is_called_with_each_backend_that_leaves() {
         let told = Arc::<Mutex<Vec<String>>>::default();
         let journal = Arc::clone(&told);
         let uris = ["http://a:1", "http://b:1", "http://c:1"];
         let backends = Backends::new(uris.map(|uri| uri.parse().unwrap()));
         let backends =
             backends.on_removed(move |id| journal.lock().unwrap().push(id.as_str().to_owned()));
+        let count = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&count);
+        let backends = backends.on_removed(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
         let take = || std::mem::take(&mut *told.lock().unwrap());
         let [a, b, c] = uris.map(|uri| uri.parse::<BackendId>().unwrap());
 
@@ -68,5 +88,6 @@ mod tests {
         backends.drain_within(&c, std::time::Duration::ZERO);
         assert_eq!(backends.snapshot().len(), 1);
         assert_eq!(take(), ["http://c:1"]);
+        assert_eq!(count.load(Ordering::Relaxed), 3);
     }
 }

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend as Origin, Key, Record, Route, Session, SessionStore};
+use bartizan_core::{Backend as Origin, GuardBody, Key, Record, Route, Session, SessionStore};
 use bartizan_memory::MemoryStore;
 use bartizan_session::{SessionBody, Sessionless, ValidateSession, ValidateSessionLayer};
-use bartizan_streams::{StreamBody, Streams, TrackStreams, TrackStreamsLayer};
+use bartizan_streams::{Streams, TrackStreams, TrackStreamsLayer};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, Request, Response};
@@ -76,7 +76,7 @@ impl Backend {
 }
 
 impl<B> Service<Request<B>> for Backend {
-    type Response = Response<Channel<Bytes>>;
+    type Response = Response<GuardBody<Channel<Bytes>>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -91,7 +91,7 @@ impl<B> Service<Request<B>> for Backend {
         for (name, value) in &*self.fields.lock().unwrap() {
             response = response.header(*name, *value);
         }
-        let mut response = response.body(body).unwrap();
+        let mut response = response.body(GuardBody::forwarded(body)).unwrap();
         if let Some(origin) = self.origin.lock().unwrap().clone() {
             response.extensions_mut().insert(origin);
         }
@@ -99,7 +99,7 @@ impl<B> Service<Request<B>> for Backend {
     }
 }
 
-pub type Body = SessionBody<StreamBody<Channel<Bytes>>, MemoryStore>;
+pub type Body = SessionBody<GuardBody<Channel<Bytes>>, MemoryStore>;
 
 /// The layer between a store and the backend.
 pub struct World {

@@ -1,0 +1,306 @@
+//! The layers in their order, ready made.
+
+mod boxed;
+mod proxy;
+mod sessions;
+mod shutdown;
+
+use std::sync::Arc;
+
+use bartizan_core::{
+    Dialect, SessionStore,
+    store::{CountSessions, NoStore},
+};
+use bartizan_forwarded::SanitizeForwardedLayer;
+use bartizan_hops::LimitHopsLayer;
+use bartizan_pin::{Backends, PinBackendLayer, key::NoKey};
+use bartizan_resume::{ResumeCounts, ResumeSessionLayer};
+use bartizan_session::ValidateSessionLayer;
+use bartizan_streams::{Streams, TrackStreamsLayer};
+use http::HeaderName;
+use tower::util::Either;
+use tower_layer::{Identity, Layer};
+
+pub use boxed::{BoxedBody, BoxedProxy};
+pub use proxy::{ProxyFuture, ReverseProxy};
+pub use sessions::{SessionProxy, SessionProxyFuture};
+pub use shutdown::Shutdown;
+
+/// Builds a [`ReverseProxy`]: the layers in their order, over a service that forwards.
+///
+/// ```
+/// use std::time::Duration;
+/// use bartizan::{
+///     ReverseProxyStack,
+///     forwarded::TrustedPeers,
+///     memory::MemoryStore,
+///     pin::Backends,
+/// };
+///
+/// let backends = Backends::new(["http://127.0.0.1:9001".parse()?]);
+/// let balancers = TrustedPeers::networks(["10.0.0.0/8".parse()?]);
+/// let stack = ReverseProxyStack::mcp(MemoryStore::new(), backends)
+///     .session(|layer| layer.idle(Duration::from_secs(30 * 60)))
+///     .forwarded(|layer| layer.trust(balancers));
+/// # let _ = stack;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What is optional is switched when the program runs: it changes what the service does, not its type. To put a
+/// layer of your own elsewhere than at [`Self::auth`], stack the layers yourself: this type is no more than their
+/// order and their wiring.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity> {
+    is_guarded: bool,
+    forwarded: SanitizeForwardedLayer,
+    hops: LimitHopsLayer,
+    auth: A,
+    session: ValidateSessionLayer<T>,
+    tracks_streams: bool,
+    streams: TrackStreamsLayer,
+    resume: ResumeSessionLayer<T>,
+    pin: PinBackendLayer<K, P>,
+}
+
+impl<T: SessionStore + CountSessions> ReverseProxyStack<T> {
+    /// Keeps sessions of the Model Context Protocol in `store`, each on the one of `backends` that opened it.
+    ///
+    /// Everything is connected: the store counts the sessions of each backend, for balancing and draining; the
+    /// open streams of a session end with it, and those of a backend with the backend. The defaults are those of
+    /// the layers: no proxy in front is trusted, a request may cross ten gateways, callers are not authenticated,
+    /// and a session ends when its backend is lost.
+    pub fn mcp(store: T, backends: Backends) -> Self {
+        Self::wired(ValidateSessionLayer::mcp(store.clone()), store, backends)
+    }
+
+    /// Keeps sessions of any protocol over HTTP whose ids are in the field `name`, as
+    /// [`ValidateSessionLayer::header`] does. Connected as in [`Self::mcp`].
+    pub fn header(name: HeaderName, store: T, backends: Backends) -> Self {
+        Self::wired(ValidateSessionLayer::header(name, store.clone()), store, backends)
+    }
+
+    fn wired(session: ValidateSessionLayer<T>, store: T, backends: Backends) -> Self {
+        let pin = PinBackendLayer::new(backends.counted_by(Arc::new(store)));
+        Self::new(session, pin).streams(|layer| layer)
+    }
+}
+
+impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
+    /// Puts two layers together that you have made and connected yourself: the backends of `pin` are counted by
+    /// what you gave to [`Backends::counted_by`]. Streams are not tracked unless [`Self::streams`] says so.
+    pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
+        Self {
+            is_guarded: true,
+            forwarded: SanitizeForwardedLayer::new(),
+            hops: LimitHopsLayer::new(),
+            auth: Identity::new(),
+            resume: ResumeSessionLayer::new(session.store().clone()).only_if(false),
+            tracks_streams: false,
+            streams: TrackStreamsLayer::new(),
+            session,
+            pin,
+        }
+    }
+}
+
+impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
+    /// Configures the layer that finds the client and sanitizes forwarding headers.
+    pub fn forwarded(
+        mut self,
+        configure: impl FnOnce(SanitizeForwardedLayer) -> SanitizeForwardedLayer,
+    ) -> Self {
+        self.forwarded = configure(self.forwarded);
+        self
+    }
+
+    /// Configures the layer that detects loops.
+    pub fn hops(mut self, configure: impl FnOnce(LimitHopsLayer) -> LimitHopsLayer) -> Self {
+        self.hops = configure(self.hops);
+        self
+    }
+
+    /// Leaves out the two outer layers, which sanitize forwarding headers and detect loops: for a server that has
+    /// them in front of several routes already.
+    pub fn without_guards(mut self) -> Self {
+        self.is_guarded = false;
+        self
+    }
+
+    /// Adds your own authentication, between the guards and the sessions. It names the caller with
+    /// [`Principal::attach`](bartizan_core::Principal::attach), and a session belongs to the caller that opened
+    /// it. Default: none.
+    pub fn auth<L>(self, layer: L) -> ReverseProxyStack<T, K, P, L> {
+        let Self {
+            is_guarded, forwarded, hops, session, tracks_streams, streams, resume, pin, ..
+        } = self;
+        ReverseProxyStack {
+            is_guarded,
+            forwarded,
+            hops,
+            auth: layer,
+            session,
+            tracks_streams,
+            streams,
+            resume,
+            pin,
+        }
+    }
+
+    /// Configures the layer that validates sessions.
+    pub fn session(
+        mut self,
+        configure: impl FnOnce(ValidateSessionLayer<T>) -> ValidateSessionLayer<T>,
+    ) -> Self {
+        self.session = configure(self.session);
+        self
+    }
+
+    /// Configures the layer that tracks open event streams, and switches it on.
+    pub fn streams(
+        mut self,
+        configure: impl FnOnce(TrackStreamsLayer) -> TrackStreamsLayer,
+    ) -> Self {
+        if !self.tracks_streams {
+            let streams = self.streams.streams();
+            // The set of backends is shared: the handle that is given back is the same set.
+            let _ = self.pin.backends().clone().on_removed(move |id| {
+                streams.end_all_on(id);
+            });
+        }
+        self.tracks_streams = true;
+        self.streams = configure(self.streams);
+        self
+    }
+
+    /// Does not track streams: a session's open streams outlive it.
+    pub fn without_streams(mut self) -> Self {
+        self.tracks_streams = false;
+        self
+    }
+
+    /// Resumes an MCP session on another backend when its own is lost, under the same id, and configures the
+    /// layer that does it. Default: the session ends.
+    pub fn resume(
+        mut self,
+        configure: impl FnOnce(ResumeSessionLayer<T>) -> ResumeSessionLayer<T>,
+    ) -> Self {
+        self.resume = configure(self.resume.only_if(true));
+        self
+    }
+
+    /// Configures the layer that chooses a backend, and keeps each session on its own.
+    pub fn pin<L, Q>(
+        self,
+        configure: impl FnOnce(PinBackendLayer<K, P>) -> PinBackendLayer<L, Q>,
+    ) -> ReverseProxyStack<T, L, Q, A> {
+        let Self {
+            is_guarded,
+            forwarded,
+            hops,
+            auth,
+            session,
+            tracks_streams,
+            streams,
+            resume,
+            pin,
+        } = self;
+        ReverseProxyStack {
+            is_guarded,
+            forwarded,
+            hops,
+            auth,
+            session,
+            tracks_streams,
+            streams,
+            resume,
+            pin: configure(pin),
+        }
+    }
+
+    /// The open event streams of all services that this stack makes: to list, count or end them.
+    #[must_use]
+    pub fn open_streams(&self) -> Streams {
+        self.streams.streams()
+    }
+
+    /// How many sessions were resumed by all services that this stack makes.
+    #[must_use]
+    pub fn resume_counts(&self) -> ResumeCounts {
+        self.resume.counts()
+    }
+
+    /// The handle that ends what would keep a server from shutting down.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use axum::Router;
+    /// use bartizan::{ReverseProxyStack, memory::MemoryStore, pin::Backends, upstream::Upstream};
+    /// use tower::Layer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let backends = Backends::new(["http://10.0.0.7:9001".parse()?]);
+    /// let stack = ReverseProxyStack::mcp(MemoryStore::new(), backends);
+    /// let shutdown = stack.shutdown();
+    /// let app = Router::new().route_service("/mcp", stack.layer(Upstream::builder().build()));
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         let _ = tokio::signal::ctrl_c().await;
+    ///         shutdown.shut_down(Duration::from_secs(20)).await;
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        Shutdown::new(self.streams.streams())
+    }
+
+    /// `layer`, refusing requests in the form in which the session layer refuses them.
+    fn refusing_alike<L: Clone>(&self, layer: &L, refuse_as: fn(L, Dialect) -> L) -> L {
+        match self.session.dialect() {
+            Some(dialect) => refuse_as(layer.clone(), dialect),
+            None => layer.clone(),
+        }
+    }
+}
+
+impl<S, T, K, P, A> Layer<S> for ReverseProxyStack<T, K, P, A>
+where
+    S: Clone,
+    T: SessionStore,
+    K: Clone,
+    P: Clone,
+    A: Layer<SessionProxy<S, T, K, P>>,
+{
+    type Service = ReverseProxy<A::Service>;
+
+    fn layer(&self, upstream: S) -> Self::Service {
+        // Innermost: it names the backend that `upstream` forwards to, and learns from the failures that
+        // `upstream` reports. Anything between the two would be called once for each try.
+        let pinned = self.pin.layer(upstream);
+        // Above it: it learns of the loss of a session's backend from the layer that pins, and has that one choose
+        // the next. Below the guard: a session is resumed only for its owner, and its client keeps its id.
+        let resumed = self.resume.layer(pinned);
+        // Above that: a stream belongs to its session, whichever backend it comes from.
+        let tracked = match self.tracks_streams {
+            true => Either::Left(self.streams.layer(resumed)),
+            false => Either::Right(resumed),
+        };
+        // Above that: only a session that is live and the caller's own may choose a backend, and the
+        // response that names a new session passes here with its backend before it leaves.
+        let sessions = SessionProxy::new(self.session.layer(tracked));
+        // Above that: sessions belong to the caller that this names. It may read the client's address, and nothing
+        // that a client made up.
+        let authenticated = self.auth.layer(sessions);
+        if !self.is_guarded {
+            return ReverseProxy::unguarded(authenticated);
+        }
+        // Above all that costs: a loop is refused before any store or backend is asked.
+        let hops = self.refusing_alike(&self.hops, LimitHopsLayer::refuse_as);
+        // Outermost: nothing below may see a spoofed field.
+        let forwarded = self.refusing_alike(&self.forwarded, SanitizeForwardedLayer::refuse_as);
+        ReverseProxy::guarded(forwarded.layer(hops.layer(authenticated)))
+    }
+}

@@ -1,0 +1,94 @@
+//! The part of the stack that is about sessions, as one service.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bartizan_core::store::NoStore;
+use bartizan_pin::{PinBackend, key::NoKey};
+use bartizan_resume::ResumeSession;
+use bartizan_session::ValidateSession;
+use bartizan_streams::TrackStreams;
+use http::Request;
+use pin_project_lite::pin_project;
+use tower::util::Either;
+use tower_service::Service;
+
+/// The layers as they are composed. What is optional is switched when the program runs, so that there is one type.
+type Composed<S, T, K, P> =
+    ValidateSession<Either<TrackStreams<Below<S, T, K, P>>, Below<S, T, K, P>>, T>;
+type Below<S, T, K, P> = ResumeSession<PinBackend<S, K, P>, T>;
+
+/// Validates sessions and keeps each on its backend: the part of the stack below your authentication.
+///
+/// `S` is the service that forwards, `T` the store of sessions, and `K` and `P` the extractor and the store of pins
+/// by keys, if there are any.
+pub struct SessionProxy<S, T, K = NoKey, P = NoStore>(Composed<S, T, K, P>);
+
+pin_project! {
+    /// Response future of [`SessionProxy`].
+    ///
+    /// # Cancellation
+    ///
+    /// As of the layers inside: dropping it gives the exchange up.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct SessionProxyFuture<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<S, T, K, P> SessionProxy<S, T, K, P> {
+    pub(super) const fn new(composed: Composed<S, T, K, P>) -> Self {
+        Self(composed)
+    }
+}
+
+impl<S, T, K, P, B> Service<Request<B>> for SessionProxy<S, T, K, P>
+where
+    Composed<S, T, K, P>: Service<Request<B>>,
+{
+    type Response = <Composed<S, T, K, P> as Service<Request<B>>>::Response;
+    type Error = <Composed<S, T, K, P> as Service<Request<B>>>::Error;
+    type Future = SessionProxyFuture<<Composed<S, T, K, P> as Service<Request<B>>>::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        SessionProxyFuture { inner: self.0.call(request) }
+    }
+}
+
+impl<F: Future> Future for SessionProxyFuture<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().inner.poll(cx)
+    }
+}
+
+// By hand: the stores are shared, not cloned.
+impl<S: Clone, T, K, P> Clone for SessionProxy<S, T, K, P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S, T, K, P> fmt::Debug for SessionProxy<S, T, K, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionProxy").finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for SessionProxyFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionProxyFuture")
+    }
+}

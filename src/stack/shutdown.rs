@@ -1,0 +1,30 @@
+//! What a server has to do before it leaves.
+
+use std::time::Duration;
+
+use bartizan_streams::Streams;
+
+/// Ends what would keep a server from shutting down. Made by
+/// [`ReverseProxyStack::shutdown`](crate::ReverseProxyStack::shutdown); cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Shutdown(Streams);
+
+impl Shutdown {
+    pub(super) const fn new(streams: Streams) -> Self {
+        Self(streams)
+    }
+
+    /// Ends the event streams on which clients listen, at once, and refuses new ones with 503. Waits for the
+    /// streams that answer a call, for `within` at most, and ends those that are left. Returns how many those were.
+    ///
+    /// Await it before the server stops, in the future that axum's `with_graceful_shutdown` takes: a listening
+    /// stream has no end of its own, and a graceful server waits for it forever. Calls that are not streams are
+    /// served as ever, so `within` is also the time during which the server still takes requests.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped, listening streams have ended all the same, and the others continue.
+    pub async fn shut_down(&self, within: Duration) -> usize {
+        self.0.shut_down(within).await
+    }
+}
