@@ -21,7 +21,7 @@ use crate::{
     owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
     refusal::refuse,
-    response::{After, Followed, send, unpin},
+    response::{After, Followed, receive, unpin},
 };
 
 /// What comes next for work.
@@ -66,7 +66,9 @@ where
                 Answer::Now(found) => on_lookup(config, &mut request, key, found),
                 Answer::Later(found) => {
                     let (service, config) = (take_ready(service), Arc::clone(config));
-                    return ResponseFuture::boxed(look_up(service, config, request, key, found));
+                    return ResponseFuture::boxed(Box::pin(look_up(
+                        service, config, request, key, found,
+                    )));
                 }
             },
         },
@@ -84,41 +86,44 @@ where
         Next::Answer(answer) => ResponseFuture::answered(answer),
         Next::Unpin(removed, answer) => {
             let config = Arc::clone(config);
-            ResponseFuture::boxed(async move { Ok(unpin(&config, removed, answer).await) })
+            ResponseFuture::boxed(Box::pin(
+                async move { Ok(unpin(&config, removed, answer).await) },
+            ))
         }
     }
 }
 
 /// Waits for the store, which looks for the pin of a key; `service` is ready for the request.
-async fn look_up<S, B, K, T>(
+// A block, not an `async fn`: that would have room for its arguments twice, and be copied with it.
+fn look_up<S, B, K, T>(
     mut service: S,
     config: Arc<Config<K, T>>,
     mut request: Request<B>,
     key: OwnedKey,
     found: T::Get,
-) -> Result<Response<GuardBody<S::Body>>, S::Error>
+) -> impl Future<Output = Result<Response<GuardBody<S::Body>>, S::Error>> + Send + 'static
 where
     S: Inside<B>,
     B: Incoming,
     K: ExtractKey,
     T: SessionStore,
 {
-    let found = config.wait(Answer::Later(found)).await;
-    match on_lookup(&config, &mut request, key, found) {
-        Next::Follow(followed) => {
-            let future = service.call(request.map(ReclaimableBody::own));
-            // What the instance holds is not held for as long as the response takes.
-            drop(service);
-            send::<S, B, K, T>(future, After::Followed(followed)).await
-        }
-        Next::Open(choice) => {
-            let (attempt, request) = Attempt::begin(service.clone(), config, request, choice);
-            let future = service.call(request);
-            drop(service);
-            send::<S, B, K, T>(future, After::Attempted(Box::new(attempt))).await
-        }
-        Next::Answer(answer) => Ok(answer),
-        Next::Unpin(removed, answer) => Ok(unpin(&config, removed, answer).await),
+    async move {
+        let found = config.wait(Answer::Later(found)).await;
+        let (future, after) = match on_lookup(&config, &mut request, key, found) {
+            Next::Follow(followed) => {
+                (service.call(request.map(ReclaimableBody::own)), After::Followed(followed))
+            }
+            Next::Open(choice) => {
+                let (attempt, request) = Attempt::begin(service.clone(), config, request, choice);
+                (service.call(request), After::Attempted(Box::new(attempt)))
+            }
+            Next::Answer(answer) => return Ok(answer),
+            Next::Unpin(removed, answer) => return Ok(unpin(&config, removed, answer).await),
+        };
+        // What the instance holds is not held for as long as the response takes.
+        drop(service);
+        receive::<S, B, K, T>(future, after).await
     }
 }
 

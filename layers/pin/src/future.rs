@@ -53,7 +53,9 @@ pin_project! {
     }
 }
 
-type BoxFuture<R, E> = Pin<Box<dyn Future<Output = Result<Response<GuardBody<R>>, E>> + Send>>;
+/// The future of a request that waits.
+pub(crate) type BoxFuture<R, E> =
+    Pin<Box<dyn Future<Output = Result<Response<GuardBody<R>>, E>> + Send>>;
 
 impl<S, B, R, K, T> ResponseFuture<S, B, R, K, T>
 where
@@ -67,11 +69,9 @@ where
     }
 
     /// Waits for anything else.
-    pub(crate) fn boxed<F>(future: F) -> Self
-    where
-        F: Future<Output = Result<Response<GuardBody<R>>, S::Error>> + Send + 'static,
-    {
-        Self { state: State::Boxed { future: Some(Box::pin(future)) } }
+    #[inline]
+    pub(crate) fn boxed(future: BoxFuture<R, S::Error>) -> Self {
+        Self { state: State::Boxed { future: Some(future) } }
     }
 
     /// Waits for nothing.

@@ -53,8 +53,8 @@ pub(crate) enum Unsettled<S, B, R, K, T: SessionStore> {
 /// What comes of a response: it leaves now, or later.
 type Settled<S, B, R, K, T> = Answer<Response<GuardBody<R>>, Unsettled<S, B, R, K, T>>;
 
-/// Waits for the service inside, and settles its response.
-pub(crate) async fn send<S, B, K, T>(
+/// Waits for the response of the service inside, and settles it.
+pub(crate) async fn receive<S, B, K, T>(
     future: S::Future,
     after: After<S, B, K, T>,
 ) -> Result<Response<GuardBody<S::Body>>, S::Error>
@@ -66,7 +66,8 @@ where
 {
     match on_response(future.await?, after) {
         Answer::Now(response) => Ok(response),
-        Answer::Later(unsettled) => settle(unsettled).await,
+        // In a box of its own: most responses need no room for it.
+        Answer::Later(unsettled) => Box::pin(settle(unsettled)).await,
     }
 }
 

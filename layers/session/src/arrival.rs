@@ -22,7 +22,7 @@ use crate::{
     peeked_body::PeekedBody,
     peeking::peek,
     refusal::refuse,
-    response::{After, send},
+    response::{After, receive},
 };
 
 /// What comes next for a request.
@@ -51,7 +51,9 @@ where
                 Answer::Now(found) => on_lookup(config, &mut request, found),
                 Answer::Later(found) => {
                     let (service, config) = (take_ready(service), Arc::clone(config));
-                    return ResponseFuture::boxed(look_up(service, config, request, found));
+                    return ResponseFuture::boxed(Box::pin(look_up(
+                        service, config, request, found,
+                    )));
                 }
             }
         }
@@ -69,29 +71,38 @@ where
         }
         Next::Peek(purpose) => {
             let (service, config) = (take_ready(service), Arc::clone(config));
-            ResponseFuture::boxed(peek(service, config, purpose, request))
+            ResponseFuture::boxed(Box::pin(peek(service, config, purpose, request)))
         }
         Next::Answer(answer) => ResponseFuture::answered(answer),
     }
 }
 
 /// Waits for the store, which looks for the session of a request; `service` is ready for it.
-async fn look_up<S, B, T>(
-    service: S,
+// A block, not an `async fn`: that would have room for its arguments twice, and be copied with it.
+fn look_up<S, B, T>(
+    mut service: S,
     config: Arc<Config<T>>,
     mut request: Request<B>,
     found: T::Get,
-) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
+) -> impl Future<Output = Result<Response<SessionBody<S::Body, T>>, S::Error>> + Send + 'static
 where
     S: Inside<B>,
     B: Incoming,
     T: SessionStore,
 {
-    let found = config.wait(Answer::Later(found)).await;
-    match on_lookup(&config, &mut request, found) {
-        Next::Send(after) => send(service, request.map(PeekedBody::untouched), after).await,
-        Next::Peek(purpose) => peek(service, config, purpose, request).await,
-        Next::Answer(answer) => Ok(*answer),
+    async move {
+        let found = config.wait(Answer::Later(found)).await;
+        match on_lookup(&config, &mut request, found) {
+            Next::Send(after) => {
+                let future = service.call(request.map(PeekedBody::untouched));
+                // What the instance holds is not held for as long as the response takes.
+                drop(service);
+                receive::<S, B, T>(future, after).await
+            }
+            // In a box of its own: the request of a live session needs no room for it.
+            Next::Peek(purpose) => Box::pin(peek(service, config, purpose, request)).await,
+            Next::Answer(answer) => Ok(*answer),
+        }
     }
 }
 

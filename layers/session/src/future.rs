@@ -15,7 +15,7 @@ use crate::{
     body::SessionBody,
     bounds::{Incoming, Inside},
     peeked_body::PeekedBody,
-    response::{After, on_response},
+    response::{After, on_response, settle},
 };
 
 pin_project! {
@@ -54,7 +54,8 @@ pin_project! {
     }
 }
 
-type BoxFuture<R, E, T> =
+/// The future of a request that waits.
+pub(crate) type BoxFuture<R, E, T> =
     Pin<Box<dyn Future<Output = Result<Response<SessionBody<R, T>>, E>> + Send>>;
 
 impl<S, B, R, T> ResponseFuture<S, B, R, T>
@@ -69,11 +70,9 @@ where
     }
 
     /// Waits for anything else.
-    pub(crate) fn boxed<F>(future: F) -> Self
-    where
-        F: Future<Output = Result<Response<SessionBody<R, T>>, S::Error>> + Send + 'static,
-    {
-        Self { state: State::Boxed { future: Some(Box::pin(future)) } }
+    #[inline]
+    pub(crate) fn boxed(future: BoxFuture<R, S::Error, T>) -> Self {
+        Self { state: State::Boxed { future: Some(future) } }
     }
 
     /// Waits for nothing.
@@ -95,13 +94,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let settling = match state.as_mut().project() {
+            let unsettled = match state.as_mut().project() {
                 StateProj::Inner { future, after } if after.is_some() => {
                     let response = ready!(future.poll(cx));
                     let Some(after) = after.take() else { return polled_again() };
-                    match on_response::<S, B, T>(response?, after) {
+                    match on_response(response?, after) {
                         Answer::Now(response) => return Poll::Ready(Ok(response)),
-                        Answer::Later(settling) => settling,
+                        Answer::Later(unsettled) => unsettled,
                     }
                 }
                 StateProj::Boxed { future: boxed @ Some(_) } => {
@@ -116,8 +115,7 @@ where
                 },
                 _ => return polled_again(),
             };
-            let future = Box::pin(async move { Ok(settling.await) });
-            state.set(State::Boxed { future: Some(future) });
+            state.set(State::Boxed { future: Some(Box::pin(settle(unsettled))) });
         }
     }
 }

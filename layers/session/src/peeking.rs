@@ -14,7 +14,7 @@ use crate::{
     peek::{Peek, PeekError},
     peeked_body::PeekedBody,
     refusal::refuse,
-    response::{After, send},
+    response::{After, receive},
     within::within,
 };
 
@@ -23,7 +23,7 @@ type Looked = Result<Option<Content>, Reason>;
 
 /// Looks into the body of a request, and goes on with it; `service` is ready for it.
 pub(crate) async fn peek<S, B, T>(
-    service: S,
+    mut service: S,
     config: Arc<Config<T>>,
     purpose: Purpose,
     request: Request<B>,
@@ -38,7 +38,12 @@ where
     let looked = look(&mut peek, &config).await;
     let mut request = Request::from_parts(head, peek.into_body());
     match on_peek(&service, &config, purpose, &mut request, looked) {
-        Ok(opening) => send(service, request, After::Learn { opening }).await,
+        Ok(opening) => {
+            let future = service.call(request);
+            // What the instance holds is not held for as long as the response takes.
+            drop(service);
+            receive::<S, B, T>(future, After::Learn { opening }).await
+        }
         Err(answer) => Ok(*answer),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
-use http::{Request, Response};
+use http::Response;
 
 use crate::{
     alias,
@@ -15,7 +15,6 @@ use crate::{
     insert::insert,
     judge,
     opening::Opening,
-    peeked_body::PeekedBody,
     refusal::{gone, refuse_late, render},
 };
 
@@ -31,16 +30,17 @@ pub(crate) enum After<S, T: SessionStore> {
     Learn { opening: Box<Opening<S, T>> },
 }
 
-/// What the store has still to do for a response.
-enum Unsettled<S, T: SessionStore> {
-    Changed { in_use: InUse<T>, change: Change },
-    Opened { opening: Box<Opening<S, T>> },
+/// A response that the store has still to do its part for.
+pub(crate) enum Unsettled<S, R, T: SessionStore> {
+    /// It changes its session.
+    Changed(Response<R>, InUse<T>, Change),
+    /// It opens one.
+    Opened(Response<R>, Box<Opening<S, T>>),
 }
 
-/// Calls the service inside, and settles its response.
-pub(crate) async fn send<S, B, T>(
-    mut service: S,
-    request: Request<PeekedBody<B>>,
+/// Waits for the response of the service inside, and settles it.
+pub(crate) async fn receive<S, B, T>(
+    future: S::Future,
     after: After<S, T>,
 ) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
 where
@@ -48,32 +48,24 @@ where
     B: Incoming,
     T: SessionStore,
 {
-    let response = service.call(request);
-    // What the instance holds is not held for as long as the response takes.
-    drop(service);
-    let response = response.await?;
-    Ok(on_response::<S, B, T>(response, after).wait().await)
+    match on_response(future.await?, after) {
+        Answer::Now(response) => Ok(response),
+        // In a box of its own: most responses need no room for it.
+        Answer::Later(unsettled) => Box::pin(settle::<S, B, T>(unsettled)).await,
+    }
 }
 
 /// The service inside has responded. What the store must know first, the response waits for.
 #[inline]
-pub(crate) fn on_response<S, B, T>(
-    mut response: Response<S::Body>,
+pub(crate) fn on_response<S, R, T: SessionStore>(
+    mut response: Response<R>,
     after: After<S, T>,
-) -> Answer<
-    Response<SessionBody<S::Body, T>>,
-    impl Future<Output = Response<SessionBody<S::Body, T>>> + Send + 'static,
->
-where
-    S: Inside<B>,
-    B: Incoming,
-    T: SessionStore,
-{
-    let unsettled = match after {
-        After::Pass => return Answer::Now(finish(response, None)),
+) -> Answer<Response<SessionBody<R, T>>, Unsettled<S, R, T>> {
+    match after {
+        After::Pass => Answer::Now(finish(response, None)),
         After::NoSession { config } => {
             response.headers_mut().remove(&config.header);
-            return Answer::Now(finish(response, None));
+            Answer::Now(finish(response, None))
         }
         After::Live { in_use, ends } => {
             let (config, session) = (in_use.config(), in_use.session());
@@ -83,8 +75,8 @@ where
                 alias::to_client(response.headers_mut(), &config.header, session);
             }
             match change {
-                None => return Answer::Now(finish(response, Some(in_use))),
-                Some(change) => Unsettled::Changed { in_use, change },
+                None => Answer::Now(finish(response, Some(in_use))),
+                Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
             }
         }
         After::Learn { opening } => {
@@ -95,32 +87,30 @@ where
                 return Answer::Now(finish(response, None));
             }
             match judge::session_id(response.headers(), &opening.config.header) {
-                Ok(None) => return Answer::Now(finish(response, None)),
-                Ok(Some(_)) => Unsettled::Opened { opening },
+                Ok(None) => Answer::Now(finish(response, None)),
+                Ok(Some(_)) => Answer::Later(Unsettled::Opened(response, opening)),
                 Err(_) => {
                     event::refused(Reason::InvalidResponse, None);
-                    return Answer::Now(render(Reason::InvalidResponse.into(), &opening.dialect));
+                    Answer::Now(render(Reason::InvalidResponse.into(), &opening.dialect))
                 }
             }
         }
-    };
-    Answer::Later(settle::<S, B, T>(response, unsettled))
+    }
 }
 
 /// Holds a response back until the store has done its part.
-async fn settle<S, B, T>(
-    response: Response<S::Body>,
-    unsettled: Unsettled<S, T>,
-) -> Response<SessionBody<S::Body, T>>
+pub(crate) async fn settle<S, B, T>(
+    unsettled: Unsettled<S, S::Body, T>,
+) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
 where
     S: Inside<B>,
     B: Incoming,
     T: SessionStore,
 {
-    match unsettled {
-        Unsettled::Changed { in_use, change } => on_change(response, in_use, change).await,
-        Unsettled::Opened { opening } => on_opened(response, *opening).await,
-    }
+    Ok(match unsettled {
+        Unsettled::Changed(response, in_use, change) => on_change(response, in_use, change).await,
+        Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
+    })
 }
 
 /// Holds a response back until the store has what it changes about its session.
