@@ -22,7 +22,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service};
 
-use crate::{Inert, RECORDED, Requests, SESSION_ID};
+use crate::{Inert, RECORDED, Requests, SESSION_ID, later::Later};
 
 type Body = Empty<Bytes>;
 
@@ -43,6 +43,8 @@ pub fn cases() -> Vec<Case> {
         case("hops", client(), LimitHopsLayer::new().layer(Inert)),
         case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
         case("session", client(), session().layer(Inert)),
+        // Its store answers later: the request waits, if not for long.
+        case("session-later", client(), ValidateSessionLayer::mcp(Later(store())).layer(Inert)),
         case("pin", client(), pin().layer(Inert)),
         case("streams", client().calls(), TrackStreamsLayer::new().layer(Inert)),
         // A GET that accepts events, and gets something else.
@@ -112,6 +114,9 @@ where
     S: Service<Request<Body>, Response = Response<R>, Error = Infallible> + Clone + 'static,
 {
     let send = move |count| {
+        // For the timers of those that wait.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _context = runtime.enter();
         let mut service = service.clone();
         for _ in 0..count {
             let response = pin!(service.call(requests.next()));

@@ -11,6 +11,7 @@
 )]
 
 pub mod cases;
+pub mod later;
 pub mod wire;
 
 use std::{convert::Infallible, future::Ready, task::Poll};

@@ -69,7 +69,10 @@ where
             }
             StateProj::Answered { answer } => match answer.take() {
                 Some(answer) => Poll::Ready(Ok(*answer)),
-                None => Poll::Pending, // polled again after it was ready
+                None => {
+                    debug_assert!(false, "`Guarded` was polled after it had finished");
+                    Poll::Pending
+                }
             },
         }
     }
@@ -81,5 +84,29 @@ impl<F, R, T> fmt::Debug for Guarded<F, R, T> {
             State::Forwarded { .. } => "Guarded(Forwarded)",
             State::Answered { .. } => "Guarded(Answered)",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::Pending, pin::pin, task::Waker};
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Finish for Nothing {
+        fn finish<R>(&self, _: &mut Response<R>) {}
+    }
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic = "polled after it had finished")]
+    fn an_answer_is_given_once() {
+        type Inner = Pending<Result<Response<()>, Infallible>>;
+        let answer = Response::new(GuardBody::forwarded(()));
+        let mut future = pin!(Guarded::<Inner, (), Nothing>::answered(answer));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(future.as_mut().poll(&mut cx).is_ready());
+        assert!(future.as_mut().poll(&mut cx).is_pending());
     }
 }

@@ -6,9 +6,11 @@ use bartizan_core::{Record, Route, SessionStore, store::NoStore};
 use tower_layer::Layer;
 
 use crate::{
-    Backends, PinBackend,
+    backends::Backends,
     balance::{Balance, LeastSessions},
+    config::{Config, OnLost},
     key::{ExtractKey, NoKey},
+    service::PinBackend,
 };
 
 /// Builds [`PinBackend`] services; see the [crate docs](crate).
@@ -16,37 +18,6 @@ use crate::{
 #[derive(Clone)]
 pub struct PinBackendLayer<K = NoKey, T = NoStore> {
     config: Config<K, T>,
-}
-
-/// What becomes of work whose backend is lost: it has left the set, or could not be reached for too
-/// long.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum OnLost {
-    /// It is refused with 404, which makes an MCP client open a new session; the pin goes. A key that
-    /// the client has made moves even so, since it could not make another. A layer above may resume the
-    /// session elsewhere, with a handshake of its own.
-    Fail,
-    /// Another backend is chosen and the pin moves there: for servers that share their state. A
-    /// session's new backend is named in the extensions of the response, for the layer that guards
-    /// sessions to write it down.
-    Repin,
-}
-
-#[derive(Clone)]
-pub(crate) struct Config<K, T> {
-    pub(crate) backends: Backends,
-    pub(crate) balance: Arc<dyn Balance>,
-    pub(crate) on_lost: OnLost,
-    pub(crate) lost_after: Duration,
-    pub(crate) lost_on_404: bool,
-    pub(crate) failover_within: Duration,
-    pub(crate) extract: K,
-    pub(crate) store: T,
-    pub(crate) route: Route,
-    pub(crate) idle: Duration,
-    pub(crate) lifetime: Duration,
-    pub(crate) store_timeout: Duration,
 }
 
 impl PinBackendLayer {
@@ -185,17 +156,8 @@ impl<S, K: Clone, T: Clone> Layer<S> for PinBackendLayer<K, T> {
 
 impl<K, T> fmt::Debug for PinBackendLayer<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.config.fmt(f)
-    }
-}
-
-impl<K, T> fmt::Debug for Config<K, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinBackend")
-            .field("backends", &self.backends)
-            .field("on_lost", &self.on_lost)
-            .field("lost_after", &self.lost_after)
-            .field("failover_within", &self.failover_within)
-            .finish_non_exhaustive()
+        let mut debug = f.debug_struct("PinBackendLayer");
+        self.config.debug(&mut debug);
+        debug.finish_non_exhaustive()
     }
 }

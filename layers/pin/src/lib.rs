@@ -75,24 +75,43 @@
 //! by a key: a copy of the key, and what the store takes. New work: nine allocations whatever the number
 //! of backends, and a copy of the header fields for another try (`tests/allocations.rs`).
 //!
+//! Work that must wait (for a store that answers later, for the store to have, move or remove a pin, for its turn at
+//! another backend) does so in one boxed future.
+//!
+//! # Bounds
+//!
+//! A server moves that future between threads. Therefore the service inside and its futures, errors and response
+//! bodies must be `Send`, as must the request body; the service and the bodies must be `'static`.
+//! [`SessionStore`](bartizan_core::SessionStore) asks the same of a store's futures, and [`key::ExtractKey`] of
+//! itself, and that it can be shared.
+//!
 //! # Sources
 //!
 //! [RFC 9110 §9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2) (what may be sent twice),
 //! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod arrival;
+mod attempt;
 mod backends;
 pub mod balance;
+mod bounds;
+mod config;
 mod event;
-mod flow;
 mod future;
 pub mod key;
 mod layer;
+mod learn;
+mod owned_key;
 mod reclaimable;
+mod refusal;
+mod response;
 mod service;
+mod within;
 
 pub use backends::{BackendState, BackendStatus, Backends, Change};
+pub use config::OnLost;
 pub use future::ResponseFuture;
-pub use layer::{OnLost, PinBackendLayer};
+pub use layer::PinBackendLayer;
 pub use reclaimable::ReclaimableBody;
 pub use service::PinBackend;

@@ -16,7 +16,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::{ReclaimableBody, ResponseFuture, flow, key::ExtractKey, layer::Config};
+use crate::{
+    arrival::on_arrival, config::Config, future::ResponseFuture, key::ExtractKey,
+    reclaimable::ReclaimableBody,
+};
 
 /// Keeps work on its backend; see the [crate docs](crate).
 pub struct PinBackend<S, K, T> {
@@ -47,8 +50,10 @@ impl<S, K, T> PinBackend<S, K, T> {
 
 impl<S, K, T, B, R> Service<Request<B>> for PinBackend<S, K, T>
 where
-    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>> + Clone,
-    B: Body<Data = Bytes> + Unpin,
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Clone + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    R: Send + 'static,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -62,7 +67,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture::new(flow::arrived(&mut self.inner, &self.config, request))
+        on_arrival(&mut self.inner, &self.config, request)
     }
 }
 
@@ -75,9 +80,8 @@ impl<S: Clone, K, T> Clone for PinBackend<S, K, T> {
 
 impl<S: fmt::Debug, K, T> fmt::Debug for PinBackend<S, K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PinBackend")
-            .field("inner", &self.inner)
-            .field("config", &self.config)
-            .finish()
+        let mut debug = f.debug_struct("PinBackend");
+        self.config.debug(debug.field("inner", &self.inner));
+        debug.finish_non_exhaustive()
     }
 }

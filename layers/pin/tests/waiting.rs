@@ -5,8 +5,10 @@ mod common;
 
 use std::{
     future::pending,
-    pin::Pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -391,4 +393,36 @@ async fn wherever_a_client_leaves_no_count_and_no_permit_stays() {
         assert!(service.ready().now_or_never().is_some(), "{after_ms} ms");
     }
     assert!(ends[0] > 30 && ends[1] > 10, "{ends:?}");
+}
+
+/// In each state: at a backend, waiting, answered here.
+#[tokio::test(start_paused = true)]
+async fn a_future_that_is_polled_again_says_so_in_debug_builds_and_stays_pending() {
+    let store = Late::new();
+    for (set, request) in [
+        (backends([A]), request("new")),
+        (backends([A]), shows("k")),
+        (backends([]), request("new")),
+    ] {
+        let mut call = pin!(by_field(set, &store).layer(World::default()).call(request));
+        (&mut call).await.unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let again = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+        assert_eq!(again.is_err(), cfg!(debug_assertions));
+        match again {
+            Err(panic) => {
+                let message = panic.downcast_ref::<&str>().unwrap();
+                assert!(message.contains("polled after it had finished"), "{message}");
+            }
+            Ok(poll) => assert!(matches!(poll, Poll::Pending)),
+        }
+    }
+}
+
+#[test]
+fn layer_and_service_print_their_names() {
+    let layer = PinBackendLayer::new(backends([A]));
+    assert!(format!("{layer:?}").starts_with("PinBackendLayer { backends: ["));
+    let printed = format!("{:?}", layer.layer("inside"));
+    assert!(printed.starts_with("PinBackend { inner: \"inside\", backends: ["), "{printed}");
 }

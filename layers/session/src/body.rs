@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::layer::Config;
+use crate::config::Config;
 
 pin_project! {
     /// A response body. For as long as it lives, its session counts as in use.

@@ -1,4 +1,4 @@
-//! The response future: where a request waits.
+//! The response future: where a request is.
 
 use std::{
     fmt,
@@ -6,19 +6,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::SessionStore;
-use bytes::Bytes;
+use bartizan_core::{Answer, SessionStore};
 use http::{Request, Response};
-use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    PeekedBody, SessionBody,
-    flow::{self, After, Held, Parked, Step},
-    orphan::EndOrphan,
-    peeking::Peeking,
-    timed::Timed,
+    body::SessionBody,
+    bounds::{Incoming, Inside},
+    peeked_body::PeekedBody,
+    response::{After, on_response, settle},
 };
 
 pin_project! {
@@ -26,9 +23,9 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropped before the response, it leaves a session that the backend may have opened to the
-    /// backend's own expiry: nobody was told the id. Nothing is left in the store that was not handed
-    /// out, but for an insert that was on its way, which expires unused.
+    /// Dropping it before the response gives the exchange up. A session that the backend may have opened is left to
+    /// the backend's own expiry: the client never saw its id. The store keeps nothing that was not handed out,
+    /// except for an insert that was on its way, which expires unused.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>
     where
@@ -41,44 +38,54 @@ pin_project! {
 }
 
 pin_project! {
-    /// Where the request waits. What is boxed is off the path of a live session.
+    /// Where the request is. What is taken was left for good: only a poll after the end meets its place.
     #[project = StateProj]
-    pub(crate) enum State<S, B, R, T>
+    enum State<S, B, R, T>
     where
         S: Service<Request<PeekedBody<B>>>,
         T: SessionStore,
     {
-        // Inside; the response settles what becomes of the session.
-        Inner { #[pin] future: S::Future, after: After<S, T> },
-        // At the store, which looks the id up.
-        Lookup { #[pin] found: Timed<T::Get>, parked: Option<Box<Parked<S, B, T>>> },
-        // For its own body.
-        Peek { peeking: Option<Box<Peeking<S, B, T>>> },
-        // At the store, with the response held until the session is in it, changed, or gone.
-        Insert { #[pin] inserted: Timed<T::Insert>, held: Option<Box<Held<S, R, T>>> },
-        Replace { #[pin] replaced: Timed<T::Replace>, held: Option<Box<Held<S, R, T>>> },
-        Remove { #[pin] removed: Timed<T::Remove>, held: Option<Box<Held<S, R, T>>> },
-        // For a backend to end a session that nobody will use.
-        Orphan { #[pin] ending: EndOrphan<S, B>, answer: Option<Box<Response<SessionBody<R, T>>>> },
-        // For nothing: it was answered here.
+        // At the service inside; its response settles what becomes of the session.
+        Inner { #[pin] future: S::Future, after: Option<After<S, T>> },
+        // Waiting: for the store, for its own body, for a backend to end a session. Or inside, after a wait.
+        Boxed { future: Option<BoxFuture<R, S::Error, T>> },
+        // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
         Answered { answer: Option<Box<Response<SessionBody<R, T>>>> },
     }
 }
+
+/// The future of a request that waits.
+pub(crate) type BoxFuture<R, E, T> =
+    Pin<Box<dyn Future<Output = Result<Response<SessionBody<R, T>>, E>> + Send>>;
 
 impl<S, B, R, T> ResponseFuture<S, B, R, T>
 where
     S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
-    pub(crate) fn new(state: State<S, B, R, T>) -> Self {
-        Self { state }
+    /// Waits for the service inside.
+    #[inline]
+    pub(crate) fn inner(future: S::Future, after: After<S, T>) -> Self {
+        Self { state: State::Inner { future, after: Some(after) } }
+    }
+
+    /// Waits for anything else.
+    #[inline]
+    pub(crate) fn boxed(future: BoxFuture<R, S::Error, T>) -> Self {
+        Self { state: State::Boxed { future: Some(future) } }
+    }
+
+    /// Waits for nothing.
+    pub(crate) fn answered(answer: Box<Response<SessionBody<R, T>>>) -> Self {
+        Self { state: State::Answered { answer: Some(answer) } }
     }
 }
 
 impl<S, B, R, T> Future for ResponseFuture<S, B, R, T>
 where
-    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
-    B: Body<Data = Bytes> + Unpin,
+    S: Inside<B, Body = R>,
+    B: Incoming,
+    R: Send + 'static,
     T: SessionStore,
 {
     type Output = Result<Response<SessionBody<R, T>>, S::Error>;
@@ -87,56 +94,36 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            // A state whose box is gone was left for good: only a poll after the end meets it.
-            let step = match state.as_mut().project() {
-                StateProj::Inner { future, after } => {
-                    let response = ready!(future.poll(cx))?;
-                    flow::responded(response, std::mem::take(after))
+            let unsettled = match state.as_mut().project() {
+                StateProj::Inner { future, after } if after.is_some() => {
+                    let response = ready!(future.poll(cx));
+                    let Some(after) = after.take() else { return polled_again() };
+                    match on_response(response?, after) {
+                        Answer::Now(response) => return Poll::Ready(Ok(response)),
+                        Answer::Later(unsettled) => unsettled,
+                    }
                 }
-                StateProj::Lookup { found, parked } => {
-                    let found = ready!(found.poll(cx));
-                    let Some(parked) = parked.take() else { return Poll::Pending };
-                    let Parked { mut service, config, request } = *parked;
-                    Step::Next(flow::looked_up(&mut service, &config, request, found))
+                StateProj::Boxed { future: boxed @ Some(_) } => {
+                    let Some(future) = boxed else { return polled_again() };
+                    let response = ready!(future.as_mut().poll(cx));
+                    *boxed = None;
+                    return Poll::Ready(response);
                 }
-                StateProj::Peek { peeking } => {
-                    let Some(waiting) = peeking else { return Poll::Pending };
-                    let looked = ready!(waiting.poll_looked(cx));
-                    let Some(peeking) = peeking.take() else { return Poll::Pending };
-                    Step::Next(flow::peeked(*peeking, looked))
-                }
-                StateProj::Insert { inserted, held } => {
-                    let inserted = ready!(inserted.poll(cx));
-                    let Some(held) = held.take() else { return Poll::Pending };
-                    flow::inserted(*held, inserted)
-                }
-                StateProj::Replace { replaced, held } => {
-                    let _ = ready!(replaced.poll(cx));
-                    let Some(held) = held.take() else { return Poll::Pending };
-                    Step::Done(held.answer)
-                }
-                StateProj::Remove { removed, held } => {
-                    // The answer stands even if the store cannot be told: the backend's next 404 will.
-                    let _ = ready!(removed.poll(cx));
-                    let Some(held) = held.take() else { return Poll::Pending };
-                    Step::Done(held.answer)
-                }
-                StateProj::Orphan { ending, answer } => {
-                    ready!(ending.poll(cx));
-                    let Some(answer) = answer.take() else { return Poll::Pending };
-                    Step::Done(*answer)
-                }
-                StateProj::Answered { answer } => {
-                    let Some(answer) = answer.take() else { return Poll::Pending };
-                    Step::Done(*answer)
-                }
+                StateProj::Answered { answer } => match answer.take() {
+                    Some(answer) => return Poll::Ready(Ok(*answer)),
+                    None => return polled_again(),
+                },
+                _ => return polled_again(),
             };
-            match step {
-                Step::Done(response) => return Poll::Ready(Ok(response)),
-                Step::Next(next) => state.set(next),
-            }
+            state.set(State::Boxed { future: Some(Box::pin(settle(unsettled))) });
         }
     }
+}
+
+#[cold]
+fn polled_again<V>() -> Poll<V> {
+    debug_assert!(false, "`ResponseFuture` was polled after it had finished");
+    Poll::Pending
 }
 
 impl<S, B, R, T> fmt::Debug for ResponseFuture<S, B, R, T>
@@ -147,12 +134,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
             State::Inner { .. } => "ResponseFuture(Inner)",
-            State::Lookup { .. } => "ResponseFuture(Lookup)",
-            State::Peek { .. } => "ResponseFuture(Peek)",
-            State::Insert { .. } => "ResponseFuture(Insert)",
-            State::Replace { .. } => "ResponseFuture(Replace)",
-            State::Remove { .. } => "ResponseFuture(Remove)",
-            State::Orphan { .. } => "ResponseFuture(Orphan)",
+            State::Boxed { .. } => "ResponseFuture(Boxed)",
             State::Answered { .. } => "ResponseFuture(Answered)",
         })
     }

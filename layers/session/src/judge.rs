@@ -8,7 +8,7 @@ use bartizan_core::{
 };
 use http::{HeaderMap, HeaderName, Method, Request};
 
-use crate::layer::{Protocol, Sessionless};
+use crate::config::{Protocol, Sessionless};
 
 /// What the head of a request leads to.
 #[derive(Debug)]
@@ -19,10 +19,21 @@ pub(crate) enum Verdict<'a> {
     Forward(Work),
     /// It goes on without a session, and its response may not open one.
     Pass,
-    /// Its body decides.
-    Peek,
+    /// Its body is looked into first.
+    Peek(Purpose),
     /// It is refused.
     Refuse(Refusal),
+}
+
+/// What a look into the body of a request is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// To decide what is done with a request without a session.
+    Judge,
+    /// To see whether a request with an id that was not found asks for a new session.
+    UnknownId,
+    /// To echo the JSON-RPC id in this refusal.
+    Echo(Refusal),
 }
 
 /// What the body of a request without a session leads to.
@@ -35,7 +46,27 @@ pub(crate) enum BodyVerdict {
 }
 
 /// Judges the head of a request.
+#[inline]
 pub(crate) fn head<'a, B>(
+    request: &'a Request<B>,
+    protocol: Protocol,
+    header: &HeaderName,
+    sessionless: Sessionless,
+) -> Verdict<'a> {
+    match head_alone(request, protocol, header, sessionless) {
+        Verdict::Refuse(refusal) if may_have_id(request, protocol) => {
+            Verdict::Peek(Purpose::Echo(refusal))
+        }
+        verdict => verdict,
+    }
+}
+
+/// Whether the body of a request may have a JSON-RPC id, and ask for a session.
+pub(crate) fn may_have_id<B>(request: &Request<B>, protocol: Protocol) -> bool {
+    protocol == Protocol::Mcp && request.method() == Method::POST
+}
+
+fn head_alone<'a, B>(
     request: &'a Request<B>,
     protocol: Protocol,
     header: &HeaderName,
@@ -67,7 +98,7 @@ fn head_without_session<B>(request: &Request<B>, sessionless: Sessionless) -> Ve
     match *request.method() {
         Method::POST if claim.is_modern() => Verdict::Pass,
         Method::POST if claim == Claim::Repeated => Verdict::Refuse(Reason::HeaderMismatch.into()),
-        Method::POST => Verdict::Peek,
+        Method::POST => Verdict::Peek(Purpose::Judge),
         // Metadata that clients must be able to find: `protocol.md` X-10.
         Method::GET if request.uri().path().starts_with("/.well-known/") => Verdict::Pass,
         _ if claim.is_modern() => not_allowed("POST"),

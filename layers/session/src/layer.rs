@@ -6,44 +6,16 @@ use bartizan_core::{Dialect, Record, Route, SessionStore, mcp};
 use http::HeaderName;
 use tower_layer::Layer;
 
-use crate::ValidateSession;
+use crate::{
+    config::{Config, Protocol, Sessionless},
+    service::ValidateSession,
+};
 
 /// Builds [`ValidateSession`] services; see the [crate docs](crate).
 #[must_use]
 #[derive(Clone)]
 pub struct ValidateSessionLayer<T> {
     config: Config<T>,
-}
-
-/// What happens to a request that needs a session and shows none.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Sessionless {
-    /// It is refused with 400.
-    Refuse,
-    /// It is forwarded as new work: the servers behind keep no sessions, or not only.
-    Forward,
-}
-
-#[derive(Clone)]
-pub(crate) struct Config<T> {
-    pub(crate) store: T,
-    pub(crate) protocol: Protocol,
-    pub(crate) header: HeaderName,
-    pub(crate) route: Route,
-    pub(crate) sessionless: Sessionless,
-    pub(crate) idle: Duration,
-    pub(crate) lifetime: Duration,
-    pub(crate) peek_limit_bytes: usize,
-    pub(crate) peek_timeout: Duration,
-    pub(crate) store_timeout: Duration,
-}
-
-/// Whose rules a session follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Protocol {
-    Mcp,
-    Header,
 }
 
 impl<T: SessionStore> ValidateSessionLayer<T> {
@@ -144,19 +116,8 @@ impl<S, T: SessionStore> Layer<S> for ValidateSessionLayer<T> {
 
 impl<T> fmt::Debug for ValidateSessionLayer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.config.fmt(f)
-    }
-}
-
-impl<T> fmt::Debug for Config<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ValidateSession")
-            .field("protocol", &self.protocol)
-            .field("header", &self.header)
-            .field("route", &self.route.as_str())
-            .field("sessionless", &self.sessionless)
-            .field("idle", &self.idle)
-            .field("lifetime", &self.lifetime)
-            .finish_non_exhaustive()
+        let mut debug = f.debug_struct("ValidateSessionLayer");
+        self.config.debug(&mut debug);
+        debug.finish_non_exhaustive()
     }
 }

@@ -103,9 +103,18 @@
 //!
 //! # Cost
 //!
-//! For a live session and a store that answers at once: one lookup, no allocation but the shared
-//! [`Passage`](bartizan_core::Passage) where this layer is the first to leave a word. A body is looked
+//! For a live session and a store that answers at once: one lookup, no allocation except the shared
+//! [`Passage`](bartizan_core::Passage) where this is the first layer that writes to it. A body is looked
 //! into, up to 64 KiB, only of a POST without a session id, or to echo its id in a refusal.
+//!
+//! A request that must wait (for a store that answers later, for its own body, for the store to have what a
+//! response changes) does so in one boxed future, with the instance of the service inside that was ready.
+//!
+//! # Bounds
+//!
+//! A server moves that future between threads. Therefore the service inside and its futures, errors and response
+//! bodies must be `Send`, as must the request body; the service and the bodies must be `'static`.
+//! [`SessionStore`](bartizan_core::SessionStore) asks the same of a store's futures.
 //!
 //! # Sources
 //!
@@ -115,23 +124,30 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod alias;
+mod arrival;
 mod body;
+mod bounds;
+mod change;
+mod config;
 mod event;
-mod flow;
 mod future;
+mod insert;
 mod judge;
 mod layer;
 mod mint;
-mod orphan;
+mod opening;
 mod peek;
 mod peeked_body;
 mod peeking;
+mod refusal;
+mod response;
 mod service;
-mod timed;
+mod within;
 
 pub use body::SessionBody;
+pub use config::Sessionless;
 pub use future::ResponseFuture;
-pub use layer::{Sessionless, ValidateSessionLayer};
+pub use layer::ValidateSessionLayer;
 pub use mint::MintIds;
 pub use peeked_body::PeekedBody;
 pub use service::ValidateSession;

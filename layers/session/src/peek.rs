@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 
-use crate::PeekedBody;
+use crate::peeked_body::PeekedBody;
 
 /// Reads a request body up to a bound, and gives it back frame by frame as it came; what comes in many
 /// frames is put together.

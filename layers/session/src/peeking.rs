@@ -1,79 +1,115 @@
-//! A request that waits for its own body.
+//! A request that waits for its own body, and what the look into it leads to.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{future::poll_fn, sync::Arc};
 
-use bartizan_core::{Reason, Refusal, mcp::Content};
-use bytes::Bytes;
-use http::{Request, request::Parts};
-use http_body::Body;
-use tokio::time::{Sleep, sleep};
+use bartizan_core::{Reason, SessionStore, Work, mcp::Content, refusal::RequestId};
+use http::{Request, Response};
 
 use crate::{
-    PeekedBody,
-    layer::Config,
+    body::SessionBody,
+    bounds::{Incoming, Inside},
+    config::{Config, Sessionless},
+    judge::{self, BodyVerdict, Purpose},
+    opening::{NotOpened, Opening},
     peek::{Peek, PeekError},
+    peeked_body::PeekedBody,
+    refusal::refuse,
+    response::{After, receive},
+    within::within,
 };
 
-/// A request that waits for its own body, with the instance that was ready for it.
-pub(crate) struct Peeking<S, B, T> {
-    pub(crate) service: S,
-    pub(crate) config: Arc<Config<T>>,
-    pub(crate) purpose: Purpose,
-    head: Parts,
-    peek: Peek<B>,
-    // Made when the body is first waited for: mostly it is there already.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
+/// What a look into a body found: its content, unless it is no JSON-RPC; or why there is none.
+type Looked = Result<Option<Content>, Reason>;
 
-/// What the look into the body is for.
-pub(crate) enum Purpose {
-    /// To tell what to do with a request without a session.
-    Judge,
-    /// To tell whether a request with an id that was not found asks for a new session.
-    UnknownId,
-    /// To echo the JSON-RPC id in this refusal.
-    Echo(Refusal),
-}
-
-/// What a look into the body found: its content, unless it is no JSON-RPC; or why there is none.
-pub(crate) type Looked = Result<Option<Content>, Reason>;
-
-impl<S, B: Body<Data = Bytes> + Unpin, T> Peeking<S, B, T> {
-    pub(crate) fn new(
-        service: S,
-        config: Arc<Config<T>>,
-        purpose: Purpose,
-        request: Request<B>,
-    ) -> Self {
-        let (head, body) = request.into_parts();
-        let peek = Peek::new(body, config.peek_limit_bytes);
-        Self { service, config, purpose, head, peek, deadline: None }
+/// Looks into the body of a request, and goes on with it; `service` is ready for it.
+pub(crate) async fn peek<S, B, T>(
+    mut service: S,
+    config: Arc<Config<T>>,
+    purpose: Purpose,
+    request: Request<B>,
+) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
+where
+    S: Inside<B>,
+    B: Incoming,
+    T: SessionStore,
+{
+    let (head, body) = request.into_parts();
+    let mut peek = Peek::new(body, config.peek_limit_bytes);
+    let looked = look(&mut peek, &config).await;
+    let mut request = Request::from_parts(head, peek.into_body());
+    match on_peek(&service, &config, purpose, &mut request, looked) {
+        Ok(opening) => {
+            let future = service.call(request);
+            // What the instance holds is not held for as long as the response takes.
+            drop(service);
+            receive::<S, B, T>(future, After::Learn { opening }).await
+        }
+        Err(answer) => Ok(*answer),
     }
+}
 
-    pub(crate) fn poll_looked(&mut self, cx: &mut Context<'_>) -> Poll<Looked> {
-        match self.peek.poll_end(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(Content::parse(&self.peek.content()).ok())),
-            Poll::Ready(Err(PeekError::TooLarge)) => Poll::Ready(Err(Reason::BodyTooLarge)),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(Reason::BodyBroken)),
-            Poll::Pending => {
-                let deadline = self.config.peek_timeout;
-                let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(deadline)));
-                deadline.as_mut().poll(cx).map(|()| Err(Reason::BodyTimeout))
+/// The body of a request was looked into.
+fn on_peek<S, B, R, T>(
+    service: &S,
+    config: &Arc<Config<T>>,
+    purpose: Purpose,
+    request: &mut Request<PeekedBody<B>>,
+    looked: Looked,
+) -> Result<Box<Opening<S, T>>, NotOpened<R, T>>
+where
+    S: Clone,
+    T: SessionStore,
+{
+    let verdict = match purpose {
+        Purpose::Echo(refusal) => {
+            return Err(refuse(config, request.headers(), refusal, id_in(&looked)));
+        }
+        Purpose::UnknownId if asks_for_session(&looked) => {
+            request.headers_mut().remove(&config.header);
+            BodyVerdict::Forward(Work::Opening, id_in(&looked))
+        }
+        Purpose::UnknownId => BodyVerdict::Refuse(Reason::UnknownSession, id_in(&looked)),
+        Purpose::Judge => match looked {
+            // No `initialize` is that large.
+            Err(Reason::BodyTooLarge) if config.sessionless == Sessionless::Forward => {
+                BodyVerdict::Forward(Work::MayOpen, None)
             }
+            Err(reason) => BodyVerdict::Refuse(reason, None),
+            Ok(content) => judge::body(request.headers(), content, config.sessionless),
+        },
+    };
+    match verdict {
+        BodyVerdict::Forward(work, id) => Opening::begin(service, config, request, work, id),
+        BodyVerdict::Refuse(reason, id) => {
+            Err(refuse(config, request.headers(), reason.into(), id))
         }
     }
+}
 
-    pub(crate) fn head(&self) -> &Parts {
-        &self.head
+async fn look<B: Incoming, T>(peek: &mut Peek<B>, config: &Config<T>) -> Looked {
+    // The error of a body need not be `Send`: it is not kept across the wait.
+    let read = poll_fn(|cx| peek.poll_end(cx).map_err(|error| why(&error)));
+    match within(config.peek_timeout, read).await {
+        Ok(Ok(())) => Ok(Content::parse(&peek.content()).ok()),
+        Ok(Err(reason)) => Err(reason),
+        Err(_) => Err(Reason::BodyTimeout),
     }
+}
 
-    /// Gives the service, the configuration and the request back.
-    pub(crate) fn into_request(self) -> (S, Arc<Config<T>>, Request<PeekedBody<B>>) {
-        let request = Request::from_parts(self.head, self.peek.into_body());
-        (self.service, self.config, request)
+fn why<E>(error: &PeekError<E>) -> Reason {
+    match error {
+        PeekError::TooLarge => Reason::BodyTooLarge,
+        PeekError::Broken(_) => Reason::BodyBroken,
+    }
+}
+
+fn asks_for_session(looked: &Looked) -> bool {
+    matches!(looked, Ok(Some(Content::Message(message))) if message.is_initialize())
+}
+
+fn id_in(looked: &Looked) -> Option<RequestId> {
+    match looked {
+        Ok(Some(Content::Message(message))) => message.id().cloned(),
+        _ => None,
     }
 }

@@ -18,7 +18,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::{PeekedBody, ResponseFuture, SessionBody, flow, layer::Config};
+use crate::{
+    arrival::on_arrival, body::SessionBody, config::Config, future::ResponseFuture,
+    peeked_body::PeekedBody,
+};
 
 /// Lets only well-formed, known and owned session ids pass; see the [crate docs](crate).
 pub struct ValidateSession<S, T> {
@@ -49,8 +52,10 @@ impl<S, T> ValidateSession<S, T> {
 
 impl<S, T, B, R> Service<Request<B>> for ValidateSession<S, T>
 where
-    S: Service<Request<PeekedBody<B>>, Response = Response<R>> + Clone,
-    B: Body<Data = Bytes> + Unpin,
+    S: Service<Request<PeekedBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Clone + Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    R: Send + 'static,
     T: SessionStore,
 {
     type Response = Response<SessionBody<R, T>>;
@@ -63,7 +68,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture::new(flow::arrived(&mut self.inner, &self.config, request))
+        on_arrival(&mut self.inner, &self.config, request)
     }
 }
 
@@ -76,9 +81,8 @@ impl<S: Clone, T> Clone for ValidateSession<S, T> {
 
 impl<S: fmt::Debug, T> fmt::Debug for ValidateSession<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ValidateSession")
-            .field("inner", &self.inner)
-            .field("config", &self.config)
-            .finish()
+        let mut debug = f.debug_struct("ValidateSession");
+        self.config.debug(debug.field("inner", &self.inner));
+        debug.finish_non_exhaustive()
     }
 }

@@ -4,7 +4,13 @@
 
 mod common;
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use bartizan_core::{Answer, Key, Reason, Route, SessionStore};
 use bartizan_memory::MemoryStore;
@@ -12,7 +18,7 @@ use bartizan_session::{PeekedBody, ValidateSessionLayer};
 use bytes::Bytes;
 use common::{CALL, INITIALIZE, Mood, Moody, Server, guard, live, post, send, text};
 use futures_util::{FutureExt, StreamExt, stream};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
@@ -137,4 +143,69 @@ async fn wherever_a_client_leaves_its_session_stays_as_it_is_and_no_permit_is_ke
         let opens = matches!(insert, None | Some(Mood::Late));
         assert_eq!(find("s1").is_some(), opens, "{insert:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_end_a_session_is_waited_for_a_second() {
+    let store = Moody { insert: Some(Mood::Failing), ..Moody::new() };
+    let silent = tower::service_fn(async |request: Request<common::ReqBody>| {
+        if request.method() == Method::DELETE {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, Infallible>(common::opened("s1"))
+    });
+    let service = ValidateSessionLayer::mcp(store).layer(silent);
+    let begun = tokio::time::Instant::now();
+    let response = service.oneshot(post(None, INITIALIZE)).await.unwrap();
+    assert_eq!(Reason::of(&response), Some(Reason::StoreUnavailable));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
+/// A timer would need a runtime, and there is none here.
+#[test]
+fn what_is_there_at_once_is_waited_for_without_a_timer() {
+    let store = Moody { get: Some(Mood::Late), ..Moody::new() };
+    live(&store.inner, "s1").now_or_never().unwrap();
+    let service = guard(&store, &Server::mcp());
+    for (request, status) in
+        [(post(Some("s1"), CALL), 200), (post(Some("x"), CALL), 404), (post(None, INITIALIZE), 200)]
+    {
+        assert_eq!(send(&service, request).now_or_never().unwrap().status(), status);
+    }
+}
+
+/// In each state: at the service inside, waiting, answered here.
+#[tokio::test]
+async fn a_future_that_is_polled_again_says_so_in_debug_builds_and_stays_pending() {
+    for (get, request) in [
+        (None, post(Some("s1"), CALL)),
+        (Some(Mood::Late), post(Some("s1"), CALL)),
+        (None, common::request(Method::PUT, Some("s1"), "")),
+    ] {
+        let store = Moody { get, ..Moody::new() };
+        live(&store.inner, "s1").await;
+        let mut call = pin!(guard(&store, &Server::mcp()).call(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut cx).is_ready());
+        let again = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+        assert_eq!(again.is_err(), cfg!(debug_assertions));
+        match again {
+            Err(panic) => {
+                let message = panic.downcast_ref::<&str>().unwrap();
+                assert!(message.contains("polled after it had finished"), "{message}");
+            }
+            Ok(poll) => assert!(matches!(poll, Poll::Pending)),
+        }
+    }
+}
+
+#[test]
+fn layer_and_service_print_their_names() {
+    let layer = ValidateSessionLayer::mcp(MemoryStore::new());
+    assert!(format!("{layer:?}").starts_with("ValidateSessionLayer { protocol: Mcp, "));
+    let printed = format!("{:?}", layer.layer("inside"));
+    assert!(
+        printed.starts_with("ValidateSession { inner: \"inside\", protocol: Mcp, "),
+        "{printed}"
+    );
 }

@@ -74,8 +74,8 @@ pub enum Reason {
     Misconfigured,
 }
 
-/// What a reason is answered with.
-struct Answer {
+/// How a reason is put into words and codes, for each protocol.
+struct Wording {
     status: StatusCode,
     rpc_code: i32,
     grpc_status: u8,
@@ -91,25 +91,25 @@ impl Reason {
     /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> StatusCode {
-        self.answer().status
+        self.wording().status
     }
 
     /// The JSON-RPC error code.
     #[must_use]
     pub const fn rpc_code(self) -> i32 {
-        self.answer().rpc_code
+        self.wording().rpc_code
     }
 
     /// The gRPC status code.
     #[must_use]
     pub const fn grpc_status(self) -> u8 {
-        self.answer().grpc_status
+        self.wording().grpc_status
     }
 
     /// What the client is told.
     #[must_use]
     pub const fn message(self) -> &'static str {
-        self.answer().message
+        self.wording().message
     }
 
     pub(super) const fn retry_after_secs(self) -> Option<u32> {
@@ -124,7 +124,7 @@ impl Reason {
         }
     }
 
-    const fn answer(self) -> Answer {
+    const fn wording(self) -> Wording {
         const INVALID: i32 = -32600;
         const INTERNAL: i32 = -32603;
         let (status, rpc_code, grpc_status, message) = match self {
@@ -243,7 +243,7 @@ impl Reason {
                 (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, 13, "Proxy is not set up for this")
             }
         };
-        Answer { status, rpc_code, grpc_status, message }
+        Wording { status, rpc_code, grpc_status, message }
     }
 }
 

@@ -9,7 +9,6 @@ mod error;
 mod key;
 mod no_store;
 mod outcome;
-mod timed;
 
 use crate::{BackendId, Principal, Record, Route, Session};
 
@@ -20,26 +19,26 @@ pub use error::{StoreError, StoreErrorKind};
 pub use key::Key;
 pub use no_store::NoStore;
 pub use outcome::{Inserted, RecordVersion, Replaced};
-pub use timed::Timed;
 
 /// Where session records live: in this process, or beside many.
 ///
 /// Every operation that races is required of an implementation, and is atomic. An implementation is a
 /// handle: clones share one store. A store that cannot answer says so with a [`StoreError`]; it never
-/// answers "absent" instead, since a session would be lost by it.
+/// answers "absent" instead, since a session would be lost by it. Its futures are `Send`: the layers that wait for
+/// them run on servers that move work between threads.
 ///
 /// # Cancellation
 ///
 /// A dropped future may or may not have taken effect. Each operation is safe to repeat.
 pub trait SessionStore: Clone + Send + Sync + 'static {
     /// Resolves to the session, or to nothing.
-    type Get: Future<Output = Result<Option<Session>, StoreError>>;
+    type Get: Future<Output = Result<Option<Session>, StoreError>> + Send;
     /// Resolves to what became of an insert.
-    type Insert: Future<Output = Result<Inserted, StoreError>>;
+    type Insert: Future<Output = Result<Inserted, StoreError>> + Send;
     /// Resolves to what became of a replace.
-    type Replace: Future<Output = Result<Replaced, StoreError>>;
+    type Replace: Future<Output = Result<Replaced, StoreError>> + Send;
     /// Resolves when the record is gone.
-    type Remove: Future<Output = Result<(), StoreError>>;
+    type Remove: Future<Output = Result<(), StoreError>> + Send;
 
     /// Finds a live session, and counts as a use of it. Absent, expired and ended look the same.
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get>;

@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::pin};
 use bartizan_core::{Backend, BackendId};
 use futures_core::Stream;
 
-use super::Backends;
+use super::set::Backends;
 
 /// A change of the set of backends.
 #[derive(Clone, Debug)]

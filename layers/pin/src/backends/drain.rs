@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::BackendId;
 
-use super::{Backends, Slot};
+use super::{set::Backends, slot::Slot};
+use crate::balance::InFlightCount;
 
 impl Backends {
     /// Gives a backend no new sessions, and removes it when none is left. Says whether it was there.
@@ -52,7 +53,7 @@ impl Backends {
             return;
         }
         self.change(|set| {
-            // Asked again: meanwhile it may have been added anew.
+            // Asked again: meanwhile it may have been added again.
             let drained: Vec<_> =
                 set.slots.iter().filter(|slot| self.has_drained(slot)).map(Arc::clone).collect();
             drained.iter().for_each(|slot| set.remove(slot.backend().id()));
@@ -60,8 +61,9 @@ impl Backends {
     }
 
     fn has_drained(&self, slot: &Slot) -> bool {
-        // Without counts nobody knows when the last session has gone.
-        let is_empty = || self.are_counted() && slot.opening() == 0 && self.sessions_on(slot) == 0;
+        // Without counts it is not known when the last session has gone.
+        let is_empty =
+            || self.are_counted() && slot.in_flight() == 0 && self.sessions_on(slot) == 0;
         slot.is_draining() && (slot.is_overdue(|| self.now_ms()) || is_empty())
     }
 }

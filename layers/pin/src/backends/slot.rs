@@ -11,6 +11,7 @@ use std::{
 use bartizan_core::Backend;
 
 use super::health::Health;
+use crate::balance::InFlightCount;
 
 /// Stands for a backend that does not drain.
 const NOT_DRAINING: u64 = 0;
@@ -23,13 +24,13 @@ pub(crate) struct Slot {
     /// When a drained backend leaves, whatever is left on it. One value, so that nobody sees a drain
     /// with the deadline of an earlier one.
     drained_by_ms: AtomicU64,
-    opening: AtomicUsize,
+    in_flight: AtomicUsize,
 }
 
 /// Counts as load on a backend until it is dropped, and keeps it from leaving as one that has drained:
 /// work without a pin that is on its way, or what it opened and is on its way to a store.
 #[derive(Debug)]
-pub(crate) struct Opening(Arc<Slot>);
+pub(crate) struct InFlight(Arc<Slot>);
 
 impl Slot {
     pub(crate) fn new(backend: Backend) -> Self {
@@ -37,7 +38,7 @@ impl Slot {
             backend,
             health: Health::default(),
             drained_by_ms: AtomicU64::new(NOT_DRAINING),
-            opening: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
         }
     }
 
@@ -49,14 +50,10 @@ impl Slot {
         &self.health
     }
 
-    pub(crate) fn open(self: &Arc<Self>) -> Opening {
+    pub(crate) fn open(self: &Arc<Self>) -> InFlight {
         // In one order with the begin of a drain: who opens sees the one, or who drains the other.
-        self.opening.fetch_add(1, Ordering::SeqCst);
-        Opening(Arc::clone(self))
-    }
-
-    pub(crate) fn opening(&self) -> usize {
-        self.opening.load(Ordering::SeqCst)
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        InFlight(Arc::clone(self))
     }
 
     /// Lets it leave at `by_ms`, which is later than [`NOT_DRAINING`].
@@ -90,21 +87,27 @@ impl Slot {
     }
 }
 
-impl Opening {
+impl InFlightCount for Slot {
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+}
+
+impl InFlight {
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.0
     }
 }
 
 /// Counts by itself.
-impl Clone for Opening {
+impl Clone for InFlight {
     fn clone(&self) -> Self {
         self.0.open()
     }
 }
 
-impl Drop for Opening {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.opening.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,7 +2,8 @@
 
 use bartizan_core::Backend;
 
-use super::{Backends, Slot};
+use super::{set::Backends, slot::Slot};
+use crate::balance::InFlightCount;
 
 /// What a backend is good for just now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +48,7 @@ impl Backends {
             backend: slot.backend().clone(),
             state,
             sessions: self.sessions_on(slot),
-            opening: slot.opening(),
+            opening: slot.in_flight(),
             failures: slot.health().failures(),
         }
     }

@@ -1,6 +1,6 @@
 //! The less loaded of two.
 
-use super::{Balance, Candidate};
+use super::candidate::{Balance, Candidate};
 
 /// Takes the less loaded of two backends drawn at random
 /// ([the power of two choices](https://www.eecs.harvard.edu/~michaelm/postscripts/mythesis.pdf)).

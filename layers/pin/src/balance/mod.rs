@@ -1,78 +1,21 @@
 //! Which backend gets new work.
 
+mod candidate;
 mod least_sessions;
 mod random;
 mod rendezvous;
 mod round_robin;
 
-use std::{fmt, sync::Arc};
-
-use bartizan_core::{Backend, store::CountSessions};
-
+pub(crate) use candidate::InFlightCount;
+pub use candidate::{Balance, Candidate};
 pub use least_sessions::LeastSessions;
 pub use random::Random;
 pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
 
-use crate::backends::Slot;
-
-/// Chooses a backend for work that is not pinned.
-pub trait Balance: Send + Sync {
-    /// The index of the chosen candidate; none only if there is no candidate. `key` is what an extractor
-    /// found in the request, if one did.
-    fn choose(&self, candidates: &[Candidate<'_>], key: Option<&[u8]>) -> Option<usize>;
-}
-
-/// A backend that may be chosen.
-pub struct Candidate<'a> {
-    slot: &'a Arc<Slot>,
-    counts: Option<&'a dyn CountSessions>,
-}
-
-impl<'a> Candidate<'a> {
-    pub(crate) fn new(slot: &'a Arc<Slot>, counts: Option<&'a dyn CountSessions>) -> Self {
-        Self { slot, counts }
-    }
-
-    pub(crate) fn slot(&self) -> &'a Arc<Slot> {
-        self.slot
-    }
-
-    /// The backend.
-    #[must_use]
-    pub fn backend(&self) -> &'a Backend {
-        self.slot.backend()
-    }
-
-    /// Its sessions and the work that is on its way to it. Counted when asked for.
-    #[must_use]
-    pub fn load(&self) -> usize {
-        let sessions = self.counts.map_or(0, |counts| counts.sessions_on(self.backend().id()));
-        self.slot.opening().saturating_add(sessions)
-    }
-}
-
-impl<F> Balance for F
-where
-    F: Fn(&[Candidate<'_>], Option<&[u8]>) -> Option<usize> + Send + Sync,
-{
-    fn choose(&self, candidates: &[Candidate<'_>], key: Option<&[u8]>) -> Option<usize> {
-        self(candidates, key)
-    }
-}
-
-impl fmt::Debug for Candidate<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Candidate")
-            .field("backend", self.backend())
-            .field("load", &self.load())
-            .finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bartizan_core::BackendId;
+    use bartizan_core::{Backend, BackendId, store::CountSessions};
 
     use super::*;
 
@@ -86,16 +29,35 @@ mod tests {
         }
     }
 
-    pub(super) fn slots(ports: impl IntoIterator<Item = usize>) -> Vec<Arc<Slot>> {
-        let slot = |port| Arc::new(Slot::new(format!("http://b:{port}").parse().unwrap()));
-        ports.into_iter().map(slot).collect()
+    /// A backend to which so much work is on its way.
+    pub(super) struct Fake(Backend, usize);
+
+    impl InFlightCount for Fake {
+        fn in_flight(&self) -> usize {
+            self.1
+        }
+    }
+
+    impl Fake {
+        pub(super) fn candidate<'a>(
+            &'a self,
+            counts: Option<&'a dyn CountSessions>,
+        ) -> Candidate<'a> {
+            Candidate::new(&self.0, self, counts)
+        }
+    }
+
+    /// Backends with these ports, to which nothing is on its way.
+    pub(super) fn idle(ports: impl IntoIterator<Item = usize>) -> Vec<Fake> {
+        let fake = |port| Fake(format!("http://b:{port}").parse().unwrap(), 0);
+        ports.into_iter().map(fake).collect()
     }
 
     /// Lets `policy` choose 3,000 times among backends with `loads`, and counts.
     fn spread(policy: &dyn Balance, loads: &[usize]) -> Vec<usize> {
-        let (slots, counts) = (slots(1..=loads.len()), Loads(loads));
+        let (backends, counts) = (idle(1..=loads.len()), Loads(loads));
         let candidates: Vec<_> =
-            slots.iter().map(|slot| Candidate::new(slot, Some(&counts))).collect();
+            backends.iter().map(|backend| backend.candidate(Some(&counts))).collect();
         let mut chosen = vec![0; loads.len()];
         for _ in 0..3000 {
             chosen[policy.choose(&candidates, None).unwrap()] += 1;
@@ -124,9 +86,9 @@ mod tests {
 
     #[test]
     fn work_on_its_way_is_load() {
-        let slots = slots([1, 2]);
-        let candidates: Vec<_> = slots.iter().map(|slot| Candidate::new(slot, None)).collect();
-        let _opening = slots[0].open();
+        let mut backends = idle([1, 2]);
+        backends[0].1 = 1;
+        let candidates: Vec<_> = backends.iter().map(|backend| backend.candidate(None)).collect();
         for _ in 0..20 {
             assert_eq!(LeastSessions::new().choose(&candidates, None), Some(1));
         }

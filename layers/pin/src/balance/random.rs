@@ -1,6 +1,6 @@
 //! Any of them.
 
-use super::{Balance, Candidate};
+use super::candidate::{Balance, Candidate};
 
 /// Takes any backend, each as likely as the others.
 #[derive(Clone, Copy, Debug, Default)]

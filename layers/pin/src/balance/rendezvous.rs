@@ -4,7 +4,10 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::{Balance, Candidate, Random};
+use super::{
+    candidate::{Balance, Candidate},
+    random::Random,
+};
 
 /// Takes the backend with the highest hash of key and id
 /// ([rendezvous hashing](https://en.wikipedia.org/wiki/Rendezvous_hashing)): the same in every replica
@@ -41,11 +44,11 @@ fn weight(key: &[u8], id: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::slots, *};
+    use super::{super::tests::idle, *};
 
     fn choose(ports: &[usize], key: &[u8]) -> usize {
-        let slots = slots(ports.iter().copied());
-        let candidates: Vec<_> = slots.iter().map(|slot| Candidate::new(slot, None)).collect();
+        let backends = idle(ports.iter().copied());
+        let candidates: Vec<_> = backends.iter().map(|backend| backend.candidate(None)).collect();
         ports[Rendezvous::new().choose(&candidates, Some(key)).unwrap()]
     }
 

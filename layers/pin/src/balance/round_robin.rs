@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Balance, Candidate};
+use super::candidate::{Balance, Candidate};
 
 /// Takes one backend after another.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use http::{
     header::{COOKIE, SET_COOKIE},
 };
 
-use super::{ExtractKey, PinKey};
+use super::extract::{ExtractKey, PinKey};
 
 /// The value of a cookie that a backend sets
 /// ([RFC 6265 §4](https://www.rfc-editor.org/rfc/rfc6265#section-4)). Of several with one name, the

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bartizan_core::fields::{list::trim, only_line};
 use http::{HeaderMap, HeaderName, Uri};
 
-use super::{ExtractKey, PinKey};
+use super::extract::{ExtractKey, PinKey};
 
 /// The value of a field, without the white space around it. Two lines are no key: nobody knows which of
 /// them the backend reads.

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Uri};
 
-use super::{ExtractKey, PinKey};
+use super::extract::{ExtractKey, PinKey};
 
 /// A segment of the path, as it stands: not decoded, since the backend is sent the same bytes.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Uri};
 
-use super::{ExtractKey, PinKey};
+use super::extract::{ExtractKey, PinKey};
 
 /// A query parameter, as it stands: not decoded. Of several with one name, the first.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use bartizan_core::{fields::only_line, mcp};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::{ExtractKey, PinKey};
+use super::extract::{ExtractKey, PinKey};
 
 /// `Mcp-Name` of `tasks/get`, `tasks/update` and `tasks/cancel`: clients put the id of the task there so
 /// that it finds the instance that holds it (`protocol.md` M-3).

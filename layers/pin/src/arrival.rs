@@ -1,0 +1,237 @@
+//! The way in: from the arrival of a request to the backend that it is pinned to, or a new choice.
+//!
+//! What can be done at once is done at once. What must wait goes into one boxed future, with the instance that is
+//! ready.
+
+use std::sync::Arc;
+
+use bartizan_core::{
+    Answer, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError, Work,
+    backend::Tried, take_ready,
+};
+use http::{Request, Response};
+
+use crate::{
+    attempt::{Attempt, Choice},
+    backends::{Pinned, Slot},
+    bounds::{Incoming, Inside},
+    config::{Config, OnLost},
+    future::ResponseFuture,
+    key::{ExtractKey, is_usable},
+    owned_key::OwnedKey,
+    reclaimable::ReclaimableBody,
+    refusal::refuse,
+    response::{After, Followed, receive, unpin},
+};
+
+/// What comes next for work.
+enum Next<R, K, T: SessionStore> {
+    /// It goes to the backend that it is pinned to; the request is addressed.
+    Follow(Followed<K, T>),
+    /// It goes to the backend that was chosen, and perhaps to others.
+    Open(Choice),
+    /// It is answered here.
+    Answer(Response<GuardBody<R>>),
+    /// The same, once its pin is removed.
+    Unpin(Answer<Result<(), StoreError>, T::Remove>, Response<GuardBody<R>>),
+}
+
+/// What is lost of work that moves to another backend.
+#[derive(Default)]
+struct Lost {
+    /// The pin of its key.
+    pin: Option<Session>,
+    /// The backend, if it is in the set. It may be back, and no request have noticed: then nothing moves.
+    slot: Option<Arc<Slot>>,
+}
+
+/// A request arrives; `service` is ready for it.
+#[inline]
+pub(crate) fn on_arrival<S, B, K, T>(
+    service: &mut S,
+    config: &Arc<Config<K, T>>,
+    mut request: Request<B>,
+) -> ResponseFuture<S, B, S::Body, K, T>
+where
+    S: Inside<B>,
+    B: Incoming,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let next = match by_passage(config, &mut request) {
+        Some(next) => next,
+        None => match key(config, &request) {
+            None => open(config, &request, None, Lost::default()),
+            Some(key) => match config.store.get(Key::new(&config.route, None, &key.bytes)) {
+                Answer::Now(found) => on_lookup(config, &mut request, key, found),
+                Answer::Later(found) => {
+                    let (service, config) = (take_ready(service), Arc::clone(config));
+                    return ResponseFuture::boxed(Box::pin(look_up(
+                        service, config, request, key, found,
+                    )));
+                }
+            },
+        },
+    };
+    match next {
+        Next::Follow(followed) => {
+            let future = service.call(request.map(ReclaimableBody::own));
+            ResponseFuture::inner(future, After::Followed(followed))
+        }
+        Next::Open(choice) => {
+            let retry = service.clone();
+            let (attempt, request) = Attempt::begin(retry, Arc::clone(config), request, choice);
+            ResponseFuture::inner(service.call(request), After::Attempted(Box::new(attempt)))
+        }
+        Next::Answer(answer) => ResponseFuture::answered(answer),
+        Next::Unpin(removed, answer) => {
+            let config = Arc::clone(config);
+            ResponseFuture::boxed(Box::pin(
+                async move { Ok(unpin(&config, removed, answer).await) },
+            ))
+        }
+    }
+}
+
+/// Waits for the store, which looks for the pin of a key; `service` is ready for the request.
+// A block, not an `async fn`: that would have room for its arguments twice, and be copied with it.
+fn look_up<S, B, K, T>(
+    mut service: S,
+    config: Arc<Config<K, T>>,
+    mut request: Request<B>,
+    key: OwnedKey,
+    found: T::Get,
+) -> impl Future<Output = Result<Response<GuardBody<S::Body>>, S::Error>> + Send + 'static
+where
+    S: Inside<B>,
+    B: Incoming,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    async move {
+        let found = config.wait(Answer::Later(found)).await;
+        let (future, after) = match on_lookup(&config, &mut request, key, found) {
+            Next::Follow(followed) => {
+                (service.call(request.map(ReclaimableBody::own)), After::Followed(followed))
+            }
+            Next::Open(choice) => {
+                let (attempt, request) = Attempt::begin(service.clone(), config, request, choice);
+                (service.call(request), After::Attempted(Box::new(attempt)))
+            }
+            Next::Answer(answer) => return Ok(answer),
+            Next::Unpin(removed, answer) => return Ok(unpin(&config, removed, answer).await),
+        };
+        // What the instance holds is not held for as long as the response takes.
+        drop(service);
+        receive::<S, B, K, T>(future, after).await
+    }
+}
+
+/// Sends work where the session or an outer layer says; none if they say nothing.
+#[inline]
+fn by_passage<B, R, K, T: SessionStore>(
+    config: &Arc<Config<K, T>>,
+    request: &mut Request<B>,
+) -> Option<Next<R, K, T>> {
+    let passage = Passage::of(request)?;
+    if let Some(chosen) = passage.backend() {
+        let slot = config.backends.find(chosen.id()).slot();
+        return Some(Next::Follow(Followed { config: Arc::clone(config), slot, key: None }));
+    }
+    let backend = passage.session()?.record().backend()?;
+    Some(match config.backends.find(backend) {
+        Pinned::There(slot) if config.on_lost == OnLost::Fail || !is_lost(config, &slot) => {
+            follow(config, request, slot, None)
+        }
+        pinned if config.on_lost == OnLost::Repin => {
+            open(config, request, None, Lost { pin: None, slot: pinned.slot() })
+        }
+        _ => Next::Answer(refuse(Reason::BackendLost, Some(backend), &Dialect::of(request))),
+    })
+}
+
+/// The key of a request, if it can be one.
+fn key<B, K: ExtractKey, T>(config: &Config<K, T>, request: &Request<B>) -> Option<OwnedKey> {
+    let key = config.extract.key(request.uri(), request.headers())?;
+    is_usable(key.as_bytes()).then(|| key.into())
+}
+
+/// The store has looked for the pin of a key.
+fn on_lookup<B, R, K, T: SessionStore>(
+    config: &Arc<Config<K, T>>,
+    request: &mut Request<B>,
+    key: OwnedKey,
+    found: Result<Option<Session>, StoreError>,
+) -> Next<R, K, T> {
+    let refusal = |reason| Next::Answer(refuse(reason, None, &Dialect::of(request)));
+    let pin = match found {
+        Ok(Some(pin)) => pin,
+        // What cannot be kept is better not begun: a client that tries again would do it twice.
+        Ok(None) if key.is_clients && !config.store.has_room(&config.route, None) => {
+            return refusal(Reason::TooManySessions);
+        }
+        Ok(None) => return open(config, request, Some(key), Lost::default()),
+        Err(_) => return refusal(Reason::StoreUnavailable),
+    };
+    // A client cannot make another key of a path: its pin moves.
+    let moves = key.is_clients || config.on_lost == OnLost::Repin;
+    let pinned = pin.record().backend().map(|backend| config.backends.find(backend));
+    match pinned {
+        Some(Pinned::There(slot)) if !moves || !is_lost(config, &slot) => {
+            follow(config, request, slot, Some(key))
+        }
+        pinned if moves => {
+            let lost = Lost { pin: Some(pin), slot: pinned.and_then(Pinned::slot) };
+            open(config, request, Some(key), lost)
+        }
+        _ => {
+            let backend = pin.record().backend();
+            let answer = refuse(Reason::BackendLost, backend, &Dialect::of(request));
+            Next::Unpin(config.store.remove(pin.key()), answer)
+        }
+    }
+}
+
+/// Sends work to the backend that it is pinned to.
+#[inline]
+fn follow<B, R, K, T: SessionStore>(
+    config: &Arc<Config<K, T>>,
+    request: &mut Request<B>,
+    slot: Arc<Slot>,
+    key: Option<OwnedKey>,
+) -> Next<R, K, T> {
+    Passage::with(request, |passage| {
+        passage.set_backend(slot.backend().clone());
+        passage.set_work(Work::Pinned);
+    });
+    Next::Follow(Followed { config: Arc::clone(config), slot: Some(slot), key })
+}
+
+/// Chooses a backend for new work, or for work whose pin moves.
+fn open<B, R, K, T: SessionStore>(
+    config: &Config<K, T>,
+    request: &Request<B>,
+    key: Option<OwnedKey>,
+    lost: Lost,
+) -> Next<R, K, T> {
+    let bytes = key.as_ref().map(|key| &*key.bytes);
+    let passage = Passage::of(request);
+    let work = passage.map(Passage::work).unwrap_or_default();
+    let account = passage.and_then(Passage::tried);
+    let tried = account.map(Tried::snapshot).unwrap_or_default();
+    let before = lost.slot.filter(|slot| !tried.contains(slot.backend().id()));
+    let choose = || config.backends.choose(&*config.balance, work, bytes, &tried);
+    let in_flight = before.and_then(|slot| config.backends.retry(&slot)).or_else(choose);
+    let Some(in_flight) = in_flight else {
+        return Next::Answer(refuse(Reason::NoBackend, None, &Dialect::of(request)));
+    };
+    if let Some(account) = account {
+        account.add(in_flight.slot().backend().id());
+    }
+    Next::Open(Choice { in_flight, key, moving: lost.pin })
+}
+
+/// Whether a backend could not be reached for too long.
+fn is_lost<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
+    config.backends.unreachable_for(slot).is_some_and(|time| time >= config.lost_after)
+}

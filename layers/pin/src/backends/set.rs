@@ -1,0 +1,221 @@
+//! The set of backends, shared by all who use it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use bartizan_core::{Backend, BackendId, store::CountSessions};
+use foldhash::fast::RandomState;
+use tokio::time::Instant;
+
+use super::{callbacks::Callbacks, counters::Counters, slot::Slot};
+
+/// A handle on the set of backends: cheap to clone, one atomic load to read. All clones are one set.
+///
+/// ```
+/// use bartizan_pin::{BackendState, Backends};
+///
+/// let backends = Backends::new(["http://a:1".parse()?, "http://b:1".parse()?]);
+/// backends.drain(&"http://a:1".parse()?);
+/// assert_eq!(backends.snapshot()[0].state(), BackendState::Draining);
+/// # Ok::<(), bartizan_core::backend::InvalidBackend>(())
+/// ```
+#[derive(Clone)]
+pub struct Backends(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) set: ArcSwap<Set>,
+    // Changes are made one at a time; reading never waits for them.
+    changing: Mutex<()>,
+    pub(super) counters: Counters,
+    on_removed: Callbacks,
+    begun: Instant,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Set {
+    pub(super) slots: Vec<Arc<Slot>>,
+    pub(super) by_id: HashMap<BackendId, Arc<Slot>, RandomState>,
+}
+
+/// What is known of a pin's backend.
+pub(crate) enum Pinned {
+    There(Arc<Slot>),
+    Gone,
+}
+
+impl Pinned {
+    pub(crate) fn slot(self) -> Option<Arc<Slot>> {
+        match self {
+            Self::There(slot) => Some(slot),
+            Self::Gone => None,
+        }
+    }
+}
+
+impl Backends {
+    /// Makes a set; of two backends with one id the later counts.
+    pub fn new(backends: impl IntoIterator<Item = Backend>) -> Self {
+        let this = Self(Arc::new(Shared {
+            set: ArcSwap::default(),
+            changing: Mutex::new(()),
+            counters: Counters::default(),
+            on_removed: Callbacks::default(),
+            begun: Instant::now(),
+        }));
+        backends.into_iter().for_each(|backend| this.add(backend));
+        this
+    }
+
+    /// Has `counter` say how many sessions a backend has, for balancing and draining. Several counters add up: the
+    /// store of sessions, and that of pins by keys. Without any, only requests in flight count, and a drain ends at
+    /// its deadline.
+    #[must_use]
+    pub fn counted_by(self, counter: Arc<dyn CountSessions>) -> Self {
+        self.0.counters.add(&counter);
+        self
+    }
+
+    /// Calls `callback` with each backend that leaves the set, and with each that is replaced by a new one of its
+    /// name: for what outlives a request, such as an open stream. It is called after the change, and may change
+    /// the set in turn. Several callbacks are called in turn.
+    ///
+    /// A backend that has drained leaves when that is noticed: when new work comes, or a snapshot is taken.
+    #[must_use]
+    pub fn on_removed(self, callback: impl Fn(&BackendId) + Send + Sync + 'static) -> Self {
+        self.0.on_removed.add(callback);
+        self
+    }
+
+    /// Whether sessions are counted.
+    pub(crate) fn are_counted(&self) -> bool {
+        !self.0.counters.is_empty()
+    }
+
+    /// Adds a backend. One with an id that is there already ends its drain; if its origin is another,
+    /// it is a new backend and the old one is gone.
+    pub fn add(&self, backend: Backend) {
+        self.change(|set| {
+            match set.by_id.get(backend.id()) {
+                Some(slot) if slot.backend().same_origin(&backend) => {
+                    slot.undrain();
+                    return;
+                }
+                Some(_) => set.remove(backend.id()),
+                None => {}
+            }
+            let slot = Arc::new(Slot::new(backend));
+            set.by_id.insert(slot.backend().id().clone(), Arc::clone(&slot));
+            set.slots.push(slot);
+        });
+    }
+
+    /// Removes a backend: its pins are lost. Says whether it was there.
+    #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
+    pub fn remove(&self, id: &BackendId) -> bool {
+        let mut was_there = false;
+        self.change(|set| {
+            was_there = set.by_id.contains_key(id);
+            set.remove(id);
+        });
+        was_there
+    }
+
+    pub(crate) fn find(&self, id: &BackendId) -> Pinned {
+        match self.0.set.load().by_id.get(id) {
+            Some(slot) if slot.is_overdue(|| self.now_ms()) => Pinned::Gone,
+            Some(slot) => Pinned::There(Arc::clone(slot)),
+            None => Pinned::Gone,
+        }
+    }
+
+    pub(super) fn sessions_on(&self, slot: &Slot) -> usize {
+        self.0.counters.sessions_on(slot.backend().id())
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Set)) {
+        let changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.0.set.load_full();
+        let mut set = Set::clone(&before);
+        change(&mut set);
+        let removed = before.slots_not_in(&set);
+        self.0.set.store(Arc::new(set));
+        drop(changing);
+        removed.iter().for_each(|slot| self.0.on_removed.call(slot.backend().id()));
+    }
+
+    /// Never 0, which stands for "never".
+    pub(super) fn now_ms(&self) -> u64 {
+        let elapsed = self.0.begun.elapsed();
+        elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis()) + 1
+    }
+}
+
+impl Set {
+    pub(super) fn remove(&mut self, id: &BackendId) {
+        self.by_id.remove(id);
+        self.slots.retain(|slot| slot.backend().id() != id);
+    }
+
+    fn slots_not_in(&self, other: &Self) -> Vec<Arc<Slot>> {
+        let is_in = |slot: &Arc<Slot>| {
+            other.by_id.get(slot.backend().id()).is_some_and(|it| Arc::ptr_eq(it, slot))
+        };
+        self.slots.iter().filter(|slot| !is_in(slot)).map(Arc::clone).collect()
+    }
+}
+
+impl FromIterator<Backend> for Backends {
+    fn from_iter<I: IntoIterator<Item = Backend>>(backends: I) -> Self {
+        Self::new(backends)
+    }
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.set.load().slots.iter().map(|slot| slot.backend())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn each_backend_that_leaves_is_reported() {
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let journal = Arc::clone(&told);
+        let uris = ["http://a:1", "http://b:1", "http://c:1"];
+        let backends = Backends::new(uris.map(|uri| uri.parse().unwrap()));
+        let backends =
+            backends.on_removed(move |id| journal.lock().unwrap().push(id.as_str().to_owned()));
+        let count = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&count);
+        let backends = backends.on_removed(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        let take = || std::mem::take(&mut *told.lock().unwrap());
+        let [a, b, c] = uris.map(|uri| uri.parse::<BackendId>().unwrap());
+
+        backends.drain(&a);
+        backends.ready(&a);
+        backends.add("http://a:1".parse().unwrap());
+        assert!(take().is_empty(), "it is there");
+        backends.remove(&a);
+        backends.remove(&a);
+        assert_eq!(take(), ["http://a:1"]);
+        // A new one by the old name.
+        let elsewhere = Backend::new(b, &http::Uri::from_static("http://d:1"));
+        backends.add(elsewhere.unwrap());
+        assert_eq!(take(), ["http://b:1"]);
+        backends.drain_within(&c, std::time::Duration::ZERO);
+        assert_eq!(backends.snapshot().len(), 1);
+        assert_eq!(take(), ["http://c:1"]);
+        assert_eq!(count.load(Ordering::Relaxed), 3, "the second callback is called, too");
+    }
+}

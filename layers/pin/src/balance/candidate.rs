@@ -1,0 +1,65 @@
+//! What a policy is, and what it chooses among.
+
+use std::fmt;
+
+use bartizan_core::{Backend, store::CountSessions};
+
+/// Chooses a backend for work that is not pinned.
+pub trait Balance: Send + Sync {
+    /// The index of the chosen candidate; none only if there is no candidate. `key` is what an extractor
+    /// found in the request, if one did.
+    fn choose(&self, candidates: &[Candidate<'_>], key: Option<&[u8]>) -> Option<usize>;
+}
+
+/// A backend that may be chosen.
+pub struct Candidate<'a> {
+    backend: &'a Backend,
+    in_flight: &'a dyn InFlightCount,
+    counts: Option<&'a dyn CountSessions>,
+}
+
+/// Counts the work that is on its way to one backend.
+pub(crate) trait InFlightCount {
+    fn in_flight(&self) -> usize;
+}
+
+impl<'a> Candidate<'a> {
+    pub(crate) fn new(
+        backend: &'a Backend,
+        in_flight: &'a dyn InFlightCount,
+        counts: Option<&'a dyn CountSessions>,
+    ) -> Self {
+        Self { backend, in_flight, counts }
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &'a Backend {
+        self.backend
+    }
+
+    /// Its sessions and the work that is on its way to it. Counted when asked for.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        let sessions = self.counts.map_or(0, |counts| counts.sessions_on(self.backend.id()));
+        self.in_flight.in_flight().saturating_add(sessions)
+    }
+}
+
+impl<F> Balance for F
+where
+    F: Fn(&[Candidate<'_>], Option<&[u8]>) -> Option<usize> + Send + Sync,
+{
+    fn choose(&self, candidates: &[Candidate<'_>], key: Option<&[u8]>) -> Option<usize> {
+        self(candidates, key)
+    }
+}
+
+impl fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate")
+            .field("backend", self.backend())
+            .field("load", &self.load())
+            .finish()
+    }
+}

@@ -1,0 +1,40 @@
+//! What the service inside and a request body must be, in one place.
+//!
+//! A request that waits does so in one boxed future, which a server may move between threads: hence
+//! `Send + 'static`. [`PinBackend`](crate::PinBackend) states the same bounds in full, for its users.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::reclaimable::ReclaimableBody;
+
+/// A service inside.
+pub(crate) trait Inside<B>:
+    Service<
+        Request<ReclaimableBody<B>>,
+        Response = Response<<Self as Inside<B>>::Body>,
+        Error: Send,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// The body of its responses.
+    type Body: Send + 'static;
+}
+
+/// A request body.
+pub(crate) trait Incoming: Body<Data = Bytes> + Unpin + Send + 'static {}
+
+impl<S, B, R> Inside<B> for S
+where
+    S: Service<Request<ReclaimableBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Clone + Send + 'static,
+    R: Send + 'static,
+{
+    type Body = R;
+}
+
+impl<B> Incoming for B where B: Body<Data = Bytes> + Unpin + Send + 'static {}

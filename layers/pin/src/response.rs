@@ -1,0 +1,271 @@
+//! The way out: what a response says of its backend, and what is learned from it.
+
+use std::{future::poll_fn, sync::Arc};
+
+use bartizan_core::{
+    Answer, BackendId, Dialect, GuardBody, Key, Reason, Session, SessionStore, StoreError,
+    UpstreamFailure,
+};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use crate::{
+    attempt::Attempt,
+    backends::{Backends, Slot},
+    bounds::{Incoming, Inside},
+    config::{Config, OnLost},
+    key::ExtractKey,
+    learn::{Learned, learn},
+    owned_key::OwnedKey,
+    reclaimable::ReclaimableBody,
+    refusal::refuse,
+};
+
+/// What the response is looked at for.
+pub(crate) enum After<S, B, K, T> {
+    /// The loss of the backend that its work is pinned to.
+    Followed(Followed<K, T>),
+    /// What it opens at the backend that was chosen, and whether another one has to be tried.
+    Attempted(Box<Attempt<S, B, K, T>>),
+}
+
+/// Work that is on its way to the backend it is pinned to.
+pub(crate) struct Followed<K, T> {
+    pub(crate) config: Arc<Config<K, T>>,
+    // None for a backend that an outer layer chose and this one does not know.
+    pub(crate) slot: Option<Arc<Slot>>,
+    // None when a session is the pin.
+    pub(crate) key: Option<OwnedKey>,
+}
+
+/// What work still waits for when it has a response.
+pub(crate) enum Unsettled<S, B, R, K, T: SessionStore> {
+    /// A turn at another backend.
+    Turn(Box<Attempt<S, B, K, T>>, Request<ReclaimableBody<B>>),
+    /// The store, to have the key that the response names.
+    Learn(Arc<Config<K, T>>, Learned<T>, Response<R>),
+    /// The store, to move a pin to where the response comes from.
+    Move(Arc<Config<K, T>>, Session, BackendId, Response<R>),
+    /// The store, to be rid of a pin.
+    Unpin(Arc<Config<K, T>>, Answer<Result<(), StoreError>, T::Remove>, Response<GuardBody<R>>),
+}
+
+/// What comes of a response: it leaves now, or later.
+type Settled<S, B, R, K, T> = Answer<Response<GuardBody<R>>, Unsettled<S, B, R, K, T>>;
+
+/// Waits for the response of the service inside, and settles it.
+pub(crate) async fn receive<S, B, K, T>(
+    future: S::Future,
+    after: After<S, B, K, T>,
+) -> Result<Response<GuardBody<S::Body>>, S::Error>
+where
+    S: Inside<B>,
+    B: Incoming,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    match on_response(future.await?, after) {
+        Answer::Now(response) => Ok(response),
+        // In a box of its own: most responses need no room for it.
+        Answer::Later(unsettled) => Box::pin(settle(unsettled)).await,
+    }
+}
+
+/// A backend has responded, or could not.
+#[inline]
+pub(crate) fn on_response<S, B, R, K, T>(
+    response: Response<R>,
+    after: After<S, B, K, T>,
+) -> Settled<S, B, R, K, T>
+where
+    B: Body,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    match after {
+        After::Followed(followed) => on_followed(response, followed),
+        After::Attempted(attempt) => on_attempted(response, attempt),
+    }
+}
+
+/// Waits for what a response has still to wait for.
+pub(crate) async fn settle<S, B, K, T>(
+    mut unsettled: Unsettled<S, B, S::Body, K, T>,
+) -> Result<Response<GuardBody<S::Body>>, S::Error>
+where
+    S: Inside<B>,
+    B: Incoming,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    loop {
+        let (mut attempt, request) = match unsettled {
+            Unsettled::Turn(attempt, request) => (attempt, request),
+            Unsettled::Learn(config, learned, response) => {
+                return Ok(learned.wait(&config, response).await);
+            }
+            Unsettled::Move(config, pin, backend, response) => {
+                return Ok(repin(&config, &pin, &backend, response).await);
+            }
+            Unsettled::Unpin(config, removed, answer) => {
+                return Ok(unpin(&config, removed, answer).await);
+            }
+        };
+        poll_fn(|cx| attempt.service().poll_ready(cx)).await?;
+        let future = attempt.service().call(request);
+        match on_attempted(future.await?, attempt) {
+            Answer::Now(response) => return Ok(response),
+            Answer::Later(next) => unsettled = next,
+        }
+    }
+}
+
+/// Holds `answer` back until its pin is removed.
+pub(crate) async fn unpin<R, K, T: SessionStore>(
+    config: &Config<K, T>,
+    removed: Answer<Result<(), StoreError>, T::Remove>,
+    answer: Response<GuardBody<R>>,
+) -> Response<GuardBody<R>> {
+    // The answer stands even if the store cannot be told.
+    let _ = config.wait(removed).await;
+    answer
+}
+
+/// The backend that work is pinned to has responded, or could not.
+#[inline]
+fn on_followed<S, B, R, K, T>(
+    response: Response<R>,
+    followed: Followed<K, T>,
+) -> Settled<S, B, R, K, T>
+where
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let Followed { config, slot, key } = followed;
+    let Some(slot) = slot else { return done(response) };
+    let unpin = |config: Arc<Config<K, T>>, key: &OwnedKey, answer| {
+        let removed = config.store.remove(Key::new(&config.route, None, &key.bytes));
+        Answer::Later(Unsettled::Unpin(config, removed, answer))
+    };
+    match UpstreamFailure::of(&response) {
+        None if is_refusal(&response) => done(response),
+        None => {
+            Backends::responded(&slot);
+            match key {
+                Some(key) if config.lost_on_404 && response.status() == StatusCode::NOT_FOUND => {
+                    unpin(config, &key, response.map(GuardBody::forwarded))
+                }
+                key => {
+                    let shown = key.as_ref().map(|key| &*key.bytes);
+                    match learn(&response, &config, slot.backend().id(), shown, false) {
+                        None => done(response),
+                        Some(learned) => Answer::Later(Unsettled::Learn(config, learned, response)),
+                    }
+                }
+            }
+        }
+        Some(failure) if failure.is_unreachable() => {
+            config.backends.unreachable(&slot);
+            let time = config.backends.unreachable_for(&slot).unwrap_or_default();
+            // What moves to another backend does so on its next request.
+            let moves =
+                config.on_lost == OnLost::Repin || key.as_ref().is_some_and(|key| key.is_clients);
+            if moves || time < config.lost_after {
+                return done(response);
+            }
+            // The refusal that this one stands in for has the right form.
+            let dialect = Dialect::like(response.headers());
+            let answer = refuse(Reason::BackendLost, Some(slot.backend().id()), &dialect);
+            match key {
+                None => Answer::Now(answer),
+                Some(key) => unpin(config, &key, answer),
+            }
+        }
+        // It may be there and have failed just this once: nothing is known.
+        Some(_) => done(response),
+    }
+}
+
+/// A backend that was chosen has responded, or could not.
+fn on_attempted<S, B, R, K, T>(
+    mut response: Response<R>,
+    mut attempt: Box<Attempt<S, B, K, T>>,
+) -> Settled<S, B, R, K, T>
+where
+    B: Body,
+    K: ExtractKey,
+    T: SessionStore,
+{
+    let Some(failure) = UpstreamFailure::of(&response) else {
+        if is_refusal(&response) {
+            return done(response);
+        }
+        Backends::responded(attempt.slot());
+        let backend = attempt.slot().backend().clone();
+        response.extensions_mut().insert(backend.clone());
+        // The backend must not leave until what it opened is in a store, or was refused.
+        if let Some(in_flight) = attempt.opened() {
+            response.extensions_mut().insert(in_flight);
+        }
+        let config = &attempt.config;
+        if let Some(pin) = attempt.choice.moving.take() {
+            let (config, backend) = (Arc::clone(config), backend.id().clone());
+            return Answer::Later(Unsettled::Move(config, pin, backend, response));
+        }
+        let key = attempt.choice.key.as_ref();
+        let is_clients = key.is_some_and(|key| key.is_clients);
+        let shown = key.map(|key| &*key.bytes);
+        return match learn(&response, config, backend.id(), shown, is_clients) {
+            None => done(response),
+            Some(learned) => Answer::Later(Unsettled::Learn(Arc::clone(config), learned, response)),
+        };
+    };
+    if failure.is_unreachable() {
+        attempt.config.backends.unreachable(attempt.slot());
+    }
+    if failure.is_untouched()
+        && let Some(request) = attempt.turn()
+    {
+        return Answer::Later(Unsettled::Turn(attempt, request));
+    }
+    done(response)
+}
+
+/// Holds a response back until the pin of a key leads to where it comes from. Of two that move it one wins, for all
+/// later requests.
+async fn repin<R, K, T>(
+    config: &Config<K, T>,
+    pin: &Session,
+    backend: &BackendId,
+    response: Response<R>,
+) -> Response<GuardBody<R>>
+where
+    K: ExtractKey,
+    T: SessionStore,
+{
+    if pin.record().backend() != Some(backend) {
+        let record = pin.record().clone().with_backend(backend.clone());
+        let replaced = config.store.replace(pin.key(), pin.version(), record);
+        // If another won, or the store failed, the next request finds out.
+        let _ = config.wait(replaced).await;
+    }
+    // What else the response names is pinned where it comes from. Of two that move one key, the winner has
+    // decided where that leads.
+    let names_it = config.extract.learn(response.headers()).is_some_and(|key| *key == *pin.id());
+    let learned = if names_it { None } else { learn(&response, config, backend, None, false) };
+    match learned {
+        None => response.map(GuardBody::forwarded),
+        Some(learned) => learned.wait(config, response).await,
+    }
+}
+
+#[inline]
+fn done<S, B, R, K, T: SessionStore>(response: Response<R>) -> Settled<S, B, R, K, T> {
+    Answer::Now(response.map(GuardBody::forwarded))
+}
+
+/// Whether the service inside refused the request on its own: no backend has spoken, or was found to be
+/// silent.
+fn is_refusal<R>(response: &Response<R>) -> bool {
+    Reason::of(response).is_some()
+}

@@ -1,0 +1,164 @@
+//! The way in: from the arrival of a request, over the store, to the service inside.
+//!
+//! What can be done at once is done at once. What must wait goes into one boxed future, with the instance that is
+//! ready.
+
+use std::sync::Arc;
+
+use bartizan_core::{
+    Answer, Dialect, Key, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
+    passage::Lease, take_ready,
+};
+use http::{Method, Request, Response, header::UPGRADE};
+
+use crate::{
+    alias,
+    body::{InUse, SessionBody},
+    bounds::{Incoming, Inside},
+    config::{Config, Protocol},
+    future::ResponseFuture,
+    judge::{self, Purpose, Verdict},
+    opening::Opening,
+    peeked_body::PeekedBody,
+    peeking::peek,
+    refusal::refuse,
+    response::{After, receive},
+};
+
+/// What comes next for a request.
+enum Next<S, R, T: SessionStore> {
+    Send(After<S, T>),
+    Peek(Purpose),
+    Answer(Box<Response<SessionBody<R, T>>>),
+}
+
+/// A request arrives; `service` is ready for it.
+#[inline]
+pub(crate) fn on_arrival<S, B, T>(
+    service: &mut S,
+    config: &Arc<Config<T>>,
+    mut request: Request<B>,
+) -> ResponseFuture<S, B, S::Body, T>
+where
+    S: Inside<B>,
+    B: Incoming,
+    T: SessionStore,
+{
+    let next = match judge::head(&request, config.protocol, &config.header, config.sessionless) {
+        Verdict::Lookup(id) => {
+            let key = Key::new(&config.route, Principal::of(&request), id);
+            match config.store.get(key) {
+                Answer::Now(found) => on_lookup(config, &mut request, found),
+                Answer::Later(found) => {
+                    let (service, config) = (take_ready(service), Arc::clone(config));
+                    return ResponseFuture::boxed(Box::pin(look_up(
+                        service, config, request, found,
+                    )));
+                }
+            }
+        }
+        Verdict::Pass => pass(config, &mut request),
+        Verdict::Forward(work) => match Opening::begin(service, config, &mut request, work, None) {
+            Ok(opening) => Next::Send(After::Learn { opening }),
+            Err(answer) => Next::Answer(answer),
+        },
+        Verdict::Peek(purpose) => Next::Peek(purpose),
+        Verdict::Refuse(refusal) => Next::Answer(refuse(config, request.headers(), refusal, None)),
+    };
+    match next {
+        Next::Send(after) => {
+            ResponseFuture::inner(service.call(request.map(PeekedBody::untouched)), after)
+        }
+        Next::Peek(purpose) => {
+            let (service, config) = (take_ready(service), Arc::clone(config));
+            ResponseFuture::boxed(Box::pin(peek(service, config, purpose, request)))
+        }
+        Next::Answer(answer) => ResponseFuture::answered(answer),
+    }
+}
+
+/// Waits for the store, which looks for the session of a request; `service` is ready for it.
+// A block, not an `async fn`: that would have room for its arguments twice, and be copied with it.
+fn look_up<S, B, T>(
+    mut service: S,
+    config: Arc<Config<T>>,
+    mut request: Request<B>,
+    found: T::Get,
+) -> impl Future<Output = Result<Response<SessionBody<S::Body, T>>, S::Error>> + Send + 'static
+where
+    S: Inside<B>,
+    B: Incoming,
+    T: SessionStore,
+{
+    async move {
+        let found = config.wait(Answer::Later(found)).await;
+        match on_lookup(&config, &mut request, found) {
+            Next::Send(after) => {
+                let future = service.call(request.map(PeekedBody::untouched));
+                // What the instance holds is not held for as long as the response takes.
+                drop(service);
+                receive::<S, B, T>(future, after).await
+            }
+            // In a box of its own: the request of a live session needs no room for it.
+            Next::Peek(purpose) => Box::pin(peek(service, config, purpose, request)).await,
+            Next::Answer(answer) => Ok(*answer),
+        }
+    }
+}
+
+/// The store has looked for the session of a request.
+#[inline]
+fn on_lookup<S, B, R, T: SessionStore>(
+    config: &Arc<Config<T>>,
+    request: &mut Request<B>,
+    found: Result<Option<Session>, StoreError>,
+) -> Next<S, R, T> {
+    let refusal = match found {
+        Ok(Some(session)) => return Next::Send(live(config, request, session)),
+        Ok(None) if judge::may_have_id(request, config.protocol) => {
+            return Next::Peek(Purpose::UnknownId);
+        }
+        Ok(None) => Reason::UnknownSession,
+        Err(_) => Reason::StoreUnavailable,
+    };
+    Next::Answer(refuse(config, request.headers(), refusal.into(), None))
+}
+
+/// Prepares a request of a live session.
+#[inline]
+fn live<S, B, T: SessionStore>(
+    config: &Arc<Config<T>>,
+    request: &mut Request<B>,
+    session: Session,
+) -> After<S, T> {
+    let is_mcp = config.protocol == Protocol::Mcp;
+    let ends = is_mcp && request.method() == Method::DELETE;
+    let in_use = InUse::new(&session, Arc::clone(config));
+    // A tunnel outlives the response body.
+    let becomes_tunnel =
+        request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT;
+    let lease = becomes_tunnel.then(|| Lease::new(InUse::new(&session, Arc::clone(config))));
+    alias::to_backend(request.headers_mut(), &config.header, &session);
+    Passage::with(request, |passage| {
+        passage.set_session(session);
+        if is_mcp {
+            passage.set_dialect(Dialect::JsonRpc(None));
+        }
+        if let Some(lease) = lease {
+            passage.set_lease(lease);
+        }
+    });
+    After::Live { in_use, ends }
+}
+
+/// Prepares a request that goes on without a session.
+fn pass<S, B, R, T: SessionStore>(
+    config: &Arc<Config<T>>,
+    request: &mut Request<B>,
+) -> Next<S, R, T> {
+    Passage::with(request, |passage| passage.set_work(Work::Free));
+    Next::Send(match config.protocol {
+        Protocol::Mcp => After::NoSession { config: Arc::clone(config) },
+        Protocol::Header => After::Pass,
+    })
+}

@@ -1,0 +1,69 @@
+//! What the layer and its services are configured with.
+
+use std::{fmt::DebugStruct, time::Duration};
+
+use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKind};
+use http::HeaderName;
+
+use crate::within::within;
+
+/// What happens to a request that needs a session and shows none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Sessionless {
+    /// It is refused with 400.
+    Refuse,
+    /// It is forwarded as new work: the servers behind keep no sessions, or not only.
+    Forward,
+}
+
+#[derive(Clone)]
+pub(crate) struct Config<T> {
+    pub(crate) store: T,
+    pub(crate) protocol: Protocol,
+    pub(crate) header: HeaderName,
+    pub(crate) route: Route,
+    pub(crate) sessionless: Sessionless,
+    pub(crate) idle: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) peek_limit_bytes: usize,
+    pub(crate) peek_timeout: Duration,
+    pub(crate) store_timeout: Duration,
+}
+
+/// Whose rules a session follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    Mcp,
+    Header,
+}
+
+impl<T> Config<T> {
+    /// Adds the fields that may be printed.
+    pub(crate) fn debug(&self, f: &mut DebugStruct<'_, '_>) {
+        f.field("protocol", &self.protocol)
+            .field("header", &self.header)
+            .field("route", &self.route.as_str())
+            .field("sessionless", &self.sessionless)
+            .field("idle", &self.idle)
+            .field("lifetime", &self.lifetime);
+    }
+}
+
+impl<T: SessionStore> Config<T> {
+    /// Waits for an answer of the store, if it must, and not for longer than the store may take.
+    pub(crate) async fn wait<V, F>(
+        &self,
+        answer: Answer<Result<V, StoreError>, F>,
+    ) -> Result<V, StoreError>
+    where
+        F: Future<Output = Result<V, StoreError>>,
+    {
+        match answer {
+            Answer::Now(answer) => answer,
+            Answer::Later(answer) => within(self.store_timeout, answer)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Timeout))),
+        }
+    }
+}

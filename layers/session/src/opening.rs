@@ -1,0 +1,117 @@
+//! A session that opens: what is kept of its request, and its end if the client does not get it.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bartizan_core::{
+    Backend, Dialect, OpeningHead, Passage, Principal, Reason, SessionStore, Work,
+    refusal::RequestId, session::Fingerprint,
+};
+use http::{Request, Response};
+use tokio::time::timeout;
+
+use crate::{
+    body::SessionBody,
+    bounds::{Incoming, Inside},
+    config::{Config, Protocol},
+    event,
+    peeked_body::PeekedBody,
+    refusal::{dialect, refuse, render},
+};
+
+/// How long the client waits for a backend to end a session that the client does not get, before its refusal.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is kept of a request whose response may open a session.
+pub(crate) struct Opening<S, T> {
+    // Not polled ready: for the end of a session that the store refuses.
+    service: S,
+    pub(crate) config: Arc<Config<T>>,
+    pub(crate) principal: Option<Principal>,
+    head: OpeningHead,
+    pub(crate) dialect: Dialect,
+}
+
+/// Why a session is not opened: a response.
+pub(crate) type NotOpened<R, T> = Box<Response<SessionBody<R, T>>>;
+
+impl<S: Clone, T: SessionStore> Opening<S, T> {
+    /// Prepares `request`, whose response may open a session, for `service`. If it asks for one that the store could
+    /// not keep, it is refused, before a backend has work with it.
+    pub(crate) fn begin<B, R>(
+        service: &S,
+        config: &Arc<Config<T>>,
+        request: &mut Request<B>,
+        work: Work,
+        id: Option<RequestId>,
+    ) -> Result<Box<Self>, NotOpened<R, T>> {
+        let principal = Principal::of(request).cloned();
+        if work == Work::Opening
+            && let Err(reason) = has_room(config, principal.as_ref())
+        {
+            return Err(refuse(config, request.headers(), reason.into(), id));
+        }
+        let dialect = dialect(config, request.headers(), id);
+        Passage::with(request, |passage| {
+            passage.set_work(work);
+            passage.set_dialect(dialect.clone());
+        });
+        Ok(Box::new(Self {
+            service: service.clone(),
+            config: Arc::clone(config),
+            principal,
+            head: OpeningHead::of(request),
+            dialect,
+        }))
+    }
+
+    /// Ends the session that `answer` names at the backend that opened it, since the client does not get it; then
+    /// refuses the request.
+    pub(crate) async fn end<B>(
+        self,
+        answer: Response<SessionBody<S::Body, T>>,
+        reason: Reason,
+    ) -> Response<SessionBody<S::Body, T>>
+    where
+        S: Inside<B>,
+        B: Incoming,
+    {
+        let Self { service, config, head, dialect, .. } = self;
+        let id = answer.headers().get(&config.header).cloned();
+        event::refused(reason, id.as_ref().map(|id| Fingerprint::of(id.as_bytes())));
+        let refusal = render(reason.into(), &dialect);
+        if let Some(id) = id
+            && config.protocol == Protocol::Mcp
+        {
+            let backend = answer.extensions().get::<Backend>().cloned();
+            let delete = head.delete(config.header.clone(), id, backend, PeekedBody::empty());
+            // With it goes what it holds: a connection, or a permit that the DELETE needs.
+            drop(answer);
+            let _ = timeout(END_TIMEOUT, call::<S, B>(service, delete)).await;
+        }
+        refusal
+    }
+}
+
+fn has_room<T: SessionStore>(
+    config: &Config<T>,
+    principal: Option<&Principal>,
+) -> Result<(), Reason> {
+    if !config.store.answers() {
+        Err(Reason::StoreUnavailable)
+    } else if !config.store.has_room(&config.route, principal) {
+        Err(Reason::TooManySessions)
+    } else {
+        Ok(())
+    }
+}
+
+/// Calls `service` once it is ready, and drops its response.
+async fn call<S: Inside<B>, B>(
+    mut service: S,
+    request: Request<PeekedBody<B>>,
+) -> Result<(), S::Error> {
+    poll_fn(|cx| service.poll_ready(cx)).await?;
+    let response = service.call(request);
+    drop(service);
+    response.await.map(drop)
+}

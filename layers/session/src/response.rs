@@ -1,0 +1,182 @@
+//! The way out: from the response of the service inside, over the store, to the client.
+
+use std::sync::Arc;
+
+use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
+use http::Response;
+
+use crate::{
+    alias,
+    body::{InUse, SessionBody},
+    bounds::{Incoming, Inside},
+    change::{Change, change},
+    config::Config,
+    event,
+    insert::insert,
+    judge,
+    opening::Opening,
+    refusal::{gone, refuse_late, render},
+};
+
+/// What the response is looked at for.
+pub(crate) enum After<S, T: SessionStore> {
+    /// Nothing: no session comes of it.
+    Pass,
+    /// It must hand out no id: modern requests have no sessions.
+    NoSession { config: Arc<Config<T>> },
+    /// The loss or the end of its session.
+    Live { in_use: InUse<T>, ends: bool },
+    /// The id of a session that it opens.
+    Learn { opening: Box<Opening<S, T>> },
+}
+
+/// A response that the store has still to do its part for.
+pub(crate) enum Unsettled<S, R, T: SessionStore> {
+    /// It changes its session.
+    Changed(Response<R>, InUse<T>, Change),
+    /// It opens one.
+    Opened(Response<R>, Box<Opening<S, T>>),
+}
+
+/// Waits for the response of the service inside, and settles it.
+pub(crate) async fn receive<S, B, T>(
+    future: S::Future,
+    after: After<S, T>,
+) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
+where
+    S: Inside<B>,
+    B: Incoming,
+    T: SessionStore,
+{
+    match on_response(future.await?, after) {
+        Answer::Now(response) => Ok(response),
+        // In a box of its own: most responses need no room for it.
+        Answer::Later(unsettled) => Box::pin(settle::<S, B, T>(unsettled)).await,
+    }
+}
+
+/// The service inside has responded. What the store must know first, the response waits for.
+#[inline]
+pub(crate) fn on_response<S, R, T: SessionStore>(
+    mut response: Response<R>,
+    after: After<S, T>,
+) -> Answer<Response<SessionBody<R, T>>, Unsettled<S, R, T>> {
+    match after {
+        After::Pass => Answer::Now(finish(response, None)),
+        After::NoSession { config } => {
+            response.headers_mut().remove(&config.header);
+            Answer::Now(finish(response, None))
+        }
+        After::Live { in_use, ends } => {
+            let (config, session) = (in_use.config(), in_use.session());
+            let change = change(&response, session, ends, config.protocol, &config.header);
+            // One that ends or moves is named as it was, whatever its backend calls it.
+            if change != Some(Change::Another) {
+                alias::to_client(response.headers_mut(), &config.header, session);
+            }
+            match change {
+                None => Answer::Now(finish(response, Some(in_use))),
+                Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
+            }
+        }
+        After::Learn { opening } => {
+            let status = response.status();
+            if status.is_client_error() || status.is_server_error() {
+                // No session was opened; an id that was handed out would not be found.
+                response.headers_mut().remove(&opening.config.header);
+                return Answer::Now(finish(response, None));
+            }
+            match judge::session_id(response.headers(), &opening.config.header) {
+                Ok(None) => Answer::Now(finish(response, None)),
+                Ok(Some(_)) => Answer::Later(Unsettled::Opened(response, opening)),
+                Err(_) => {
+                    event::refused(Reason::InvalidResponse, None);
+                    Answer::Now(render(Reason::InvalidResponse.into(), &opening.dialect))
+                }
+            }
+        }
+    }
+}
+
+/// Holds a response back until the store has done its part.
+pub(crate) async fn settle<S, B, T>(
+    unsettled: Unsettled<S, S::Body, T>,
+) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
+where
+    S: Inside<B>,
+    B: Incoming,
+    T: SessionStore,
+{
+    Ok(match unsettled {
+        Unsettled::Changed(response, in_use, change) => on_change(response, in_use, change).await,
+        Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
+    })
+}
+
+/// Holds a response back until the store has what it changes about its session.
+async fn on_change<R, T: SessionStore>(
+    response: Response<R>,
+    in_use: InUse<T>,
+    change: Change,
+) -> Response<SessionBody<R, T>> {
+    let config = Arc::clone(in_use.config());
+    let session = in_use.session();
+    let (answer, cause) = match change {
+        Change::Ended => (finish(response, None), "ended by the client"),
+        Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
+        Change::Lost => (finish(response, None), "lost by the backend"),
+        Change::Moved(backend) => {
+            let record = session.record().clone().with_backend(backend);
+            let replaced = config.store.replace(session.key(), session.version(), record);
+            let answer = finish(response, Some(in_use));
+            // Of two that move it one wins; the next request goes where the winner says.
+            let _ = config.wait(replaced).await;
+            return answer;
+        }
+        Change::Another => {
+            let backend = session.record().backend().cloned();
+            let principal = session.key().principal.cloned();
+            drop(in_use);
+            let mut answer = finish(response, None);
+            return match insert(&mut answer, &config, principal.as_ref(), backend.as_ref()).await {
+                Ok(()) => answer,
+                Err(reason) => refuse_late(&config, reason),
+            };
+        }
+    };
+    event::ended(session.fingerprint(), cause);
+    let removed = config.store.remove(session.key());
+    drop(in_use);
+    // The answer stands even if the store cannot be told: the backend's next 404 will.
+    let _ = config.wait(removed).await;
+    answer
+}
+
+/// Holds a response back until the session that it opens is in the store. If the store refuses, the client gets a
+/// refusal, and the backend the end of the session.
+async fn on_opened<S, B, T>(
+    response: Response<S::Body>,
+    opening: Opening<S, T>,
+) -> Response<SessionBody<S::Body, T>>
+where
+    S: Inside<B>,
+    B: Incoming,
+    T: SessionStore,
+{
+    let backend = response.extensions().get::<Backend>().map(|backend| backend.id().clone());
+    let mut answer = finish(response, None);
+    let (config, principal) = (&opening.config, opening.principal.as_ref());
+    match insert(&mut answer, config, principal, backend.as_ref()).await {
+        Ok(()) => answer,
+        Err(reason) => opening.end(answer, reason).await,
+    }
+}
+
+/// Lets a response go, its session in use for as long as its body lives.
+#[inline]
+fn finish<R, T: SessionStore>(
+    response: Response<R>,
+    in_use: Option<InUse<T>>,
+) -> Response<SessionBody<R, T>> {
+    response.map(|body| SessionBody::new(GuardBody::forwarded(body), in_use))
+}
