@@ -22,10 +22,10 @@ use std::{
 
 use bartizan::{
     ReverseProxyStack,
+    connection::ConnectionService,
     core::{Backend, PeerAddr, Record, Route, SessionStore},
     forwarded::SanitizeForwardedLayer,
     hops::LimitHopsLayer,
-    hyper::ConnectionService,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
     resume::ResumeSessionLayer,
