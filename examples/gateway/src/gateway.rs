@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{OnLost, Options},
-    say,
+    output::say,
     server::{self, Limits, admin},
     stack,
     store::{self, Opened, ServerStore},
