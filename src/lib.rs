@@ -20,11 +20,12 @@
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `streams` | `bartizan-streams` | knows the open event streams of each session, and ends them |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
-//! | `hyper` | this one | calls the layers in an accept loop of your own |
+//! | `connection` | this one | serves the layers with hyper, in an accept loop of your own |
 //! | `peer` | this one | finds the peer where axum or tonic keeps it |
 //! | `stack` | this one | the layers in their order, ready made |
 //!
-//! Each module is there with the feature of its name; `full` is all of them. The guide says
+//! Each module is there with the feature of its name (`connection` with `hyper`, `peer` with `axum` or `tonic`);
+//! `full` is all of them. The guide says
 //! [why the layers are in this order](guide::order).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -60,10 +61,10 @@ pub use bartizan_token as token;
 #[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
 pub use bartizan_upstream as upstream;
 
-pub mod guide;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
-pub mod hyper;
+pub mod connection;
+pub mod guide;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "axum", feature = "tonic"))))]
 pub mod peer;

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use bartizan::{core::PeerAddr, hyper::ConnectionService};
+use bartizan::{connection::ConnectionService, core::PeerAddr};
 use http::{Request, Response};
 use hyper::service::Service;
 use tokio::sync::Semaphore;

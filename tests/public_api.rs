@@ -2,6 +2,7 @@
 
 use bartizan::{
     BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown,
+    connection::ConnectionService,
     core::{
         Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
         Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId, StoreError,
@@ -19,7 +20,6 @@ use bartizan::{
         StripHopByHop, StripHopByHopLayer, TrustedPeers,
     },
     hops::{Inbound, LimitHops, LimitHopsLayer, LoopStatus, Pseudonym, SealKeys},
-    hyper::ConnectionService,
     memory::{MemoryStore, MemoryStoreBuilder},
     pin::{
         Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,

@@ -21,10 +21,10 @@ use std::{
 
 use bartizan::{
     ReverseProxyStack,
+    connection::ConnectionService,
     core::{Backend, PeerAddr, Record, Route, SessionStore},
     forwarded::SanitizeForwardedLayer,
     hops::LimitHopsLayer,
-    hyper::ConnectionService,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
     session::ValidateSessionLayer,

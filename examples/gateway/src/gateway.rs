@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use crate::{
     cli::Options,
-    say,
+    output::say,
     server::{self, Limits, admin},
     stack, store,
 };

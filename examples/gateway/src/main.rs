@@ -3,24 +3,26 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `cli` | options, their environment variables and defaults |
-//! | `gateway` | the gateway: from options to a server that runs until it is told to stop |
+//! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
-//! | `keys` | the keys that seal what is recorded of sessions, from a file |
+//! | `keys` | the keys that seal session records, from a file |
+//! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
-//! | `server` | connections, bounds, deadlines, an orderly end |
-//! | `demo` | three counter servers, a client and the table that they make |
+//! | `server` | connections, bounds, timeouts, a graceful shutdown |
+//! | `demo` | three counter servers, a client and a report |
 
 mod cli;
 mod demo;
 mod gateway;
 mod keys;
+mod output;
 mod server;
 mod stack;
 mod store;
 
 use std::{
     error::Error,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
 };
 
@@ -62,10 +64,4 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// Prints a line for people and scripts. Nobody may be reading, which is no reason to stop.
-fn say(line: impl std::fmt::Display) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, error::Error, io};
 
-use bartizan::{core::PeerAddr, hyper::ConnectionService};
+use bartizan::{connection::ConnectionService, core::PeerAddr};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;

@@ -14,7 +14,7 @@ use http::Uri;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::Options, gateway::Gateway, say};
+use crate::{cli::Options, gateway::Gateway, output::say};
 use client::Client;
 use report::Report;
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use bartizan::core::PeerAddr;
+use bartizan::{connection::ConnectionService, core::PeerAddr};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
@@ -20,11 +20,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Limits, ServerService,
-    adaptor::Adaptor,
-    exchange::Phase,
-    head::{HeadDeadline, Patience},
-    version::{Spoken, spoken},
+    admission::admit,
+    connection_state::ConnectionState,
+    head_timeout::{HeadTimeout, HeadTimeouts},
+    limits::Limits,
+    protocol::{self, Protocol},
+    service::ServerService,
 };
 
 /// How connections are served.
@@ -37,14 +38,14 @@ pub(super) struct Builders {
 impl Builders {
     pub(super) fn new(limits: &Limits) -> Self {
         let mut http1 = http1::Builder::new();
-        // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The deadlines are
+        // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The timeouts are
         // kept at the socket.
         http1.header_read_timeout(None).max_buf_size(limits.header_bytes as usize);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
             .max_header_list_size(limits.header_bytes)
-            // A peer that has gone without a word would hold its streams for ever.
+            // A client that vanished would hold its streams forever.
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             // Websockets over HTTP/2 (RFC 8441).
@@ -66,27 +67,27 @@ pub(super) async fn serve(
         return;
     }
     let accepted = Instant::now();
-    // One that does not say in time has no time left for its head, either.
-    let spoken = tokio::select! {
-        // Nothing is lost with a connection that has not said a word.
+    let detecting = timeout(limits.head, protocol::detect(&stream));
+    let detected = tokio::select! {
+        // Nothing is lost with a connection that has sent nothing.
         () = stop.cancelled() => return,
-        spoken = timeout(limits.head, spoken(&stream)) => spoken.unwrap_or(Ok(Spoken::Http1)),
+        // After this timeout there is no time left for the head, either: HTTP/1.1 ends the connection.
+        detected = detecting => detected.unwrap_or(Ok(Protocol::Http1)),
     };
-    let Ok(spoken) = spoken else { return };
-    let phase = Arc::<Phase>::default();
-    let patience = Patience { idle: limits.idle, head: limits.head };
-    let io = HeadDeadline::new(stream, spoken, Arc::clone(&phase), patience, accepted);
+    let Ok(protocol) = detected else { return };
+    let state = Arc::<ConnectionState>::default();
+    let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
+    let io = HeadTimeout::new(stream, protocol, Arc::clone(&state), timeouts, accepted);
     let io = TokioIo::new(io);
-    let peer = PeerAddr::new(peer);
-    let adaptor = Adaptor { service, peer, phase, limits };
-    let ended = match spoken {
-        Spoken::Http1 => {
-            let connection = builders.http1.serve_connection(io, adaptor).with_upgrades();
+    let service = ConnectionService::new(admit(service, &limits, state), PeerAddr::new(peer));
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let connection = builders.http1.serve_connection(io, service).with_upgrades();
             drive(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
         }
         // Boxed: it is larger, and one for many requests at a time.
-        Spoken::Http2 => {
-            let connection = builders.http2.serve_connection(io, adaptor);
+        Protocol::Http2 => {
+            let connection = builders.http2.serve_connection(io, service);
             Box::pin(drive(connection, &stop, http2::Connection::graceful_shutdown)).await
         }
     };
@@ -98,12 +99,12 @@ pub(super) async fn serve(
 fn set_options(stream: &TcpStream) -> io::Result<()> {
     // A stream of small events would wait for the acknowledgement of each.
     stream.set_nodelay(true)?;
-    // A client that has gone without a word would hold its call or its tunnel for ever.
+    // A client that vanished would hold its call or its tunnel forever.
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(60));
     SockRef::from(stream).set_tcp_keepalive(&probes.with_interval(Duration::from_secs(15)))
 }
 
-/// Waits for `connection`, which is told by `wind_up` when it is time to stop.
+/// Waits for `connection`, and calls `wind_up` on it when it is time to stop.
 async fn drive<C: Future>(
     connection: C,
     stop: &CancellationToken,

@@ -1,50 +1,42 @@
-//! The server: accepts connections, serves each in a task of its own, and leaves in good order.
+//! The server: accepts connections, serves each in a task of its own, and shuts down gracefully.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `limits` | the bounds |
-//! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, the end of it |
-//! | `head` | the deadline for a request head, at the socket |
-//! | `version` | HTTP/1.1 or HTTP/2 |
-//! | `service` | what is asked of the Tower service |
-//! | `adaptor` | calls the Tower service for each request |
-//! | `exchange` | what the two directions of one exchange know of each other |
-//! | `inflow` | a request body: its deadline and its bound |
-//! | `outflow` | a response body: counts as in flight |
+//! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, its end |
+//! | `connection_state` | what is in flight on a connection |
+//! | `head_timeout` | the timeouts of a request head, at the socket |
+//! | `protocol` | HTTP/1.1 or HTTP/2 |
+//! | `admission` | the layers around the stack, in their order |
+//! | `layers` | these layers |
+//! | `service` | the Tower service that the server calls |
 //! | `shutdown` | signals |
 //! | `admin` | health and readiness, on a port of their own |
 
-mod adaptor;
 pub(crate) mod admin;
+mod admission;
 mod connection;
-mod exchange;
-mod head;
-mod host;
-mod inflow;
+mod connection_state;
+mod head_timeout;
+mod layers;
 mod limits;
-mod outflow;
+mod protocol;
 mod service;
 pub(crate) mod shutdown;
-mod version;
 
 use std::{io, sync::Arc, time::Duration};
 
-use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use inflow::Inflow;
 pub(crate) use limits::Limits;
 pub(crate) use service::ServerService;
 
-/// The request body that the service gets.
-pub(crate) type RequestBody = Inflow<Incoming>;
-
-/// Serves `service` to all who connect to `listener`, until `stop`: then calls in flight are finished.
-/// Event streams are not ended here. Says how many connections had to be cut.
+/// Serves `service` to the clients of `listener` until `stop`, then finishes the calls in flight. Event streams
+/// are not ended here. Returns how many connections had to be cut.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: impl ServerService,
@@ -73,13 +65,13 @@ pub(crate) async fn serve(
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections just now");
-                // Out of descriptors, say: the backlog keeps what arrives until some are free.
+                // Out of file descriptors, perhaps: the backlog keeps connections until some are free.
                 let pause = sleep(Duration::from_millis(500));
                 tokio::select! { () = stop.cancelled() => break, () = pause => {} }
             }
         }
     }
-    // Whoever connects from now on is told so at once.
+    // Clients that connect from now on are refused at once.
     drop(listener);
     connections.close();
     match timeout(limits.drain, connections.wait()).await {
@@ -88,7 +80,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Whether the client went away before it was accepted, which is no fault of the listener's.
+/// Whether the client went away before it was accepted. The listener works on.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

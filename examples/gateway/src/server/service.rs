@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::RequestBody;
+use super::admission::RequestBody;
 
 /// What the server asks of the service that it calls: that it answers whatever happens, with a body that
 /// can be streamed, and that all of it may move between threads.

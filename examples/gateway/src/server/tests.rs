@@ -14,7 +14,7 @@ use tokio::{
 };
 use tower::service_fn;
 
-use super::*;
+use super::{admission::RequestBody, *};
 
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(60);

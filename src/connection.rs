@@ -1,8 +1,8 @@
-//! Serving a stack by hyper, where the accept loop is your own.
+//! Serves a stack with hyper, in an accept loop of your own.
 //!
 //! ```no_run
 //! # use std::convert::Infallible;
-//! # use bartizan::{core::PeerAddr, hyper::ConnectionService};
+//! # use bartizan::{core::PeerAddr, connection::ConnectionService};
 //! # use http::{Request, Response};
 //! # use hyper::{body::Incoming, server::conn::http1};
 //! # use hyper_util::rt::TokioIo;
@@ -21,6 +21,9 @@
 //! }
 //! # }
 //! ```
+//!
+//! A layer that keeps something about one connection wraps the clone of the stack that this connection gets:
+//! `ConnectionService::new(layer_of_this_connection.layer(stack.clone()), peer)`.
 
 use std::{
     fmt,
@@ -33,11 +36,11 @@ use http::Request;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-/// A Tower service as hyper calls it, for the requests of one connection.
+/// Adapts a Tower service to hyper, for the requests of one connection.
 ///
-/// It tells each request who the peer is, and calls a service that is ready at once. Only one that is not
-/// ready is parked, with its request; hyper-util's `TowerToHyperService` parks always, which costs some
-/// hundred instructions more.
+/// It attaches the [`PeerAddr`] to each request. A service that is ready is called immediately; only one that is
+/// not ready waits, in a box with its request. hyper-util's `TowerToHyperService` always makes the request wait,
+/// which costs some hundred instructions more.
 #[derive(Clone, Debug)]
 pub struct ConnectionService<S> {
     service: S,
@@ -67,7 +70,7 @@ pin_project! {
 }
 
 impl<S> ConnectionService<S> {
-    /// Calls `service` for each request that `peer` sends.
+    /// Calls a clone of `service` for each request that `peer` sends.
     pub const fn new(service: S, peer: PeerAddr) -> Self {
         Self { service, peer }
     }

@@ -1,4 +1,4 @@
-//! Which version of HTTP a connection speaks.
+//! Whether a connection is HTTP/1.1 or HTTP/2.
 
 use std::{io, time::Duration};
 
@@ -8,37 +8,37 @@ use tokio::{net::TcpStream, time::sleep};
 /// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// What a connection speaks.
+/// The version of HTTP that a connection uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Spoken {
+pub(super) enum Protocol {
     Http1,
     Http2,
 }
 
-/// Waits for the first bytes of `stream`, and leaves them there: hyper-util's `auto` takes them out and puts
-/// them before the rest, for which hyper then makes a read buffer of twice the size.
-pub(super) async fn spoken(stream: &TcpStream) -> io::Result<Spoken> {
+/// Waits for the first bytes of `stream`, and leaves them there. hyper-util's `auto` takes them out and puts
+/// them in front of the rest, which makes hyper double its read buffer.
+pub(super) async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
     let mut bytes = [0; PREFACE.len()];
     let mut pause = Duration::from_millis(10);
     loop {
         let seen = stream.peek(&mut bytes).await?;
-        if let Some(spoken) = decide(bytes.get(..seen).unwrap_or_default()) {
-            return Ok(spoken);
+        if let Some(protocol) = decide(bytes.get(..seen).unwrap_or_default()) {
+            return Ok(protocol);
         }
-        // The preface comes in one piece; whoever sends it letter by letter is not waited for by the
-        // socket, which is readable all the time. To look ever more rarely costs little, however many do it.
+        // The preface arrives in one piece. A client that sends it byte by byte keeps the socket readable, so
+        // waiting for the socket would spin. Pauses that double cost little, however many clients do it.
         sleep(pause).await;
         pause *= 2;
     }
 }
 
 /// None if it could be either.
-fn decide(first: &[u8]) -> Option<Spoken> {
+fn decide(first: &[u8]) -> Option<Protocol> {
     if first == PREFACE {
-        return Some(Spoken::Http2);
+        return Some(Protocol::Http2);
     }
-    // A connection that ends at once speaks nothing: that is for HTTP/1.1 to find.
-    (first.is_empty() || !PREFACE.starts_with(first)).then_some(Spoken::Http1)
+    // A connection that ends at once is neither: HTTP/1.1 handles that.
+    (first.is_empty() || !PREFACE.starts_with(first)).then_some(Protocol::Http1)
 }
 
 #[cfg(test)]
@@ -49,11 +49,11 @@ mod tests {
 
     #[test]
     fn only_the_whole_preface_is_http2() {
-        assert_eq!(decide(PREFACE), Some(Spoken::Http2));
+        assert_eq!(decide(PREFACE), Some(Protocol::Http2));
         for first in
             [&b"GET / HTTP/1.1\r\n"[..], b"PUT", b"POST /", b"PRIVATE", b"\r\n", b"", b"\x16\x03"]
         {
-            assert_eq!(decide(first), Some(Spoken::Http1), "{first:?}");
+            assert_eq!(decide(first), Some(Protocol::Http1), "{first:?}");
         }
         for first in [&b"P"[..], b"PR", b"PRI * HTTP/2.0"] {
             assert_eq!(decide(first), None, "{first:?}");
@@ -68,10 +68,10 @@ mod tests {
         client.write_all(b"PRI").await.unwrap();
         server.readable().await.unwrap();
         tokio::time::pause();
-        let (mut spoken, mut looks) = (Box::pin(spoken(&server)), 0);
+        let (mut detecting, mut looks) = (Box::pin(detect(&server)), 0);
         let looking = std::future::poll_fn(|cx| {
             looks += 1;
-            spoken.as_mut().poll(cx)
+            detecting.as_mut().poll(cx)
         });
         assert!(timeout(Duration::from_secs(10), looking).await.is_err());
         assert!(looks < 20, "{looks}");
@@ -89,8 +89,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let (spoken, ()) = tokio::join!(spoken(&server), sending);
-        assert_eq!(spoken.unwrap(), Spoken::Http2);
+        let (protocol, ()) = tokio::join!(detect(&server), sending);
+        assert_eq!(protocol.unwrap(), Protocol::Http2);
         let mut bytes = [0; PREFACE.len()];
         tokio::io::AsyncReadExt::read_exact(&mut server, &mut bytes).await.unwrap();
         assert_eq!(bytes, PREFACE);

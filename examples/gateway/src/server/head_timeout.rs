@@ -1,9 +1,9 @@
-//! The deadlines for a request head, kept at the socket: one for it to begin, one for it to end.
+//! The timeouts of a request head, kept at the socket: one for its begin, one for its end.
 //!
-//! hyper's own `header_read_timeout` is one for both, and sets a timer for each request, which costs some
-//! 4 % of it. Here the second starts with the first byte of a head, or with the connection, and ends when
-//! the request is handed to the service; a head mostly comes in one piece, and needs no timer. The first
-//! has one timer per connection, which is set anew only when it fires.
+//! hyper's own `header_read_timeout` is one timeout for both, and sets a timer for each request, which costs
+//! about 4 % of the request. Here the second timeout starts with the first byte of a head, or with the
+//! connection, and ends when the service gets the request. Most heads arrive in one piece and need no timer.
+//! The first timeout has one timer per connection, which is reset only when it fires.
 
 use std::{
     io::{self, IoSlice},
@@ -19,60 +19,60 @@ use tokio::{
 };
 
 use super::{
-    exchange::{Next, Phase},
-    version::Spoken,
+    connection_state::{ConnectionState, Expected},
+    protocol::Protocol,
 };
 
-/// The least that a client of HTTP/2 begins with: the preface, and the head of its settings
+/// The least that an HTTP/2 client begins with: the preface, and the head of its settings
 /// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const GREETING_BYTES: usize = 24 + 9;
 
-/// How long a request head may keep the connection waiting.
+/// How long a connection waits for a request head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// Until it begins, or between two pieces of a request body that was answered before its end.
+pub(super) struct HeadTimeouts {
+    /// Until the head begins, or between two pieces of a request body that was answered before its end.
     pub(super) idle: Duration,
-    /// From then on, until it ends.
+    /// From then on, until the head ends.
     pub(super) head: Duration,
 }
 
 /// A socket whose reads fail when a request head takes too long.
 #[derive(Debug)]
-pub(super) struct HeadDeadline<IO> {
+pub(super) struct HeadTimeout<IO> {
     io: IO,
-    phase: Arc<Phase>,
-    patience: Patience,
-    /// How many bytes of the greeting of HTTP/2 have not come. After it, the frames of all streams share the
-    /// connection, and pings come at any time.
+    connection: Arc<ConnectionState>,
+    timeouts: HeadTimeouts,
+    /// How many bytes of the HTTP/2 greeting have not arrived. After it, the frames of all streams share the
+    /// connection, and pings arrive at any time.
     missing_greeting: usize,
     seen_requests: u32,
-    /// Whether a byte of the head has come.
+    /// Whether a byte of the head has arrived.
     begun: bool,
     /// When the first head began: with the connection.
     accepted: Option<Instant>,
-    // Rarely needed: a head mostly comes in one piece.
+    // Rarely needed: most heads arrive in one piece.
     timer: Option<Pin<Box<Sleep>>>,
     idle_since: Option<Instant>,
     // Fires at the end of some idle time that may have been over long ago.
     idle_timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<IO> HeadDeadline<IO> {
+impl<IO> HeadTimeout<IO> {
     pub(super) fn new(
         io: IO,
-        spoken: Spoken,
-        phase: Arc<Phase>,
-        patience: Patience,
+        protocol: Protocol,
+        connection: Arc<ConnectionState>,
+        timeouts: HeadTimeouts,
         accepted: Instant,
     ) -> Self {
-        let missing_greeting = match spoken {
-            Spoken::Http1 => 0,
-            Spoken::Http2 => GREETING_BYTES,
+        let missing_greeting = match protocol {
+            Protocol::Http1 => 0,
+            Protocol::Http2 => GREETING_BYTES,
         };
         Self {
             io,
-            phase,
-            patience,
+            connection,
+            timeouts,
             missing_greeting,
             seen_requests: 0,
             begun: true,
@@ -87,30 +87,30 @@ impl<IO> HeadDeadline<IO> {
         if self.missing_greeting > 0 {
             self.missing_greeting = self.missing_greeting.saturating_sub(bytes);
             if self.missing_greeting == 0 {
-                self.phase.exempt();
+                self.connection.exempt();
             }
         }
-        self.forget_head_before(self.phase.requests());
-        self.begun |= self.phase.next() == Next::Head;
+        self.forget_head_before(self.connection.requests());
+        self.begun |= self.connection.expected() == Expected::Head;
         self.idle_since = None;
     }
 
     fn on_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.forget_head_before(self.phase.requests());
-        match self.phase.next() {
-            Next::Head if self.begun => {}
-            Next::Head | Next::RestOfBody => return self.on_idle(cx),
-            Next::Anything => return Poll::Pending,
+        self.forget_head_before(self.connection.requests());
+        match self.connection.expected() {
+            Expected::Head if self.begun => {}
+            Expected::Head | Expected::RestOfBody => return self.on_idle(cx),
+            Expected::Anything => return Poll::Pending,
         }
         let timer = self.timer.get_or_insert_with(|| {
             let begun = self.accepted.unwrap_or_else(Instant::now);
-            Box::pin(sleep_until(begun + self.patience.head))
+            Box::pin(sleep_until(begun + self.timeouts.head))
         });
         timer.as_mut().poll(cx)
     }
 
     fn on_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let end = *self.idle_since.get_or_insert_with(Instant::now) + self.patience.idle;
+        let end = *self.idle_since.get_or_insert_with(Instant::now) + self.timeouts.idle;
         let timer = self.idle_timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         if timer.is_elapsed() {
             timer.as_mut().reset(end);
@@ -131,7 +131,7 @@ impl<IO> HeadDeadline<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for HeadDeadline<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for HeadTimeout<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -150,7 +150,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for HeadDeadline<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for HeadDeadline<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for HeadTimeout<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -173,7 +173,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for HeadDeadline<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        // The last bytes of a response have left: nobody may ask for more until the next head comes.
+        // The last bytes of a response are written: hyper may not read again before the next head arrives.
         if flushed.is_ready() && self.on_wait(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -192,10 +192,13 @@ mod tests {
         time::{Instant, sleep},
     };
 
-    use super::{super::exchange::Upload, *};
+    use super::{
+        super::connection_state::{InFlight, Upload},
+        *,
+    };
 
     const LIMIT: Duration = Duration::from_secs(10);
-    const PATIENCE: Patience = Patience { idle: Duration::from_secs(200_000), head: LIMIT };
+    const TIMEOUTS: HeadTimeouts = HeadTimeouts { idle: Duration::from_secs(200_000), head: LIMIT };
     const DAY: Duration = Duration::from_secs(86_400);
 
     async fn reads<IO: AsyncRead + Unpin>(io: &mut IO) -> io::Result<usize> {
@@ -205,7 +208,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_stays_silent_ends_at_the_deadline() {
         let (_client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Spoken::Http1, Arc::default(), PATIENCE, Instant::now());
+        let mut io =
+            HeadTimeout::new(io, Protocol::Http1, Arc::default(), TIMEOUTS, Instant::now());
         let start = Instant::now();
         assert_eq!(reads(&mut io).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
@@ -214,7 +218,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_trickles_in_does_not_extend_its_deadline() {
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Spoken::Http1, Arc::default(), PATIENCE, Instant::now());
+        let mut io =
+            HeadTimeout::new(io, Protocol::Http1, Arc::default(), TIMEOUTS, Instant::now());
         let trickle = async {
             for _ in 0..20 {
                 client.write_all(b"x").await.unwrap();
@@ -230,14 +235,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn between_two_requests_it_waits_and_the_second_head_has_a_deadline_of_its_own() {
         let (mut client, io) = duplex(64);
-        let phase = Arc::new(Phase::default());
-        let mut io =
-            HeadDeadline::new(io, Spoken::Http1, Arc::clone(&phase), PATIENCE, Instant::now());
+        let connection = Arc::new(ConnectionState::default());
+        let mut io = HeadTimeout::new(
+            io,
+            Protocol::Http1,
+            Arc::clone(&connection),
+            TIMEOUTS,
+            Instant::now(),
+        );
         client.write_all(b"GET").await.unwrap();
         reads(&mut io).await.unwrap();
-        phase.begin();
+        let in_flight = InFlight::begin(Arc::clone(&connection));
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err(), "a slow call");
-        phase.end();
+        drop(in_flight);
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err(), "an idle connection");
         client.write_all(b"GE").await.unwrap();
         reads(&mut io).await.unwrap();
@@ -247,18 +257,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_ends_when_its_time_since_the_last_request_is_over() {
         let (mut client, io) = duplex(64);
-        let phase = Arc::new(Phase::default());
-        let patience = Patience { idle: Duration::from_secs(60), head: LIMIT };
-        let mut io =
-            HeadDeadline::new(io, Spoken::Http1, Arc::clone(&phase), patience, Instant::now());
+        let connection = Arc::new(ConnectionState::default());
+        let timeouts = HeadTimeouts { idle: Duration::from_secs(60), head: LIMIT };
+        let mut io = HeadTimeout::new(
+            io,
+            Protocol::Http1,
+            Arc::clone(&connection),
+            timeouts,
+            Instant::now(),
+        );
         // A request every 50 s, and one that takes longer than any idle time.
         for call_secs in [0, 0, 0, 0, 300, 0] {
             client.write_all(b"GET").await.unwrap();
             reads(&mut io).await.unwrap();
-            phase.begin();
+            let in_flight = InFlight::begin(Arc::clone(&connection));
             let calling = Duration::from_secs(call_secs);
             let _ = tokio::time::timeout(calling, reads(&mut io)).await;
-            phase.end();
+            drop(in_flight);
             let pause = Duration::from_secs(50);
             assert!(tokio::time::timeout(pause, reads(&mut io)).await.is_err());
         }
@@ -270,15 +285,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_left_of_a_request_body_after_its_response_is_no_head() {
         let (mut client, io) = duplex(64);
-        let phase = Arc::new(Phase::default());
-        let patience = Patience { idle: Duration::from_secs(60), head: LIMIT };
+        let connection = Arc::new(ConnectionState::default());
+        let timeouts = HeadTimeouts { idle: Duration::from_secs(60), head: LIMIT };
         let accepted = Instant::now();
-        let mut io = HeadDeadline::new(io, Spoken::Http1, Arc::clone(&phase), patience, accepted);
+        let mut io =
+            HeadTimeout::new(io, Protocol::Http1, Arc::clone(&connection), timeouts, accepted);
         client.write_all(b"POST").await.unwrap();
         reads(&mut io).await.unwrap();
-        let upload = Upload::begin(Arc::clone(&phase));
-        phase.begin();
-        phase.end();
+        let upload = Upload::begin(Arc::clone(&connection));
+        drop(InFlight::begin(Arc::clone(&connection)));
         for _ in 0..10 {
             client.write_all(b"some").await.unwrap();
             reads(&mut io).await.unwrap();
@@ -289,19 +304,21 @@ mod tests {
         assert_eq!(reads(&mut io).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 10, "60 s after the last of it");
         drop(upload);
-        assert_eq!(phase.next(), Next::Head);
+        assert_eq!(connection.expected(), Expected::Head);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_tunnel_and_http2_have_no_heads_to_wait_for() {
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Spoken::Http2, Arc::default(), PATIENCE, Instant::now());
+        let mut io =
+            HeadTimeout::new(io, Protocol::Http2, Arc::default(), TIMEOUTS, Instant::now());
         client.write_all(&[0; GREETING_BYTES]).await.unwrap();
         reads(&mut io).await.unwrap();
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err());
 
         let (mut client, io) = duplex(64);
-        let mut io = HeadDeadline::new(io, Spoken::Http2, Arc::default(), PATIENCE, Instant::now());
+        let mut io =
+            HeadTimeout::new(io, Protocol::Http2, Arc::default(), TIMEOUTS, Instant::now());
         client.write_all(&[0; GREETING_BYTES - 1]).await.unwrap();
         reads(&mut io).await.unwrap();
         assert!(
@@ -310,11 +327,11 @@ mod tests {
         );
 
         let (_client, io) = duplex(64);
-        let phase = Arc::new(Phase::default());
-        phase.begin();
-        phase.exempt();
-        phase.end();
-        let mut io = HeadDeadline::new(io, Spoken::Http1, phase, PATIENCE, Instant::now());
+        let connection = Arc::new(ConnectionState::default());
+        let in_flight = InFlight::begin(Arc::clone(&connection));
+        connection.exempt();
+        drop(in_flight);
+        let mut io = HeadTimeout::new(io, Protocol::Http1, connection, TIMEOUTS, Instant::now());
         assert!(tokio::time::timeout(DAY, reads(&mut io)).await.is_err());
     }
 }

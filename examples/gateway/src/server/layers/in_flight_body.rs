@@ -1,0 +1,90 @@
+//! The two bodies of an exchange, which count as in flight for as long as they live.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::server::connection_state::{InFlight, Upload};
+
+pin_project! {
+    /// A request body that counts as arriving until it is dropped.
+    #[derive(Debug)]
+    pub(crate) struct UploadBody<B> {
+        #[pin]
+        body: B,
+        // Ended with the body: a reader drops it at its end.
+        _upload: Option<Upload>,
+    }
+}
+
+pin_project! {
+    /// A response body that counts as in flight until it is dropped.
+    #[derive(Debug)]
+    pub(in crate::server) struct InFlightBody<B> {
+        #[pin]
+        body: B,
+        _in_flight: InFlight,
+    }
+}
+
+impl<B> UploadBody<B> {
+    pub(super) const fn new(body: B, upload: Option<Upload>) -> Self {
+        Self { body, _upload: upload }
+    }
+}
+
+impl<B> InFlightBody<B> {
+    pub(super) const fn new(body: B, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
+    }
+}
+
+impl<B: Body> Body for UploadBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B: Body> Body for InFlightBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,212 @@
+//! Bounds the size of request bodies.
+//!
+//! | request body | response | inner service called? |
+//! |---|---|---|
+//! | declared length past the bound | 413 | no |
+//! | no declared length, and more bytes than the bound arrive | 413, unless the response had begun | yes; its body is cut off |
+//! | any other | the inner service's | yes |
+//!
+//! tower-http's `RequestBodyLimit` does not fit: it refuses in plain text and without a reason, and a body that
+//! it cuts off fails with an error that no layer below tells from a broken connection.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bartizan::core::{Dialect, GuardBody, Reason, Refusal};
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{body_fault, limited_body::LimitedBody};
+
+/// Builds [`LimitBody`] services.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct LimitBodyLayer {
+    max_bytes: Option<u64>,
+    dialect: Option<Dialect>,
+}
+
+/// Refuses request bodies that declare too many bytes, and cuts off those that turn out to have too many.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct LimitBody<S> {
+    inner: S,
+    config: LimitBodyLayer,
+}
+
+pin_project! {
+    /// Response future of [`LimitBody`].
+    #[derive(Debug)]
+    pub(in crate::server) struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = StateProj]
+    enum State<F> {
+        // At the inner service; the flag is there if the body is counted.
+        Forwarded { #[pin] inner: F, is_exceeded: Option<Arc<AtomicBool>> },
+        Refused { dialect: Dialect },
+    }
+}
+
+impl LimitBodyLayer {
+    /// Allows `max_bytes`, or any number. Refuses in the form that the request calls for.
+    pub(in crate::server) const fn new(max_bytes: Option<u64>) -> Self {
+        Self { max_bytes, dialect: None }
+    }
+
+    /// Refuses in the form of `dialect`, unless the request is gRPC.
+    pub(in crate::server) fn refuse_as(self, dialect: Option<Dialect>) -> Self {
+        Self { dialect, ..self }
+    }
+}
+
+impl<S> Layer<S> for LimitBodyLayer {
+    type Service = LimitBody<S>;
+
+    fn layer(&self, inner: S) -> LimitBody<S> {
+        LimitBody { inner, config: self.clone() }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for LimitBody<S>
+where
+    S: Service<Request<LimitedBody<B>>, Response = Response<GuardBody<R>>>,
+    B: Body,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(max_bytes) = self.config.max_bytes else {
+            let inner = self.inner.call(request.map(LimitedBody::unlimited));
+            return ResponseFuture { state: State::Forwarded { inner, is_exceeded: None } };
+        };
+        let size = request.body().size_hint();
+        if size.lower() > max_bytes {
+            let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
+            return ResponseFuture { state: State::Refused { dialect } };
+        }
+        // A body of a declared length ends there: the server sees to it.
+        if size.upper().is_some_and(|bytes| bytes <= max_bytes) {
+            let inner = self.inner.call(request.map(LimitedBody::unlimited));
+            return ResponseFuture { state: State::Forwarded { inner, is_exceeded: None } };
+        }
+        let is_exceeded = Arc::<AtomicBool>::default();
+        let request =
+            request.map(|body| LimitedBody::new(body, max_bytes, Arc::clone(&is_exceeded)));
+        let inner = self.inner.call(request);
+        ResponseFuture { state: State::Forwarded { inner, is_exceeded: Some(is_exceeded) } }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<GuardBody<R>>, E>>,
+{
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().state.project() {
+            StateProj::Forwarded { inner, is_exceeded: None } => inner.poll(cx),
+            StateProj::Forwarded { inner, is_exceeded: Some(is_exceeded) } => {
+                let response = ready!(inner.poll(cx))?;
+                Poll::Ready(Ok(match is_exceeded.load(Ordering::Acquire) {
+                    true => body_fault::answer_for(Reason::BodyTooLarge, response),
+                    false => response,
+                }))
+            }
+            StateProj::Refused { dialect } => {
+                tracing::debug!(reason = %Reason::BodyTooLarge, "refused");
+                Poll::Ready(Ok(Refusal::new(Reason::BodyTooLarge).respond(dialect)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    type Body = GuardBody<Full<Bytes>>;
+
+    /// Reads each body; answers 200 with it, or 400 if it breaks off.
+    async fn echo<B: http_body::Body<Data = Bytes>>(
+        request: Request<B>,
+    ) -> Result<Response<Body>, Infallible> {
+        Ok(match request.into_body().collect().await {
+            Ok(body) => Response::new(GuardBody::forwarded(Full::new(body.to_bytes()))),
+            Err(_) => Refusal::new(Reason::BodyBroken).respond(&Dialect::Problem),
+        })
+    }
+
+    /// Three bytes of undeclared length.
+    fn chunks() -> impl http_body::Body<Data = Bytes, Error = Infallible> + Unpin {
+        let chunks = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
+        let frames = chunks.map(|chunk| Ok(http_body::Frame::data(chunk)));
+        StreamBody::new(futures_util::stream::iter(frames))
+    }
+
+    #[tokio::test]
+    async fn a_body_past_the_bound_is_refused_declared_or_not() {
+        for (max_bytes, status) in [(None, 200), (Some(3), 200), (Some(2), 413)] {
+            let layer = LimitBodyLayer::new(max_bytes);
+            let declared = layer.layer(service_fn(echo)).oneshot(Request::new(Full::from("abc")));
+            let declared = declared.await.unwrap();
+            let counted = layer.layer(service_fn(echo)).oneshot(Request::new(chunks()));
+            let counted = counted.await.unwrap();
+            for response in [declared, counted] {
+                assert_eq!(response.status(), status, "{max_bytes:?}");
+                let reason = (status == 413).then_some(Reason::BodyTooLarge);
+                assert_eq!(Reason::of(&response), reason);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_declared_length_past_the_bound_does_not_reach_the_service() {
+        let inner = service_fn(
+            async |_: Request<LimitedBody<Full<Bytes>>>| -> Result<Response<Body>, Infallible> {
+                panic!("called")
+            },
+        );
+        let layer = LimitBodyLayer::new(Some(2)).refuse_as(Some(Dialect::JsonRpc(None)));
+        let response = layer.layer(inner).oneshot(Request::new(Full::from("abc"))).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/json");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_a_declared_length_is_not_counted() {
+        let request = Request::new(Full::<Bytes>::from("abc"));
+        let service = service_fn(async |request: Request<LimitedBody<Full<Bytes>>>| {
+            assert!(!request.body().is_counted());
+            echo(request).await
+        });
+        LimitBodyLayer::new(Some(3)).layer(service).oneshot(request).await.unwrap();
+    }
+}

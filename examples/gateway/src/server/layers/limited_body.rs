@@ -1,0 +1,116 @@
+//! A request body that is counted.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bartizan::core::{Reason, failure::BodyRefused};
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+pin_project! {
+    /// A request body that fails with [`BodyRefused`] when it grows past its bound.
+    #[derive(Debug)]
+    pub(crate) struct LimitedBody<B> {
+        #[pin]
+        body: B,
+        count: Option<Count>,
+    }
+}
+
+#[derive(Debug)]
+struct Count {
+    left_bytes: u64,
+    is_exceeded: Arc<AtomicBool>,
+}
+
+impl<B> LimitedBody<B> {
+    /// A body of any size.
+    pub(super) const fn unlimited(body: B) -> Self {
+        Self { body, count: None }
+    }
+
+    /// A body of at most `max_bytes`; sets `is_exceeded` when it is larger.
+    pub(super) const fn new(body: B, max_bytes: u64, is_exceeded: Arc<AtomicBool>) -> Self {
+        Self { body, count: Some(Count { left_bytes: max_bytes, is_exceeded }) }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn is_counted(&self) -> bool {
+        self.count.is_some()
+    }
+}
+
+impl Count {
+    fn add<D: Buf>(&mut self, frame: &Frame<D>) -> Result<(), BodyRefused> {
+        let bytes = frame.data_ref().map_or(0, Buf::remaining) as u64;
+        match self.left_bytes.checked_sub(bytes) {
+            Some(left) => {
+                self.left_bytes = left;
+                Ok(())
+            }
+            None => {
+                self.is_exceeded.store(true, Ordering::Release);
+                Err(BodyRefused::new(Reason::BodyTooLarge))
+            }
+        }
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>>> Body for LimitedBody<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        if let (Some(count), Some(Ok(frame))) = (this.count, &frame) {
+            count.add(frame)?;
+        }
+        Poll::Ready(frame)
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_counted() {
+        for (limit, fits) in [(2, false), (3, true)] {
+            let is_exceeded = Arc::<AtomicBool>::default();
+            let body = Full::new(Bytes::from_static(b"abc"));
+            let body = LimitedBody::new(body, limit, Arc::clone(&is_exceeded));
+            let read = body.collect().await.map(|_| ());
+            let reason = read.err().and_then(|error| BodyRefused::find(&*error));
+            assert_eq!(reason, (!fits).then_some(Reason::BodyTooLarge));
+            assert_eq!(is_exceeded.load(Ordering::Acquire), !fits);
+        }
+    }
+}
