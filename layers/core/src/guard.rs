@@ -67,10 +67,10 @@ where
                 finish.finish(&mut response);
                 Poll::Ready(Ok(response.map(GuardBody::forwarded)))
             }
-            StateProj::Answered { answer } => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(*answer)),
-                None => Poll::Pending, // polled again after it was ready
-            },
+            StateProj::Answered { answer } => {
+                debug_assert!(answer.is_some(), "polled after it was ready");
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(*answer)))
+            }
         }
     }
 }
@@ -81,5 +81,29 @@ impl<F, R, T> fmt::Debug for Guarded<F, R, T> {
             State::Forwarded { .. } => "Guarded(Forwarded)",
             State::Answered { .. } => "Guarded(Answered)",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::Ready, pin::pin, task::Waker};
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Finish for Nothing {
+        fn finish<R>(&self, _: &mut Response<R>) {}
+    }
+
+    type Future = Guarded<Ready<Result<Response<()>, Infallible>>, (), Nothing>;
+
+    #[test]
+    #[cfg_attr(debug_assertions, should_panic(expected = "polled after it was ready"))]
+    fn a_finished_future_is_not_polled_again() {
+        let mut future = pin!(Future::answered(Response::new(GuardBody::forwarded(()))));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(future.as_mut().poll(&mut cx).is_ready());
+        assert!(future.poll(&mut cx).is_pending());
     }
 }

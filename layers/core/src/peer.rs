@@ -44,12 +44,16 @@ impl PeerAddr {
 
     /// The peer of `request`, if the server or a layer attached it.
     pub fn of<B>(request: &Request<B>) -> Option<&Self> {
-        Passage::of(request)?.peer.as_ref()
+        Passage::of(request)?.peer()
     }
 
-    /// Hands the peer on with `request`.
+    /// Hands the peer on with `request`. What a layer decided about the forwarding fields of another peer
+    /// no longer holds then.
     pub fn attach<B>(self, request: &mut Request<B>) {
-        Passage::with(request, |passage| passage.peer = Some(self));
+        Passage::with(request, |passage| {
+            passage.peer = Some(self);
+            passage.is_sanitized = false;
+        });
     }
 
     /// Address and port; none for a unix socket.
