@@ -10,9 +10,9 @@ use bartizan_core::{Dialect, GuardBody, Refusal};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, event, layer::Config, sanitize::sanitize};
+use crate::{ResponseFuture, config::Config, event, sanitize::sanitize};
 
-/// Drops spoofed provenance and writes what is known; see the [crate docs](crate).
+/// Drops spoofed forwarding headers and writes true ones; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct SanitizeForwarded<S> {
     inner: S,
