@@ -4,9 +4,9 @@ use std::{error::Error, sync::Arc};
 
 use bartizan::{
     ReverseProxyStack,
-    core::store::NoStore,
+    core::{ProxyName, store::NoStore},
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
-    hops::{LimitHopsLayer, Pseudonym},
+    hops::{HopCount, LimitHopsLayer},
     pin::{
         Backends, OnLost, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
@@ -44,7 +44,7 @@ pub(crate) fn build<T: ServerStore>(
     streams: TrackStreamsLayer,
 ) -> Result<impl ServerService + use<T>, Box<dyn Error + Send + Sync>> {
     let (stack, name) = stack(options, MintIds::new(store).only_if(options.mint_ids), streams)?;
-    Ok(stack.layer(upstream(options, &name)))
+    Ok(stack.layer(upstream(options, name)))
 }
 
 /// The same, with sessions that are resumed when their backend is lost.
@@ -67,24 +67,24 @@ pub(crate) fn build_resuming<T: ServerStore>(
         None => resume,
     };
     let (stack, name) = stack(options, store, streams)?;
-    Ok(stack.resume(resume).layer(upstream(options, &name)))
+    Ok(stack.resume(resume).layer(upstream(options, name)))
 }
 
 fn stack<T: ServerStore>(
     options: &Options,
     store: Store<T>,
     streams: TrackStreamsLayer,
-) -> Result<(Stack<Store<T>>, Pseudonym), Box<dyn Error + Send + Sync>> {
+) -> Result<(Stack<Store<T>>, ProxyName), Box<dyn Error + Send + Sync>> {
     let open = streams.streams();
     let backends = Backends::new(options.backends.iter().cloned())
         .counted_by(Arc::new(store.clone()))
         .on_removed(move |id| {
             open.end_all_on(id);
         });
-    let name = options.via.clone().unwrap_or_else(Pseudonym::of_process);
+    let name = options.via.clone().unwrap_or_else(ProxyName::random);
     let stack = ReverseProxyStack::new(session(options, store), pin(options, backends))
         .forwarded(forwarded(options))
-        .hops(hops(options, name.clone())?)
+        .hops(hops(options, name.clone()))
         .within_session(streams);
     Ok((stack, name))
 }
@@ -115,12 +115,9 @@ fn fields(options: &Options) -> Fields {
     named.fold(Fields::NONE.with(Field::XForwardedPrefix), Fields::with)
 }
 
-fn hops(
-    options: &Options,
-    name: Pseudonym,
-) -> Result<LimitHopsLayer, Box<dyn Error + Send + Sync>> {
-    let layer = LimitHopsLayer::new().limit(options.max_hops).name(name);
-    Ok(layer.header(options.hop_header.clone())?)
+fn hops(options: &Options, name: ProxyName) -> LimitHopsLayer {
+    let count = HopCount::new().limit(options.max_hops).header(options.hop_header.clone());
+    LimitHopsLayer::new().name(name).count(count)
 }
 
 fn session<T: ServerStore>(options: &Options, store: T) -> ValidateSessionLayer<T> {
@@ -166,14 +163,14 @@ fn pin(options: &Options, backends: Backends) -> PinBackendLayer {
     }
 }
 
-fn upstream<B>(options: &Options, name: &Pseudonym) -> Upstream<ByProtocol<TrailerFilterBody<B>>>
+fn upstream<B>(options: &Options, name: ProxyName) -> Upstream<ByProtocol<TrailerFilterBody<B>>>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
     Upstream::builder()
         .connections(connections)
-        .proxy_name(name.as_str())
+        .proxy_name(name)
         .response_timeout(options.response_timeout.get())
         .build()
 }

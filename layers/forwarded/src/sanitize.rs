@@ -22,13 +22,20 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Reads what a trusted peer states, drops what may not pass, writes what is known, and hands it on. What
 /// an outer layer of this process has found out stays.
 pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
-    let arrival = Arrival::of(config, request);
-    if let Some(is_trusted) = arrival.judged {
-        return keep(config, request, is_trusted);
+    let Arrival { peer, judged } = Arrival::of(config, request);
+    let is_trusted = judged.unwrap_or_else(|| config.trust.includes(peer.as_ref()));
+    let managed_by = if judged.is_some() { Writer::ThisProcess } else { Writer::Outside };
+    let prefixes = &config.internal_prefixes;
+    let scan = name::scan(request.headers(), prefixes, is_trusted, managed_by);
+    // A hop behind this one would obey, and drop what is written here.
+    if scan.has_connection && hop_by_hop::nominates(request.headers(), name::is_provenance) {
+        return Err(Reason::ProtectedField);
     }
-    let peer = arrival.peer;
-    let is_trusted = config.trust.includes(peer.as_ref());
-    let unwanted = unwanted(config, request.headers(), is_trusted, Writer::Outside)?;
+    if judged.is_some() {
+        remove(config, request.headers_mut(), scan.unwanted, is_trusted);
+        keep(config, request);
+        return Ok(());
+    }
     let mut own = own_origin(config, peer.as_ref(), request);
     let mut told =
         if is_trusted { Told::read(config, request.headers(), &own) } else { Told::nothing() };
@@ -38,7 +45,7 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
     }
 
     let headers = request.headers_mut();
-    remove(config, headers, unwanted, is_trusted);
+    remove(config, headers, scan.unwanted, is_trusted);
     let (peer, hops, origin) = (peer.as_ref(), &told.hops, told.origin.as_ref().unwrap_or(&own));
     let facts = write::Facts { peer, hops, lines: told.lines, own: &own, origin };
     write::fields(headers, &config.style, facts);
@@ -54,11 +61,10 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
 
 /// Keeps what an outer layer found out about the client, and the fields that it wrote. Adds the prefix that
 /// was stripped in between.
-fn keep<B>(config: &Config, request: &mut Request<B>, is_trusted: bool) -> Result<(), Reason> {
-    let unwanted = unwanted(config, request.headers(), is_trusted, Writer::ThisProcess)?;
-    remove(config, request.headers_mut(), unwanted, is_trusted);
-    let Some(prefix) = &config.prefix else { return Ok(()) };
-    let Some(mut origin) = PublicOrigin::of(request).cloned() else { return Ok(()) };
+#[cold]
+fn keep<B>(config: &Config, request: &mut Request<B>) {
+    let Some(prefix) = &config.prefix else { return };
+    let Some(mut origin) = PublicOrigin::of(request).cloned() else { return };
     origin.set_prefix(prefix.after(origin.prefix()));
     let headers = request.headers_mut();
     // Where the outer layer wrote the field, it would be wrong by now.
@@ -69,24 +75,9 @@ fn keep<B>(config: &Config, request: &mut Request<B>, is_trusted: bool) -> Resul
         headers.insert(field::PREFIX, prefix.clone());
     }
     origin.attach(request);
-    Ok(())
 }
 
-/// The fields that may not pass, unless a hop behind this one would drop what is written here.
-fn unwanted(
-    config: &Config,
-    headers: &HeaderMap,
-    is_trusted: bool,
-    managed_by: Writer,
-) -> Result<Vec<HeaderName>, Reason> {
-    let scan = name::scan(headers, &config.internal_prefixes, is_trusted, managed_by);
-    // A hop behind this one would obey.
-    if scan.has_connection && hop_by_hop::nominates(headers, name::is_provenance) {
-        return Err(Reason::ProtectedField);
-    }
-    Ok(scan.unwanted)
-}
-
+#[inline]
 fn remove(config: &Config, headers: &mut HeaderMap, unwanted: Vec<HeaderName>, is_trusted: bool) {
     for name in unwanted {
         headers.remove(name);
@@ -106,6 +97,7 @@ struct Arrival {
 }
 
 impl Arrival {
+    #[inline]
     fn of<B>(config: &Config, request: &mut Request<B>) -> Self {
         let passage = Passage::of(request);
         let judged = passage
