@@ -40,6 +40,7 @@ impl InternalPrefix {
     }
 
     /// Whether the field `name`, in lower case, begins with it, where `_` stands for `-`.
+    #[inline]
     pub(crate) fn covers(&self, name: &str) -> bool {
         let same = |(one, other): (u8, u8)| one == other || (one == b'_' && other == b'-');
         name.len() >= self.0.len() && name.bytes().zip(self.0.bytes()).all(same)

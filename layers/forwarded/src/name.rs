@@ -75,13 +75,9 @@ pub(crate) fn is_provenance(option: &str) -> bool {
     kind_of_plain(Canonical::of(option).as_str()).is_some()
 }
 
-/// Who wrote the fields of a request that this layer manages.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Writer {
-    /// The client, or a proxy in front of this server.
-    Outside,
-    /// A layer of this process: they stay.
-    ThisProcess,
+/// Whether the field `name`, in lower case, is read and written by this layer alone. Its aliases are not.
+pub(crate) fn is_managed(name: &str) -> bool {
+    MANAGED.contains(&name)
 }
 
 /// The findings of one pass over the names of a request.
@@ -97,13 +93,12 @@ pub(crate) fn scan(
     headers: &HeaderMap,
     internal_prefixes: &[InternalPrefix],
     is_trusted: bool,
-    managed_by: Writer,
 ) -> Scan {
     let mut scan = Scan::default();
     for name in headers.keys() {
         let text = name.as_str();
         let is_unwanted = match kind(text) {
-            Some(Kind::Managed) => managed_by == Writer::Outside || text.contains('_'),
+            Some(Kind::Managed) => true,
             Some(Kind::Told) => !is_trusted,
             None => !is_trusted && internal_prefixes.iter().any(|prefix| prefix.covers(text)),
         };
@@ -116,7 +111,7 @@ pub(crate) fn scan(
 }
 
 fn kind_of_plain(name: &str) -> Option<Kind> {
-    if MANAGED.contains(&name) {
+    if is_managed(name) {
         return Some(Kind::Managed);
     }
     let is_told =

@@ -11,7 +11,7 @@ use crate::{
     element::{Element, MAX_ELEMENTS},
     event,
     field::{self, Field},
-    name::{self, Writer},
+    name,
     node::Hop,
     origin, write,
 };
@@ -24,16 +24,13 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
     let Arrival { peer, judged } = Arrival::of(config, request);
     let is_trusted = judged.unwrap_or_else(|| config.trust.includes(peer.as_ref()));
-    let managed_by = if judged.is_some() { Writer::ThisProcess } else { Writer::Outside };
-    let prefixes = &config.internal_prefixes;
-    let scan = name::scan(request.headers(), prefixes, is_trusted, managed_by);
+    let scan = name::scan(request.headers(), &config.internal_prefixes, is_trusted);
     // A hop behind this one would obey, and drop what is written here.
     if scan.has_connection && hop_by_hop::nominates(request.headers(), name::is_provenance) {
         return Err(Reason::ProtectedField);
     }
     if judged.is_some() {
-        remove(config, request.headers_mut(), scan.unwanted, is_trusted);
-        keep(config, request);
+        keep(config, request, scan.unwanted, is_trusted);
         return Ok(());
     }
     let mut own = own_origin(config, peer.as_ref(), request);
@@ -62,7 +59,14 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
 /// Keeps what an outer layer found out about the client, and the fields that it wrote. Adds the prefix that
 /// was stripped in between.
 #[cold]
-fn keep<B>(config: &Config, request: &mut Request<B>) {
+fn keep<B>(
+    config: &Config,
+    request: &mut Request<B>,
+    mut unwanted: Vec<HeaderName>,
+    is_trusted: bool,
+) {
+    unwanted.retain(|name| !name::is_managed(name.as_str()));
+    remove(config, request.headers_mut(), unwanted, is_trusted);
     let Some(prefix) = &config.prefix else { return };
     let Some(mut origin) = PublicOrigin::of(request).cloned() else { return };
     origin.set_prefix(prefix.after(origin.prefix()));

@@ -149,8 +149,9 @@ mod tests {
     #[test]
     fn clones_share_a_name_and_other_layers_have_their_own() {
         let layer = LimitHopsLayer::new();
-        assert_eq!(layer.config().name, layer.clone().config().name);
-        assert_ne!(layer.config().name, LimitHopsLayer::new().config().name);
+        let copy = layer.clone().limit(4.try_into().unwrap());
+        assert_eq!(copy.config().name, layer.config().name);
+        assert_ne!(LimitHopsLayer::new().config().name, layer.config().name);
     }
 
     #[test]
