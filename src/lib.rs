@@ -80,10 +80,7 @@ pub use bartizan_core::{
 #[cfg(feature = "stack")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
 #[doc(inline)]
-pub use stack::{
-    BoxedBody, BoxedProxy, ProxyFuture, ReverseProxy, ReverseProxyStack, SessionProxy,
-    SessionProxyFuture, Shutdown,
-};
+pub use stack::{BoxedBody, BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown};
 
 /// The program in the README, as a test.
 #[cfg(all(doctest, feature = "full"))]

@@ -5,8 +5,8 @@ use bartizan::{
     connection::ConnectionService,
     core::{
         Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
-        Principal, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId, StoreError,
-        UpstreamFailure,
+        Principal, ProxyName, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId,
+        StoreError, UpstreamFailure,
         backend::Tried,
         fields::hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
@@ -16,10 +16,14 @@ use bartizan::{
         store::NoStore,
     },
     forwarded::{
-        Chain, Field, Fields, Naming, Network, SanitizeForwarded, SanitizeForwardedLayer, Source,
-        StripHopByHop, StripHopByHopLayer, TrustedPeers,
+        Chain, Field, Fields, ForwardedBy, InternalPrefix, Naming, Network, PathPrefix,
+        SanitizeForwarded, SanitizeForwardedLayer, Source, StripHopByHop, StripHopByHopLayer,
+        TrustedPeers,
     },
-    hops::{Inbound, LimitHops, LimitHopsLayer, LoopStatus, Pseudonym, SealKeys},
+    hops::{
+        CdnId, CdnLoop, HopCount, HopHeader, Inbound, LimitHops, LimitHopsLayer, LoopStatus,
+        MaxForwards, SigningKeys, Via,
+    },
     memory::{MemoryStore, MemoryStoreBuilder},
     pin::{
         Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,
@@ -55,7 +59,8 @@ fn values_are_shared() {
     is_shared::<(Backend, BackendId, ClientAddr, Dialect, Passage, PeerAddr, Principal, Reason)>();
     is_shared::<(Record, Refusal, Route, Session, SessionId, StoreError, UpstreamFailure)>();
     is_shared::<(PublicOrigin, Chain, Field, Fields, Naming, Network, Source, TrustedPeers)>();
-    is_shared::<(Inbound, LoopStatus, Pseudonym, SealKeys)>();
+    is_shared::<(Inbound, LoopStatus, ProxyName, SigningKeys, HopCount, HopHeader, Via)>();
+    is_shared::<(CdnId, CdnLoop, MaxForwards, ForwardedBy, InternalPrefix, PathPrefix)>();
     is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(TokenStore, TokenStore<RedisStore>, NoStore)>();

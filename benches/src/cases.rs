@@ -49,6 +49,12 @@ pub fn cases() -> Vec<Case> {
         case("streams", client().calls(), TrackStreamsLayer::new().layer(Inert)),
         // A GET that accepts events, and gets something else.
         case("streams-listening", client(), TrackStreamsLayer::new().layer(Inert)),
+        // By hand: what the stack adds to it is the price of its switches.
+        case(
+            "layers",
+            client(),
+            sanitize().layer(LimitHopsLayer::new().layer(session().layer(pin().layer(Inert)))),
+        ),
         case("stack", client(), ReverseProxyStack::new(session(), pin()).layer(Inert)),
         case(
             "stack-calls",

@@ -4,6 +4,7 @@ mod boxed;
 mod proxy;
 mod sessions;
 mod shutdown;
+mod switch;
 
 use std::sync::Arc;
 
@@ -18,13 +19,13 @@ use bartizan_resume::{ResumeCounts, ResumeSessionLayer};
 use bartizan_session::ValidateSessionLayer;
 use bartizan_streams::{Streams, TrackStreamsLayer};
 use http::HeaderName;
-use tower::util::Either;
 use tower_layer::{Identity, Layer};
 
 pub use boxed::{BoxedBody, BoxedProxy};
-pub use proxy::{ProxyFuture, ReverseProxy};
-pub use sessions::{SessionProxy, SessionProxyFuture};
+pub use proxy::ReverseProxy;
+pub use sessions::SessionProxy;
 pub use shutdown::Shutdown;
+use switch::Switch;
 
 /// Builds a [`ReverseProxy`]: the layers in their order, over a service that forwards.
 ///
@@ -52,15 +53,22 @@ pub use shutdown::Shutdown;
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity> {
-    is_guarded: bool,
+    switches: Switches,
     forwarded: SanitizeForwardedLayer,
     hops: LimitHopsLayer,
     auth: A,
     session: ValidateSessionLayer<T>,
-    tracks_streams: bool,
     streams: TrackStreamsLayer,
     resume: ResumeSessionLayer<T>,
     pin: PinBackendLayer<K, P>,
+}
+
+/// Which of the optional layers are on.
+#[derive(Clone, Copy, Debug)]
+struct Switches {
+    guards: bool,
+    streams: bool,
+    resume: bool,
 }
 
 impl<T: SessionStore + CountSessions> ReverseProxyStack<T> {
@@ -91,12 +99,11 @@ impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
     /// what you gave to [`Backends::counted_by`]. Streams are not tracked unless [`Self::streams`] says so.
     pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
         Self {
-            is_guarded: true,
+            switches: Switches { guards: true, streams: false, resume: false },
             forwarded: SanitizeForwardedLayer::new(),
             hops: LimitHopsLayer::new(),
             auth: Identity::new(),
-            resume: ResumeSessionLayer::new(session.store().clone()).only_if(false),
-            tracks_streams: false,
+            resume: ResumeSessionLayer::new(session.store().clone()),
             streams: TrackStreamsLayer::new(),
             session,
             pin,
@@ -123,7 +130,7 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
     /// Leaves out the two outer layers, which sanitize forwarding headers and detect loops: for a server that has
     /// them in front of several routes already.
     pub fn without_guards(mut self) -> Self {
-        self.is_guarded = false;
+        self.switches.guards = false;
         self
     }
 
@@ -131,20 +138,8 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
     /// [`Principal::attach`](bartizan_core::Principal::attach), and a session belongs to the caller that opened
     /// it. Default: none.
     pub fn auth<L>(self, layer: L) -> ReverseProxyStack<T, K, P, L> {
-        let Self {
-            is_guarded, forwarded, hops, session, tracks_streams, streams, resume, pin, ..
-        } = self;
-        ReverseProxyStack {
-            is_guarded,
-            forwarded,
-            hops,
-            auth: layer,
-            session,
-            tracks_streams,
-            streams,
-            resume,
-            pin,
-        }
+        let Self { switches, forwarded, hops, session, streams, resume, pin, .. } = self;
+        ReverseProxyStack { switches, forwarded, hops, auth: layer, session, streams, resume, pin }
     }
 
     /// Configures the layer that validates sessions.
@@ -161,21 +156,21 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         mut self,
         configure: impl FnOnce(TrackStreamsLayer) -> TrackStreamsLayer,
     ) -> Self {
-        if !self.tracks_streams {
+        if !self.switches.streams {
             let streams = self.streams.streams();
             // The set of backends is shared: the handle that is given back is the same set.
             let _ = self.pin.backends().clone().on_removed(move |id| {
                 streams.end_all_on(id);
             });
         }
-        self.tracks_streams = true;
+        self.switches.streams = true;
         self.streams = configure(self.streams);
         self
     }
 
     /// Does not track streams: a session's open streams outlive it.
     pub fn without_streams(mut self) -> Self {
-        self.tracks_streams = false;
+        self.switches.streams = false;
         self
     }
 
@@ -185,7 +180,8 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         mut self,
         configure: impl FnOnce(ResumeSessionLayer<T>) -> ResumeSessionLayer<T>,
     ) -> Self {
-        self.resume = configure(self.resume.only_if(true));
+        self.switches.resume = true;
+        self.resume = configure(self.resume);
         self
     }
 
@@ -194,28 +190,9 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         self,
         configure: impl FnOnce(PinBackendLayer<K, P>) -> PinBackendLayer<L, Q>,
     ) -> ReverseProxyStack<T, L, Q, A> {
-        let Self {
-            is_guarded,
-            forwarded,
-            hops,
-            auth,
-            session,
-            tracks_streams,
-            streams,
-            resume,
-            pin,
-        } = self;
-        ReverseProxyStack {
-            is_guarded,
-            forwarded,
-            hops,
-            auth,
-            session,
-            tracks_streams,
-            streams,
-            resume,
-            pin: configure(pin),
-        }
+        let Self { switches, forwarded, hops, auth, session, streams, resume, pin } = self;
+        let pin = configure(pin);
+        ReverseProxyStack { switches, forwarded, hops, auth, session, streams, resume, pin }
     }
 
     /// The open event streams of all services that this stack makes: to list, count or end them.
@@ -282,11 +259,14 @@ where
         let pinned = self.pin.layer(upstream);
         // Above it: it learns of the loss of a session's backend from the layer that pins, and has that one choose
         // the next. Below the guard: a session is resumed only for its owner, and its client keeps its id.
-        let resumed = self.resume.layer(pinned);
+        let resumed = match self.switches.resume {
+            true => Switch::On(self.resume.layer(pinned)),
+            false => Switch::Off(pinned),
+        };
         // Above that: a stream belongs to its session, whichever backend it comes from.
-        let tracked = match self.tracks_streams {
-            true => Either::Left(self.streams.layer(resumed)),
-            false => Either::Right(resumed),
+        let tracked = match self.switches.streams {
+            true => Switch::On(self.streams.layer(resumed)),
+            false => Switch::Off(resumed),
         };
         // Above that: only a session that is live and the caller's own may choose a backend, and the
         // response that names a new session passes here with its backend before it leaves.
@@ -294,13 +274,11 @@ where
         // Above that: sessions belong to the caller that this names. It may read the client's address, and nothing
         // that a client made up.
         let authenticated = self.auth.layer(sessions);
-        if !self.is_guarded {
-            return ReverseProxy::unguarded(authenticated);
-        }
         // Above all that costs: a loop is refused before any store or backend is asked.
         let hops = self.refusing_alike(&self.hops, LimitHopsLayer::refuse_as);
+        let limited = hops.only_if(self.switches.guards).layer(authenticated);
         // Outermost: nothing below may see a spoofed field.
         let forwarded = self.refusing_alike(&self.forwarded, SanitizeForwardedLayer::refuse_as);
-        ReverseProxy::guarded(forwarded.layer(hops.layer(authenticated)))
+        ReverseProxy::new(forwarded.only_if(self.switches.guards).layer(limited))
     }
 }

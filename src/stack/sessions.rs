@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    pin::Pin,
     task::{Context, Poll},
 };
 
@@ -12,33 +11,20 @@ use bartizan_resume::ResumeSession;
 use bartizan_session::ValidateSession;
 use bartizan_streams::TrackStreams;
 use http::Request;
-use pin_project_lite::pin_project;
-use tower::util::Either;
 use tower_service::Service;
+
+use super::switch::Switch;
 
 /// The layers as they are composed. What is optional is switched when the program runs, so that there is one type.
 type Composed<S, T, K, P> =
-    ValidateSession<Either<TrackStreams<Below<S, T, K, P>>, Below<S, T, K, P>>, T>;
-type Below<S, T, K, P> = ResumeSession<PinBackend<S, K, P>, T>;
+    ValidateSession<Switch<TrackStreams<Below<S, T, K, P>>, Below<S, T, K, P>>, T>;
+type Below<S, T, K, P> = Switch<ResumeSession<PinBackend<S, K, P>, T>, PinBackend<S, K, P>>;
 
 /// Validates sessions and keeps each on its backend: the part of the stack below your authentication.
 ///
 /// `S` is the service that forwards, `T` the store of sessions, and `K` and `P` the extractor and the store of pins
 /// by keys, if there are any.
 pub struct SessionProxy<S, T, K = NoKey, P = NoStore>(Composed<S, T, K, P>);
-
-pin_project! {
-    /// Response future of [`SessionProxy`].
-    ///
-    /// # Cancellation
-    ///
-    /// As of the layers inside: dropping it gives the exchange up.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct SessionProxyFuture<F> {
-        #[pin]
-        inner: F,
-    }
-}
 
 impl<S, T, K, P> SessionProxy<S, T, K, P> {
     pub(super) const fn new(composed: Composed<S, T, K, P>) -> Self {
@@ -52,7 +38,7 @@ where
 {
     type Response = <Composed<S, T, K, P> as Service<Request<B>>>::Response;
     type Error = <Composed<S, T, K, P> as Service<Request<B>>>::Error;
-    type Future = SessionProxyFuture<<Composed<S, T, K, P> as Service<Request<B>>>::Future>;
+    type Future = <Composed<S, T, K, P> as Service<Request<B>>>::Future;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -61,16 +47,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        SessionProxyFuture { inner: self.0.call(request) }
-    }
-}
-
-impl<F: Future> Future for SessionProxyFuture<F> {
-    type Output = F::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().inner.poll(cx)
+        self.0.call(request)
     }
 }
 
@@ -84,11 +61,5 @@ impl<S: Clone, T, K, P> Clone for SessionProxy<S, T, K, P> {
 impl<S, T, K, P> fmt::Debug for SessionProxy<S, T, K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionProxy").finish_non_exhaustive()
-    }
-}
-
-impl<F> fmt::Debug for SessionProxyFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionProxyFuture")
     }
 }

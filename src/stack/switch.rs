@@ -13,15 +13,23 @@ use tower_service::Service;
 ///
 /// As `tower::util::Either`, but inlined: a layer that is off must cost no more than a branch.
 #[derive(Clone, Debug)]
-pub(super) enum Switch<A, B> {
+#[allow(unnameable_types, clippy::exhaustive_enums, reason = "named by bounds alone")]
+pub enum Switch<A, B> {
+    /// With the layer.
     On(A),
+    /// Without it.
     Off(B),
 }
 
 pin_project! {
+    /// Response future of [`Switch`].
     #[project = SwitchedProj]
-    pub(super) enum Switched<A, B> {
+    #[derive(Debug)]
+    #[allow(unnameable_types, clippy::exhaustive_enums, reason = "named by bounds alone")]
+    pub enum Switched<A, B> {
+        // With the layer.
         On { #[pin] future: A },
+        // Without it.
         Off { #[pin] future: B },
     }
 }

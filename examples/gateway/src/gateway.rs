@@ -58,7 +58,8 @@ impl Gateway {
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let Self { listener, admin, options, .. } = self;
         let (store, store_answers) = store::open(&options)?;
-        let stack = stack::stack(&options, store)?;
+        let name = stack::name(&options);
+        let stack = stack::stack(&options, name.clone(), store)?;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -74,7 +75,7 @@ impl Gateway {
         };
         let leaves = stop.clone();
         let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
-        let service = stack.layer(stack::upstream(&options));
+        let service = stack.layer(stack::upstream(&options, name));
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }

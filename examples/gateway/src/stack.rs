@@ -4,8 +4,9 @@ use std::{error::Error, time::Duration};
 
 use bartizan::{
     ReverseProxyStack,
+    core::ProxyName,
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
-    hops::{LimitHopsLayer, Pseudonym},
+    hops::{HopCount, LimitHopsLayer},
     pin::{
         Backends, OnLost, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
@@ -25,13 +26,19 @@ use crate::{
 /// The layers, with what the options say of each.
 pub(crate) type Stack = ReverseProxyStack<SessionTable>;
 
-/// Configures the layers, and says by which name the gateway goes.
+/// The name of this gateway, in `Via` and in `Proxy-Status`.
+pub(crate) fn name(options: &Options) -> ProxyName {
+    options.via.clone().unwrap_or_else(ProxyName::random)
+}
+
+/// Configures the layers of the gateway that is called `name`.
 ///
 /// # Errors
 ///
 /// If two options exclude each other.
 pub(crate) fn stack(
     options: &Options,
+    name: ProxyName,
     store: SessionTable,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
     let backends = Backends::new(options.backends.iter().cloned());
@@ -39,10 +46,9 @@ pub(crate) fn stack(
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),
     };
-    let hops = hops(options)?;
     let stack = stack
         .forwarded(|layer| forwarded(layer, options))
-        .hops(|_| hops)
+        .hops(|layer| hops(layer, options, name))
         .session(|layer| session(layer, options))
         .streams(|layer| streams(layer, options))
         .pin(|layer| pin(layer, options));
@@ -59,11 +65,11 @@ pub(crate) fn stack(
 }
 
 /// The service that forwards.
-pub(crate) fn upstream(options: &Options) -> Upstream {
+pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
     let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
     Upstream::builder()
         .connections(connections)
-        .proxy_name(name(options).as_str())
+        .proxy_name(name)
         .response_timeout(options.response_timeout.get())
         .build()
 }
@@ -93,13 +99,9 @@ fn fields(options: &Options) -> Fields {
     named.fold(Fields::NONE.with(Field::XForwardedPrefix), Fields::with)
 }
 
-fn hops(options: &Options) -> Result<LimitHopsLayer, Box<dyn Error + Send + Sync>> {
-    let layer = LimitHopsLayer::new().limit(options.max_hops).name(name(options));
-    Ok(layer.header(options.hop_header.clone())?)
-}
-
-fn name(options: &Options) -> Pseudonym {
-    options.via.clone().unwrap_or_else(Pseudonym::of_process)
+fn hops(layer: LimitHopsLayer, options: &Options, name: ProxyName) -> LimitHopsLayer {
+    let count = HopCount::new().limit(options.max_hops).header(options.hop_header.clone());
+    layer.name(name).count(count)
 }
 
 fn session(

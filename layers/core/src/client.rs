@@ -20,7 +20,8 @@ pub struct PublicOrigin {
     scheme: Scheme,
     host: Option<HeaderValue>,
     port: Option<u16>,
-    prefix: Option<HeaderValue>,
+    // Boxed: mostly there is none, and it moves with every request.
+    prefix: Option<Box<HeaderValue>>,
     evidence: Evidence,
 }
 
@@ -92,12 +93,12 @@ impl PublicOrigin {
     /// Adds the path prefix that was stripped on the way.
     #[must_use]
     pub fn with_prefix(self, prefix: Option<HeaderValue>) -> Self {
-        Self { prefix, ..self }
+        Self { prefix: prefix.map(Box::new), ..self }
     }
 
     /// Replaces the path prefix that was stripped on the way.
     pub fn set_prefix(&mut self, prefix: Option<HeaderValue>) {
-        self.prefix = prefix;
+        self.prefix = prefix.map(Box::new);
     }
 
     /// What the client addressed, if a layer established it.
@@ -133,7 +134,7 @@ impl PublicOrigin {
     /// The path prefix that was stripped on the way.
     #[must_use]
     pub fn prefix(&self) -> Option<&HeaderValue> {
-        self.prefix.as_ref()
+        self.prefix.as_deref()
     }
 
     /// How it was established.

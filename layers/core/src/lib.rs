@@ -14,6 +14,7 @@
 //! | [`refusal`] | a response that a layer gives itself, in three renderings |
 //! | [`failure`] | why a backend gave no response |
 //! | [`body`] | the response body that is forwarded, refused or replaced, and the one whose trailers are filtered |
+//! | [`ProxyName`] | the name of a proxy in `Via` and `Proxy-Status` |
 //! | [`OpeningHead`] | what is kept of a request that opens a session, to end that session |
 //! | [`take_ready`] | the instance of a service that was polled ready |
 //! | [`guard`] | the future of a layer that forwards a request or answers it itself |
@@ -43,6 +44,7 @@ pub mod mcp;
 mod opening;
 pub mod passage;
 pub mod peer;
+mod proxy_name;
 mod ready;
 pub mod refusal;
 #[cfg(feature = "seal")]
@@ -60,6 +62,7 @@ pub use failure::UpstreamFailure;
 pub use opening::OpeningHead;
 pub use passage::{Passage, Work};
 pub use peer::PeerAddr;
+pub use proxy_name::ProxyName;
 pub use ready::take_ready;
 pub use refusal::{Dialect, Reason, Refusal};
 pub use session::{Principal, Record, Route, Session, SessionId};

@@ -10,7 +10,7 @@ use std::{any::Any, cell::Cell, fmt, sync::Arc};
 use http::Extensions;
 
 use crate::{
-    Backend, Carrier, ClientAddr, Dialect, PeerAddr, Principal, PublicOrigin, Session,
+    Backend, Carrier, ClientAddr, Dialect, PeerAddr, Principal, ProxyName, PublicOrigin, Session,
     backend::Tried,
 };
 
@@ -33,6 +33,8 @@ pub struct Passage {
     work: Work,
     dialect: Option<Dialect>,
     lease: Option<Lease>,
+    guard: Option<ProxyName>,
+    pub(crate) is_sanitized: bool,
 }
 
 /// How a request relates to sessions, which decides what may be done with it when a backend fails.
@@ -83,13 +85,19 @@ impl Passage {
         filled
     }
 
-    /// Whether the peer is one whose word is taken, if a layer decided that.
+    /// The other end of the connection that the request came on.
+    #[must_use]
+    pub fn peer(&self) -> Option<&PeerAddr> {
+        self.peer.as_ref()
+    }
+
+    /// Whether the peer is trusted to state who the client is, if a layer decided that.
     #[must_use]
     pub fn trusts_peer(&self) -> Option<bool> {
         self.trusts_peer
     }
 
-    /// Decides whether the peer is one whose word is taken.
+    /// Decides whether the peer is trusted to state who the client is.
     pub fn set_trusts_peer(&mut self, trusts: bool) {
         self.trusts_peer = Some(trusts);
     }
@@ -98,6 +106,33 @@ impl Passage {
     pub fn set_client(&mut self, client: Option<ClientAddr>, origin: PublicOrigin) {
         self.client = client;
         self.origin = Some(origin);
+    }
+
+    /// Whether a layer of this process has judged the peer and left no forwarding field that it did not
+    /// write or let pass.
+    #[must_use]
+    pub fn is_sanitized(&self) -> bool {
+        self.is_sanitized
+    }
+
+    /// States that the forwarding fields hold only what this process wrote or let pass. It holds for the
+    /// peer that is known now: attaching another [`PeerAddr`] takes it back.
+    pub fn set_sanitized(&mut self) {
+        self.is_sanitized = true;
+    }
+
+    /// Leaves the mark of the guard against loops that is called `name`. Returns `true` if the mark of a
+    /// guard of that name is still there: two guards of one name stand on the way of one request, which is
+    /// not a loop. That uses the mark up, so that the next guard of that name leaves one again.
+    ///
+    /// There is room for one mark: a guard of another name replaces it.
+    pub fn meet_guard(&mut self, name: &ProxyName) -> bool {
+        if self.guard.as_ref() == Some(name) {
+            self.guard = None;
+            return true;
+        }
+        self.guard = Some(name.clone());
+        false
     }
 
     /// Takes all that is known of a request out of its extensions. For whoever ends its way through the
@@ -242,6 +277,8 @@ mod tests {
             passage.set_trusts_peer(true);
             passage.set_lease(Lease::new(()));
             passage.set_dialect(Dialect::Grpc);
+            passage.set_sanitized();
+            passage.meet_guard(&ProxyName::random());
         });
         let taken = Passage::take(first.extensions_mut());
         assert_eq!((taken.work(), taken.backend().is_some()), (Work::Pinned, true));
@@ -265,6 +302,29 @@ mod tests {
         let mut next = Request::new(());
         Passage::with(&mut next, |_| ());
         assert!(next.extensions().get::<&str>().is_none());
+    }
+
+    #[test]
+    fn the_mark_of_a_guard_is_met_once() {
+        let (gw, other) = (ProxyName::new("gw").unwrap(), ProxyName::new("other").unwrap());
+        let mut passage = Passage::default();
+        for round in 0..2 {
+            assert!(!passage.meet_guard(&gw), "{round}: the first one leaves its mark");
+            assert!(passage.meet_guard(&ProxyName::new("GW").unwrap()), "{round}: of that name");
+        }
+        assert!(!passage.meet_guard(&gw) && !passage.meet_guard(&other), "another name");
+        assert!(!passage.meet_guard(&gw), "replaced");
+    }
+
+    #[test]
+    fn another_peer_is_not_judged_yet() {
+        let mut request = Request::new(());
+        let peer = PeerAddr::new("192.0.2.7:1".parse().unwrap());
+        peer.clone().attach(&mut request);
+        Passage::with(&mut request, Passage::set_sanitized);
+        assert!(Passage::of(&request).unwrap().is_sanitized());
+        peer.attach(&mut request);
+        assert!(!Passage::of(&request).unwrap().is_sanitized());
     }
 
     #[test]

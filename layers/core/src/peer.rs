@@ -44,12 +44,16 @@ impl PeerAddr {
 
     /// The peer of the request, if the server or a layer attached it.
     pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.peer.as_ref()
+        Passage::of(carrier)?.peer()
     }
 
-    /// Hands the peer on with the request.
+    /// Hands the peer on with the request. What a layer decided about the forwarding fields of another peer
+    /// no longer holds then.
     pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| passage.peer = Some(self));
+        Passage::with(carrier, |passage| {
+            passage.peer = Some(self);
+            passage.is_sanitized = false;
+        });
     }
 
     /// Address and port; none for a unix socket.

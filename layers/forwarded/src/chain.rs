@@ -2,8 +2,8 @@
 //!
 //! The chain is read from the right, from the peer towards the client: an entry counts only if the hop
 //! that wrote it is trusted. It ends at the first hop that is not, whose address is the client's, or at
-//! an entry that is no address: then the last address before it is the client's, since nothing beyond
-//! is known (`protocol.md` W-21).
+//! an entry that is not an address: then the last address before it is the client's, since nothing beyond
+//! is known.
 
 use bartizan_core::fields::list;
 use http::{HeaderMap, HeaderName};
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Said {
     Hop(Hop),
-    /// It does not tell the address.
+    /// It hides the address.
     Hidden,
     /// It cannot be read.
     Garbage,
@@ -52,7 +52,7 @@ pub(crate) fn believe(trust: &Trust, entries: impl Iterator<Item = Said>) -> Bel
             }
         }
     }
-    // With a count of proxies, a short chain went round some of them: nothing in it is known.
+    // With a count of proxies, a short chain bypassed some of them: nothing in it is known.
     if believed.entries < trust.shortest_chain() { Believed::default() } else { believed }
 }
 
@@ -125,7 +125,7 @@ mod tests {
         believed.hops.last().map(|hop| hop.ip.to_string())
     }
 
-    /// `protocol.md` §13.3, the rows with a trusted peer.
+    /// The rows with a trusted peer.
     #[test]
     fn the_client_is_the_first_from_the_right_that_is_not_trusted() {
         let (networks, peer) = (networks(), None);
@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    /// `protocol.md` W-8, W-9, FW-4, FW-35.
+    /// W-8, W-9, FW-4, FW-35.
     #[test]
     fn elements_are_read_over_all_lines_and_a_malformed_line_hides_what_is_left_of_it() {
         let read = |lines: &[&str]| {

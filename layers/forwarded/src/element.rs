@@ -8,7 +8,7 @@
 //!
 //! White space is allowed around the commas only. A parameter stands once in an element. A line with
 //! anything else in it is malformed as a whole: an unfinished quote that a client sent cannot swallow
-//! what a proxy wrote on a line of its own (`protocol.md` W-8).
+//! what a proxy wrote on a line of its own.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use bartizan_core::fields::list;
 
 use crate::node::{self, Node};
 
-/// What one proxy said of the request that it got.
+/// What one proxy states about the request that it received.
 #[derive(Clone, Debug)]
 pub(crate) struct Element<'a> {
     /// Where in the line it begins.
@@ -34,11 +34,11 @@ pub(crate) enum Client {
     Node(Node),
 }
 
-/// Says that a line keeps to no grammar.
+/// The error for a line that does not follow the grammar.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
-/// A longer chain is no chain of proxies.
+/// A longer chain is not one of proxies.
 pub(crate) const MAX_ELEMENTS: usize = 128;
 
 /// Reads one field line.
@@ -164,6 +164,22 @@ impl<'a> Element<'a> {
     }
 }
 
+/// Writes `value` as a token, or quoted.
+pub(crate) fn push_value(text: &mut String, value: &str) {
+    if !value.is_empty() && value.bytes().all(list::is_tchar) {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    for char in value.chars() {
+        if matches!(char, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(char);
+    }
+    text.push('"');
+}
+
 /// What may stand in a quoted string, bare or escaped.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)
@@ -192,7 +208,6 @@ mod tests {
         elements(line).unwrap().iter().map(text).collect()
     }
 
-    /// `protocol.md` §13.1.
     #[test]
     fn what_keeps_to_the_grammar_is_read() {
         for (row, line, expected) in [
@@ -226,7 +241,7 @@ mod tests {
         }
     }
 
-    /// `protocol.md` §13.1; W-2, W-8.
+    /// W-2, W-8.
     #[test]
     fn what_does_not_is_malformed_as_a_whole() {
         for (row, line) in [
@@ -263,7 +278,7 @@ mod tests {
         assert_eq!(line.get(elements[1].start..), Some("for=_a"));
     }
 
-    /// `protocol.md` FW-37.
+    /// FW-37.
     #[test]
     fn the_work_is_bounded() {
         let long = vec!["for=192.0.2.1"; MAX_ELEMENTS + 1].join(",");

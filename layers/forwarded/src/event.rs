@@ -4,7 +4,7 @@ use bartizan_core::Reason;
 
 use crate::node::Hop;
 
-/// Says that a request was refused.
+/// Reports that a request was refused.
 pub(crate) fn refused(reason: Reason) {
     #[cfg(feature = "tracing")]
     tracing::debug!(target: "bartizan::forwarded", ?reason, "refused");
@@ -12,7 +12,7 @@ pub(crate) fn refused(reason: Reason) {
     let _ = reason;
 }
 
-/// Says that `Forwarded` and `X-Forwarded-For` name two clients, and which one is believed.
+/// Reports that `Forwarded` and `X-Forwarded-For` name two clients, and which one is believed.
 pub(crate) fn disagreement(believed: Option<Hop>, dropped: Option<Hop>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(

@@ -25,7 +25,7 @@ pin_project! {
     }
 }
 
-/// Removes from a response what tells of the way in.
+/// Removes from a response the fields that reveal the way in.
 struct NoProvenance;
 
 impl<F, R> ResponseFuture<F, R> {

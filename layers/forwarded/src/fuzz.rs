@@ -1,4 +1,4 @@
-//! What the fuzz targets of this workspace call. No part of the interface.
+//! What the fuzz targets of this workspace call. Not a part of the public interface.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Request};
 
 use crate::{
     Chain, Fields, SanitizeForwardedLayer, Source, TrustedPeers, element, field, name, node,
-    origin, sanitize::sanitize,
+    origin, path_prefix, sanitize::sanitize,
 };
 
 /// A line of `Forwarded`: what is read of it lies within it, in order.
@@ -40,7 +40,7 @@ pub fn pieces(bytes: &[u8]) {
         );
     }
     let _ = node::parse(bytes);
-    if origin::is_host(bytes) || origin::is_prefix(bytes) {
+    if origin::is_host(bytes) || path_prefix::is_prefix(bytes) {
         assert!(HeaderValue::from_bytes(bytes).is_ok());
         assert!(!bytes.iter().any(|byte| b"\",; \\".contains(byte)));
     }
@@ -96,6 +96,12 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(headers.get_all(field).iter().count(), 1);
     }
     let once = headers.clone();
+    // Below itself it changes nothing.
+    let again = sanitize(config, &mut request);
+    assert!(again.is_ok() && once == *request.headers());
+    // As the next server, it changes nothing but the chain.
+    request.extensions_mut().clear();
+    PeerAddr::new(peer.parse::<SocketAddr>().unwrap()).attach(&mut request);
     let is_stable = !is_trusted || choice & 4 == 0;
     if is_stable && sanitize(config, &mut request).is_ok() {
         assert_eq!(&once, request.headers());

@@ -1,16 +1,15 @@
-//! Drops spoofed provenance, finds the client address, and writes `X-Forwarded-*` and `Forwarded`.
+//! Drops spoofed forwarding headers, finds the client address, and writes `X-Forwarded-*` and `Forwarded`.
 //!
-//! Whoever sends a request can write any address into it. This layer takes the word of the peers that you
-//! name, and of nobody else: what others wrote is dropped, the client is found by reading the chain of
-//! proxies from the right, and what a backend gets is made anew from what is known. Your own layers and
-//! handlers read the same facts: [`ClientAddr`](bartizan_core::ClientAddr) and
-//! [`PublicOrigin`](bartizan_core::PublicOrigin).
+//! Any client can write any address into these fields. This layer trusts the peers that you name, and no
+//! others: it drops what others wrote, finds the client by reading the chain of proxies from the right, and
+//! writes the fields for the backend from what is known. Your own layers and handlers read the same facts:
+//! [`ClientAddr`](bartizan_core::ClientAddr) and [`PublicOrigin`](bartizan_core::PublicOrigin).
 //!
 //! # When to use it, and when not
 //!
-//! In front of anything that believes these fields: rate limits, access lists, logs, redirects. At the
-//! edge, where nobody is trusted, as behind balancers that are. It needs the peer's address: attach a
-//! [`PeerAddr`](bartizan_core::PeerAddr) where you accept connections, or say where your framework keeps
+//! In front of anything that believes these fields: rate limits, access lists, logs, redirects. It works at
+//! the edge, where no peer is trusted, and behind trusted balancers. It needs the peer's address: attach a
+//! [`PeerAddr`](bartizan_core::PeerAddr) where you accept connections, or find it where your framework keeps
 //! it ([`SanitizeForwardedLayer::peer_from`]). The PROXY protocol is not read.
 //!
 //! # Rules
@@ -19,23 +18,34 @@
 //!
 //! | field | from an untrusted peer | from a trusted peer | inner service called? |
 //! |---|---|---|---|
-//! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Prefix/-Proto` | dropped | read, then written anew | yes |
-//! | `X-Real-IP` | dropped | dropped, and written anew if switched on | yes |
+//! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Prefix/-Proto` | dropped | read, then rewritten | yes |
+//! | `X-Real-IP` | dropped | dropped, and written if switched on | yes |
 //! | every other `X-Forwarded-*`, `X-Original-*`, `Client-Cert*`, `True-Client-IP`, `CF-Connecting-IP`, `Fastly-Client-IP`, `X-Client-IP`, `X-Cluster-Client-IP`, `X-Envoy-External-Address` and their like | dropped | passed on | yes |
 //! | any of these with `_` for `-` | dropped | dropped | yes |
 //! | internal prefixes (`x-bartizan-*`) | dropped | passed on | yes |
 //! | `traceparent`, `tracestate` | passed on; dropped with [`SanitizeForwardedLayer::restart_traces`] | passed on | yes |
-//! | any of these, but for the last two rows, nominated in `Connection` | 400 | 400 | no |
+//! | any of these, but for the last two rows, named in `Connection` | 400 | 400 | no |
 //!
-//! The client is who is named by the first entry from the right that no trusted hop owns. `Forwarded` and
-//! `X-Forwarded-For` are lists over all their field lines; IPv4 addresses mapped into IPv6 are unmapped.
+//! Below another `SanitizeForwarded`, which has judged the peer of this very request, in this process:
+//!
+//! | fact | outcome |
+//! |---|---|
+//! | [`ClientAddr`](bartizan_core::ClientAddr), and whether the peer is trusted | kept, whatever this layer trusts |
+//! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Proto`, `X-Real-IP` | passed on as the outer layer wrote them, whatever this layer writes |
+//! | [`PublicOrigin`](bartizan_core::PublicOrigin), `X-Forwarded-Prefix` | kept; with [`SanitizeForwardedLayer::stripped_prefix`], that prefix is appended |
+//! | every other field above | as from a peer that the outer layer trusts or does not trust |
+//! | a peer that is attached, or found by [`SanitizeForwardedLayer::peer_from`], after the outer layer | judged by this layer, as if there were no other |
+//!
+//! The client is named by the first entry from the right that is not the address of a trusted hop.
+//! `Forwarded` and `X-Forwarded-For` are lists over all their field lines; IPv4 addresses mapped into IPv6
+//! are unmapped.
 //!
 //! | entry | outcome |
 //! |---|---|
 //! | an address of a trusted proxy | the next one to the left is read |
 //! | any other address | the client |
-//! | `unknown`, an obfuscated name | the last address before it; what it says of scheme and host counts |
-//! | anything else; a line of `Forwarded` that keeps to no grammar | the last address before it |
+//! | `unknown`, an obfuscated name | the last address before it; its scheme and host count |
+//! | anything else; a malformed line of `Forwarded` | the last address before it |
 //! | with a count of proxies, fewer entries than that | the peer |
 //!
 //! Written for the backend, by [`Fields`]:
@@ -48,7 +58,7 @@
 //! | `X-Forwarded-Port`, `X-Real-IP` | the port that the client addressed; the client's address | no |
 //! | `Forwarded` | all of it ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)), on a line of its own | no |
 //!
-//! `Forwarded` and `X-Forwarded-For` of a response are dropped: they would tell of the way in.
+//! `Forwarded` and `X-Forwarded-For` of a response are dropped: they would reveal the way in.
 //!
 //! # Place in the stack
 //!
@@ -84,29 +94,31 @@
 //! let layer = SanitizeForwardedLayer::new()
 //!     .trust(balancers)
 //!     .write(Fields::default().with(Field::Forwarded))
-//!     .stripped_prefix("/api")?;
+//!     .stripped_prefix("/api".parse()?);
 //! # let _ = layer;
 //! # Ok::<(), bartizan_forwarded::ConfigError>(())
 //! ```
 //!
 //! # Failure modes
 //!
-//! There is nothing that can be down. An unknown peer (no `PeerAddr`) is an untrusted one: what it says is
-//! dropped, and no address is written. What a trusted proxy says is checked: a scheme, host, port or path
-//! that is none is as if it had not been said.
+//! The layer depends on nothing that can be down. An unknown peer (no `PeerAddr`) is an untrusted one: what
+//! it states is dropped, and no address is written. What a trusted proxy states is checked: an invalid
+//! scheme, host, port or path is ignored.
 //!
 //! # Security
 //!
 //! A trusted proxy must write or remove each of the fields of its [`Source`]: what it passes on as it came
-//! counts as its word. The other source is never believed. Give [`SanitizeForwardedLayer::trust_count`] only
-//! to a server that cannot be reached past its proxies. The part of a chain that lies beyond the client was
-//! the client's own word; it is cut, so that a backend that reads from the left finds no forged address.
+//! counts as its own statement. The other source is never believed. Use
+//! [`SanitizeForwardedLayer::trust_count`] only on a server that cannot be reached past its proxies. The part
+//! of a chain that lies beyond the client is the client's own claim; it is cut, so that a backend that reads
+//! from the left finds no forged address. What an outer layer has judged is marked in the request's
+//! extensions, where no client can write.
 //!
 //! # Cost
 //!
-//! From an untrusted peer without provenance fields: one pass over the field names and one insert for each
+//! From an untrusted peer without forwarding headers: one pass over the field names and one insert for each
 //! field that is written; no allocation but the shared [`Passage`](bartizan_core::Passage) where this layer
-//! is the first to leave a word, and for `Forwarded` its text. Reading a chain allocates twice.
+//! is the first to record something, and for `Forwarded` its text. Reading a chain allocates twice.
 //! The figures are in the README of the workspace.
 //!
 //! # Sources
@@ -118,7 +130,9 @@
 //! [MDN, `X-Forwarded-For`](https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod by;
 mod chain;
+mod config;
 mod element;
 mod event;
 mod field;
@@ -126,10 +140,12 @@ mod future;
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+mod internal_prefix;
 mod layer;
 mod name;
 mod node;
 mod origin;
+mod path_prefix;
 mod sanitize;
 mod service;
 pub mod strip;
@@ -137,9 +153,13 @@ mod trust;
 mod write;
 
 pub use bartizan_core::ConfigError;
+pub use by::ForwardedBy;
+pub use config::Source;
 pub use field::{Field, Fields};
 pub use future::ResponseFuture;
-pub use layer::{SanitizeForwardedLayer, Source};
+pub use internal_prefix::InternalPrefix;
+pub use layer::SanitizeForwardedLayer;
+pub use path_prefix::PathPrefix;
 pub use service::SanitizeForwarded;
 pub use strip::{StripHopByHop, StripHopByHopLayer};
 pub use trust::{Network, TrustedPeers};

@@ -19,11 +19,11 @@ pub(crate) struct Hop {
     pub(crate) port: Option<u16>,
 }
 
-/// What a proxy said of the one who called it.
+/// How a proxy names its client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Node {
     Hop(Hop),
-    /// `unknown`, or a name that only the proxy understands: valid, and no address (`protocol.md` W-9).
+    /// `unknown`, or a name that only the proxy understands: valid, but not an address.
     Hidden,
 }
 
@@ -111,7 +111,7 @@ mod tests {
         Node::Hop(Hop { ip: ip.parse().unwrap(), port })
     }
 
-    /// `protocol.md` §13.1, without the quotes.
+    /// The nodes of `element.rs`, without the quotes.
     #[test]
     fn nodes_are_addresses_or_hidden() {
         for (text, expected) in [
@@ -152,7 +152,6 @@ mod tests {
         assert_eq!(parse(b"\xff"), None);
     }
 
-    /// `protocol.md` §13.3.
     #[test]
     fn members_of_x_forwarded_for_are_addresses_with_or_without_a_port() {
         for (text, expected) in [

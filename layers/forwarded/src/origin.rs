@@ -1,9 +1,9 @@
 //! What the client addressed: scheme, host, port and prefix, as the connection or a trusted proxy tells.
 //! Pure.
 //!
-//! What a proxy says is checked before it is believed: a scheme is `http` or `https` (`ws` and `wss`
+//! What a proxy states is checked before it is believed: a scheme is `http` or `https` (`ws` and `wss`
 //! stand for them), a host is a name or an address with a port at most, a prefix is a path. Of several
-//! values the rightmost counts: the peer itself wrote it (`protocol.md` W-24).
+//! values the rightmost counts: the peer itself wrote it.
 
 use bartizan_core::{
     PublicOrigin,
@@ -12,7 +12,7 @@ use bartizan_core::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::HOST, uri::Scheme};
 
-use crate::{element::Element, field};
+use crate::{element::Element, field, path_prefix::is_prefix};
 
 /// What the request itself addresses: the target's authority, else `Host` if it stands there once.
 pub(crate) fn host<B>(request: &Request<B>) -> Option<HeaderValue> {
@@ -41,13 +41,6 @@ pub(crate) fn told_by_element(element: &Element<'_>, own: &PublicOrigin) -> Publ
     overlay(own, scheme, host, None)
 }
 
-/// Joins the prefix that was stripped before this proxy with the one that was stripped at it.
-pub(crate) fn joined(outer: Option<&HeaderValue>, own: &HeaderValue) -> Option<HeaderValue> {
-    let Some(outer) = outer else { return Some(own.clone()) };
-    let outer = outer.as_bytes().strip_suffix(b"/").unwrap_or(outer.as_bytes());
-    HeaderValue::from_bytes(&[outer, own.as_bytes()].concat()).ok()
-}
-
 /// Whether `text` is a host, with a port or without: nothing that has a meaning in a list, in a quoted
 /// string or in a URI beside the authority.
 pub(crate) fn is_host(text: &[u8]) -> bool {
@@ -71,20 +64,10 @@ const fn table(mut chars: &[u8]) -> [bool; 256] {
     table
 }
 
-/// Whether `text` is the path that a gateway stripped: it begins with one slash (two would name a host)
-/// and has nothing that ends a path.
-pub(crate) fn is_prefix(text: &[u8]) -> bool {
-    let is_char = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+=:@".contains(byte);
-    matches!(text, [b'/'] | [b'/', b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%', ..])
-        && text.len() <= MAX_PREFIX_BYTES
-        && text.iter().all(is_char)
-}
-
 /// A name of 253 characters, and a port.
 const MAX_HOST_BYTES: usize = 259;
-const MAX_PREFIX_BYTES: usize = 1024;
 
-/// Where nobody said anything, what is seen here holds.
+/// What no proxy states is as it is seen here.
 fn overlay(
     own: &PublicOrigin,
     scheme: Option<Scheme>,
@@ -149,7 +132,7 @@ mod tests {
         told_by_fields(&lines.collect(), &own())
     }
 
-    /// `protocol.md` W-24.
+    /// W-24.
     #[test]
     fn the_rightmost_value_counts_if_it_is_sound() {
         let origin = told(&[
@@ -205,13 +188,5 @@ mod tests {
         assert_eq!(of(Request::get("/").header(HOST, "a\"b")), None); // FB-10
         assert_eq!(of(Request::get("http://u@b/")), None);
         assert_eq!(of(Request::get("/")), None);
-    }
-
-    #[test]
-    fn prefixes_are_joined() {
-        let value = HeaderValue::from_static;
-        let (outer, own) = (value("/edge/"), value("/api"));
-        assert_eq!(joined(Some(&outer), &own).unwrap(), "/edge/api");
-        assert_eq!(joined(None, &own).unwrap(), "/api");
     }
 }

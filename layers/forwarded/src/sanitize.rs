@@ -7,9 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, uri::Scheme};
 
 use crate::{
     chain::{self, Believed, Said},
+    config::{Config, Source},
     element::{Element, MAX_ELEMENTS},
-    event, field,
-    layer::{Config, Source},
+    event,
+    field::{self, Field},
     name,
     node::Hop,
     origin, write,
@@ -18,31 +19,30 @@ use crate::{
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Reads what a trusted peer says, drops what may not pass, writes what is known, and hands it on.
+/// Reads what a trusted peer states, drops what may not pass, writes what is known, and hands it on. What
+/// an outer layer of this process has found out stays.
 pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
-    let peer = peer(config, request);
-    let is_trusted = config.trust.includes(peer.as_ref());
+    let Arrival { peer, judged } = Arrival::of(config, request);
+    let is_trusted = judged.unwrap_or_else(|| config.trust.includes(peer.as_ref()));
     let scan = name::scan(request.headers(), &config.internal_prefixes, is_trusted);
     // A hop behind this one would obey, and drop what is written here.
     if scan.has_connection && hop_by_hop::nominates(request.headers(), name::is_provenance) {
         return Err(Reason::ProtectedField);
+    }
+    if judged.is_some() {
+        keep(config, request, scan.unwanted, is_trusted);
+        return Ok(());
     }
     let mut own = own_origin(config, peer.as_ref(), request);
     let mut told =
         if is_trusted { Told::read(config, request.headers(), &own) } else { Told::nothing() };
     if let Some(prefix) = &config.prefix {
         let origin = told.origin.as_mut().unwrap_or(&mut own);
-        origin.set_prefix(origin::joined(origin.prefix(), prefix));
+        origin.set_prefix(prefix.after(origin.prefix()));
     }
 
     let headers = request.headers_mut();
-    for name in scan.unwanted {
-        headers.remove(name);
-    }
-    if config.restarts_traces && !is_trusted {
-        headers.remove(TRACEPARENT);
-        headers.remove(TRACESTATE);
-    }
+    remove(config, headers, scan.unwanted, is_trusted);
     let (peer, hops, origin) = (peer.as_ref(), &told.hops, told.origin.as_ref().unwrap_or(&own));
     let facts = write::Facts { peer, hops, lines: told.lines, own: &own, origin };
     write::fields(headers, &config.style, facts);
@@ -51,11 +51,76 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
     Passage::with(request, |passage| {
         passage.set_trusts_peer(is_trusted);
         passage.set_client(client, told.origin.unwrap_or(own));
+        passage.set_sanitized();
     });
     Ok(())
 }
 
-/// What trusted proxies said.
+/// Keeps what an outer layer found out about the client, and the fields that it wrote. Adds the prefix that
+/// was stripped in between.
+#[cold]
+fn keep<B>(
+    config: &Config,
+    request: &mut Request<B>,
+    mut unwanted: Vec<HeaderName>,
+    is_trusted: bool,
+) {
+    unwanted.retain(|name| !name::is_managed(name.as_str()));
+    remove(config, request.headers_mut(), unwanted, is_trusted);
+    let Some(prefix) = &config.prefix else { return };
+    let Some(mut origin) = PublicOrigin::of(request).cloned() else { return };
+    origin.set_prefix(prefix.after(origin.prefix()));
+    let headers = request.headers_mut();
+    // Where the outer layer wrote the field, it would be wrong by now.
+    let is_written = config.style.fields.has(Field::XForwardedPrefix);
+    if let Some(prefix) = origin.prefix()
+        && (is_written || headers.contains_key(field::PREFIX))
+    {
+        headers.insert(field::PREFIX, prefix.clone());
+    }
+    origin.attach(request);
+}
+
+#[inline]
+fn remove(config: &Config, headers: &mut HeaderMap, unwanted: Vec<HeaderName>, is_trusted: bool) {
+    for name in unwanted {
+        headers.remove(name);
+    }
+    if config.restarts_traces && !is_trusted {
+        headers.remove(TRACEPARENT);
+        headers.remove(TRACESTATE);
+    }
+}
+
+/// What is known of a request before this layer judges it.
+struct Arrival {
+    /// The peer that the server attached, or else the one that the hook found, which is attached then.
+    peer: Option<PeerAddr>,
+    /// Whether the peer is trusted, if an outer layer has judged it.
+    judged: Option<bool>,
+}
+
+impl Arrival {
+    #[inline]
+    fn of<B>(config: &Config, request: &mut Request<B>) -> Self {
+        let passage = Passage::of(request);
+        let judged = passage
+            .filter(|passage| passage.is_sanitized())
+            .and_then(|passage| passage.trusts_peer());
+        if let Some(peer) = passage.and_then(Passage::peer) {
+            return Self { peer: Some(peer.clone()), judged };
+        }
+        let Some(addr) = config.peer_from.and_then(|find| find(request.extensions())) else {
+            return Self { peer: None, judged };
+        };
+        // The outer layer did not know the peer.
+        let peer = PeerAddr::new(addr);
+        peer.clone().attach(request);
+        Self { peer: Some(peer), judged: None }
+    }
+}
+
+/// What trusted proxies state.
 struct Told {
     hops: Vec<Hop>,
     lines: Vec<HeaderValue>,
@@ -73,7 +138,7 @@ impl Told {
             Source::Forwarded => Self::by_elements(config, headers, own),
         };
         // One of the two may be what a client sent and no proxy touched: it is not believed, whatever
-        // it says; but whoever has set up the proxies will want to know.
+        // is in it; but the operator of the proxies will want to know.
         if headers.contains_key(field::FORWARDED) && headers.contains_key(field::FOR) {
             let other = match config.source {
                 Source::XForwardedFor => Self::by_elements(config, headers, own),
@@ -123,16 +188,6 @@ fn vouched_lines(headers: &HeaderMap, read: &[(usize, Element<'_>)]) -> Vec<Head
     }
     lines.reverse();
     lines
-}
-
-/// The peer that the server attached, or else the one that the hook finds, which is attached then.
-fn peer<B>(config: &Config, request: &mut Request<B>) -> Option<PeerAddr> {
-    if let Some(peer) = PeerAddr::of(request) {
-        return Some(peer.clone());
-    }
-    let peer = PeerAddr::new(config.peer_from?(request.extensions())?);
-    peer.clone().attach(request);
-    Some(peer)
 }
 
 /// What the peer addressed, as this server sees it.

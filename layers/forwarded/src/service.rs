@@ -10,17 +10,18 @@ use bartizan_core::{Dialect, GuardBody, Refusal};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, event, layer::Config, sanitize::sanitize};
+use crate::{ResponseFuture, config::Config, event, sanitize::sanitize};
 
-/// Drops spoofed provenance and writes what is known; see the [crate docs](crate).
+/// Drops spoofed forwarding headers and writes true ones; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct SanitizeForwarded<S> {
     inner: S,
-    config: Arc<Config>,
+    // None: it is off.
+    config: Option<Arc<Config>>,
 }
 
 impl<S> SanitizeForwarded<S> {
-    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
+    pub(crate) fn new(inner: S, config: Option<Arc<Config>>) -> Self {
         Self { inner, config }
     }
 
@@ -54,11 +55,14 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match sanitize(&self.config, &mut request) {
+        let Some(config) = &self.config else {
+            return ResponseFuture::forwarded(self.inner.call(request));
+        };
+        match sanitize(config, &mut request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request)),
             Err(reason) => {
                 event::refused(reason);
-                let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
+                let dialect = Dialect::fixed_or_of(config.dialect.as_ref(), &request);
                 ResponseFuture::refused(Refusal::new(reason).respond(&dialect))
             }
         }

@@ -1,4 +1,4 @@
-//! Whose word is taken.
+//! Which peers are trusted to state who the client is.
 
 use std::{net::IpAddr, num::NonZeroU8, str::FromStr};
 
@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::ConfigError;
 
-/// The peers whose word about the client is taken. Default: nobody.
+/// The peers that are trusted to state who the client is. Default: none.
 ///
 /// ```
 /// use bartizan_forwarded::TrustedPeers;
@@ -29,11 +29,11 @@ pub struct TrustedPeers {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Network(IpNet);
 
-/// Whose word is taken.
+/// Which peers are trusted.
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {
     Peers(TrustedPeers),
-    /// So many proxies stand before this one, wherever they are; the peer is one of them.
+    /// So many proxies in front of this one, wherever they are; the peer is one of them.
     Count(NonZeroU8),
 }
 
@@ -48,7 +48,7 @@ impl TrustedPeers {
         Self { loopback: true, ..self }
     }
 
-    /// Trusts whoever may open the unix socket that this server listens on, too.
+    /// Trusts every process that may open the unix socket that this server listens on, too.
     pub fn and_unix(self) -> Self {
         Self { unix: true, ..self }
     }
@@ -67,9 +67,9 @@ impl FromStr for Network {
         let expected = "expected an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
         let network = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
-            Err(_) => text
-                .parse()
-                .map_err(|_| ConfigError::new(format!("{text:?} is none: {expected}")))?,
+            Err(_) => {
+                text.parse().map_err(|_| ConfigError::new(format!("{text:?}: {expected}")))?
+            }
         };
         if network.trunc() != network {
             let meant = network.trunc();
@@ -82,7 +82,7 @@ impl FromStr for Network {
 }
 
 impl Trust {
-    /// Whether the word of `peer` is taken.
+    /// Whether `peer` is trusted.
     pub(crate) fn includes(&self, peer: Option<&PeerAddr>) -> bool {
         let peers = match self {
             Self::Count(_) => return true,
@@ -94,7 +94,7 @@ impl Trust {
         })
     }
 
-    /// Whether the word of the proxy at `ip` is taken, `distance` hops behind the peer.
+    /// Whether the proxy at `ip`, `distance` hops behind the peer, is trusted.
     pub(crate) fn includes_hop(&self, ip: IpAddr, distance: usize) -> bool {
         match self {
             Self::Peers(peers) => peers.hold(ip),

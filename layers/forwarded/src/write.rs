@@ -1,18 +1,20 @@
 //! The fields for the backend. Pure.
 //!
-//! What is written is made anew from what is known: nothing passes because it was there. With
-//! [`Chain::Append`] the hops that trusted proxies vouched for stay before the peer; what lies beyond
-//! them was the client's word, and is cut.
+//! Each field is written from what is known: nothing passes because it was there. With [`Chain::Append`]
+//! the hops that trusted proxies vouched for stay in front of the peer; what lies beyond them is the client's
+//! claim, and is cut.
 
 use std::{
     fmt::{self, Write as _},
     net::IpAddr,
 };
 
-use bartizan_core::{PeerAddr, PublicOrigin, fields::list};
+use bartizan_core::{PeerAddr, PublicOrigin};
 use http::{HeaderMap, HeaderValue, uri::Scheme};
 
 use crate::{
+    by::ForwardedBy,
+    element::push_value,
     field::{self, Field, Fields},
     node::Hop,
 };
@@ -49,8 +51,7 @@ pub(crate) struct Style {
     pub(crate) fields: Fields,
     pub(crate) chain: Chain,
     pub(crate) naming: Naming,
-    /// The parameter `by`, ready to be written.
-    pub(crate) by: Option<Box<str>>,
+    pub(crate) by: Option<ForwardedBy>,
 }
 
 /// What is known of a request.
@@ -147,7 +148,7 @@ fn port_text(port: u16) -> HeaderValue {
     }
 }
 
-/// `protocol.md` W-1, W-4, W-6, W-7, W-11.
+/// Writes the elements of [RFC 7239 §4](https://www.rfc-editor.org/rfc/rfc7239#section-4).
 fn forwarded(headers: &mut HeaderMap, style: &Style, facts: Facts<'_>) {
     let mut text = String::with_capacity(96);
     let appends = style.chain == Chain::Append && style.naming != Naming::Obfuscated;
@@ -175,29 +176,13 @@ fn forwarded(headers: &mut HeaderMap, style: &Style, facts: Facts<'_>) {
 fn push_element(text: &mut String, style: &Style, node: Option<Hop>, origin: &PublicOrigin) {
     let _ = write!(text, "for={}", NodeText(node, style.naming));
     if let Some(by) = &style.by {
-        let _ = write!(text, ";by={by}");
+        let _ = write!(text, ";by={}", by.as_str());
     }
     if let Some(host) = origin.host().and_then(|host| host.to_str().ok()) {
         text.push_str(";host=");
         push_value(text, host);
     }
     let _ = write!(text, ";proto={}", scheme_text(origin.scheme()));
-}
-
-/// Writes `value` as a token, or quoted.
-pub(crate) fn push_value(text: &mut String, value: &str) {
-    if !value.is_empty() && value.bytes().all(list::is_tchar) {
-        text.push_str(value);
-        return;
-    }
-    text.push('"');
-    for char in value.chars() {
-        if matches!(char, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(char);
-    }
-    text.push('"');
 }
 
 /// A node as it stands in an element.

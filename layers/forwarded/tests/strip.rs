@@ -1,4 +1,4 @@
-//! `StripHopByHop`, row by row of `protocol.md` §13.4.
+//! `StripHopByHop`, row by row of its rule table.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{

@@ -4,11 +4,92 @@
 //! CDN-Loop = #( cdn-id *( OWS ";" OWS parameter ) )        cdn-id = uri-host [ ":" port ] / token
 //! ```
 //!
-//! Ids are compared whole, without regard to case; parameters say nothing. A member with an unfinished
-//! quote is no evidence, and stays.
+//! Ids are compared whole, without regard to case; parameters are ignored. A member with an unfinished
+//! quote is not a signal, and stays.
+
+use std::{fmt, num::NonZeroUsize, str::FromStr};
 
 use bartizan_core::fields::list;
 use http::HeaderValue;
+
+use crate::ConfigError;
+
+/// Writes an id into `CDN-Loop`, and refuses a request that has passed here before.
+///
+/// ```
+/// use bartizan_hops::{CdnLoop, LimitHopsLayer};
+///
+/// let layer = LimitHopsLayer::new().cdn_loop(CdnLoop::new("gw.example".parse()?));
+/// # let _ = layer;
+/// # Ok::<(), bartizan_hops::ConfigError>(())
+/// ```
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct CdnLoop {
+    pub(crate) id: CdnId,
+    pub(crate) passes: NonZeroUsize,
+}
+
+/// The id of a gateway in `CDN-Loop`: a host, with a port or without, or a token. Cloning it costs one
+/// reference count.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CdnId(HeaderValue);
+
+impl CdnLoop {
+    /// Writes `id`, and refuses a request that has it already.
+    pub fn new(id: CdnId) -> Self {
+        Self { id, passes: NonZeroUsize::MIN }
+    }
+
+    /// How often a request may pass here before it is a loop, for topologies in which it comes back on
+    /// purpose. `Via` allows one pass: switch it off then
+    /// ([`without_via`](crate::LimitHopsLayer::without_via)). Default: 1.
+    pub fn passes(self, passes: NonZeroUsize) -> Self {
+        Self { passes, ..self }
+    }
+}
+
+impl CdnId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // An id is ASCII, so the fallback is never used.
+        self.0.to_str().unwrap_or_default()
+    }
+
+    pub(crate) const fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for CdnId {
+    type Error = ConfigError;
+
+    /// # Errors
+    ///
+    /// If `id` is neither a host, with a port or without, nor a token, or is longer than 255 bytes.
+    fn try_from(id: &str) -> Result<Self, ConfigError> {
+        let value = HeaderValue::from_str(id).ok().filter(|_| is_id(id));
+        let expected = "expected a host such as gw.example:8443, or a token";
+        value
+            .map(Self)
+            .ok_or_else(|| ConfigError::new(format!("{id:?} is not a cdn-id: {expected}")))
+    }
+}
+
+impl FromStr for CdnId {
+    type Err = ConfigError;
+
+    fn from_str(id: &str) -> Result<Self, ConfigError> {
+        id.try_into()
+    }
+}
+
+impl fmt::Display for CdnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// How often `id` stands in the lines of `CDN-Loop`.
 pub(crate) fn passes<'a>(lines: impl Iterator<Item = &'a HeaderValue>, id: &str) -> usize {
@@ -17,7 +98,7 @@ pub(crate) fn passes<'a>(lines: impl Iterator<Item = &'a HeaderValue>, id: &str)
 }
 
 /// Whether `text` can be a cdn-id.
-pub(crate) fn is_id(text: &str) -> bool {
+fn is_id(text: &str) -> bool {
     let is_char = |byte: u8| list::is_tchar(byte) || matches!(byte, b':' | b'[' | b']');
     matches!(text.len(), 1..=255) && text.bytes().all(is_char)
 }
@@ -64,7 +145,6 @@ mod tests {
         passes(lines.iter(), "gw.example")
     }
 
-    /// `protocol.md` §14.3.
     #[test]
     fn the_own_id_is_found_among_the_members() {
         for (row, lines, expected) in [
@@ -89,10 +169,10 @@ mod tests {
     #[test]
     fn an_id_is_a_host_or_a_token() {
         for id in ["gw.example", "gw.example:8443", "[2001:db8::1]:443", "gw_1"] {
-            assert!(is_id(id), "{id}");
+            assert_eq!(id.parse::<CdnId>().unwrap().as_str(), id);
         }
         for id in ["", "a b", "a,b", "a;b", "a\"", "\u{e9}", &"a".repeat(256)] {
-            assert!(!is_id(id), "{id}");
+            assert!(CdnId::try_from(id).is_err(), "{id}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Over all field lines and members the largest number counts, since a proxy that appends instead of
-//! replacing leaves several. One member that is no number makes the whole field malformed, which is
+//! replacing leaves several. One member that is not a number makes the whole field malformed, which is
 //! never read as zero: a loop could be kept alive by it. Numbers beyond 32 bits saturate.
 
 use std::fmt;
@@ -13,7 +13,7 @@ use std::fmt;
 use bartizan_core::fields::list;
 use http::HeaderValue;
 
-/// Says that a hop count cannot be read.
+/// The error for a hop count that cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
@@ -26,7 +26,7 @@ pub(crate) fn read<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Result<u
         let number = number(member).ok_or(Malformed)?;
         largest = largest.max(Some(number));
     }
-    // A field without a member says nothing, which is not zero.
+    // A field without a member is not zero.
     largest.ok_or(Malformed)
 }
 
@@ -65,7 +65,6 @@ mod tests {
         read(lines.iter())
     }
 
-    /// `protocol.md` §14.1.
     #[test]
     fn the_largest_of_all_members_counts() {
         let zeros = [b"0".repeat(40).as_slice(), b"7"].concat();
@@ -89,9 +88,8 @@ mod tests {
         }
     }
 
-    /// `protocol.md` §14.1.
     #[test]
-    fn what_is_no_number_is_malformed_and_never_zero() {
+    fn what_is_not_a_number_is_malformed_and_never_zero() {
         for (row, lines) in [
             ("HC-15", &[&b"+3"[..]][..]),
             ("HC-16", &[b"-1"]),
@@ -111,7 +109,7 @@ mod tests {
         ] {
             assert_eq!(count(lines), Err(Malformed), "{row}"); // HC-24
         }
-        // HC-22: a vertical tab is no field value at all.
+        // HC-22: a vertical tab is not allowed in a field value.
         assert!(HeaderValue::from_bytes(b"3\x0b").is_err());
         assert_eq!(number(b"3\x0b"), None);
     }

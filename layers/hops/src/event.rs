@@ -1,11 +1,30 @@
 //! One event per refusal, behind the feature `tracing`.
 
-use bartizan_core::Reason;
+use crate::{config::Config, verdict::Refused};
 
-/// Says that a request was refused, and by which evidence.
-pub(crate) fn refused(reason: Reason, evidence: &'static str) {
-    #[cfg(feature = "tracing")]
-    tracing::debug!(target: "bartizan::hops", ?reason, evidence, "refused");
-    #[cfg(not(feature = "tracing"))]
-    let _ = (reason, evidence);
+/// Reports that the proxy of `config` refused a request, and why: the signal, the name or id that was seen
+/// there, and the number beside its limit.
+#[cfg(feature = "tracing")]
+pub(crate) fn refused(config: &Config, refused: Refused) {
+    use crate::verdict::Signal;
+
+    let Refused { reason, signal } = refused;
+    let seen = match signal {
+        Signal::OwnName { .. } => Some(config.name.as_str()),
+        Signal::OwnId { .. } => config.cdn_loop.as_ref().map(|own| own.id.as_str()),
+        _ => None,
+    };
+    tracing::debug!(
+        target: "bartizan::hops",
+        ?reason,
+        proxy = config.name.as_str(),
+        signal = signal.name(),
+        seen,
+        count = signal.count(),
+        limit = signal.limit(),
+        "refused"
+    );
 }
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn refused(_: &Config, _: Refused) {}

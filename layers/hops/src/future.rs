@@ -10,10 +10,10 @@ use bartizan_core::{
     GuardBody,
     guard::{Finish, Guarded},
 };
-use http::{HeaderName, Response, header::VIA};
+use http::{Response, header::VIA};
 use pin_project_lite::pin_project;
 
-use crate::layer::Config;
+use crate::config::Config;
 
 pin_project! {
     /// Response future of [`LimitHops`](crate::LimitHops).
@@ -25,11 +25,11 @@ pin_project! {
     }
 }
 
-/// Takes the count out of a response, and may sign it.
-struct Marks(Arc<Config>);
+/// Takes the count out of a response, and may add `Via` to it. None where another guard does that.
+struct Marks(Option<Arc<Config>>);
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) const fn forwarded(future: F, config: Arc<Config>) -> Self {
+    pub(crate) const fn forwarded(future: F, config: Option<Arc<Config>>) -> Self {
         Self { guarded: Guarded::forwarded(future, Marks(config)) }
     }
 
@@ -52,25 +52,19 @@ where
 
 impl Finish for Marks {
     fn finish<R>(&self, response: &mut Response<R>) {
-        if let Some(count) = &self.0.count {
-            let is_ours = |name: &HeaderName| {
-                #[cfg(feature = "seal")]
-                if count.seal.as_ref().is_some_and(|(seal, _)| seal == name) {
-                    return true;
-                }
-                *name == count.header
-            };
-            // One pass over the names costs less than to look for one that is mostly absent.
-            if response.headers().keys().any(is_ours) {
-                response.headers_mut().remove(&count.header);
-                #[cfg(feature = "seal")]
-                if let Some((seal, _)) = &count.seal {
-                    response.headers_mut().remove(seal);
-                }
+        let Some(config) = &self.0 else { return };
+        // One pass over the names costs less than to look for one that is mostly absent.
+        if let Some(count) = &config.count
+            && response.headers().keys().any(|name| count.is_written_in(name))
+        {
+            response.headers_mut().remove(count.header.name());
+            #[cfg(feature = "sign")]
+            if count.keys.is_some() {
+                response.headers_mut().remove(count.header.signature());
             }
         }
-        let via = self.0.via.as_ref().filter(|via| via.on_responses);
-        if let Some(line) = via.and_then(|via| via.line(response.version())) {
+        if config.via.as_ref().is_some_and(|via| via.on_responses) {
+            let line = config.via_lines.of(response.version()).clone();
             response.headers_mut().append(VIA, line);
         }
     }

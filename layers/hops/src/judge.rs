@@ -1,6 +1,6 @@
-//! Whether a request has come round, and the marks it leaves with. Pure.
+//! Decides whether a request is in a loop, and writes the marks that it leaves with. Pure.
 //!
-//! The four evidences are independent: a client that resets one does not hide another.
+//! The four signals are independent: a client that resets one does not hide another.
 
 use std::borrow::Cow;
 
@@ -12,77 +12,66 @@ use http::{
 };
 
 use crate::{
-    cdn_loop, count,
-    layer::{Config, Count, Inbound, MaxForwards},
-    max_forwards::{self, Ask},
-    via,
+    cdn_loop::{self, CdnLoop},
+    config::Config,
+    count,
+    hop_count::{HopCount, Inbound},
+    max_forwards::{self, Ask, MaxForwards},
+    verdict::{Pass, Refused, Signal, Verdict},
+    via::{self, Via},
 };
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
-/// What becomes of a request that is not forwarded.
-#[derive(Debug)]
-pub(crate) enum Verdict {
-    /// It is refused, by this evidence.
-    Refused(Reason, &'static str),
-    /// It was meant for this proxy.
-    Answered(Box<Response<Bytes>>),
-}
-
 /// Judges `request`, and marks it if it may pass.
-pub(crate) fn judge<B>(config: &Config, request: &mut Request<B>) -> Result<(), Verdict> {
+pub(crate) fn judge<B>(config: &Config, request: &mut Request<B>) -> Result<Pass, Verdict> {
+    let (is_marked, trusts_peer) =
+        Passage::with(request, |passage| (passage.meet_guard(&config.name), passage.trusts_peer()));
+    if is_marked {
+        return Ok(Pass::Unchanged);
+    }
     // A hop behind this one would obey, and drop the marks.
     if hop_by_hop::nominates(request.headers(), |option| config.relies_on(option)) {
-        return Err(Verdict::Refused(Reason::ProtectedField, "Connection"));
+        return Err(Refused::new(Reason::ProtectedField, Signal::Connection).into());
     }
-    let begins_anew = begins_anew(config.inbound, request);
     if let Some(count) = &config.count {
-        take_count(count, request.headers_mut(), begins_anew)?;
+        take_count(count, request.headers_mut(), starts_at_zero(count.inbound, trusts_peer))?;
     }
-    if let Some(own) = &config.via {
-        let seen = via::look(request.headers().get_all(VIA).iter(), config.name.as_str());
-        if seen.own > 0 || seen.members > own.max_members.get() {
-            return Err(Verdict::Refused(Reason::LoopDetected, "Via"));
-        }
-        if let Some(line) = own.line(request.version()) {
-            request.headers_mut().append(VIA, line);
-        }
+    if let Some(via) = &config.via {
+        take_via(config, via, request)?;
     }
     if let Some(own) = &config.cdn_loop {
-        let id = own.id.to_str().unwrap_or_default();
-        let passes = cdn_loop::passes(request.headers().get_all(CDN_LOOP).iter(), id);
-        if passes >= own.passes.get() {
-            return Err(Verdict::Refused(Reason::LoopDetected, "CDN-Loop"));
-        }
-        request.headers_mut().append(CDN_LOOP, own.id.clone());
+        take_cdn_loop(own, request.headers_mut())?;
     }
-    match &config.max_forwards {
-        Some(own) => take_max_forwards(*own, request),
-        None => Ok(()),
+    if let Some(own) = &config.max_forwards {
+        take_max_forwards(*own, request)?;
     }
+    Ok(Pass::Marked)
 }
 
-fn begins_anew<B>(inbound: Inbound, request: &Request<B>) -> bool {
+fn starts_at_zero(inbound: Inbound, trusts_peer: Option<bool>) -> bool {
     match inbound {
         Inbound::Counted => false,
         Inbound::Ignored => true,
-        Inbound::CountedIfTrusted => {
-            Passage::of(request).and_then(Passage::trusts_peer) == Some(false)
-        }
+        Inbound::CountedIfTrusted => trusts_peer == Some(false),
     }
 }
 
-fn take_count(count: &Count, headers: &mut HeaderMap, begins_anew: bool) -> Result<(), Verdict> {
-    #[cfg(feature = "seal")]
-    if let Some((seal_name, keys)) = &count.seal {
-        return take_sealed_count(count, (seal_name, keys), headers, begins_anew);
+fn take_count(
+    count: &HopCount,
+    headers: &mut HeaderMap,
+    starts_at_zero: bool,
+) -> Result<(), Refused> {
+    #[cfg(feature = "sign")]
+    if let Some(keys) = &count.keys {
+        return take_signed_count(count, keys, headers, starts_at_zero);
     }
-    match headers.entry(count.header.clone()) {
+    match headers.entry(count.header.name()) {
         Entry::Vacant(entry) => {
             entry.insert(count::text(1));
         }
         Entry::Occupied(mut entry) => {
-            let crossed = if begins_anew { Ok(0) } else { count::read(entry.iter()) };
+            let crossed = if starts_at_zero { Ok(0) } else { count::read(entry.iter()) };
             // In the place of all lines that came.
             entry.insert(count::text(next(count, crossed)?));
         }
@@ -90,40 +79,72 @@ fn take_count(count: &Count, headers: &mut HeaderMap, begins_anew: bool) -> Resu
     Ok(())
 }
 
-#[cfg(feature = "seal")]
-fn take_sealed_count(
-    count: &Count,
-    (seal_name, keys): (&HeaderName, &crate::SealKeys),
+#[cfg(feature = "sign")]
+fn take_signed_count(
+    count: &HopCount,
+    keys: &crate::signature::SigningKeys,
     headers: &mut HeaderMap,
-    begins_anew: bool,
-) -> Result<(), Verdict> {
-    let crossed = if begins_anew
-        || !(headers.contains_key(&count.header) || headers.contains_key(seal_name))
-    {
+    starts_at_zero: bool,
+) -> Result<(), Refused> {
+    let (name, signature_name) = (count.header.name(), count.header.signature());
+    let is_new = !headers.contains_key(name) && !headers.contains_key(signature_name);
+    let crossed = if starts_at_zero || is_new {
         Ok(0)
     } else {
-        let has_count = headers.contains_key(&count.header);
-        let number =
-            has_count.then(|| count::read(headers.get_all(&count.header).iter())).transpose();
+        let has_count = headers.contains_key(name);
+        let number = has_count.then(|| count::read(headers.get_all(name).iter())).transpose();
         number.and_then(|number| {
-            keys.open(headers, (&count.header, seal_name), number).map(|()| number.unwrap_or(0))
+            keys.verify(headers, &count.header, number).map(|()| number.unwrap_or(0))
         })
     };
     let next = next(count, crossed)?;
-    headers.insert(count.header.clone(), count::text(next));
-    let seal = keys.seal(&count.header, next);
-    headers.insert(seal_name.clone(), seal.ok_or(Verdict::Refused(Reason::Misconfigured, "seal"))?);
+    let signature = keys.sign(name, next);
+    let signature =
+        signature.ok_or(Refused::new(Reason::Misconfigured, Signal::UnreadableCount))?;
+    headers.insert(name, count::text(next));
+    headers.insert(signature_name, signature);
     Ok(())
 }
 
-/// The count that leaves, if the one that came may be exceeded.
-fn next(count: &Count, crossed: Result<u32, count::Malformed>) -> Result<u32, Verdict> {
-    let malformed = |_| Verdict::Refused(Reason::MalformedHopCount, "hop count");
-    let crossed = crossed.map_err(malformed)?;
-    if crossed >= count.limit.get() {
-        return Err(Verdict::Refused(Reason::LoopDetected, "hop count"));
+/// The count that leaves, if the one that came is below the limit.
+fn next(count: &HopCount, crossed: Result<u32, count::Malformed>) -> Result<u32, Refused> {
+    let malformed = |_| Refused::new(Reason::MalformedHopCount, Signal::UnreadableCount);
+    let (crossed, limit) = (crossed.map_err(malformed)?, count.limit.get());
+    if crossed >= limit {
+        return Err(Refused::as_loop(Signal::HopCount { count: crossed, limit }));
     }
     Ok(crossed.saturating_add(1))
+}
+
+fn take_via<B>(config: &Config, via: &Via, request: &mut Request<B>) -> Result<(), Refused> {
+    let line = config.via_lines.of(request.version());
+    match request.headers_mut().entry(VIA) {
+        Entry::Vacant(entry) => {
+            entry.insert(line.clone());
+        }
+        Entry::Occupied(mut entry) => {
+            let seen = via::look(entry.iter(), config.name.as_str());
+            if seen.own > 0 {
+                return Err(Refused::as_loop(Signal::OwnName { count: seen.own }));
+            }
+            let (count, limit) = (seen.members, via.max_members.get());
+            if count > limit {
+                return Err(Refused::as_loop(Signal::ViaMembers { count, limit }));
+            }
+            entry.append(line.clone());
+        }
+    }
+    Ok(())
+}
+
+fn take_cdn_loop(own: &CdnLoop, headers: &mut HeaderMap) -> Result<(), Refused> {
+    let count = cdn_loop::passes(headers.get_all(CDN_LOOP).iter(), own.id.as_str());
+    let limit = own.passes.get();
+    if count >= limit {
+        return Err(Refused::as_loop(Signal::OwnId { count, limit }));
+    }
+    headers.append(CDN_LOOP, own.id.value().clone());
+    Ok(())
 }
 
 fn take_max_forwards<B>(own: MaxForwards, request: &mut Request<B>) -> Result<(), Verdict> {
@@ -132,9 +153,9 @@ fn take_max_forwards<B>(own: MaxForwards, request: &mut Request<B>) -> Result<()
         return Ok(());
     }
     if is_trace && !own.answers_trace {
-        return Err(Verdict::Refused(Reason::MethodNotAllowed, "TRACE"));
+        return Err(Refused::new(Reason::MethodNotAllowed, Signal::Trace).into());
     }
-    let malformed = |_| Verdict::Refused(Reason::MalformedHopCount, "Max-Forwards");
+    let malformed = |_| Refused::new(Reason::MalformedHopCount, Signal::MaxForwards);
     match max_forwards::read(request.headers(), own.own_max).map_err(malformed)? {
         Ask::Nothing => {}
         Ask::Forward(left) => {
@@ -146,7 +167,7 @@ fn take_max_forwards<B>(own: MaxForwards, request: &mut Request<B>) -> Result<()
     Ok(())
 }
 
-/// What this proxy forwards.
+/// The methods that this proxy forwards.
 pub(crate) const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 fn options() -> Response<Bytes> {
@@ -156,7 +177,7 @@ fn options() -> Response<Bytes> {
     response
 }
 
-/// The head as it came here, with the marks that were just added, and without what authenticates
+/// The head as it came here, with the marks that were just added, and without credentials
 /// ([RFC 9110 §9.3.8](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.8)).
 fn trace<B>(request: &Request<B>) -> Response<Bytes> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -179,5 +200,5 @@ fn authenticates(name: &HeaderName) -> bool {
         || begins.iter().any(|prefix| name.starts_with(prefix))
         || name.contains("token")
         || name.contains("secret")
-        || name.ends_with("-seal")
+        || name.ends_with("-signature")
 }

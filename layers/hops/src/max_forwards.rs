@@ -9,15 +9,36 @@ use http::{HeaderMap, HeaderValue, header::MAX_FORWARDS};
 
 use crate::count::{self, Malformed};
 
+/// Obeys the `Max-Forwards` of `OPTIONS` and `TRACE` requests: at zero, `OPTIONS` is answered here.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub struct MaxForwards {
+    pub(crate) own_max: u32,
+    pub(crate) answers_trace: bool,
+}
+
 /// What the field asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ask {
     /// Nothing: the field is not there.
     Nothing,
-    /// This proxy shall answer.
+    /// An answer of this proxy.
     Answer,
-    /// It may go so many hops further.
+    /// The request may go so many hops further.
     Forward(u32),
+}
+
+impl MaxForwards {
+    /// Lets a request go at most `own_max` hops further from here, and refuses `TRACE` with 405.
+    pub const fn new(own_max: u32) -> Self {
+        Self { own_max, answers_trace: false }
+    }
+
+    /// Answers `TRACE` at zero with the head of the request, without credentials, and forwards it above.
+    /// Default: `TRACE` is refused with 405.
+    pub const fn answer_trace(self) -> Self {
+        Self { answers_trace: true, ..self }
+    }
 }
 
 /// Reads the field, of which there is one line with one number.
@@ -41,7 +62,6 @@ mod tests {
         read(&lines.collect(), 5)
     }
 
-    /// `protocol.md` §14.4.
     #[test]
     fn the_smaller_of_one_less_and_the_own_maximum_is_left() {
         for (row, lines, expected) in [

@@ -11,20 +11,23 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture, event,
-    judge::{self, Verdict, judge},
-    layer::Config,
+    ResponseFuture,
+    config::Config,
+    event,
+    judge::{self, judge},
+    verdict::{Pass, Verdict},
 };
 
-/// Refuses requests that go round; see the [crate docs](crate).
+/// Refuses requests that come round in a loop; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct LimitHops<S> {
     inner: S,
-    config: Arc<Config>,
+    // None: it is off.
+    config: Option<Arc<Config>>,
 }
 
 impl<S> LimitHops<S> {
-    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
+    pub(crate) fn new(inner: S, config: Option<Arc<Config>>) -> Self {
         Self { inner, config }
     }
 
@@ -58,12 +61,19 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match judge(&self.config, &mut request) {
-            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Arc::clone(&self.config)),
-            Err(Verdict::Refused(reason, evidence)) => {
-                event::refused(reason, evidence);
-                let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
-                ResponseFuture::answered(refusal(&self.config, reason).respond(&dialect))
+        let Some(config) = &self.config else {
+            return ResponseFuture::forwarded(self.inner.call(request), None);
+        };
+        match judge(config, &mut request) {
+            Ok(pass) => {
+                // The guard above does the rest, too.
+                let config = (pass == Pass::Marked).then(|| Arc::clone(config));
+                ResponseFuture::forwarded(self.inner.call(request), config)
+            }
+            Err(Verdict::Refused(refused)) => {
+                event::refused(config, refused);
+                let dialect = Dialect::fixed_or_of(config.dialect.as_ref(), &request);
+                ResponseFuture::answered(refusal(config, refused.reason).respond(&dialect))
             }
             Err(Verdict::Answered(response)) => {
                 ResponseFuture::answered(response.map(GuardBody::refused))

@@ -6,18 +6,92 @@
 //! received-by       = pseudonym [ ":" port ]
 //! ```
 //!
-//! Comments nest and may hold commas. A member that keeps to no grammar is no evidence, and stays.
+//! Comments nest and may hold commas. A member that does not follow the grammar is not a signal, and stays.
 
-use bartizan_core::fields::list;
+use std::num::NonZeroUsize;
+
+use bartizan_core::{ProxyName, fields::list};
 use http::{HeaderValue, Version};
 
-/// How the members of `Via` are told: by name, without regard to case or port.
+/// Writes `Via`, and refuses a request whose `Via` already has the name of this gateway.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Via {
+    pub(crate) max_members: NonZeroUsize,
+    pub(crate) on_responses: bool,
+}
+
+/// What a gateway writes into `Via`: one line for each version, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct ViaLines {
+    http_09: HeaderValue,
+    http_10: HeaderValue,
+    http_11: HeaderValue,
+    http_2: HeaderValue,
+    http_3: HeaderValue,
+}
+
+/// What was seen in `Via`. Names are compared without regard to case or port.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Seen {
     /// How often the name stands there.
     pub(crate) own: usize,
     /// How many members there are.
     pub(crate) members: usize,
+}
+
+const MAX_MEMBERS: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+
+impl Via {
+    /// Writes `Via` on requests, and refuses one with more than 100 members.
+    pub fn new() -> Self {
+        Self { max_members: MAX_MEMBERS, on_responses: false }
+    }
+
+    /// Refuses a request whose `Via` has more than `max` members: it is in a loop, wherever that is.
+    /// Default: 100.
+    pub fn max_members(self, max: NonZeroUsize) -> Self {
+        Self { max_members: max, ..self }
+    }
+
+    /// Writes `Via` on responses, too. Default: on requests only.
+    pub fn on_responses(self) -> Self {
+        Self { on_responses: true, ..self }
+    }
+}
+
+impl Default for Via {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ViaLines {
+    pub(crate) fn new(name: &ProxyName) -> Self {
+        let line = |version| {
+            let text = format!("{} {name}", version_text(version));
+            // A proxy name is a token, so the fallback is never used.
+            HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("1.1 bartizan"))
+        };
+        Self {
+            http_09: line(Version::HTTP_09),
+            http_10: line(Version::HTTP_10),
+            http_11: line(Version::HTTP_11),
+            http_2: line(Version::HTTP_2),
+            http_3: line(Version::HTTP_3),
+        }
+    }
+
+    /// The line for a message that came by `version`.
+    pub(crate) fn of(&self, version: Version) -> &HeaderValue {
+        match version {
+            Version::HTTP_09 => &self.http_09,
+            Version::HTTP_10 => &self.http_10,
+            Version::HTTP_2 => &self.http_2,
+            Version::HTTP_3 => &self.http_3,
+            _ => &self.http_11,
+        }
+    }
 }
 
 /// Looks for `name` in the lines of `Via`.
@@ -33,7 +107,7 @@ pub(crate) fn look<'a>(lines: impl Iterator<Item = &'a HeaderValue>, name: &str)
 }
 
 /// The protocol version as `Via` has it; the name `HTTP` is left out.
-pub(crate) fn version_text(version: Version) -> &'static str {
+fn version_text(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "0.9",
         Version::HTTP_10 => "1.0",
@@ -82,7 +156,7 @@ fn end_of_member(line: &[u8]) -> usize {
     line.len()
 }
 
-/// Who received the message, of a member that has a version before and nothing but a comment after.
+/// The proxy that received the message, from a member with a version in front and at most a comment behind.
 fn received_by(member: &[u8]) -> Option<&[u8]> {
     let mut words = member.splitn(2, is_space);
     let (protocol, rest) = (words.next()?, list::trim(words.next()?));
@@ -127,7 +201,6 @@ mod tests {
         look(lines.iter(), "gw1")
     }
 
-    /// `protocol.md` §14.2.
     #[test]
     fn the_own_name_is_found_where_a_proxy_writes_it() {
         for (row, lines, own, members) in [
@@ -156,7 +229,7 @@ mod tests {
         }
     }
 
-    /// `protocol.md` H-11, VA-1, VA-2.
+    /// H-11, VA-1, VA-2.
     #[test]
     fn each_version_has_its_text() {
         for (version, text) in [
@@ -165,7 +238,8 @@ mod tests {
             (Version::HTTP_2, "2.0"),
             (Version::HTTP_3, "3.0"),
         ] {
-            assert_eq!(version_text(version), text);
+            let lines = ViaLines::new(&ProxyName::new("gw1").unwrap());
+            assert_eq!(lines.of(version), format!("{text} gw1").as_str());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of the crate's front page, in their order; rows of `protocol.md` §14.
+//! The rules of the crate's front page, in their order.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
@@ -7,7 +7,9 @@ use std::{
 };
 
 use bartizan_core::{GuardBody, Passage, Reason};
-use bartizan_hops::{Inbound, LimitHopsLayer, LoopStatus, Pseudonym};
+use bartizan_hops::{
+    CdnLoop, HopCount, Inbound, LimitHopsLayer, LoopStatus, MaxForwards, ProxyName, Via,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body_util::{BodyExt, Empty};
@@ -62,10 +64,10 @@ fn limit(limit: u32) -> LimitHopsLayer {
 }
 
 fn named() -> LimitHopsLayer {
-    LimitHopsLayer::new().name(Pseudonym::new("gw1").unwrap())
+    LimitHopsLayer::new().name(ProxyName::new("gw1").unwrap())
 }
 
-/// `protocol.md` §14.1; L-5.
+/// L-5.
 #[tokio::test]
 async fn counts_up_to_the_limit_and_refuses_the_rest() {
     for (row, fields, leaves) in [
@@ -91,7 +93,7 @@ async fn counts_up_to_the_limit_and_refuses_the_rest() {
     }
     let two = [("x-hop-count", "3"), ("x-hop-count", "x")];
     assert_eq!(refused(&limit(4), &two).await, MALFORMED, "HC-21");
-    // Up to the largest number that there is.
+    // Up to the largest number.
     assert_eq!(
         lines(&forwarded(&limit(u32::MAX), &[("x-hop-count", "4294967294")]).await, "x-hop-count"),
         ["4294967295"]
@@ -117,7 +119,7 @@ async fn the_limit_is_inclusive() {
     }
 }
 
-/// `protocol.md` HC-31.
+/// HC-31.
 #[tokio::test]
 async fn the_count_is_not_echoed() {
     let (_, response) = send(&LimitHopsLayer::new(), request(&[])).await.unwrap();
@@ -125,7 +127,7 @@ async fn the_count_is_not_echoed() {
     assert!(!response.headers().contains_key("x-hop-count"));
 }
 
-/// `protocol.md` HC-29: the evidences are independent.
+/// HC-29: the signals are independent.
 #[tokio::test]
 async fn a_count_that_is_reset_does_not_hide_the_own_name() {
     let fields = [("x-hop-count", "0"), ("via", "1.1 gw1")];
@@ -151,7 +153,7 @@ async fn the_count_of_a_stranger_can_be_left_aside() {
         (Inbound::Ignored, Some(true), Some("1")),
         (Inbound::Ignored, None, Some("1")),
     ] {
-        let layer = LimitHopsLayer::new().inbound(inbound);
+        let layer = LimitHopsLayer::new().count(HopCount::new().inbound(inbound));
         for count in ["4294967295", "x"] {
             let outcome = send(&layer, from(trusted, count)).await;
             let left = outcome.as_ref().ok().map(|(headers, _)| lines(headers, "x-hop-count"));
@@ -160,7 +162,7 @@ async fn the_count_of_a_stranger_can_be_left_aside() {
     }
 }
 
-/// `protocol.md` §14.2; H-11 to H-13.
+/// H-11 to H-13.
 #[tokio::test]
 async fn the_own_name_is_written_behind_the_others_and_found_again() {
     for (row, version, before, after) in [
@@ -195,33 +197,36 @@ async fn the_own_name_is_written_behind_the_others_and_found_again() {
     let members = vec!["1.1 x"; 101].join(",");
     assert_eq!(refused(&named(), &[("via", &members)]).await, LOOP, "VA-15");
     assert_eq!(lines(&forwarded(&named(), &[("via", &members[6..])]).await, "via").len(), 2);
-    let few = named().max_via_members(1.try_into().unwrap());
+    let few = named().via(Via::new().max_members(1.try_into().unwrap()));
     assert_eq!(refused(&few, &[("via", "1.1 a, 1.1 b")]).await, LOOP, "VA-15");
     let without = named().without_via();
     assert_eq!(lines(&forwarded(&without, &[("via", "1.1 gw1")]).await, "via"), ["1.1 gw1"]);
 }
 
-/// `protocol.md` VA-16.
+/// VA-16.
 #[tokio::test]
 async fn responses_are_signed_by_choice_with_the_version_that_they_came_by() {
-    let (_, response) = send(&named().via_on_responses(), request(&[])).await.unwrap();
+    let (_, response) = send(&named().via(Via::new().on_responses()), request(&[])).await.unwrap();
     assert_eq!(lines(response.headers(), "via"), ["2.0 gw1"]);
 }
 
-/// `protocol.md` H-12, H-13: a process that reaches itself is a loop, two are not.
+/// H-12, H-13: a gateway that reaches itself is a loop, and two gateways are not, even in one process.
 #[tokio::test]
-async fn by_default_a_process_knows_itself_and_nobody_else() {
-    let headers = forwarded(&LimitHopsLayer::new(), &[]).await;
+async fn by_default_a_layer_knows_itself_and_no_other() {
+    let layer = LimitHopsLayer::new();
+    let headers = forwarded(&layer, &[]).await;
     let [via] = lines(&headers, "via")[..] else { panic!("{headers:?}") };
     assert!(via.starts_with("1.1 bartizan-"), "{via}");
-    assert_eq!(refused(&LimitHopsLayer::new(), &[("via", via)]).await, LOOP);
+    assert_eq!(refused(&layer.clone(), &[("via", via)]).await, LOOP);
+    let other = forwarded(&LimitHopsLayer::new(), &[("via", via)]).await;
+    assert_eq!(lines(&other, "via").len(), 2);
     assert_eq!(lines(&forwarded(&named(), &[("via", via)]).await, "via"), [via, "1.1 gw1"]);
 }
 
-/// `protocol.md` §14.3; L-1 to L-3.
+/// L-1 to L-3.
 #[tokio::test]
 async fn the_own_id_is_added_to_cdn_loop_and_found_again() {
-    let layer = LimitHopsLayer::new().cdn_loop("gw.example").unwrap();
+    let layer = LimitHopsLayer::new().cdn_loop(CdnLoop::new("gw.example".parse().unwrap()));
     for (row, fields, after) in [
         ("CL-1", &[][..], &["gw.example"][..]),
         (
@@ -241,7 +246,8 @@ async fn the_own_id_is_added_to_cdn_loop_and_found_again() {
     for (row, value) in [("CL-3", "gw.example"), ("CL-4", "GW.Example; x=1")] {
         assert_eq!(refused(&layer, &[("cdn-loop", value)]).await, LOOP, "{row}");
     }
-    let twice = layer.clone().cdn_passes(2.try_into().unwrap());
+    let twice = CdnLoop::new("gw.example".parse().unwrap()).passes(2.try_into().unwrap());
+    let twice = LimitHopsLayer::new().cdn_loop(twice);
     let once_more = forwarded(&twice, &[("cdn-loop", "gw.example")]).await;
     assert_eq!(lines(&once_more, "cdn-loop"), ["gw.example", "gw.example"]); // CL-9
     assert_eq!(refused(&twice, &[("cdn-loop", "gw.example, gw.example")]).await, LOOP, "CL-9");
@@ -255,10 +261,10 @@ fn with_method(method: Method, fields: &[(&str, &str)]) -> Request<()> {
     request
 }
 
-/// `protocol.md` §14.4; H-14.
+/// H-14.
 #[tokio::test]
 async fn max_forwards_is_obeyed_for_options_and_trace() {
-    let layer = LimitHopsLayer::new().max_forwards(5);
+    let layer = LimitHopsLayer::new().max_forwards(MaxForwards::new(5));
     let ask = |method: Method, fields: &'static [(&'static str, &'static str)]| {
         let (layer, request) = (layer.clone(), with_method(method, fields));
         async move { send(&layer, request).await }
@@ -291,10 +297,10 @@ async fn max_forwards_is_obeyed_for_options_and_trace() {
     assert_eq!(lines(&headers, "max-forwards"), ["0"]);
 }
 
-/// `protocol.md` MF-4, H-30.
+/// MF-4, H-30.
 #[tokio::test]
 async fn trace_shows_the_head_without_what_authenticates() {
-    let layer = LimitHopsLayer::new().max_forwards_and_trace(5);
+    let layer = LimitHopsLayer::new().max_forwards(MaxForwards::new(5).answer_trace());
     let fields = [
         ("max-forwards", "0"),
         ("x-shown", "1"),
@@ -315,7 +321,7 @@ async fn trace_shows_the_head_without_what_authenticates() {
     assert_eq!(lines(&on, "max-forwards"), ["1"]);
 }
 
-/// `protocol.md` HB-18, HC-30, CL-11, L-2.
+/// HB-18, HC-30, CL-11, L-2.
 #[tokio::test]
 async fn no_mark_is_nominated_away() {
     for option in ["X-Hop-Count", "via", "CDN-Loop", "Max-Forwards"] {
@@ -326,14 +332,14 @@ async fn no_mark_is_nominated_away() {
             assert_eq!(refused(&LimitHopsLayer::new(), &lines).await, expected, "{option}");
         }
     }
-    let own = LimitHopsLayer::new().header("x-depth".parse().unwrap()).unwrap();
+    let own = LimitHopsLayer::new().count(HopCount::new().header("x-depth".parse().unwrap()));
     assert_eq!(refused(&own, &[("connection", "X-Depth")]).await.0, 400);
     assert_eq!(lines(&forwarded(&own, &[("connection", "x-hop-count")]).await, "x-depth"), ["1"]);
 }
 
-/// `protocol.md` H-20, L-4 to L-7: a header field, with nothing in it but the name and the error.
+/// H-20, L-4 to L-7: a header field, with nothing in it but the name and the error.
 #[tokio::test]
-async fn a_loop_is_told_in_the_form_and_the_status_that_were_chosen() {
+async fn a_loop_is_refused_in_the_form_and_with_the_status_that_were_chosen() {
     for (status, code) in [
         (LoopStatus::LoopDetected, 508),
         (LoopStatus::BadGateway, 502),
@@ -358,27 +364,27 @@ async fn a_loop_is_told_in_the_form_and_the_status_that_were_chosen() {
     );
 }
 
-/// `references/contextforge.md` G17, G18.
 #[tokio::test]
 async fn contextforge_has_its_own_field_limit_and_answer() {
     let layer = LimitHopsLayer::contextforge();
     let field = "x-contextforge-uaid-hop";
     assert_eq!(lines(&forwarded(&layer, &[(field, "4")]).await, field), ["5"]);
     assert_eq!(refused(&layer, &[(field, "5")]).await, (404, Reason::LoopDetected));
-    // Stricter than the original on purpose (X12): what is no number is not zero.
+    // Stricter than the original on purpose (X12): what is not a number is not zero.
     assert_eq!(refused(&layer, &[(field, "five")]).await.0, 400);
 }
 
-#[cfg(feature = "seal")]
+#[cfg(feature = "sign")]
 #[tokio::test]
-async fn a_sealed_count_cannot_be_lowered() {
-    use bartizan_hops::SealKeys;
+async fn a_signed_count_cannot_be_lowered() {
+    use bartizan_hops::SigningKeys;
 
-    let keys = SealKeys::new("k1", b"0123456789abcdef").unwrap();
-    let layer = limit(3).without_via().seal(keys).unwrap();
+    let keys = SigningKeys::new("k1", b"0123456789abcdef").unwrap();
+    let count = HopCount::new().limit(3.try_into().unwrap()).sign(keys);
+    let layer = LimitHopsLayer::new().without_via().count(count.clone());
     let mut request_fields = Vec::<(String, String)>::new();
     let own = |headers: &HeaderMap| -> Vec<(String, String)> {
-        ["x-hop-count", "x-hop-count-seal"]
+        ["x-hop-count", "x-hop-count-signature"]
             .map(|name| (name.to_owned(), headers[name].to_str().unwrap().to_owned()))
             .into()
     };
@@ -391,7 +397,7 @@ async fn a_sealed_count_cannot_be_lowered() {
         let (headers, response) = send(&layer, as_fields(&request_fields)).await.unwrap();
         request_fields = own(&headers);
         assert_eq!(request_fields[0].1, crossed);
-        assert!(!response.headers().contains_key("x-hop-count-seal"));
+        assert!(!response.headers().contains_key("x-hop-count-signature"));
     }
     assert_eq!(send(&layer, as_fields(&request_fields)).await.unwrap_err().status(), 508);
     let mut lowered = request_fields.clone();
@@ -400,7 +406,7 @@ async fn a_sealed_count_cannot_be_lowered() {
     for part in [&request_fields[..1], &request_fields[1..]] {
         assert_eq!(send(&layer, as_fields(part)).await.unwrap_err().status(), 400, "{part:?}");
     }
-    assert_eq!(refused(&layer, &[("connection", "x-hop-count-seal")]).await.0, 400);
-    let edge = layer.inbound(Inbound::Ignored);
+    assert_eq!(refused(&layer, &[("connection", "x-hop-count-signature")]).await.0, 400);
+    let edge = layer.count(count.inbound(Inbound::Ignored));
     assert_eq!(own(&send(&edge, as_fields(&lowered)).await.unwrap().0)[0].1, "1");
 }

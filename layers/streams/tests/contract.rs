@@ -23,7 +23,9 @@ fn listening() -> Request<()> {
 async fn the_ready_instance_is_called_and_permits_are_given_back() {
     let inner = service_fn(async |_: Request<()>| {
         let response = Response::builder().header("content-type", "text/event-stream");
-        Ok::<_, std::convert::Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+        Ok::<_, std::convert::Infallible>(
+            response.body(GuardBody::forwarded(Empty::<Bytes>::new())).unwrap(),
+        )
     });
     let layer = TrackStreamsLayer::new().max(NonZeroUsize::MIN);
     let mut service = layer.layer(ConcurrencyLimit::new(inner, 1));
@@ -44,7 +46,8 @@ async fn the_ready_instance_is_called_and_permits_are_given_back() {
 /// A layer makes no error of its own, and passes that of the service inside on.
 #[tokio::test]
 async fn errors_are_the_inner_services() {
-    let inner = service_fn(async |_: Request<()>| Err::<Response<Empty<Bytes>>, _>("down"));
+    let inner =
+        service_fn(async |_: Request<()>| Err::<Response<GuardBody<Empty<Bytes>>>, _>("down"));
     let layer = TrackStreamsLayer::new();
     assert_eq!(layer.layer(inner).oneshot(listening()).await.unwrap_err(), "down");
     assert!(layer.streams().is_empty());

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bartizan_core::Backend;
+use bartizan_core::{Backend, ProxyName};
 
 use crate::{Upstream, head::HostRule, transport::TransportBuilder};
 
@@ -18,10 +18,17 @@ pub struct UpstreamBuilder {
 pub(crate) struct Config {
     pub(crate) host: HostRule,
     pub(crate) to: Option<Backend>,
-    pub(crate) proxy_name: Box<str>,
+    pub(crate) proxy_name: Option<ProxyName>,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) opening_timeout: Option<Duration>,
     pub(crate) relayed: Vec<Box<str>>,
+}
+
+impl Config {
+    /// The name of this deployment in `Proxy-Status`.
+    pub(crate) fn proxy_name(&self) -> &str {
+        self.proxy_name.as_ref().map_or("bartizan", ProxyName::as_str)
+    }
 }
 
 impl UpstreamBuilder {
@@ -29,7 +36,7 @@ impl UpstreamBuilder {
         let config = Config {
             host: HostRule::Backend,
             to: None,
-            proxy_name: "bartizan".into(),
+            proxy_name: None,
             response_timeout: None,
             opening_timeout: Some(Duration::from_secs(30)),
             relayed: vec!["websocket".into()],
@@ -53,10 +60,10 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Names this deployment in `Proxy-Status`; must be a token
+    /// Names this deployment in `Proxy-Status`
     /// ([RFC 9209 §2](https://www.rfc-editor.org/rfc/rfc9209#section-2)). Default: `bartizan`.
-    pub fn proxy_name(mut self, name: &str) -> Self {
-        self.config.proxy_name = name.into();
+    pub fn proxy_name(mut self, name: ProxyName) -> Self {
+        self.config.proxy_name = Some(name);
         self
     }
 

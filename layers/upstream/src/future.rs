@@ -131,7 +131,7 @@ impl Exchange {
                 let reason = failure::reason(kind, self.work);
                 event::refused(reason, Some(&self.backend));
                 let refusal = Refusal::new(reason)
-                    .proxy_status(&self.config.proxy_name, failure.error_type());
+                    .proxy_status(self.config.proxy_name(), failure.error_type());
                 let mut response = refusal.respond(&self.dialect);
                 response.extensions_mut().insert(failure);
                 response

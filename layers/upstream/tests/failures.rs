@@ -45,7 +45,7 @@ fn proxy_status(response: &Response<BoxBody>) -> &str {
 }
 
 async fn a_backend_that_refuses<T: Kind>() {
-    let upstream = upstream_by::<T>(Upstream::builder().proxy_name("gw1"));
+    let upstream = upstream_by::<T>(Upstream::builder().proxy_name("gw1".parse().unwrap()));
     let dead = dead().await;
     for origin in [format!("http://{dead}"), format!("h2c://{dead}")] {
         for (work, status) in [(Work::Pinned, 503), (Work::Opening, 502), (Work::Free, 502)] {

@@ -10,9 +10,9 @@ use std::{
 };
 
 use bartizan::{
-    core::{Backend, Route},
+    core::{Backend, ProxyName, Route},
     forwarded::Network,
-    hops::Pseudonym,
+    hops::HopHeader,
 };
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
@@ -229,10 +229,10 @@ pub(crate) struct Options {
     )]
     pub(crate) forwarded_fields: Vec<ForwardedField>,
 
-    /// The name of this gateway in Via, by which it finds loops; replicas that are one gateway have one
+    /// The name of this gateway in Via, by which it detects loops; replicas that are one gateway share a
     /// name. By default bartizan- and eight random digits for each process
-    #[arg(long, env = "BARTIZAN_VIA", value_name = "NAME", value_parser = values::pseudonym)]
-    pub(crate) via: Option<Pseudonym>,
+    #[arg(long, env = "BARTIZAN_VIA", value_name = "NAME", value_parser = values::proxy_name)]
+    pub(crate) via: Option<ProxyName>,
 
     /// How many gateways a request may cross, this one and the last one included; past it, it is refused
     /// with 508
@@ -253,7 +253,7 @@ pub(crate) struct Options {
         default_value = "x-hop-count",
         value_parser = values::hop_header
     )]
-    pub(crate) hop_header: HeaderName,
+    pub(crate) hop_header: HopHeader,
 
     /// How a backend is chosen for a new session
     #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]

@@ -8,9 +8,9 @@ use std::{
 };
 
 use bartizan::{
-    core::{Backend, ConfigError, Route, fields::hop_by_hop, mcp},
+    core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
     forwarded::Network,
-    hops::{LimitHopsLayer, Pseudonym},
+    hops::HopHeader,
 };
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -127,19 +127,16 @@ pub(super) fn proxies(text: &str) -> Result<NonZeroU8, String> {
     text.parse().map_err(|_| "expected a whole number from 1 to 255".to_owned())
 }
 
-pub(super) fn pseudonym(text: &str) -> Result<Pseudonym, String> {
-    Pseudonym::new(text).map_err(|error| error.to_string())
+pub(super) fn proxy_name(text: &str) -> Result<ProxyName, String> {
+    ProxyName::new(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn hops(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "expected a whole number above zero".to_owned())
 }
 
-pub(super) fn hop_header(text: &str) -> Result<HeaderName, String> {
-    let expected = "expected a header field name, such as x-hop-count";
-    let name: HeaderName = text.parse().map_err(|_| expected.to_owned())?;
-    let checked = LimitHopsLayer::new().header(name.clone()).map_err(|error| error.to_string());
-    checked.map(|_| name)
+pub(super) fn hop_header(text: &str) -> Result<HopHeader, String> {
+    HopHeader::try_from(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -26,7 +26,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R> {
-        // At the service inside; the change of protocol that it was asked for.
+        // At the service inside; the upgrade that the client asked for.
         Forwarded { #[pin] future: F, upgrade: Option<HeaderValue> },
         // Nowhere: it was refused here.
         Refused { answer: Option<Box<Response<GuardBody<TrailerFilterBody<R>>>>> },
@@ -51,10 +51,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Refused { answer } => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(*answer)),
-                None => Poll::Pending, // polled again after it was ready
-            },
+            StateProj::Refused { answer } => {
+                debug_assert!(answer.is_some(), "polled after it was ready");
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(*answer)))
+            }
             StateProj::Forwarded { future, upgrade } => {
                 let mut response = ready!(future.poll(cx))?;
                 let stripped = hop_by_hop::strip_response(response.headers_mut());

@@ -6,18 +6,18 @@ use tower_layer::Layer;
 
 use super::StripHopByHop;
 
-/// Builds [`StripHopByHop`] services, which strip the fields of one hop from requests, responses and
-/// trailers ([RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+/// Builds [`StripHopByHop`] services, which strip hop-by-hop fields from requests, responses and trailers
+/// ([RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
 ///
 /// | on arrival | outcome | inner service called? |
 /// |---|---|---|
-/// | `Connection` nominates a field that somebody relies on, or no field name | 400 | no |
-/// | fields that `Connection` nominates; `Keep-Alive`, `Proxy-*`, `TE`, `Transfer-Encoding`, `Upgrade` | removed | yes |
-/// | `TE: trailers` | asked for anew | yes |
-/// | `Upgrade`, nominated, to a protocol that is relayed | asked for anew | yes |
-/// | trailers that `Connection` nominates, or that frame, route or authenticate | removed | yes |
+/// | `Connection` names a protected field, or something that is not a field name | 400 | no |
+/// | fields that `Connection` names; `Keep-Alive`, `Proxy-*`, `TE`, `Transfer-Encoding`, `Upgrade` | removed | yes |
+/// | `TE: trailers` | written again | yes |
+/// | `Upgrade`, named in `Connection`, to a protocol that is relayed | written again | yes |
+/// | trailers that `Connection` names, or that frame, route or authenticate | removed | yes |
 ///
-/// It belongs right above the client. `bartizan-upstream` does the same itself.
+/// It belongs directly above the client. `bartizan-upstream` does the same itself.
 #[must_use]
 #[derive(Clone, Debug, Default)]
 pub struct StripHopByHopLayer {
@@ -25,12 +25,12 @@ pub struct StripHopByHopLayer {
 }
 
 impl StripHopByHopLayer {
-    /// Strips, and relays no change of protocol.
+    /// Strips, and relays no upgrade.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says which protocols a client may change to, where the client inside can do that. Default: none.
+    /// The protocols that clients may upgrade to, where the service inside can do that. Default: none.
     pub fn upgrades<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         self.relayed = protocols.into_iter().map(Into::into).collect();
         self
@@ -42,5 +42,17 @@ impl<S> Layer<S> for StripHopByHopLayer {
 
     fn layer(&self, inner: S) -> StripHopByHop<S> {
         StripHopByHop::new(inner, Arc::from(self.relayed.as_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_prints_the_name_of_the_layer() {
+        let layer = StripHopByHopLayer::new();
+        assert_eq!(format!("{layer:?}"), "StripHopByHopLayer { relayed: [] }");
+        assert_eq!(format!("{:?}", layer.layer(())), "StripHopByHop { inner: (), relayed: [] }");
     }
 }

@@ -1,4 +1,4 @@
-//! Strips the fields of one hop, for people with a client of their own: the same pure function as
+//! Strips hop-by-hop fields in front of an HTTP client of your own: the pure function that
 //! `bartizan-upstream` uses, as a layer.
 
 mod future;

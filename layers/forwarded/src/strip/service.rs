@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::ResponseFuture;
 use crate::event;
 
-/// Strips the fields of one hop; see [`StripHopByHopLayer`](crate::StripHopByHopLayer).
+/// Strips hop-by-hop fields; see [`StripHopByHopLayer`](crate::StripHopByHopLayer).
 #[derive(Clone, Debug)]
 pub struct StripHopByHop<S> {
     inner: S,

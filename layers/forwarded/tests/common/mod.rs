@@ -20,14 +20,10 @@ pub(crate) struct Seen {
 }
 
 /// Sends `request` through `layer`: what the service inside got, or why it was not called.
-pub(crate) async fn send<L>(layer: L, request: Request<()>) -> Result<Seen, Reason>
+pub(crate) async fn send<L, R>(layer: L, request: Request<()>) -> Result<Seen, Reason>
 where
     L: Layer<Inside>,
-    L::Service: Service<
-            Request<()>,
-            Response = Response<bartizan_core::GuardBody<Empty<Bytes>>>,
-            Error = Infallible,
-        >,
+    L::Service: Service<Request<()>, Response = Response<R>, Error = Infallible>,
 {
     let got = Arc::<Mutex<Option<Request<()>>>>::default();
     let inside: Inside = Inside(Arc::clone(&got));

@@ -42,7 +42,7 @@ impl Backends {
         let now_ms = self.now_ms();
         let set = self.0.set.load();
         // Work that opens no session does not avoid a backend for those that it has.
-        let counts = (work != Work::Free).then_some(&self.0.counters as &dyn CountSessions);
+        let counts = (work != Work::Free).then_some(&set.counters as &dyn CountSessions);
         let candidates = |is_eligible: &dyn Fn(&Slot) -> bool| -> Vec<_> {
             let untried = set.slots.iter().filter(|slot| !tried.contains(slot.backend().id()));
             let eligible = untried.filter(|slot| is_eligible(slot));

@@ -30,13 +30,14 @@ pub(super) struct Shared {
     pub(super) set: ArcSwap<Set>,
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
-    pub(super) counters: Counters,
     on_removed: Callbacks,
     begun: Instant,
 }
 
 #[derive(Clone, Default)]
 pub(super) struct Set {
+    // Here, so that one load gives both.
+    pub(super) counters: Counters,
     pub(super) slots: Vec<Arc<Slot>>,
     pub(super) by_id: HashMap<BackendId, Arc<Slot>, RandomState>,
 }
@@ -62,7 +63,6 @@ impl Backends {
         let this = Self(Arc::new(Shared {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
-            counters: Counters::default(),
             on_removed: Callbacks::default(),
             begun: Instant::now(),
         }));
@@ -75,7 +75,7 @@ impl Backends {
     /// its deadline.
     #[must_use]
     pub fn counted_by(self, counter: Arc<dyn CountSessions>) -> Self {
-        self.0.counters.add(&counter);
+        self.change(|set| set.counters.add(counter));
         self
     }
 
@@ -92,7 +92,7 @@ impl Backends {
 
     /// Whether sessions are counted.
     pub(crate) fn are_counted(&self) -> bool {
-        !self.0.counters.is_empty()
+        !self.0.set.load().counters.is_empty()
     }
 
     /// Adds a backend. One with an id that is there already ends its drain; if its origin is another,
@@ -133,7 +133,7 @@ impl Backends {
     }
 
     pub(super) fn sessions_on(&self, slot: &Slot) -> usize {
-        self.0.counters.sessions_on(slot.backend().id())
+        self.0.set.load().counters.sessions_on(slot.backend().id())
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Set)) {

@@ -1,13 +1,13 @@
-//! The seal of a hop count: a keyed hash by which the members of a federation know each other's numbers.
+//! The signature of a hop count: a keyed hash that the members of a federation can verify.
 //!
 //! ```text
 //! X-Hop-Count: 3
-//! X-Hop-Count-Seal: <key id> "." <HMAC-SHA-256 in 64 hexadecimal digits>
+//! X-Hop-Count-Signature: <key id> "." <HMAC-SHA-256 in 64 hexadecimal digits>
 //! ```
 //!
 //! The hash covers the field's name, the key's id and the number. A proxy outside the federation cannot
-//! make up a lower number; it can repeat one that it saw, and it can drop both fields, which makes the
-//! request look new: `Via` finds those loops.
+//! sign a lower number. It can repeat one that it saw, and it can drop both fields, which makes the request
+//! look new: `Via` finds those loops.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 
-use crate::{ConfigError, count::Malformed};
+use crate::{ConfigError, count::Malformed, hop_header::HopHeader};
 
-/// The keys of a federation. New numbers are sealed with the first; any of them opens, so that keys can
-/// be rotated: first add the new one everywhere, then make it the first, then drop the old one.
+/// The keys of a federation. Counts are signed with the first key and verified with any of them, so that
+/// keys can be rotated: add the new key everywhere, then make it the first, then drop the old one.
 #[must_use]
 #[derive(Clone)]
-pub struct SealKeys {
+pub struct SigningKeys {
     signing: Key,
     accepted: Vec<Key>,
 }
@@ -34,11 +34,11 @@ struct Key {
     keyed: Hmac<Sha256>,
 }
 
-impl SealKeys {
+impl SigningKeys {
     /// The shortest secret, in bytes.
     pub const MIN_SECRET_BYTES: usize = 16;
 
-    /// Seals with `secret`, which the federation calls `id`.
+    /// Signs with `secret`, which the federation calls `id`.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl SealKeys {
         Ok(Self { signing: Key::new(id, secret)?, accepted: Vec::new() })
     }
 
-    /// Also opens what was sealed with `secret`, which the federation calls `id`.
+    /// Also verifies what was signed with `secret`, which the federation calls `id`.
     ///
     /// # Errors
     ///
@@ -66,35 +66,34 @@ impl SealKeys {
         keys.find(|key| key.id.as_bytes() == id)
     }
 
-    /// The seal of `number` in the field `name`.
-    pub(crate) fn seal(&self, name: &HeaderName, number: u32) -> Option<HeaderValue> {
+    /// The signature of `number` in the field `name`.
+    pub(crate) fn sign(&self, name: &HeaderName, number: u32) -> Option<HeaderValue> {
         let hash = self.signing.hash(name, number).finalize().into_bytes();
         let text = format!("{}.{}", self.signing.id, base16ct::lower::encode_string(&hash));
         HeaderValue::try_from(text).ok()
     }
 
-    /// Opens the seal that stands in `headers` for `number`; none may stand there for no number.
-    pub(crate) fn open(
+    /// Verifies the signature of `number` in `headers`. Where there is no number, there may be no signature.
+    pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
-        names: (&HeaderName, &HeaderName),
+        header: &HopHeader,
         number: Option<u32>,
     ) -> Result<(), Malformed> {
-        let (name, seal_name) = names;
-        let seal = only_line(headers, seal_name).map_err(|_| Malformed)?;
-        let (seal, number) = match (seal, number) {
+        let signature = only_line(headers, header.signature()).map_err(|_| Malformed)?;
+        let (signature, number) = match (signature, number) {
             (None, None) => return Ok(()),
-            (Some(seal), Some(number)) => (seal.as_bytes(), number),
+            (Some(signature), Some(number)) => (signature.as_bytes(), number),
             _ => return Err(Malformed),
         };
-        let dot = seal.iter().position(|byte| *byte == b'.').ok_or(Malformed)?;
-        let (id, hash) = seal.split_at(dot);
+        let dot = signature.iter().position(|byte| *byte == b'.').ok_or(Malformed)?;
+        let (id, hash) = signature.split_at(dot);
         let mut bytes = [0; 32];
         let hash = base16ct::lower::decode(hash.get(1..).unwrap_or_default(), &mut bytes)
             .map_err(|_| Malformed)?;
         let key = self.find(id).ok_or(Malformed)?;
         // In constant time.
-        key.hash(name, number).verify_slice(hash).map_err(|_| Malformed)
+        key.hash(header.name(), number).verify_slice(hash).map_err(|_| Malformed)
     }
 }
 
@@ -103,9 +102,9 @@ impl Key {
         let is_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if !matches!(id.len(), 1..=32) || !id.bytes().all(is_char) {
             let expected = "expected 1 to 32 letters, digits, - or _";
-            return Err(ConfigError::new(format!("{id:?} is no key id: {expected}")));
+            return Err(ConfigError::new(format!("{id:?} is not a key id: {expected}")));
         }
-        if secret.len() < SealKeys::MIN_SECRET_BYTES {
+        if secret.len() < SigningKeys::MIN_SECRET_BYTES {
             return Err(ConfigError::new(format!(
                 "the secret of key {id:?} has {} bytes: expected 16 or more",
                 secret.len()
@@ -127,10 +126,10 @@ impl Key {
     }
 }
 
-impl fmt::Debug for SealKeys {
+impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.accepted.iter().map(|key| &key.id).collect();
-        f.debug_struct("SealKeys")
+        f.debug_struct("SigningKeys")
             .field("signing", &self.signing.id)
             .field("accepted", &ids)
             .finish_non_exhaustive()
@@ -142,64 +141,64 @@ mod tests {
     use super::*;
 
     const COUNT: HeaderName = HeaderName::from_static("x-hop-count");
-    const SEAL: HeaderName = HeaderName::from_static("x-hop-count-seal");
 
-    fn keys(id: &str, secret: &[u8; 16]) -> SealKeys {
-        SealKeys::new(id, secret).unwrap()
+    fn keys(id: &str, secret: &[u8; 16]) -> SigningKeys {
+        SigningKeys::new(id, secret).unwrap()
     }
 
-    fn opens(keys: &SealKeys, seals: &[HeaderValue], number: Option<u32>) -> bool {
-        let headers = seals.iter().map(|seal| (SEAL, seal.clone())).collect();
-        keys.open(&headers, (&COUNT, &SEAL), number).is_ok()
+    fn verifies(keys: &SigningKeys, signatures: &[HeaderValue], number: Option<u32>) -> bool {
+        let header = HopHeader::default();
+        let lines = signatures.iter().map(|line| (header.signature().clone(), line.clone()));
+        keys.verify(&lines.collect(), &header, number).is_ok()
     }
 
     #[test]
-    fn a_seal_opens_for_its_number_and_no_other() {
+    fn a_signature_is_good_for_its_number_and_no_other() {
         let keys = keys("a", b"0123456789abcdef");
-        let seal = keys.seal(&COUNT, 3).unwrap();
-        assert!(opens(&keys, std::slice::from_ref(&seal), Some(3)));
-        for (seals, number) in [
-            (vec![seal.clone()], Some(2)),
-            (vec![seal.clone()], Some(4)),
-            (vec![seal.clone()], None),
+        let signature = keys.sign(&COUNT, 3).unwrap();
+        assert!(verifies(&keys, std::slice::from_ref(&signature), Some(3)));
+        for (signatures, number) in [
+            (vec![signature.clone()], Some(2)),
+            (vec![signature.clone()], Some(4)),
+            (vec![signature.clone()], None),
             (vec![], Some(3)),
-            (vec![seal.clone(), seal.clone()], Some(3)),
+            (vec![signature.clone(), signature.clone()], Some(3)),
         ] {
-            assert!(!opens(&keys, &seals, number), "{seals:?} {number:?}");
+            assert!(!verifies(&keys, &signatures, number), "{signatures:?} {number:?}");
         }
-        assert!(opens(&keys, &[], None), "a new request");
-        let text = seal.to_str().unwrap();
+        assert!(verifies(&keys, &[], None), "a new request");
+        let text = signature.to_str().unwrap();
         for forged in [
             text.replacen('a', "b", 1),
             text[..text.len() - 1].to_owned(),
             "a.".into(),
             String::new(),
         ] {
-            assert!(!opens(&keys, &[forged.parse().unwrap()], Some(3)), "{forged}");
+            assert!(!verifies(&keys, &[forged.parse().unwrap()], Some(3)), "{forged}");
         }
         let other = HeaderName::from_static("x-other");
-        let elsewhere = keys.seal(&other, 3).unwrap();
-        assert!(!opens(&keys, &[elsewhere], Some(3)), "of another field");
+        let elsewhere = keys.sign(&other, 3).unwrap();
+        assert!(!verifies(&keys, &[elsewhere], Some(3)), "of another field");
     }
 
     #[test]
     fn keys_rotate() {
         let (old, new) = (keys("2025", b"0123456789abcdef"), keys("2026", b"fedcba9876543210"));
         let both = new.clone().accept("2025", b"0123456789abcdef").unwrap();
-        let (by_old, by_new) = ([old.seal(&COUNT, 1).unwrap()], [both.seal(&COUNT, 1).unwrap()]);
-        assert!(opens(&both, &by_old, Some(1)) && opens(&both, &by_new, Some(1)));
-        assert!(opens(&new, &by_new, Some(1)) && !opens(&new, &by_old, Some(1)));
-        assert!(!opens(&old, &by_new, Some(1)));
+        let (by_old, by_new) = ([old.sign(&COUNT, 1).unwrap()], [both.sign(&COUNT, 1).unwrap()]);
+        assert!(verifies(&both, &by_old, Some(1)) && verifies(&both, &by_new, Some(1)));
+        assert!(verifies(&new, &by_new, Some(1)) && !verifies(&new, &by_old, Some(1)));
+        assert!(!verifies(&old, &by_new, Some(1)));
     }
 
     #[test]
-    fn keys_that_cannot_be_are_told_and_secrets_are_not() {
-        assert!(SealKeys::new("a", b"short").is_err());
+    fn invalid_keys_are_errors_and_secrets_are_not_printed() {
+        assert!(SigningKeys::new("a", b"short").is_err());
         for id in ["", "a.b", "a b", &"a".repeat(33)] {
-            assert!(SealKeys::new(id, b"0123456789abcdef").is_err(), "{id}");
+            assert!(SigningKeys::new(id, b"0123456789abcdef").is_err(), "{id}");
         }
         let keys = keys("a", b"0123456789abcdef");
         assert!(keys.clone().accept("a", b"0123456789abcdef").is_err());
-        assert_eq!(format!("{keys:?}"), r#"SealKeys { signing: "a", accepted: [], .. }"#);
+        assert_eq!(format!("{keys:?}"), r#"SigningKeys { signing: "a", accepted: [], .. }"#);
     }
 }
