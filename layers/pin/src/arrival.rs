@@ -16,7 +16,7 @@ use crate::{
     backends::{Pinned, Slot},
     bounds::{Incoming, Inside},
     config::{Config, OnLost},
-    future::ResponseFuture,
+    future::{BoxFuture, ResponseFuture},
     key::{ExtractKey, is_usable},
     owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
@@ -66,9 +66,7 @@ where
                 Answer::Now(found) => on_lookup(config, &mut request, key, found),
                 Answer::Later(found) => {
                     let (service, config) = (take_ready(service), Arc::clone(config));
-                    return ResponseFuture::boxed(Box::pin(look_up(
-                        service, config, request, key, found,
-                    )));
+                    return ResponseFuture::boxed(look_up(service, config, request, key, found));
                 }
             },
         },
@@ -101,14 +99,14 @@ fn look_up<S, B, K, T>(
     mut request: Request<B>,
     key: OwnedKey,
     found: T::Get,
-) -> impl Future<Output = Result<Response<GuardBody<S::Body>>, S::Error>> + Send + 'static
+) -> BoxFuture<S::Body, S::Error>
 where
     S: Inside<B>,
     B: Incoming,
     K: ExtractKey,
     T: SessionStore,
 {
-    async move {
+    Box::pin(async move {
         let found = config.wait(Answer::Later(found)).await;
         let (future, after) = match on_lookup(&config, &mut request, key, found) {
             Next::Follow(followed) => {
@@ -124,7 +122,7 @@ where
         // What the instance holds is not held for as long as the response takes.
         drop(service);
         receive::<S, B, K, T>(future, after).await
-    }
+    })
 }
 
 /// Sends work where the session or an outer layer says; none if they say nothing.

@@ -16,7 +16,7 @@ use crate::{
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     config::{Config, Protocol},
-    future::ResponseFuture,
+    future::{BoxFuture, ResponseFuture},
     judge::{self, Purpose, Verdict},
     opening::Opening,
     peeked_body::PeekedBody,
@@ -51,9 +51,7 @@ where
                 Answer::Now(found) => on_lookup(config, &mut request, found),
                 Answer::Later(found) => {
                     let (service, config) = (take_ready(service), Arc::clone(config));
-                    return ResponseFuture::boxed(Box::pin(look_up(
-                        service, config, request, found,
-                    )));
+                    return ResponseFuture::boxed(look_up(service, config, request, found));
                 }
             }
         }
@@ -84,13 +82,13 @@ fn look_up<S, B, T>(
     config: Arc<Config<T>>,
     mut request: Request<B>,
     found: T::Get,
-) -> impl Future<Output = Result<Response<SessionBody<S::Body, T>>, S::Error>> + Send + 'static
+) -> BoxFuture<S::Body, S::Error, T>
 where
     S: Inside<B>,
     B: Incoming,
     T: SessionStore,
 {
-    async move {
+    Box::pin(async move {
         let found = config.wait(Answer::Later(found)).await;
         match on_lookup(&config, &mut request, found) {
             Next::Send(after) => {
@@ -103,7 +101,7 @@ where
             Next::Peek(purpose) => Box::pin(peek(service, config, purpose, request)).await,
             Next::Answer(answer) => Ok(*answer),
         }
-    }
+    })
 }
 
 /// The store has looked for the session of a request.
