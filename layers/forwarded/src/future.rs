@@ -51,6 +51,7 @@ where
 }
 
 impl Finish for NoProvenance {
+    #[inline]
     fn finish<R>(&self, response: &mut Response<R>) {
         let headers = response.headers_mut();
         if headers.keys().any(hop_by_hop::is_of_the_way_in) {

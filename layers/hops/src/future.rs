@@ -51,6 +51,7 @@ where
 }
 
 impl Finish for Marks {
+    #[inline]
     fn finish<R>(&self, response: &mut Response<R>) {
         let Some(config) = &self.0 else { return };
         // One pass over the names costs less than to look for one that is mostly absent.

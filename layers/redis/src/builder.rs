@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bartizan_core::ConfigError;
 use fred::{
     clients::Client,
     types::{
@@ -16,11 +17,9 @@ use fred::{
         },
     },
 };
-
 use tokio::runtime::Handle;
 
 use crate::{
-    ConfigError, RedisStore,
     clock::Clock,
     codec,
     counts::Counts,
@@ -28,6 +27,7 @@ use crate::{
     script::Scripts,
     shared::Shared,
     status::Status,
+    store::RedisStore,
 };
 
 /// Builds a [`RedisStore`].
@@ -57,12 +57,29 @@ const ABSENT_BOUND: Duration = Duration::from_secs(5);
 /// How many commands may wait for the connection.
 const QUEUE: usize = 10_000;
 
+// Here, so that the store need not know its builder.
+impl RedisStore {
+    /// Starts to configure a store on the server at `url`: `redis://[user:password@]host[:port][/database]`,
+    /// `redis-sentinel://…?sentinelServiceName=…`, `redis-cluster://…`, and with the feature `tls` the same
+    /// with `rediss`.
+    pub fn builder(url: &str) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(url)
+    }
+
+    /// Starts to configure a store on the server that `config` names, for settings that a URL cannot hold: a
+    /// certificate authority of your own, say. The store sets the protocol version, and what a failure of the
+    /// first connection leads to.
+    pub fn from_config(config: Config) -> RedisStoreBuilder {
+        RedisStoreBuilder::with_config(config)
+    }
+}
+
 impl RedisStoreBuilder {
-    pub(crate) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self::on(Server::Url(url.to_owned()))
     }
 
-    pub(crate) fn with_config(config: Config) -> Self {
+    fn with_config(config: Config) -> Self {
         Self::on(Server::Config(Box::new(config)))
     }
 

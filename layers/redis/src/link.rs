@@ -49,7 +49,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Begins to connect, and to watch.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
-        let client = shared.client().clone();
+        let client = shared.client.clone();
         let runtime = shared.runtime.clone();
         let task = runtime.spawn(watch(client.clone(), Arc::downgrade(shared)));
         Self { task: task.abort_handle(), client, runtime }
@@ -151,9 +151,9 @@ fn take(shared: &Arc<Shared>, told: Result<Invalidation, RecvError>) {
         // No key is named when all of them are gone.
         Ok(told) if told.keys.is_empty() => shared.begin_era(),
         Ok(told) => {
-            let ours = |name: &Key| Digest::read(shared.prefix(), name.as_bytes());
+            let ours = |name: &Key| Digest::read(&shared.prefix, name.as_bytes());
             for digest in told.keys.iter().filter_map(ours) {
-                shared.near().invalidate(&digest);
+                shared.near.invalidate(&digest);
                 // It may be over, and a stream of it open here.
                 if let Some(reading) = shared.look_after(digest) {
                     shared.runtime.spawn(reading);
@@ -172,7 +172,7 @@ async fn ask(
     writes: &mut Writes,
     is_anew: bool,
 ) {
-    let asked = timeout(shared.timeout(), begin_or_go_on(client, shared, is_anew));
+    let asked = timeout(shared.timeout, begin_or_go_on(client, shared, is_anew));
     match asked.await {
         Ok(Ok(own)) => {
             // All news that came before this answer.
@@ -185,7 +185,7 @@ async fn ask(
             }
             shared.up();
             if writes.are_lost(own) {
-                let _ = timeout(shared.timeout(), client.force_reconnection()).await;
+                let _ = timeout(shared.timeout, client.force_reconnection()).await;
             }
         }
         Ok(Err(error)) => shared.down(cause(&error)),
@@ -195,8 +195,8 @@ async fn ask(
 
 /// Sees that the server answers and tracks this connection.
 async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Result<OwnKey, Error> {
-    let asking = client.with_options(shared.options());
-    if !shared.is_cached() {
+    let asking = client.with_options(&shared.options);
+    if !shared.is_cached {
         shared.ask_time().await?;
         return Ok(own_key(&asking, shared).await);
     }
@@ -217,7 +217,7 @@ async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Resu
 /// Looks for the store's own key, and sets it.
 async fn own_key(asking: &WithOptions<Client>, shared: &Shared) -> OwnKey {
     let expiry = Some(Expiration::PX(60_000));
-    match asking.set(shared.own_key(), "1", expiry, None, true).await {
+    match asking.set(&shared.own_key, "1", expiry, None, true).await {
         Ok(Some::<String>(_)) => OwnKey::Kept,
         Ok(None) => OwnKey::Gone,
         Err(error) if error.details().starts_with("READONLY") => OwnKey::ReadOnly,

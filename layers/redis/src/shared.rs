@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) timeout: Duration,
     pub(crate) prefix: String,
+    /// A key of this store alone.
     pub(crate) own_key: String,
     pub(crate) is_cached: bool,
     pub(crate) max_sessions: usize,
@@ -50,35 +51,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// A key of this store alone.
-    pub(crate) fn own_key(&self) -> &str {
-        &self.own_key
-    }
-
-    pub(crate) fn is_cached(&self) -> bool {
-        self.is_cached
-    }
-
-    pub(crate) fn near(&self) -> &Near {
-        &self.near
-    }
-
     pub(crate) fn up(&self) {
         if self.status.set_up() {
             event::up();

@@ -15,7 +15,6 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{
-    RedisStoreBuilder,
     codec::{self, Stored},
     counts,
     digest::Digest,
@@ -44,19 +43,6 @@ const TOMBSTONE: Duration = Duration::from_secs(60);
 const CHORES: Duration = Duration::from_secs(1);
 
 impl RedisStore {
-    /// Starts to configure a store on the server at `url`: `redis://[user:password@]host[:port][/database]`,
-    /// `redis-sentinel://…?sentinelServiceName=…`, `redis-cluster://…`, and with the feature `tls` the same
-    /// with `rediss`.
-    pub fn builder(url: &str) -> RedisStoreBuilder {
-        RedisStoreBuilder::new(url)
-    }
-
-    /// Starts to configure a store on the server that `config` names, for what no URL can say: a certificate
-    /// authority of your own, say. Protocol version and the first connection's failure are not its to decide.
-    pub fn from_config(config: fred::types::config::Config) -> RedisStoreBuilder {
-        RedisStoreBuilder::with_config(config)
-    }
-
     pub(crate) fn start(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         let watch = Watch::start(&shared);
@@ -177,7 +163,7 @@ async fn insert(
     ];
     // What was known of the key, its absence mostly, no longer holds once this is sent.
     shared.near.invalidate(&digest);
-    let key = digest.name(shared.prefix());
+    let key = digest.name(&shared.prefix);
     let (outcome, value): (i64, Bytes) =
         shared.within(shared.scripts.insert.run(&client, &key, &args).boxed()).await?;
     shared.near.invalidate(&digest);
@@ -216,7 +202,7 @@ async fn replace(
         number(codec::millis(record.lifetime())),
         script::bytes(codec::encode(&record)),
     ];
-    let key = digest.name(shared.prefix());
+    let key = digest.name(&shared.prefix);
     let (outcome, value): (i64, Bytes) =
         shared.within(shared.scripts.replace.run(&client, &key, &args).boxed()).await?;
     shared.near.invalidate(&digest);
@@ -239,7 +225,7 @@ async fn replace(
             shared.counts.ended(from);
             shared.counts.opened(moved.record().backend());
             let _ =
-                shared.within(counts::take(&client, shared.prefix(), from, digest).boxed()).await;
+                shared.within(counts::take(&client, &shared.prefix, from, digest).boxed()).await;
         }
         let _ = shared.count(&client, digest, &moved).await;
     });
@@ -251,7 +237,7 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
     shared.near.forget(&digest);
     let client = shared.asking()?;
     let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
-    let key = digest.name(shared.prefix());
+    let key = digest.name(&shared.prefix);
     let old: Option<Bytes> =
         shared.within(client.set(key, "T", expiry, None, true).boxed()).await?;
     shared.near.forget(&digest);
@@ -260,9 +246,8 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
         let runtime = shared.runtime.clone();
         runtime.spawn(async move {
             let backend = live.record.backend();
-            let _ = shared
-                .within(counts::take(&client, shared.prefix(), backend, digest).boxed())
-                .await;
+            let _ =
+                shared.within(counts::take(&client, &shared.prefix, backend, digest).boxed()).await;
         });
     }
     Ok(())
@@ -291,7 +276,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         if let Ok(client) = shared.asking() {
             let counts = &shared.counts;
             // Each command has the deadline of any; how many there are depends on the backends.
-            let read = counts::refresh(&client, shared.prefix(), server_ms, counts);
+            let read = counts::refresh(&client, &shared.prefix, server_ms, counts);
             let _ = timeout(2 * CHORES, read).await;
         }
     }
@@ -314,7 +299,7 @@ impl Drop for Chores {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("prefix", &self.0.shared.prefix())
+            .field("prefix", &self.0.shared.prefix)
             .field("is_ready", &self.is_ready())
             .finish_non_exhaustive()
     }

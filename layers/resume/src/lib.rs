@@ -1,15 +1,15 @@
 //! Resumes a session on another backend when its own is lost.
 //!
 //! How a session was opened is recorded beside its pin. When its backend is gone, or has forgotten it, this
-//! layer opens one like it on another backend, puts that into the record in one compare-and-set, and sends
-//! the request that met the loss again. The client keeps its id, and sees nothing of it.
+//! layer opens one like it on another backend, writes that into the record in one compare-and-set, and sends
+//! the request that met the loss again. The client keeps its id and notices nothing.
 //!
 //! It works only through the service that it wraps, by calling it with requests of its own: it knows no set
 //! of backends and no client for them.
 //!
 //! # When to use it, and when not
 //!
-//! In front of MCP servers whose sessions are worth going on with when their memory is lost.
+//! In front of MCP servers whose sessions are still useful when the server's memory of them is lost.
 //!
 //! | comes back | does not |
 //! |---|---|
@@ -17,15 +17,17 @@
 //! | what was agreed to: protocol version, capabilities, client information | subscriptions, log levels, roots: whatever was asked for later |
 //! | the tools, as the other server has them | calls in flight, and messages that a stream of the lost backend had still to send |
 //!
-//! So it is a choice that the owner of the servers makes, and off by default. Where servers share their
+//! So the owner of the servers decides; a stack does not resume by default. Where servers share their
 //! state, `OnLost::Repin` of [`PinBackend`](https://docs.rs/bartizan-pin) moves a session without a handshake.
 //! Where a client must know that its state is gone, let its session end: 404 makes it open a new one.
 //!
 //! [`split`] keeps one client session at several gateways, each with a session of its own.
+//! [`ResumeSessionLayer::only_if`] switches the layer at run time without changing the type of a stack;
+//! `ServiceBuilder::option_layer` takes an `Option` of it, where the service inside accepts both kinds of request.
 //!
 //! # Rules
 //!
-//! What a response says of its session:
+//! What a response means for its session:
 //!
 //! | response | verdict |
 //! |---|---|
@@ -41,10 +43,10 @@
 //! |---|---|---|
 //! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and takes `notifications/initialized` | the session goes on there | once |
 //! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
-//! | it answers 401 or 403, as to a caller whose credentials it does not take | passed on without its body; the session stays as it is, and others who wait ask with their own | no |
+//! | it answers 401 or 403, as to a caller whose credentials it does not take | passed on without its body; the session stays as it is, and other requests that wait ask with their own | no |
 //! | it answers anything else | the next backend is asked; at last 404, and the session ends | no |
 //! | it gives no answer in time, or there is none to ask | 503, `Retry-After`; the session stays as it is | no |
-//! | it answers a request of the lost server, or takes one back (`notifications/cancelled`) | 202: who would know of it is gone | no |
+//! | the request answers the lost server, or cancels one of its requests (`notifications/cancelled`) | 202: the server that expects it is gone | no |
 //! | others of the session meet the loss at the same time | they wait for the same attempt | each once |
 //! | another replica was first | its session is used; one's own is ended | once |
 //! | DELETE at the same time | waits for the attempt, or keeps it from taking effect; nothing is left | no |
@@ -56,7 +58,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | a response that names the session | names it as its request did, whoever answers |
+//! | a response that names the session | names it as its request did, whichever backend answers |
 //! | `Accept-Encoding` of an `initialize` | becomes `identity`: its answer is read here |
 //! | `Last-Event-ID` in a session that has moved | dropped: another backend would go on with another stream |
 //! | a response that comes from the new backend | its extensions hold the [`Session`](bartizan_core::Session) as it is now |
@@ -65,7 +67,7 @@
 //! # Place in the stack
 //!
 //! Below the guard of sessions, so that one is resumed for its owner alone and its client keeps its id; above
-//! the layer that pins, which tells of the loss and chooses another backend
+//! the layer that pins, which reports the loss and chooses another backend
 //! ([`Tried`](bartizan_core::backend::Tried) keeps it from those that were asked).
 //!
 //! ```
@@ -108,6 +110,11 @@
 //! # Ok(()) }
 //! ```
 //!
+//! The service responds with the body type of the service inside, which is a
+//! [`ReplaceBody`](bartizan_core::body::ReplaceBody): the layer that pins responds so. Put
+//! `ServiceBuilder::map_response(|response| response.map(GuardBody::forwarded))` between this layer and a service
+//! with other bodies.
+//!
 //! Configured:
 //!
 //! ```
@@ -130,24 +137,26 @@
 //!
 //! A store that cannot answer: 503, and what was opened meanwhile is ended. A store that cannot change a
 //! record (sealed tokens) resumes nothing. A backend that was only out of reach keeps the old session until
-//! it expires there. One that was asked to open a session and gave no answer may have one that nobody knows;
-//! it expires, too. The answer to `initialize` is held back until it was read, for the record; one that
+//! it expires there. A backend that was asked to open a session and gave no answer may keep one that is never
+//! used; it expires, too. The answer to `initialize` is held back until it was read, for the record; one that
 //! cannot be read within the deadline, or is too large, opens a session that is not resumed.
 //!
 //! # Security
 //!
 //! Only the owner's own request resumes a session, with the credentials that it shows: none are recorded.
-//! Of its other fields, those that speak of its content or of a condition stay behind.
+//! Of its other fields, those that describe its content or a condition are not sent.
 //! What is recorded, the client's `initialize`, can be sealed with a key (feature `seal`), for the session's
 //! principal. Session ids reach no log.
 //!
 //! # Cost
 //!
-//! On the way of a live session: a copy of the head, into a list that is used again, and one allocation, so
-//! that the request could be sent again; its body is kept by reference, up to 64 KiB. Figures are in the README of the benches. No lock is
-//! held across a wait, and no request is kept after its response. In the record: the body of `initialize`
-//! and the server's capabilities, some 300 to 1,000 bytes. What is off that way is boxed, and runs in tasks
-//! that a client who leaves does not stop: hence `Send + 'static`.
+//! For a request of a live session: a copy of the head, into a list that is used again, and one allocation, so
+//! that the request could be sent again; its body is kept by reference, up to 64 KiB. Figures are in the README of the benches.
+//! A response body passes as it is; one that was looked into, and an event stream that answers a GET, is boxed.
+//! A layer that is off passes requests and responses on. No lock is held across a wait, and no request is kept
+//! after its response. In the record: the body of `initialize`
+//! and the server's capabilities, some 300 to 1,000 bytes. All else is boxed, and runs in tasks that
+//! go on when the client leaves: hence `Send + 'static`.
 //!
 //! # Sources
 //!

@@ -319,3 +319,36 @@ async fn a_gateway_is_told_of_the_end_by_its_own_path_whichever_one_the_client_n
         assert_eq!((world.live(), store.len()), (0, 0));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_timeout_bounds_the_end_of_sessions_and_keeps_the_handles_of_before() {
+    for (timeout, expected) in [(None, 1_000), (Some(Duration::from_millis(100)), 100)] {
+        let (world, store) = (World::default(), MemoryStore::new());
+        let gateways = Gateways::new();
+        let layer = SplitSessionLayer::new(
+            HeaderField::new(HeaderName::from_static("x-gateway")),
+            gateways.clone(),
+        );
+        let sessions = layer.sessions();
+        let layer = match timeout {
+            Some(timeout) => layer.close_timeout(timeout),
+            None => layer,
+        };
+        for (name, origin) in [("a", "http://a:1"), ("b", "http://b:1")] {
+            gateways.set(name, Gateway::new(origin.parse().unwrap()));
+        }
+        let upstream = {
+            let world = world.clone();
+            service_fn(move |request| world.clone().respond(request))
+        };
+        let guard = ValidateSessionLayer::mcp(MintIds::new(store));
+        let service = guard.layer(layer.layer(upstream));
+        let id = open(&service).await;
+        // What opens the session at `b` is slow, and so is what ends it.
+        let slow = with(request(Method::POST, "b", Some(&id)), "x-slow");
+        assert_eq!(send(&service, slow).await, 200);
+        let begun = Instant::now();
+        assert_eq!(sessions.evict_gateway("b").await, 1);
+        assert_eq!(begun.elapsed().as_millis(), expected);
+    }
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::replace::{ReplaceBody, Replaced};
+use super::replace::{Own, ReplaceBody};
 
 pin_project! {
     /// A response body: the backend's, forwarded frame by frame, or a refusal's few bytes.
@@ -28,8 +28,8 @@ pin_project! {
     #[project = StateProj]
     enum State<B> {
         Forwarded { #[pin] body: B },
-        Refused { text: Bytes },
-        Replaced { body: Replaced<B> },
+        // Boxed: it is rare, and a body is moved through every layer.
+        Own { own: Box<Own<B>> },
     }
 }
 
@@ -41,8 +41,8 @@ impl<B> GuardBody<B> {
 
     /// Says `text` instead.
     #[must_use]
-    pub const fn refused(text: Bytes) -> Self {
-        Self { state: State::Refused { text } }
+    pub fn refused(text: Bytes) -> Self {
+        Self { state: State::Own { own: Box::new(Own::Text(text)) } }
     }
 }
 
@@ -55,7 +55,7 @@ impl<B: Body<Data = Bytes>> ReplaceBody for GuardBody<B> {
     where
         T: Body<Data = Bytes, Error = B::Error> + Send + 'static,
     {
-        Self { state: State::Replaced { body: Replaced::new(body) } }
+        Self { state: State::Own { own: Box::new(Own::body(body)) } }
     }
 }
 
@@ -70,9 +70,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().state.project() {
             StateProj::Forwarded { body } => body.poll_frame(cx),
-            StateProj::Refused { text } if text.is_empty() => Poll::Ready(None),
-            StateProj::Refused { text } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            StateProj::Replaced { body } => Pin::new(body).poll_frame(cx),
+            StateProj::Own { own } => Pin::new(&mut **own).poll_frame(cx),
         }
     }
 
@@ -80,8 +78,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.state {
             State::Forwarded { body } => body.is_end_stream(),
-            State::Refused { text } => text.is_empty(),
-            State::Replaced { body } => body.is_end_stream(),
+            State::Own { own } => own.is_end_stream(),
         }
     }
 
@@ -89,8 +86,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.state {
             State::Forwarded { body } => body.size_hint(),
-            State::Refused { text } => SizeHint::with_exact(text.len() as u64),
-            State::Replaced { body } => body.size_hint(),
+            State::Own { own } => own.size_hint(),
         }
     }
 }
@@ -118,13 +114,13 @@ mod tests {
         let replaced = Guarded::from_body(Full::new(Bytes::from("other")));
         assert_eq!(replaced.size_hint().exact(), Some(5));
         assert!(!replaced.is_end_stream());
-        assert_eq!(format!("{replaced:?}"), "GuardBody { state: Replaced { body: Replaced } }");
+        assert_eq!(format!("{replaced:?}"), "GuardBody { state: Own { own: Own(Body) } }");
         assert_eq!(replaced.collect().await.unwrap().to_bytes(), "other");
         assert_eq!(
             Guarded::from_bytes(Bytes::from("no")).collect().await.unwrap().to_bytes(),
             "no"
         );
-        // One that is replaced twice is that of the last.
+        // It nests.
         let twice = Guarded::from_body(Guarded::from_body(Full::new(Bytes::from("twice"))));
         assert_eq!(twice.collect().await.unwrap().to_bytes(), "twice");
     }

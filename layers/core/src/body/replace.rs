@@ -1,7 +1,7 @@
 //! Replacing a response body without changing its type.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
@@ -42,19 +42,22 @@ pub trait ReplaceBody: Body<Data = Bytes> + Sized {
     #[must_use]
     fn from_bytes(bytes: Bytes) -> Self;
 
-    /// A body that gives the frames of `body`. It allocates once.
+    /// A body that gives the frames of `body`.
     #[must_use]
     fn from_body<T>(body: T) -> Self
     where
         T: Body<Data = Bytes, Error = Self::Error> + Send + 'static;
 }
 
-/// A body of any type, in the place of a `B`.
-// The lock makes it `Sync` without asking that of the body. Only `&self` takes it, and nothing waits for it.
-pub(super) struct Replaced<B>(Mutex<Pin<Box<dyn Replacement<B> + Send>>>);
+/// What is given in the place of a `B`.
+pub(super) enum Own<B> {
+    Text(Bytes),
+    // The lock makes it `Sync` without asking that of the body. Only `&self` takes it, and never for long.
+    Body(Mutex<Pin<Box<dyn Replacement<B> + Send>>>),
+}
 
 /// A body with the error of a `B`. The bound is at each method, so that naming the type needs none.
-trait Replacement<B> {
+pub(super) trait Replacement<B> {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -71,16 +74,16 @@ trait Replacement<B> {
         B: Body;
 }
 
-impl<B: Body> Replaced<B> {
-    pub(super) fn new<T>(body: T) -> Self
+impl<B: Body> Own<B> {
+    pub(super) fn body<T>(body: T) -> Self
     where
         T: Body<Data = Bytes, Error = B::Error> + Send + 'static,
     {
-        Self(Mutex::new(Box::pin(body)))
+        Self::Body(Mutex::new(Box::pin(body)))
     }
 }
 
-impl<B: Body> Body for Replaced<B> {
+impl<B: Body> Body for Own<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -88,15 +91,28 @@ impl<B: Body> Body for Replaced<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_frame(cx)
+        match &mut *self {
+            Self::Text(text) if text.is_empty() => Poll::Ready(None),
+            Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(mem::take(text))))),
+            Self::Body(body) => {
+                let body = body.get_mut().unwrap_or_else(PoisonError::into_inner);
+                body.as_mut().poll_frame(cx)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Body(body) => body.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Self::Body(body) => body.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
+        }
     }
 }
 
@@ -122,7 +138,8 @@ impl<E: 'static> ReplaceBody for BoxBody<Bytes, E> {
     where
         T: Body<Data = Bytes, Error = E> + Send + 'static,
     {
-        Self::new(Replaced::<Self>::new(body))
+        // It is `Sync`, which the body need not be.
+        Self::new(Own::<Self>::body(body))
     }
 }
 
@@ -161,15 +178,19 @@ where
     }
 }
 
-impl<B> fmt::Debug for Replaced<B> {
+impl<B> fmt::Debug for Own<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Replaced")
+        f.write_str(match self {
+            Self::Text(_) => "Own(Text)",
+            Self::Body(_) => "Own(Body)",
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GuardBody;
 
     async fn replace<R: ReplaceBody<Error: fmt::Debug> + Send + 'static>(
         other: impl FnOnce() -> R,
@@ -184,14 +205,11 @@ mod tests {
 
     #[tokio::test]
     async fn each_of_these_bodies_can_be_replaced() {
-        type Error = std::convert::Infallible;
+        type Never = std::convert::Infallible;
         let other = || Full::new(Bytes::from("other"));
-        replace::<UnsyncBoxBody<Bytes, Error>>(|| other().boxed_unsync()).await;
-        replace::<BoxBody<Bytes, Error>>(|| other().boxed()).await;
-        replace::<super::super::GuardBody<Full<Bytes>>>(|| {
-            super::super::GuardBody::forwarded(other())
-        })
-        .await;
+        replace::<UnsyncBoxBody<Bytes, Never>>(|| other().boxed_unsync()).await;
+        replace::<BoxBody<Bytes, Never>>(|| other().boxed()).await;
+        replace::<GuardBody<Full<Bytes>>>(|| GuardBody::forwarded(other())).await;
         #[cfg(feature = "axum")]
         replace::<axum_core::body::Body>(|| axum_core::body::Body::new(other())).await;
     }

@@ -99,7 +99,7 @@ impl Handshake {
 }
 
 impl Agreement {
-    /// Whether who agreed to `self` finds all of it in `other`.
+    /// Whether `other` offers all that `self` does.
     pub(crate) fn is_kept_by(&self, other: &Self) -> bool {
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
         self.version == other.version
@@ -175,7 +175,7 @@ impl Scan {
     }
 }
 
-/// What one message says; not yet, if it is no answer.
+/// What one message says; not yet, if it is not an answer.
 fn message(text: &[u8]) -> Scanned {
     let Ok(answer) = serde_json::from_slice::<RawAnswer<'_>>(without_mark(text)) else {
         return Scanned::NotYet;
@@ -202,7 +202,7 @@ fn data_of(event: &[u8]) -> Vec<u8> {
     data.collect::<Vec<_>>().join(&b'\n')
 }
 
-// By hand: what a client says of itself is nobody else's business.
+// By hand: what a client says about itself is not for logs.
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handshake")

@@ -13,11 +13,11 @@ use super::{
     looked::Looked,
 };
 
-/// How much more is looked at than what is recorded of it: a result has more in it.
+/// How much more of an answer is read than its agreement may take.
 const LOOK_FACTOR: usize = 4;
 
-/// Looks for what a server agreed to in its answer to `initialize`, until `deadline`. The agreement may be
-/// `limit_bytes` large; the answer has more in it, up to four times as much.
+/// Looks for what a server agreed to in its answer to `initialize`, until `deadline`. At most four times
+/// `limit_bytes`, the limit of an agreement, are read: the answer has more in it.
 pub(crate) async fn for_agreement<R: Body<Data = Bytes>>(
     headers: &HeaderMap,
     body: R,
@@ -93,7 +93,7 @@ impl<R: Body<Data = Bytes>> Looked<R> {
     pub(crate) async fn discard(mut self) {
         let Some(mut rest) = self.rest.take() else { return };
         poll_fn(|cx| {
-            // A few frames at most: nobody waits for a stream that does not end.
+            // A few frames at most: a stream that does not end is dropped.
             for _ in 0..8 {
                 match rest.as_mut().poll_frame(cx) {
                     std::task::Poll::Ready(Some(Ok::<Frame<Bytes>, _>(_))) => {}

@@ -2,7 +2,7 @@
 //!
 //! Lost is what no backend has processed: a connection that was never made, and an answer that says that
 //! the session is unknown. Whatever may have been processed (a reset, an end without an answer, a timeout
-//! after the request was sent) is not: nobody knows what became of it, so it is never sent again.
+//! after the request was sent) is not: its outcome is unknown, so it is never sent again.
 //!
 //! | server | says of a session that it does not know |
 //! |---|---|
@@ -17,13 +17,13 @@ use http::{Response, StatusCode};
 /// What a response says of its session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// It is there, or nobody knows.
+    /// It is there, or its state is unknown.
     Arrived,
     /// It is lost: no connection could be made to its backend.
     Unreachable,
     /// It is lost: its backend does not know it.
     Unknown,
-    /// The body tells.
+    /// The body decides.
     Look,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn by_head<R>(response: &Response<R>) -> Verdict {
     }
     match (Reason::of(response), status) {
         (Some(Reason::BackendLost), _) => Verdict::Unreachable,
-        // Somebody on the way refused it: that says nothing of the session.
+        // A layer on the way refused it: that says nothing about the session.
         (Some(_), _) => Verdict::Arrived,
         (None, StatusCode::NOT_FOUND) => Verdict::Unknown,
         (None, StatusCode::BAD_REQUEST) => Verdict::Look,

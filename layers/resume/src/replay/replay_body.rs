@@ -1,7 +1,7 @@
 //! The request body that the service inside gets.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,7 +19,8 @@ pub struct ReplayBody<B>(State<B>);
 enum State<B> {
     Passed(B),
     Kept { kept: Arc<Kept<B>>, turn: u32 },
-    Own(Bytes),
+    // Boxed: it is rare, and the others are moved through every layer below.
+    Own(Box<Bytes>),
 }
 
 impl<B> ReplayBody<B> {
@@ -31,8 +32,8 @@ impl<B> ReplayBody<B> {
         Self(State::Kept { kept, turn })
     }
 
-    pub(crate) const fn own(text: Bytes) -> Self {
-        Self(State::Own(text))
+    pub(crate) fn own(text: Bytes) -> Self {
+        Self(State::Own(Box::new(text)))
     }
 }
 
@@ -49,7 +50,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
             State::Passed(body) => Pin::new(body).poll_frame(cx),
             State::Kept { kept, turn } => kept.next_frame(*turn, cx),
             State::Own(text) if text.is_empty() => Poll::Ready(None),
-            State::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            State::Own(text) => Poll::Ready(Some(Ok(Frame::data(mem::take(&mut **text))))),
         }
     }
 

@@ -50,7 +50,7 @@ pin_project! {
         Passed { #[pin] future: S::Future },
         // For one that may open a session.
         Opening { #[pin] future: S::Future, kept: Option<(Arc<Resumer<S, T>>, Arc<Kept<B>>)> },
-        // For one that may tell of a loss.
+        // For one that may show a loss.
         Live { #[pin] future: S::Future, kept: Option<(Arc<Resumer<S, T>>, Arc<Kept<B>>)> },
         // For all that waits, off the way of a live session.
         Boxed { future: BoxFuture<S::Response, S::Error> },

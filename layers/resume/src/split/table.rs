@@ -18,7 +18,7 @@ use crate::replay::{
 /// How often those that idled too long are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// The same where there is no room: a request that is refused must not buy a sweep with each try.
+/// The same at the limit: a refused request must not cause a sweep with each try.
 const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 
 /// The sessions at gateways, by client session and gateway.
@@ -51,7 +51,7 @@ pub(super) enum Found {
     Wait(Follow<Opened>),
     /// This request opens it.
     Lead(Lead<Pair, Opened>),
-    /// There are as many as there may be.
+    /// The limit is reached.
     Full,
     /// The client session is over.
     Ended,

@@ -20,7 +20,7 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const RESULT: &str =
     r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
 
-/// Backends that lose what they are told to lose.
+/// Backends that lose sessions on demand.
 #[derive(Clone, Debug, Default)]
 pub struct World(Arc<Mutex<State>>);
 

@@ -127,7 +127,7 @@ async fn put<S, T: Store>(shared: &Resumer<S, T>, mut current: Session, opened: 
         }
         match shared.replace(&current, record).await {
             Ok(Replaced::Replaced(session)) => {
-                // Its record says from now on how it ends.
+                // From now on the session is ended by its record.
                 drop(opened.keep());
                 shared.config.counts.add_resumed();
                 event::resumed(&session, current.record().backend());

@@ -31,7 +31,7 @@ use crate::replay::{
 /// How often one request is sent again.
 const TIMES: usize = 2;
 
-/// Goes on with a request whose `response` tells of a loss, or may.
+/// Goes on with a request whose `response` shows a loss, or may.
 pub(crate) async fn lost<S, T, B>(
     shared: Arc<Resumer<S, T>>,
     kept: Arc<Kept<B>>,
