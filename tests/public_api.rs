@@ -32,7 +32,7 @@ use bartizan::{
     },
     redis::{RedisStore, RedisStoreBuilder},
     resume::{
-        ReplayBody, ResumeCounts, ResumeSession, ResumeSessionLayer,
+        ResumeCounts, ResumeSession, ResumeSessionLayer,
         split::{
             Gateway, Gateways, HeaderField, PathSegment, SplitSession, SplitSessionLayer,
             SplitSessions, SplitStatus,
@@ -80,7 +80,6 @@ fn bodies_are_sent() {
     is_sent::<(GuardBody<Body>, PeekedBody<Body>, ReclaimableBody<Body>, TrailerFilterBody<Body>)>(
     );
     is_sent::<SessionBody<Body, MemoryStore>>();
-    is_sent::<ReplayBody<Body>>();
 }
 
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.

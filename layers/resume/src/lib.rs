@@ -76,14 +76,14 @@
 //! use bartizan_pin::{Backends, PinBackendLayer};
 //! use bartizan_resume::ResumeSessionLayer;
 //! use bartizan_session::ValidateSessionLayer;
-//! # use {bartizan_session::PeekedBody, bartizan_pin::ReclaimableBody, bartizan_resume::ReplayBody};
+//! # use {bartizan_session::PeekedBody, bartizan_pin::ReclaimableBody};
 //! # use bytes::Bytes;
 //! # use http::{Request, Response};
 //! # use http_body_util::{BodyExt, Full};
 //! # use tower::{Layer, ServiceExt, service_fn};
 //! # const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let server = service_fn(async |request: Request<ReclaimableBody<ReplayBody<PeekedBody<Full<Bytes>>>>>| {
+//! # let server = service_fn(async |request: Request<ReclaimableBody<PeekedBody<Full<Bytes>>>>| {
 //! #     let body = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
 //! #     let mut response = Response::new(Full::<Bytes>::from(body));
 //! #     let name = if Backend::of(&request).unwrap().id().as_str() == "http://a:1" { "a" } else { "b" };
@@ -173,5 +173,4 @@ pub mod split;
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
 pub use bartizan_core::{ConfigError, seal::KeyRing};
-pub use replay::replay_body::ReplayBody;
 pub use resume::{ResponseFuture, ResumeCounts, ResumeSession, ResumeSessionLayer};

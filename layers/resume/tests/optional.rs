@@ -80,7 +80,8 @@ async fn an_optional_layer_stands_directly_over_the_one_that_pins() {
     for resume in [Some(ResumeSessionLayer::new(MemoryStore::new())), None] {
         let service =
             ServiceBuilder::new().option_layer(resume).layer(pin()).service(Any(World::default()));
-        let request = Request::post("/mcp").body(Full::from("{}")).unwrap();
+        let body = GuardBody::forwarded(Full::<Bytes>::from("{}"));
+        let request = Request::post("/mcp").body(body).unwrap();
         assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
     }
 }
@@ -102,7 +103,8 @@ async fn a_stack_splits_sessions_or_not() {
     for (split, status) in [(Some(split), 503), (None, 200)] {
         let service =
             ServiceBuilder::new().option_layer(split).layer(pin()).service(Any(World::default()));
-        let request = Request::post("/unknown/mcp").body(Full::from("{}")).unwrap();
+        let body = GuardBody::forwarded(Full::<Bytes>::from("{}"));
+        let request = Request::post("/unknown/mcp").body(body).unwrap();
         assert_eq!(service.oneshot(request).await.unwrap().status(), status);
     }
 }

@@ -6,38 +6,62 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::body::size_with_read;
+use bartizan_core::body::{ReplaceBody, Replacement, size_with_read};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// A request body that gives back the frames that were read from it, untouched, and then the rest.
 ///
-/// One that was never looked into costs an empty pointer. Dropping it drops the body.
+/// One that was never looked into costs an empty pointer. Dropping it drops the body. A layer below may replace it
+/// ([`ReplaceBody`]).
 #[derive(Debug)]
 pub struct PeekedBody<B> {
-    #[allow(
-        clippy::box_collection,
-        reason = "a body moves with its request through every layer, and is mostly not looked into"
-    )]
-    read: Option<Box<VecDeque<Frame<Bytes>>>>,
+    // Boxed: a body moves with its request through every layer, and mostly this is empty.
+    first: Option<Box<First<B>>>,
     rest: Option<B>,
+}
+
+/// What comes before the rest of the body.
+#[derive(Debug)]
+enum First<B> {
+    /// The frames that were read.
+    Read(VecDeque<Frame<Bytes>>),
+    /// Another body. There is no rest.
+    Replaced(Replacement<B>),
 }
 
 impl<B> PeekedBody<B> {
     /// Wraps a body that was not looked into.
     pub(crate) const fn untouched(body: B) -> Self {
-        Self { read: None, rest: Some(body) }
+        Self { first: None, rest: Some(body) }
     }
 
     /// Puts `read` before the rest of the body, if any is left.
     pub(crate) fn with_read(read: VecDeque<Frame<Bytes>>, rest: Option<B>) -> Self {
-        let read = (!read.is_empty()).then(|| Box::new(read));
-        Self { read, rest }
+        let first = (!read.is_empty()).then(|| Box::new(First::Read(read)));
+        Self { first, rest }
     }
 
     /// A body without content, for requests that a layer makes itself.
     pub(crate) const fn empty() -> Self {
-        Self { read: None, rest: None }
+        Self { first: None, rest: None }
+    }
+
+    fn replaced(replacement: Replacement<B>) -> Self {
+        Self { first: Some(Box::new(First::Replaced(replacement))), rest: None }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> ReplaceBody for PeekedBody<B> {
+    fn from_bytes(bytes: Bytes) -> Self {
+        Self::replaced(Replacement::text(bytes))
+    }
+
+    fn from_body<T>(body: T) -> Self
+    where
+        T: Body<Data = Bytes, Error = B::Error> + Send + 'static,
+    {
+        Self::replaced(Replacement::body(body))
     }
 }
 
@@ -50,11 +74,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PeekedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if let Some(read) = &mut self.read {
-            if let Some(frame) = read.pop_front() {
-                return Poll::Ready(Some(Ok(frame)));
+        match self.first.as_deref_mut() {
+            None => {}
+            Some(First::Replaced(body)) => return Pin::new(body).poll_frame(cx),
+            Some(First::Read(read)) => {
+                if let Some(frame) = read.pop_front() {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                self.first = None;
             }
-            self.read = None;
         }
         match &mut self.rest {
             Some(rest) => Pin::new(rest).poll_frame(cx),
@@ -64,16 +92,25 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PeekedBody<B> {
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        self.read.as_ref().is_none_or(|read| read.is_empty())
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        let has_first_ended = match self.first.as_deref() {
+            None => true,
+            Some(First::Replaced(body)) => body.is_end_stream(),
+            Some(First::Read(read)) => read.is_empty(),
+        };
+        has_first_ended && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
-        let Some(read) = &self.read else { return rest };
-        let read = read.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
-        size_with_read(read, Some(rest))
+        match self.first.as_deref() {
+            None => rest,
+            Some(First::Replaced(body)) => body.size_hint(),
+            Some(First::Read(read)) => {
+                let read = read.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+                size_with_read(read, Some(rest))
+            }
+        }
     }
 }
 
@@ -96,5 +133,10 @@ mod tests {
         assert!(!body.is_end_stream());
         assert!(body.collect().await.unwrap().trailers().is_some());
         assert!(PeekedBody::<Full<Bytes>>::empty().is_end_stream());
+
+        let replaced = PeekedBody::<Full<Bytes>>::from_body(Full::new(Bytes::from("other")));
+        assert_eq!(replaced.size_hint().exact(), Some(5));
+        assert_eq!(replaced.collect().await.unwrap().to_bytes(), "other");
+        assert!(PeekedBody::<Full<Bytes>>::from_bytes(Bytes::new()).is_end_stream());
     }
 }

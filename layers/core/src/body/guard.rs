@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::replace::{Own, ReplaceBody};
+use super::replace::{ReplaceBody, Replacement};
 
 pin_project! {
     /// A response body: the backend's, forwarded frame by frame, or a refusal's few bytes.
@@ -29,7 +29,7 @@ pin_project! {
     enum State<B> {
         Forwarded { #[pin] body: B },
         // Boxed: it is rare, and a body is moved through every layer.
-        Own { own: Box<Own<B>> },
+        Replaced { body: Box<Replacement<B>> },
     }
 }
 
@@ -42,7 +42,7 @@ impl<B> GuardBody<B> {
     /// Says `text` instead.
     #[must_use]
     pub fn refused(text: Bytes) -> Self {
-        Self { state: State::Own { own: Box::new(Own::Text(text)) } }
+        Self { state: State::Replaced { body: Box::new(Replacement::text(text)) } }
     }
 }
 
@@ -55,7 +55,7 @@ impl<B: Body<Data = Bytes>> ReplaceBody for GuardBody<B> {
     where
         T: Body<Data = Bytes, Error = B::Error> + Send + 'static,
     {
-        Self { state: State::Own { own: Box::new(Own::body(body)) } }
+        Self { state: State::Replaced { body: Box::new(Replacement::body(body)) } }
     }
 }
 
@@ -70,7 +70,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().state.project() {
             StateProj::Forwarded { body } => body.poll_frame(cx),
-            StateProj::Own { own } => Pin::new(&mut **own).poll_frame(cx),
+            StateProj::Replaced { body } => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 
@@ -78,7 +78,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.state {
             State::Forwarded { body } => body.is_end_stream(),
-            State::Own { own } => own.is_end_stream(),
+            State::Replaced { body } => body.is_end_stream(),
         }
     }
 
@@ -86,7 +86,7 @@ impl<B: Body<Data = Bytes>> Body for GuardBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.state {
             State::Forwarded { body } => body.size_hint(),
-            State::Own { own } => own.size_hint(),
+            State::Replaced { body } => body.size_hint(),
         }
     }
 }
@@ -114,7 +114,10 @@ mod tests {
         let replaced = Guarded::from_body(Full::new(Bytes::from("other")));
         assert_eq!(replaced.size_hint().exact(), Some(5));
         assert!(!replaced.is_end_stream());
-        assert_eq!(format!("{replaced:?}"), "GuardBody { state: Own { own: Own(Body) } }");
+        assert_eq!(
+            format!("{replaced:?}"),
+            "GuardBody { state: Replaced { body: Replacement(Body) } }"
+        );
         assert_eq!(replaced.collect().await.unwrap().to_bytes(), "other");
         assert_eq!(
             Guarded::from_bytes(Bytes::from("no")).collect().await.unwrap().to_bytes(),

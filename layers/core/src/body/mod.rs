@@ -7,6 +7,6 @@ mod size;
 mod trailer_filter;
 
 pub use guard::GuardBody;
-pub use replace::ReplaceBody;
+pub use replace::{ReplaceBody, Replacement};
 pub use size::size_with_read;
 pub use trailer_filter::TrailerFilterBody;

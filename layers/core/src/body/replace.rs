@@ -49,15 +49,27 @@ pub trait ReplaceBody: Body<Data = Bytes> + Sized {
         T: Body<Data = Bytes, Error = Self::Error> + Send + 'static;
 }
 
-/// What is given in the place of a `B`.
-pub(super) enum Own<B> {
+/// A body in the place of a `B`, for body types that implement [`ReplaceBody`]: a text, or a body of any type in a box.
+///
+/// It is `Send`, `Sync` and `Unpin`, whatever the body in the box is.
+pub struct Replacement<B>(Kind<B>);
+
+enum Kind<B> {
     Text(Bytes),
     // The lock makes it `Sync` without asking that of the body. Only `&self` takes it, and never for long.
-    Body(Mutex<Pin<Box<dyn Replacement<B> + Send>>>),
+    Body(Mutex<Pin<Box<dyn InPlaceOf<B> + Send>>>),
+}
+
+impl<B> Replacement<B> {
+    /// Gives `text` in one frame.
+    #[must_use]
+    pub const fn text(text: Bytes) -> Self {
+        Self(Kind::Text(text))
+    }
 }
 
 /// A body with the error of a `B`. The bound is at each method, so that naming the type needs none.
-pub(super) trait Replacement<B> {
+pub(super) trait InPlaceOf<B> {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -74,16 +86,18 @@ pub(super) trait Replacement<B> {
         B: Body;
 }
 
-impl<B: Body> Own<B> {
-    pub(super) fn body<T>(body: T) -> Self
+impl<B: Body> Replacement<B> {
+    /// Gives the frames of `body`.
+    #[must_use]
+    pub fn body<T>(body: T) -> Self
     where
         T: Body<Data = Bytes, Error = B::Error> + Send + 'static,
     {
-        Self::Body(Mutex::new(Box::pin(body)))
+        Self(Kind::Body(Mutex::new(Box::pin(body))))
     }
 }
 
-impl<B: Body> Body for Own<B> {
+impl<B: Body> Body for Replacement<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -91,10 +105,10 @@ impl<B: Body> Body for Own<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match &mut *self {
-            Self::Text(text) if text.is_empty() => Poll::Ready(None),
-            Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(mem::take(text))))),
-            Self::Body(body) => {
+        match &mut self.0 {
+            Kind::Text(text) if text.is_empty() => Poll::Ready(None),
+            Kind::Text(text) => Poll::Ready(Some(Ok(Frame::data(mem::take(text))))),
+            Kind::Body(body) => {
                 let body = body.get_mut().unwrap_or_else(PoisonError::into_inner);
                 body.as_mut().poll_frame(cx)
             }
@@ -102,16 +116,16 @@ impl<B: Body> Body for Own<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Text(text) => text.is_empty(),
-            Self::Body(body) => body.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
+        match &self.0 {
+            Kind::Text(text) => text.is_empty(),
+            Kind::Body(body) => body.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Text(text) => SizeHint::with_exact(text.len() as u64),
-            Self::Body(body) => body.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
+        match &self.0 {
+            Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
+            Kind::Body(body) => body.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
         }
     }
 }
@@ -139,7 +153,7 @@ impl<E: 'static> ReplaceBody for BoxBody<Bytes, E> {
         T: Body<Data = Bytes, Error = E> + Send + 'static,
     {
         // It is `Sync`, which the body need not be.
-        Self::new(Own::<Self>::body(body))
+        Self::new(Replacement::<Self>::body(body))
     }
 }
 
@@ -157,7 +171,7 @@ impl ReplaceBody for axum_core::body::Body {
     }
 }
 
-impl<B, T> Replacement<B> for T
+impl<B, T> InPlaceOf<B> for T
 where
     B: Body,
     T: Body<Data = Bytes, Error = B::Error>,
@@ -178,11 +192,11 @@ where
     }
 }
 
-impl<B> fmt::Debug for Own<B> {
+impl<B> fmt::Debug for Replacement<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text(_) => "Own(Text)",
-            Self::Body(_) => "Own(Body)",
+        f.write_str(match &self.0 {
+            Kind::Text(_) => "Replacement(Text)",
+            Kind::Body(_) => "Replacement(Body)",
         })
     }
 }

@@ -1,16 +1,15 @@
 //! The requests that this layer makes itself.
 
-use bartizan_core::{Backend, Passage, SessionId, Work, backend::Tried, fields::hop_by_hop, mcp};
+use bartizan_core::{
+    Backend, Passage, SessionId, Work, backend::Tried, body::ReplaceBody, fields::hop_by_hop, mcp,
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
 };
 
-use super::{
-    kept::{Head, LAST_EVENT_ID},
-    replay_body::ReplayBody,
-};
+use super::kept::{Head, LAST_EVENT_ID};
 
 /// What the requests of one attempt have in common: the caller's present credentials, and all else that
 /// describes the caller and not its request.
@@ -51,7 +50,7 @@ impl Ask {
     }
 
     /// Asks for a session.
-    pub(crate) fn initialize<B>(&self, body: Bytes, at: At<'_>) -> Request<ReplayBody<B>> {
+    pub(crate) fn initialize<B: ReplaceBody>(&self, body: Bytes, at: At<'_>) -> Request<B> {
         let mut request = self.request(Method::POST, body);
         Passage::with(&mut request, |passage| {
             passage.set_work(Work::Opening);
@@ -64,21 +63,21 @@ impl Ask {
     }
 
     /// Ends the handshake of the session `id` on `backend`.
-    pub(crate) fn initialized<B>(
+    pub(crate) fn initialized<B: ReplaceBody>(
         &self,
         id: &SessionId,
         backend: Option<&Backend>,
-    ) -> Option<Request<ReplayBody<B>>> {
+    ) -> Option<Request<B>> {
         let request = self.request(Method::POST, Bytes::from_static(INITIALIZED));
         self.within(request, id, backend)
     }
 
     /// Ends the session `id` on `backend`.
-    pub(crate) fn delete<B>(
+    pub(crate) fn delete<B: ReplaceBody>(
         &self,
         id: &SessionId,
         backend: Option<&Backend>,
-    ) -> Option<Request<ReplayBody<B>>> {
+    ) -> Option<Request<B>> {
         let mut request = self.request(Method::DELETE, Bytes::new());
         request.headers_mut().remove(CONTENT_TYPE);
         self.within(request, id, backend)
@@ -86,10 +85,10 @@ impl Ask {
 
     fn within<B>(
         &self,
-        mut request: Request<ReplayBody<B>>,
+        mut request: Request<B>,
         id: &SessionId,
         backend: Option<&Backend>,
-    ) -> Option<Request<ReplayBody<B>>> {
+    ) -> Option<Request<B>> {
         let headers: &mut HeaderMap = request.headers_mut();
         headers.insert(&mcp::SESSION_ID, HeaderValue::from_str(id.as_str()).ok()?);
         if let Some(version) = &self.version {
@@ -104,10 +103,10 @@ impl Ask {
         Some(request)
     }
 
-    fn request<B>(&self, method: Method, body: Bytes) -> Request<ReplayBody<B>> {
+    fn request<B: ReplaceBody>(&self, method: Method, body: Bytes) -> Request<B> {
         let length = HeaderValue::from(body.len());
         let has_body = !body.is_empty();
-        let mut request = Request::new(ReplayBody::own(body));
+        let mut request = Request::new(B::from_bytes(body));
         *request.method_mut() = method;
         self.head.clone().address(&mut request);
         let headers = request.headers_mut();

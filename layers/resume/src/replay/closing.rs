@@ -2,9 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use bartizan_core::{Backend, SessionId};
-use bytes::Bytes;
-use http_body::Body;
+use bartizan_core::{Backend, SessionId, body::ReplaceBody};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
@@ -32,7 +30,7 @@ impl Closing {
     ) -> Self
     where
         S: Inside<B>,
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: ReplaceBody + Unpin + Send + 'static,
     {
         // Not the other way round: what is open must not keep the service alive.
         let service = Arc::downgrade(service);

@@ -9,16 +9,10 @@ use bartizan_core::body::ReplaceBody;
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::replay_body::ReplayBody;
-
 /// A service inside that can be called for other requests than those that arrive.
 pub(crate) trait Inside<B>:
-    Service<
-        Request<ReplayBody<B>>,
-        Response = Response<<Self as Inside<B>>::Body>,
-        Error: Send,
-        Future: Send,
-    > + Clone
+    Service<Request<B>, Response = Response<<Self as Inside<B>>::Body>, Error: Send, Future: Send>
+    + Clone
     + Send
     + 'static
 {
@@ -35,10 +29,7 @@ impl<S: Clone> Spare<S> {
     }
 
     /// Calls the service.
-    pub(crate) async fn call<B>(
-        &self,
-        request: Request<ReplayBody<B>>,
-    ) -> Result<S::Response, S::Error>
+    pub(crate) async fn call<B>(&self, request: Request<B>) -> Result<S::Response, S::Error>
     where
         S: Inside<B>,
     {
@@ -50,7 +41,7 @@ impl<S: Clone> Spare<S> {
 
 impl<S, B, R> Inside<B> for S
 where
-    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<B>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     R: ReplaceBody<Error: Send> + Send + 'static,
 {

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bartizan_core::{Backend, Reason, SessionId, UpstreamFailure, fields::only_line, mcp};
-use bytes::Bytes;
+use bartizan_core::{
+    Backend, Reason, SessionId, UpstreamFailure, body::ReplaceBody, fields::only_line, mcp,
+};
 use http::{HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE};
-use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -15,7 +15,6 @@ use super::{
     inside::{Inside, Spare},
     kept::Head,
     look,
-    replay_body::ReplayBody,
 };
 
 /// A session that a backend has opened for a layer. Dropped before it is in use, it is ended there.
@@ -65,11 +64,11 @@ pub(crate) async fn open<S, B>(
 ) -> Result<Opened, Unfit>
 where
     S: Inside<B>,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let Expected { handshake, accepts, limit_bytes, deadline, close_timeout } = expected;
     let ask = Ask::new(head, &handshake.agreement.version);
-    let request: Request<ReplayBody<B>> = ask.initialize(handshake.body.clone(), at);
+    let request: Request<B> = ask.initialize(handshake.body.clone(), at);
     let response = service.call(request).await.map_err(|_| NO_ANSWER)?;
     let (head, body) = accept_head(response)?.into_parts();
     let id = only_line(&head.headers, &mcp::SESSION_ID).ok().flatten().ok_or(Unfit::Other)?;

@@ -1,7 +1,6 @@
-//! The request body that the service inside gets.
+//! The body of a kept request, as the service inside gets it.
 
 use std::{
-    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -12,28 +11,16 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::kept::Kept;
 
-/// The request body that the service inside gets: the client's, kept by reference as it passes in case the
-/// request has to be sent again; or one of this layer's own.
-pub struct ReplayBody<B>(State<B>);
-
-enum State<B> {
-    Passed(B),
-    Kept { kept: Arc<Kept<B>>, turn: u32 },
-    // Boxed: it is rare, and the others are moved through every layer below.
-    Own(Box<Bytes>),
+/// The client's body, kept by reference as it passes in case the request has to be sent again. It takes the place
+/// of the body that came, so that the service inside meets one type of body.
+pub(crate) struct ReplayBody<B> {
+    kept: Arc<Kept<B>>,
+    turn: u32,
 }
 
 impl<B> ReplayBody<B> {
-    pub(crate) const fn passed(body: B) -> Self {
-        Self(State::Passed(body))
-    }
-
-    pub(crate) const fn kept(kept: Arc<Kept<B>>, turn: u32) -> Self {
-        Self(State::Kept { kept, turn })
-    }
-
-    pub(crate) fn own(text: Bytes) -> Self {
-        Self(State::Own(Box::new(text)))
+    pub(crate) const fn new(kept: Arc<Kept<B>>, turn: u32) -> Self {
+        Self { kept, turn }
     }
 }
 
@@ -43,42 +30,19 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
 
     #[inline]
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match &mut self.0 {
-            State::Passed(body) => Pin::new(body).poll_frame(cx),
-            State::Kept { kept, turn } => kept.next_frame(*turn, cx),
-            State::Own(text) if text.is_empty() => Poll::Ready(None),
-            State::Own(text) => Poll::Ready(Some(Ok(Frame::data(mem::take(&mut **text))))),
-        }
+        self.kept.next_frame(self.turn, cx)
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            State::Passed(body) => body.is_end_stream(),
-            State::Kept { kept, turn } => kept.has_ended(*turn),
-            State::Own(text) => text.is_empty(),
-        }
+        self.kept.has_ended(self.turn)
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            State::Passed(body) => body.size_hint(),
-            State::Kept { kept, turn } => kept.size_hint(*turn),
-            State::Own(text) => SizeHint::with_exact(text.len() as u64),
-        }
-    }
-}
-
-impl<B> fmt::Debug for ReplayBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            State::Passed(_) => "ReplayBody(Passed)",
-            State::Kept { .. } => "ReplayBody(Kept)",
-            State::Own(_) => "ReplayBody(Own)",
-        })
+        self.kept.size_hint(self.turn)
     }
 }

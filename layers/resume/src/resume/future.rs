@@ -8,9 +8,7 @@ use std::{
 };
 
 use bartizan_core::{SessionStore, body::ReplaceBody};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -20,7 +18,6 @@ use crate::replay::{
     kept::Kept,
     loss::{self, Verdict},
     record,
-    replay_body::ReplayBody,
 };
 
 pin_project! {
@@ -33,7 +30,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, T>
     where
-        S: Service<Request<ReplayBody<B>>>,
+        S: Service<Request<B>>,
     {
         #[pin]
         state: State<S, B, T>,
@@ -44,7 +41,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, T>
     where
-        S: Service<Request<ReplayBody<B>>>,
+        S: Service<Request<B>>,
     {
         // For a response that is passed on, whatever it is.
         Passed { #[pin] future: S::Future },
@@ -61,7 +58,7 @@ type BoxFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
 impl<S, B, T> ResponseFuture<S, B, T>
 where
-    S: Service<Request<ReplayBody<B>>>,
+    S: Service<Request<B>>,
 {
     pub(crate) fn passed(future: S::Future) -> Self {
         Self { state: State::Passed { future } }
@@ -88,10 +85,10 @@ where
 
 impl<S, B, R, T> Future for ResponseFuture<S, B, T>
 where
-    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<B>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     T: SessionStore<Get: Send, Insert: Send, Replace: Send, Remove: Send>,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
     R: ReplaceBody<Error: Send> + Send + 'static,
 {
     type Output = Result<Response<R>, S::Error>;
@@ -133,7 +130,7 @@ const POLLED_AGAIN: &str = "a response future was polled after it was ready";
 
 impl<S, B, T> fmt::Debug for ResponseFuture<S, B, T>
 where
-    S: Service<Request<ReplayBody<B>>>,
+    S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {

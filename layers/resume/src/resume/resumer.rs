@@ -10,10 +10,7 @@ use http::Request;
 use tokio::time::timeout;
 
 use super::config::Config;
-use crate::replay::{
-    inside::{Inside, Spare},
-    replay_body::ReplayBody,
-};
+use crate::replay::inside::{Inside, Spare};
 
 /// A store that can be asked from a task.
 pub(crate) trait Store:
@@ -33,10 +30,7 @@ impl<S: Clone, T> Resumer<S, T> {
     }
 
     /// Calls the service inside.
-    pub(crate) async fn call<B>(
-        &self,
-        request: Request<ReplayBody<B>>,
-    ) -> Result<S::Response, S::Error>
+    pub(crate) async fn call<B>(&self, request: Request<B>) -> Result<S::Response, S::Error>
     where
         S: Inside<B>,
     {

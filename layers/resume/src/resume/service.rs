@@ -11,9 +11,7 @@ use std::{
 };
 
 use bartizan_core::{Passage, Session, SessionStore, Work, body::ReplaceBody, take_ready};
-use bytes::Bytes;
 use http::{Method, Request, Response, header::UPGRADE};
-use http_body::Body;
 use tower_service::Service;
 
 use super::{config::Config, flow, future::ResponseFuture, resumer::Resumer};
@@ -21,7 +19,6 @@ use crate::replay::{
     ask::ask_readable,
     entry,
     kept::{Kept, LAST_EVENT_ID},
-    replay_body::ReplayBody,
 };
 
 /// Resumes sessions on other backends when their own are lost; see the [crate docs](crate).
@@ -66,10 +63,10 @@ impl<S, T> ResumeSession<S, T> {
 
 impl<S, T, B, R> Service<Request<B>> for ResumeSession<S, T>
 where
-    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<B>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     T: SessionStore<Get: Send, Insert: Send, Replace: Send, Remove: Send>,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
     R: ReplaceBody<Error: Send> + Send + 'static,
 {
     type Response = Response<R>;
@@ -83,11 +80,11 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(shared) = &self.shared else {
-            return ResponseFuture::passed(self.inner.call(request.map(ReplayBody::passed)));
+            return ResponseFuture::passed(self.inner.call(request));
         };
         let config = &shared.config;
         match Way::of(&request) {
-            Way::Pass => ResponseFuture::passed(self.inner.call(request.map(ReplayBody::passed))),
+            Way::Pass => ResponseFuture::passed(self.inner.call(request)),
             Way::Record => {
                 ask_readable(request.headers_mut());
                 let (kept, request) = Kept::keep(request, config.record_limit_bytes);

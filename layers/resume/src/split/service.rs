@@ -11,9 +11,7 @@ use std::{
 };
 
 use bartizan_core::{body::ReplaceBody, take_ready};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -23,7 +21,7 @@ use super::{
     name::NameGateway,
     splitter::Splitter,
 };
-use crate::replay::{kept::Kept, replay_body::ReplayBody};
+use crate::replay::kept::Kept;
 
 /// Keeps a session of its own at each gateway; see the [module docs](super).
 pub struct SplitSession<S, N> {
@@ -64,10 +62,10 @@ impl<S: Clone, N> SplitSession<S, N> {
 
 impl<S, N, B, R> Service<Request<B>> for SplitSession<S, N>
 where
-    S: Service<Request<ReplayBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
+    S: Service<Request<B>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
     R: ReplaceBody<Error: Send> + Send + 'static,
 {
     type Response = Response<R>;
@@ -81,7 +79,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let name = self.shared.config.names.name(request.uri(), request.headers());
         let Some(name) = name.map(Box::<str>::from) else {
-            let future = self.inner.call(request.map(ReplayBody::passed));
+            let future = self.inner.call(request);
             return ResponseFuture { state: State::Passed { future } };
         };
         let service = take_ready(&mut self.inner);

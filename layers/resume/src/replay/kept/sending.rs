@@ -2,28 +2,24 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bartizan_core::body::ReplaceBody;
 use http::Request;
-use http_body::Body;
 
 use super::{super::replay_body::ReplayBody, Kept};
 
-impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
+impl<B: ReplaceBody + Unpin + Send + 'static> Kept<B> {
     /// Keeps `request`, and gives it to be sent; its body up to `limit_bytes`.
-    pub(crate) fn keep(
-        request: Request<B>,
-        limit_bytes: usize,
-    ) -> (Arc<Self>, Request<ReplayBody<B>>) {
+    pub(crate) fn keep(request: Request<B>, limit_bytes: usize) -> (Arc<Self>, Request<B>) {
         let (kept, head) = Self::split(request, limit_bytes);
-        let body = ReplayBody::kept(Arc::clone(&kept), 0);
+        let body = B::from_body(ReplayBody::new(Arc::clone(&kept), 0));
         (kept, Request::from_parts(head, body))
     }
 
     /// The request once more, if all that was read of its body was kept. What was sent before gets nothing
     /// more of it.
-    pub(crate) fn again(self: &Arc<Self>) -> Option<Request<ReplayBody<B>>> {
+    pub(crate) fn again(self: &Arc<Self>) -> Option<Request<B>> {
         let turn = self.rewind()?;
-        let mut request = Request::new(ReplayBody::kept(Arc::clone(self), turn));
+        let mut request = Request::new(B::from_body(ReplayBody::new(Arc::clone(self), turn)));
         *request.method_mut() = self.method.clone();
         self.head().address(&mut request);
         Some(request)
@@ -34,18 +30,19 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
     use futures_util::stream;
     use http::HeaderMap;
     use http_body::Frame;
-    use http_body_util::{BodyExt, StreamBody};
+    use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
     use tokio::time::{Instant, timeout};
 
     use super::*;
 
     type Frames = Vec<Result<Frame<Bytes>, std::io::Error>>;
 
-    fn body(frames: Frames) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
-        StreamBody::new(stream::iter(frames))
+    fn body(frames: Frames) -> UnsyncBoxBody<Bytes, std::io::Error> {
+        StreamBody::new(stream::iter(frames)).boxed_unsync()
     }
 
     fn data(text: &'static str) -> Result<Frame<Bytes>, std::io::Error> {
@@ -76,7 +73,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_the_rest_of_a_body_is_told_when_another_gets_it() {
         let never = stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
-        let (kept, sent) = Kept::keep(Request::new(StreamBody::new(never)), 4);
+        let (kept, sent) = Kept::keep(Request::new(StreamBody::new(never).boxed_unsync()), 4);
         let waiting = tokio::spawn(async move { sent.into_body().frame().await.is_none() });
         tokio::task::yield_now().await;
         let _again = kept.again().unwrap();

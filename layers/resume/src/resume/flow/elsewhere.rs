@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bartizan_core::{Reason, Session, backend::Tried, store::Replaced};
-use bytes::Bytes;
-use http_body::Body;
+use bartizan_core::{Reason, Session, backend::Tried, body::ReplaceBody, store::Replaced};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -37,7 +35,7 @@ pub(super) async fn resume<S, T, B>(
 where
     S: Inside<B>,
     T: Store,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let current = match shared.current(seen).await {
         Ok(Some(current)) => current,
@@ -86,7 +84,7 @@ async fn open<S, T, B>(
 where
     S: Inside<B>,
     T: Store,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let deadline = Instant::now() + shared.config.timeout;
     let attempts = u32::from(shared.config.attempts.get());

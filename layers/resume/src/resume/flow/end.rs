@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bartizan_core::Reason;
-use bytes::Bytes;
+use bartizan_core::{Reason, body::ReplaceBody};
 use http::{Request, Response};
-use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -19,7 +17,6 @@ use crate::replay::{
     inside::Inside,
     kept::Kept,
     loss::{self, Verdict},
-    replay_body::ReplayBody,
     single_flight::{NoOutcome, Part},
 };
 
@@ -32,12 +29,12 @@ pub(crate) async fn end<S, T, B>(
     shared: Arc<Resumer<S, T>>,
     service: S,
     kept: Arc<Kept<B>>,
-    request: Request<ReplayBody<B>>,
+    request: Request<B>,
 ) -> Result<Response<S::Body>, S::Error>
 where
     S: Inside<B>,
     T: Store,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let mut ready = Some(service);
     let Some(seen) = kept.session().cloned() else {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bartizan_core::{Passage, Reason, Session, body::ReplaceBody, mcp};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::WWW_AUTHENTICATE};
-use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -24,7 +23,6 @@ use crate::replay::{
     loss::{self, Verdict},
     message::is_for_lost_server,
     opened::Denial,
-    replay_body::ReplayBody,
     single_flight::{NoOutcome, Part},
 };
 
@@ -41,7 +39,7 @@ pub(crate) async fn lost<S, T, B>(
 where
     S: Inside<B>,
     T: Store,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let deadline = Instant::now() + shared.config.timeout;
     let Some(mut seen) = kept.session().cloned() else {
@@ -89,7 +87,7 @@ async fn resumed<S, T, B>(
 where
     S: Inside<B>,
     T: Store,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     loop {
         let mut is_own = false;
@@ -127,12 +125,9 @@ where
 }
 
 /// The request once more, to where the session is now.
-pub(super) fn at_new_place<B>(
-    kept: &Arc<Kept<B>>,
-    session: &Session,
-) -> Option<Request<ReplayBody<B>>>
+pub(super) fn at_new_place<B>(kept: &Arc<Kept<B>>, session: &Session) -> Option<Request<B>>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let id = session.record().upstream_id().map_or(session.id(), |id| id.as_bytes());
     let id = HeaderValue::from_bytes(id).ok()?;

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Passage, Reason, Work, session::Additions};
-use bytes::Bytes;
+use bartizan_core::{Passage, Reason, Work, body::ReplaceBody, session::Additions};
 use http::{Method, Request, Response};
-use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -23,7 +21,6 @@ use crate::replay::{
     loss::{self, Verdict},
     message::is_for_lost_server,
     record,
-    replay_body::ReplayBody,
 };
 
 /// A request that names the gateway `name` arrives.
@@ -32,12 +29,12 @@ pub(crate) async fn arrived<S, N, B>(
     mut service: S,
     name: Box<str>,
     kept: Arc<Kept<B>>,
-    mut request: Request<ReplayBody<B>>,
+    mut request: Request<B>,
 ) -> Result<Response<S::Body>, S::Error>
 where
     S: Inside<B>,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let Some(gateway) = shared.config.gateways.get(&name) else {
         return Ok(refuse_with_id(&kept, Reason::NoBackend).await);
@@ -109,7 +106,7 @@ where
 }
 
 /// The request once more, for a session that was opened again: its events are others.
-fn again<B: Body<Data = Bytes> + Unpin>(kept: &Arc<Kept<B>>) -> Option<Request<ReplayBody<B>>> {
+fn again<B: ReplaceBody + Unpin + Send + 'static>(kept: &Arc<Kept<B>>) -> Option<Request<B>> {
     let mut request = kept.again()?;
     request.headers_mut().remove(&LAST_EVENT_ID);
     Some(request)

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Reason, Session};
-use bytes::Bytes;
+use bartizan_core::{Reason, Session, body::ReplaceBody};
 use http::{Request, Response, StatusCode};
-use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -18,7 +16,6 @@ use crate::replay::{
     inside::Inside,
     kept::Kept,
     loss::{self, Verdict},
-    replay_body::ReplayBody,
 };
 
 /// The client ends its session: at the gateway where it opened it, and at all others meanwhile.
@@ -26,13 +23,13 @@ pub(super) async fn end<S, N, B>(
     shared: Arc<Splitter<S, N>>,
     mut service: S,
     kept: Arc<Kept<B>>,
-    mut request: Request<ReplayBody<B>>,
+    mut request: Request<B>,
     session: &Session,
 ) -> Result<Response<S::Body>, S::Error>
 where
     S: Inside<B>,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let sessions = &shared.config.sessions;
     let home = session.record().field(HOME).and_then(|name| str::from_utf8(name).ok());

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Reason, Session};
-use bytes::Bytes;
-use http_body::Body;
+use bartizan_core::{Reason, Session, body::ReplaceBody};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -37,7 +35,7 @@ pub(super) async fn settled<S, N, B>(
 where
     S: Inside<B>,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let follow = match found {
         Found::Open(open) => return Ok(used(open)),
@@ -71,7 +69,7 @@ async fn lead<S, N, B>(
 ) where
     S: Inside<B>,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let opened = timeout(OPEN_TIMEOUT, open::<S, N, B>(&shared, &head, &session, &gateway)).await;
     let opened = opened.unwrap_or(None).map(Arc::new).ok_or(Reason::BackendUnreachable);
@@ -95,7 +93,7 @@ async fn open<S, N, B>(
 where
     S: Inside<B>,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let owner = session.key().principal;
     let handshake = shared.config.entries.read(session.record(), owner)?;

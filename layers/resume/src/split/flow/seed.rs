@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Session, SessionId};
-use bytes::Bytes;
-use http_body::Body;
+use bartizan_core::{Session, SessionId, body::ReplaceBody};
 
 use super::{
     super::{
@@ -28,7 +26,7 @@ pub(super) fn seed<S, N, B>(
 where
     S: Inside<B>,
     N: NameGateway,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B: ReplaceBody + Unpin + Send + 'static,
 {
     let (record, backend) = (session.record(), gateway.backend());
     if !shared.config.gateways.is_current(name, gateway) {
