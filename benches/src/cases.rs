@@ -22,7 +22,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service};
 
-use crate::{Inert, RECORDED, Requests, SESSION_ID, later::Later};
+use crate::{Inert, InertReplaceable, RECORDED, Requests, SESSION_ID, later::Later};
 
 type Body = Empty<Bytes>;
 
@@ -46,9 +46,9 @@ pub fn cases() -> Vec<Case> {
         // Its store answers later: the request waits, if not for long.
         case("session-later", client(), ValidateSessionLayer::mcp(Later(store())).layer(Inert)),
         case("pin", client(), pin().layer(Inert)),
-        case("streams", client().calls(), TrackStreamsLayer::new().layer(Inert)),
+        case("streams", client().calls(), TrackStreamsLayer::new().layer(InertReplaceable)),
         // A GET that accepts events, and gets something else.
-        case("streams-listening", client(), TrackStreamsLayer::new().layer(Inert)),
+        case("streams-listening", client(), TrackStreamsLayer::new().layer(InertReplaceable)),
         // By hand: what the stack adds to it is the price of its switches.
         case(
             "layers",

@@ -32,7 +32,25 @@ pub const RECORDED: &[u8] = &[1, 0, 0];
 #[derive(Clone, Copy, Debug)]
 pub struct Inert;
 
+/// The same, with a body that a layer can replace.
+#[derive(Clone, Copy, Debug)]
+pub struct InertReplaceable;
+
 impl<B> Service<Request<B>> for Inert {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        respond(request, Empty::new())
+    }
+}
+
+impl<B> Service<Request<B>> for InertReplaceable {
     type Response = Response<GuardBody<Empty<Bytes>>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -41,17 +59,22 @@ impl<B> Service<Request<B>> for Inert {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // As the last one on a request's way does.
-        drop(Passage::take(request.extensions_mut()));
-        drop(std::hint::black_box(request));
-        let mut response = Response::new(GuardBody::forwarded(Empty::new()));
-        let headers = response.headers_mut();
-        headers.insert("content-type", HeaderValue::from_static("application/json"));
-        headers.insert("content-length", HeaderValue::from_static("123"));
-        headers.insert("date", HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
-        std::future::ready(Ok(response))
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        respond(request, GuardBody::forwarded(Empty::new()))
     }
+}
+
+#[inline(always)]
+fn respond<B, R>(mut request: Request<B>, body: R) -> Ready<Result<Response<R>, Infallible>> {
+    // As the last one on a request's way does.
+    drop(Passage::take(request.extensions_mut()));
+    drop(std::hint::black_box(request));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("content-length", HeaderValue::from_static("123"));
+    headers.insert("date", HeaderValue::from_static("Sat, 21 Nov 2026 00:00:00 GMT"));
+    std::future::ready(Ok(response))
 }
 
 /// Makes requests as a server hands them on: seven fields, and the peer.

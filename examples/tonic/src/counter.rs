@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     future::ready,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,6 +13,11 @@ use std::{
     task::{Context, Poll},
 };
 
+use bartizan::{
+    ClientAddr,
+    forwarded::{SanitizeForwardedLayer, TrustedPeers},
+    peer,
+};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -48,7 +54,11 @@ struct Counter {
 pub(crate) async fn serve(listener: TcpListener) -> Result<(), Error> {
     let name = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let counter = Counter { name: name.into(), opened: Arc::default(), counts: Arc::default() };
+    // Finds the client behind the proxy, which runs on this host.
+    let proxies = TrustedPeers::default().and_loopback();
+    let sanitize = SanitizeForwardedLayer::new().trust(proxies).peer_from(peer::of_tonic);
     Server::builder()
+        .layer(sanitize)
         .add_service(counter)
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await
@@ -56,12 +66,13 @@ pub(crate) async fn serve(listener: TcpListener) -> Result<(), Error> {
 
 impl Counter {
     fn increment(&self, request: &Request<Increment>) -> Result<Response<Count>, Status> {
+        let client = ClientAddr::of(request.extensions()).map(ClientAddr::ip);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = request.metadata().get("x-session-id") {
             let count = id.to_str().ok().and_then(|id| counts.get_mut(id));
             let count = count.ok_or_else(|| Status::not_found("no such session here"))?;
             *count += 1;
-            return Ok(Response::new(Count { value: *count }));
+            return Ok(seen(client, Response::new(Count { value: *count })));
         }
         // A real service draws ids that cannot be guessed.
         let id = format!("{}-{}", self.name, self.opened.fetch_add(1, Ordering::Relaxed));
@@ -69,8 +80,17 @@ impl Counter {
         let mut response = Response::new(Count { value: 1 });
         let id = MetadataValue::try_from(id).map_err(|_| Status::internal("id"))?;
         response.metadata_mut().insert("x-session-id", id);
-        Ok(response)
+        Ok(seen(client, response))
     }
+}
+
+/// Adds the address of the client to a response.
+fn seen<T>(client: Option<IpAddr>, mut response: Response<T>) -> Response<T> {
+    let client = client.and_then(|ip| MetadataValue::try_from(ip.to_string()).ok());
+    if let Some(client) = client {
+        response.metadata_mut().insert("x-seen-client", client);
+    }
+    response
 }
 
 impl NamedService for Counter {

@@ -108,3 +108,20 @@ async fn the_backend_is_told_who_the_client_is() {
     assert!(increment(&mut client, None).await.is_err());
     assert_eq!(told.lock().unwrap().as_ref().unwrap(), "127.0.0.1");
 }
+
+/// The handler reads what the layer above it found.
+#[tokio::test]
+async fn a_handler_reads_who_the_client_is() {
+    let (counter, uri) = counter();
+    let channel = Channel::from_shared(uri.replace("h2c", "http")).unwrap();
+    let mut client = Grpc::new(channel.connect().await.unwrap());
+    let mut request = Request::new(Increment {});
+    // As the proxy on this host says, which is trusted.
+    request.metadata_mut().insert("x-forwarded-for", "198.51.100.5".parse().unwrap());
+    client.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/example.Counter/Increment");
+    let codec = ProstCodec::<Increment, Count>::default();
+    let response = client.unary(request, path, codec).await.unwrap();
+    assert_eq!(response.metadata().get("x-seen-client").unwrap(), "198.51.100.5");
+    counter.shutdown_background();
+}

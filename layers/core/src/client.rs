@@ -4,8 +4,6 @@ use std::net::IpAddr;
 
 use http::{HeaderValue, uri::Scheme};
 
-use crate::{Carrier, Passage};
-
 /// The address of the client as far as it could be established.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientAddr {
@@ -40,16 +38,6 @@ impl ClientAddr {
     #[must_use]
     pub fn new(ip: IpAddr, port: Option<u16>, evidence: Evidence) -> Self {
         Self { ip: ip.to_canonical(), port, evidence }
-    }
-
-    /// The client address of the request, if a layer established it.
-    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.client.as_ref()
-    }
-
-    /// Hands the client address on with the request.
-    pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| passage.client = Some(self));
     }
 
     /// The address.
@@ -99,16 +87,6 @@ impl PublicOrigin {
     /// Replaces the path prefix that was stripped on the way.
     pub fn set_prefix(&mut self, prefix: Option<HeaderValue>) {
         self.prefix = prefix.map(Box::new);
-    }
-
-    /// What the client addressed, if a layer established it.
-    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.origin.as_ref()
-    }
-
-    /// Hands it on with the request.
-    pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| passage.origin = Some(self));
     }
 
     /// `http` or `https`.

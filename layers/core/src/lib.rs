@@ -37,6 +37,7 @@ pub mod body;
 mod carrier;
 pub mod client;
 mod config_error;
+mod facts;
 pub mod failure;
 pub mod fields;
 pub mod guard;

@@ -233,18 +233,6 @@ impl Lease {
     }
 }
 
-impl Backend {
-    /// The backend that the request must go to, if a layer chose one.
-    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.backend()
-    }
-
-    /// Sends the request to this backend: layers that choose one leave the choice as it is.
-    pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| passage.set_backend(self));
-    }
-}
-
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease").field("copies", &Arc::strong_count(&self.0)).finish()

@@ -7,8 +7,6 @@ use std::{
 
 use http::HeaderValue;
 
-use crate::{Carrier, Passage};
-
 /// The other end of the connection that a request came on, with its text, made once per connection.
 #[derive(Clone, Debug)]
 pub struct PeerAddr(Arc<Peer>);
@@ -40,20 +38,6 @@ impl PeerAddr {
     #[must_use]
     pub fn over_tls(self) -> Self {
         Self(Arc::new(Peer { is_over_tls: true, ..(*self.0).clone() }))
-    }
-
-    /// The peer of the request, if the server or a layer attached it.
-    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.peer()
-    }
-
-    /// Hands the peer on with the request. What a layer decided about the forwarding fields of another peer
-    /// no longer holds then.
-    pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| {
-            passage.peer = Some(self);
-            passage.is_sanitized = false;
-        });
     }
 
     /// Address and port; none for a unix socket.

@@ -175,7 +175,7 @@ mod tests {
         assert!(format!("{layer:?}").starts_with("SanitizeForwardedLayer { config: Config { "));
         let service = format!("{:?}", layer.layer(()));
         assert!(
-            service.starts_with("SanitizeForwarded { inner: (), config: Config { "),
+            service.starts_with("SanitizeForwarded { inner: (), config: Some(Config { "),
             "{service}"
         );
     }

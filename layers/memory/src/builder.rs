@@ -10,6 +10,19 @@ pub struct MemoryStoreBuilder {
     max_sessions_per_principal: usize,
 }
 
+impl MemoryStore {
+    /// Makes a store with the defaults of [`MemoryStoreBuilder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts to configure a store.
+    pub const fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder::new()
+    }
+}
+
 impl MemoryStoreBuilder {
     pub(crate) const fn new() -> Self {
         Self { max_sessions: 1_000_000, max_sessions_per_principal: usize::MAX }

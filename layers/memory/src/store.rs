@@ -15,7 +15,7 @@ use bartizan_core::{
 };
 use foldhash::quality::RandomState;
 
-use crate::{MemoryStoreBuilder, clock::Clock, counts::Counts, shard::Shard, tombstones::KeyHash};
+use crate::{clock::Clock, counts::Counts, shard::Shard, tombstones::KeyHash};
 
 const SHARDS: usize = 64;
 /// How many places of a shard one insert sweeps.
@@ -38,17 +38,6 @@ struct Table {
 }
 
 impl MemoryStore {
-    /// Makes a store with the defaults of [`MemoryStoreBuilder`].
-    #[must_use]
-    pub fn new() -> Self {
-        Self::builder().build()
-    }
-
-    /// Starts to configure a store.
-    pub const fn builder() -> MemoryStoreBuilder {
-        MemoryStoreBuilder::new()
-    }
-
     pub(crate) fn with_caps(max_sessions: usize, max_sessions_per_principal: usize) -> Self {
         Self(Arc::new(Table {
             shards: std::array::from_fn(|_| Mutex::default()),

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::{
-    body::TrackedBody, event, layer::Config, listen, service::refused, streams::Place,
+    body::TrackedBody, config::Config, event, listen, refusal::refused, streams::Place,
     tracked::Tracked,
 };
 

@@ -5,37 +5,15 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use bartizan_core::Dialect;
 use tower_layer::Layer;
 
-use crate::{Streams, TrackStreams, keep_alive::KeepAlive, streams::Rules};
+use crate::{
+    SecondStream, Streams, TrackStreams, config::Config, keep_alive::KeepAlive, streams::Rules,
+};
 
 /// Builds [`TrackStreams`] services, whose streams are one set; see the [crate docs](crate).
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct TrackStreamsLayer {
     config: Config,
-}
-
-/// What becomes of a request to listen in a session that has a listening stream.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum SecondStream {
-    /// It is forwarded: the transport of MCP allows several
-    /// ([MCP 2025-11-25, Multiple Connections](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#multiple-connections)).
-    #[default]
-    Allowed,
-    /// It is forwarded, and the earlier one ends: the last one in wins. For clients that come back while
-    /// their old connection is not known to be dead. The earlier one ends when the request arrives, so
-    /// that a backend which allows one does not refuse the new one for ever.
-    Replaces,
-    /// It is refused with 409.
-    Refused,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
-    pub(crate) streams: Streams,
-    pub(crate) rules: Rules,
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) dialect: Option<Dialect>,
 }
 
 const MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();

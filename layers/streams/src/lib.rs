@@ -131,17 +131,19 @@
 
 mod body;
 mod boundary;
+mod config;
 mod event;
 mod future;
 mod keep_alive;
 mod layer;
 mod listen;
+mod refusal;
 mod service;
 mod signal;
 mod streams;
 mod tracked;
 
 pub use future::ResponseFuture;
-pub use layer::{SecondStream, TrackStreamsLayer};
+pub use layer::TrackStreamsLayer;
 pub use service::TrackStreams;
-pub use streams::{OpenStream, StreamId, Streams};
+pub use streams::{OpenStream, SecondStream, StreamId, Streams};

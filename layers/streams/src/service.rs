@@ -6,11 +6,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Dialect, Reason, Refusal, Session, body::ReplaceBody};
+use bartizan_core::{Dialect, Reason, Session, body::ReplaceBody};
 use http::{Method, Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, event, future::Asked, layer::Config, listen, streams::Place};
+use crate::{
+    ResponseFuture, config::Config, event, future::Asked, listen, refusal::refused, streams::Place,
+};
 
 /// Keeps account of event streams; see the [crate docs](crate).
 #[derive(Clone, Debug)]
@@ -78,9 +80,4 @@ fn judge<B>(config: &Arc<Config>, request: &Request<B>) -> Result<Asked, Reason>
     let refuse_as = (request.method() == Method::GET)
         .then(|| Dialect::fixed_or_of(config.dialect.as_ref(), request));
     Ok(Asked::Anything { config: Arc::clone(config), session, refuse_as })
-}
-
-/// Makes the response of a refusal.
-pub(crate) fn refused<R: ReplaceBody>(reason: Reason, dialect: &Dialect) -> Response<R> {
-    Refusal::new(reason).render(dialect).map(R::from_bytes)
 }

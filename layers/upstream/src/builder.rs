@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{Backend, ProxyName};
 
-use crate::{Upstream, head::HostRule, transport::TransportBuilder};
+use crate::{Upstream, config::Config, head::HostRule, transport::TransportBuilder};
 
 /// Builds an [`Upstream`].
 #[must_use]
@@ -14,25 +14,15 @@ pub struct UpstreamBuilder {
     transport: TransportBuilder,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
-    pub(crate) host: HostRule,
-    pub(crate) to: Option<Backend>,
-    pub(crate) proxy_name: Option<ProxyName>,
-    pub(crate) response_timeout: Option<Duration>,
-    pub(crate) opening_timeout: Option<Duration>,
-    pub(crate) relayed: Vec<Box<str>>,
-}
-
-impl Config {
-    /// The name of this deployment in `Proxy-Status`.
-    pub(crate) fn proxy_name(&self) -> &str {
-        self.proxy_name.as_ref().map_or("bartizan", ProxyName::as_str)
+impl Upstream {
+    /// Starts to configure a service.
+    pub fn builder() -> UpstreamBuilder {
+        UpstreamBuilder::new()
     }
 }
 
 impl UpstreamBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let config = Config {
             host: HostRule::Backend,
             to: None,

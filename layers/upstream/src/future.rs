@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use crate::{
-    TrailerFilterBody, builder::Config, event, failure, transport::TransportError, upgrade::Tunnel,
+    TrailerFilterBody, config::Config, event, failure, transport::TransportError, upgrade::Tunnel,
 };
 
 pin_project! {

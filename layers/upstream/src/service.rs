@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture, TrailerFilterBody, UpstreamBuilder,
-    builder::Config,
+    ResponseFuture, TrailerFilterBody,
+    config::Config,
     event,
     future::Exchange,
     head,
@@ -26,13 +26,6 @@ use crate::{
 pub struct Upstream<C = ByProtocol> {
     transport: C,
     config: Arc<Config>,
-}
-
-impl Upstream {
-    /// Starts to configure a service.
-    pub fn builder() -> UpstreamBuilder {
-        UpstreamBuilder::new()
-    }
 }
 
 impl<C> Upstream<C> {

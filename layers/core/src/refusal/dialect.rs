@@ -1,8 +1,8 @@
 //! The form that a refusal takes.
 
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 
-use crate::{Passage, fields::media, mcp};
+use crate::{fields::media, mcp};
 
 /// The form that a refusal takes.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -22,22 +22,6 @@ pub enum Dialect {
 pub struct RequestId(Box<str>);
 
 impl Dialect {
-    /// The form for `request`: what an outer layer decided, else what its header fields tell.
-    pub fn of<B>(request: &Request<B>) -> Self {
-        match Passage::of(request).and_then(Passage::dialect) {
-            Some(dialect) => dialect.clone(),
-            None => Self::detect(request.headers()),
-        }
-    }
-
-    /// The form for `request` of a layer that was given a `fixed` one, or none.
-    pub fn fixed_or_of<B>(fixed: Option<&Self>, request: &Request<B>) -> Self {
-        match fixed {
-            Some(dialect) => dialect.clone().unless_grpc(request.headers()),
-            None => Self::of(request),
-        }
-    }
-
     /// The form that `headers` tell: gRPC by content type, MCP by its own fields, else plain HTTP.
     #[must_use]
     pub fn detect(headers: &HeaderMap) -> Self {

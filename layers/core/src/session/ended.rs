@@ -25,11 +25,11 @@ use super::Session;
 #[must_use = "futures do nothing unless polled"]
 pub struct Ended {
     session: Session,
-    parked: Option<Parked>,
+    parked: Option<Waiting>,
 }
 
 /// Where a waker is parked, and what it is.
-struct Parked {
+struct Waiting {
     ticket: u64,
     waker: Waker,
 }
@@ -41,8 +41,16 @@ const LOTS: usize = 32;
 static PARKED: [Mutex<Lot>; LOTS] = [const { Mutex::new(BTreeMap::new()) }; LOTS];
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
+impl Session {
+    /// Resolves when the session has ended. Costs nothing until it is polled. What happens elsewhere is
+    /// looked for only while the session is held.
+    pub fn ended(&self) -> Ended {
+        Ended::new(self.clone())
+    }
+}
+
 impl Ended {
-    pub(super) const fn new(session: Session) -> Self {
+    const fn new(session: Session) -> Self {
         Self { session, parked: None }
     }
 
@@ -74,7 +82,7 @@ impl Future for Ended {
         let has_ended = this.session.watch();
         drop(lot);
         drop(replaced);
-        this.parked = Some(Parked { ticket, waker: cx.waker().clone() });
+        this.parked = Some(Waiting { ticket, waker: cx.waker().clone() });
         if has_ended { Poll::Ready(()) } else { Poll::Pending }
     }
 }

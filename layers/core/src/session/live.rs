@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ended::Ended, stored::StoredSession};
-use crate::{
-    Carrier, Key, Passage, Principal, Record, Route, session::Fingerprint, store::RecordVersion,
-};
+use crate::{Key, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
 
 /// A live session: whose it is, its id and its record. Cloning costs one reference count.
 #[derive(Clone)]
@@ -44,11 +41,6 @@ pub(super) const WATCHED: u32 = 1 << 30;
 pub struct Hold(Session);
 
 impl Session {
-    /// The session that the request belongs to, if a layer found it to be live.
-    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.session()
-    }
-
     /// What the session is found by.
     #[must_use]
     pub fn key(&self) -> Key<'_> {
@@ -93,12 +85,6 @@ impl Session {
         self.first().holds.load(Ordering::Acquire) & ENDED != 0
     }
 
-    /// Resolves when the session has ended. Costs nothing until it is polled. What happens elsewhere is
-    /// looked for only while the session is held.
-    pub fn ended(&self) -> Ended {
-        Ended::new(self.clone())
-    }
-
     /// Notes that its end is waited for, and says whether it has come.
     pub(super) fn watch(&self) -> bool {
         self.first().holds.fetch_or(WATCHED, Ordering::AcqRel) & ENDED != 0
@@ -112,7 +98,8 @@ impl Session {
     /// How old the session was when it was last used.
     #[must_use]
     pub fn age_at_last_use(&self) -> Duration {
-        Duration::from_millis(self.used_ms().saturating_sub(self.0.born_ms))
+        let used_ms = self.first().used_ms.load(Ordering::Relaxed);
+        Duration::from_millis(used_ms.saturating_sub(self.0.born_ms))
     }
 
     /// What a log may carry instead of the id.
@@ -155,6 +142,7 @@ impl Drop for Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::StoredSession;
 
     #[test]
     fn a_session_is_held_until_the_last_hold_goes_and_never_prints_its_id() {

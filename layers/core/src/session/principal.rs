@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::{Carrier, Passage};
-
 /// The authenticated caller, as the user's own authentication established it.
 ///
 /// It must stay the same when a token is refreshed: issuer and subject, never the token itself.
@@ -25,16 +23,6 @@ impl Principal {
     pub fn new(issuer: &str, subject: &str) -> Self {
         // The length keeps ("ab", "c") and ("a", "bc") apart.
         Self(format!("{}:{issuer}{subject}", issuer.len()).into())
-    }
-
-    /// The caller of the request, if a layer named one.
-    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
-        Passage::of(carrier)?.principal()
-    }
-
-    /// Hands the caller on with the request.
-    pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| passage.principal = Some(self));
     }
 
     /// Who vouches for the subject: the issuer of its token, say.

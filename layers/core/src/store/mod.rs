@@ -9,6 +9,7 @@ mod error;
 mod key;
 mod no_store;
 mod outcome;
+mod version;
 
 use crate::{BackendId, Principal, Record, Route, Session};
 
@@ -18,7 +19,8 @@ pub use either::{Either, EitherAnswer};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::Key;
 pub use no_store::NoStore;
-pub use outcome::{Inserted, RecordVersion, Replaced};
+pub use outcome::{Inserted, Replaced};
+pub use version::RecordVersion;
 
 /// Where session records live: in this process, or beside many.
 ///

@@ -24,9 +24,9 @@ use super::{callbacks::Callbacks, counters::Counters, slot::Slot};
 /// # Ok::<(), bartizan_core::backend::InvalidBackend>(())
 /// ```
 #[derive(Clone)]
-pub struct Backends(pub(super) Arc<Shared>);
+pub struct Backends(pub(super) Arc<SharedSet>);
 
-pub(super) struct Shared {
+pub(super) struct SharedSet {
     pub(super) set: ArcSwap<Set>,
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
@@ -60,7 +60,7 @@ impl Pinned {
 impl Backends {
     /// Makes a set; of two backends with one id the later counts.
     pub fn new(backends: impl IntoIterator<Item = Backend>) -> Self {
-        let this = Self(Arc::new(Shared {
+        let this = Self(Arc::new(SharedSet {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
             on_removed: Callbacks::default(),

@@ -1,114 +1,13 @@
-//! The open streams of this process, for whoever wants to know or to end them.
+//! The open streams of this process: to list and to end them.
 
+mod handle;
 mod open;
 mod place;
+mod rules;
 mod table;
 
-use std::{sync::Arc, time::Duration};
-
-use bartizan_core::{BackendId, Key};
-use tokio::time::{Instant, timeout};
-
+pub use handle::Streams;
 pub use open::{OpenStream, StreamId};
-pub(crate) use place::{Place, Rules};
-
-use crate::signal::Cause;
-use table::Table;
-
-/// A handle on the open streams of a [`TrackStreamsLayer`](crate::TrackStreamsLayer): cheap to clone, and all
-/// clones are one.
-///
-/// It knows this process alone: that a session has ended elsewhere is for the store to tell.
-///
-/// ```
-/// use std::time::Duration;
-/// use bartizan_streams::TrackStreamsLayer;
-///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let layer = TrackStreamsLayer::new();
-/// let streams = layer.streams();
-/// for stream in streams.list() {
-///     println!("{:?} has sent {} bytes in {:?}", stream.session(), stream.bytes(), stream.age());
-/// }
-/// // When the server leaves:
-/// let unfinished = streams.shut_down(Duration::from_secs(30)).await;
-/// assert_eq!(unfinished, 0);
-/// # }
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct Streams(Arc<Table>);
-
-impl Streams {
-    /// How many streams are open.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.open()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All open streams, as they stand. Costs a pass over them.
-    #[must_use]
-    pub fn list(&self) -> Vec<OpenStream> {
-        let mut open = Vec::new();
-        self.0.for_each(|stream| open.extend(OpenStream::of(stream)));
-        open
-    }
-
-    /// The open streams of the session with `key` ([`Session::key`](bartizan_core::Session::key)).
-    #[must_use]
-    pub fn of(&self, key: Key<'_>) -> Vec<OpenStream> {
-        let mut open = Vec::new();
-        self.0.for_each_of(key, |stream| open.extend(OpenStream::of(stream)));
-        open
-    }
-
-    /// Ends one stream, and says whether that was needed: it was there, and nobody had ended it.
-    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
-    pub fn end(&self, id: StreamId) -> bool {
-        self.0.find(id).is_some_and(|stream| stream.end(Cause::Asked))
-    }
-
-    /// Ends all streams of the session with `key`, and says how many. The session lives on.
-    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
-    pub fn end_all_of(&self, key: Key<'_>) -> usize {
-        let mut ended = 0;
-        self.0.for_each_of(key, |stream| ended += usize::from(stream.end(Cause::Asked)));
-        ended
-    }
-
-    /// Ends all streams from `backend`, and says how many: for whoever takes it out of service. Costs a
-    /// pass over all streams.
-    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
-    pub fn end_all_on(&self, backend: &BackendId) -> usize {
-        let mut ended = 0;
-        self.0.for_each(|stream| {
-            let is_from = stream.backend() == Some(backend);
-            ended += usize::from(is_from && stream.end(Cause::BackendGone));
-        });
-        ended
-    }
-
-    /// Ends the streams that somebody listens on, and lets no more begin; waits until those that answer a
-    /// call have ended by themselves, and ends them too when `within` has passed. Says how many had not
-    /// ended by then. One that begins after all, since its call was in flight, ends then as well; it is not
-    /// waited for if no other is open.
-    ///
-    /// All of them end as a stream does, not as one that broke off. One whose client reads nothing ends when
-    /// it does, or with its connection: cutting that is the server's part.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropped, listening streams are over all the same, and those that answer a call already go on.
-    pub async fn shut_down(&self, within: Duration) -> usize {
-        self.0.leave(Instant::now().checked_add(within));
-        if timeout(within, self.0.closed()).await.is_ok() {
-            return 0;
-        }
-        self.0.end_all()
-    }
-}
+pub(crate) use place::Place;
+pub(crate) use rules::Rules;
+pub use rules::SecondStream;

@@ -1,23 +1,17 @@
 //! The place that a stream has among all, for as long as it lasts.
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use bartizan_core::{BackendId, Reason, Session};
 use tokio::time::Instant;
 
-use super::{Streams, open::Live, table::Table};
-use crate::{layer::SecondStream, signal::Cause};
-
-/// How many streams there may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) max: NonZeroUsize,
-    pub(crate) max_per_session: NonZeroUsize,
-    pub(crate) second: SecondStream,
-}
+use super::{
+    handle::Streams,
+    open::Live,
+    rules::{Rules, SecondStream},
+    table::Table,
+};
+use crate::signal::Cause;
 
 /// The place of one stream; dropped, it is free.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use bartizan_core::{Key, Session};
 use foldhash::quality::RandomState;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{StreamId, open::Live};
+use super::open::{Live, StreamId};
 use crate::signal::Cause;
 
 const SHARDS: usize = 16;

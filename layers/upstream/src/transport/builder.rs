@@ -2,25 +2,26 @@
 
 use std::time::Duration;
 
-use super::{ByProtocol, Http1Transport, HyperTransport};
+use super::{ByProtocol, Http1Transport, HyperTransport, config::Config};
 
 /// Builds a transport.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct TransportBuilder {
-    pub(super) connect_timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) max_idle_per_backend: usize,
-    pub(super) max_connections_per_backend: usize,
-    pub(super) connection_wait: Duration,
-    #[cfg(feature = "tls")]
-    pub(super) tls_config: Option<rustls::ClientConfig>,
+    config: Config,
+}
+
+impl ByProtocol {
+    /// Starts to configure a transport.
+    pub const fn builder() -> TransportBuilder {
+        TransportBuilder::new()
+    }
 }
 
 impl TransportBuilder {
     /// The defaults.
     pub const fn new() -> Self {
-        Self {
+        let config = Config {
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(90),
             max_idle_per_backend: usize::MAX,
@@ -28,26 +29,27 @@ impl TransportBuilder {
             connection_wait: Duration::from_secs(5),
             #[cfg(feature = "tls")]
             tls_config: None,
-        }
+        };
+        Self { config }
     }
 
     /// How long a connection may take to be made, name resolution and TLS included. Default: 5 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.config.connect_timeout = timeout;
         self
     }
 
     /// How long an unused connection is kept. Below what the backend allows, or requests meet
     /// connections that it is just closing. Default: 90 s.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout;
+        self.config.idle_timeout = timeout;
         self
     }
 
     /// How many unused connections to one backend are kept. A number below the usual count of requests
     /// at a time means connecting anew all the time. Default: no bound.
     pub const fn max_idle_per_backend(mut self, connections: usize) -> Self {
-        self.max_idle_per_backend = connections;
+        self.config.max_idle_per_backend = connections;
         self
     }
 
@@ -55,14 +57,14 @@ impl TransportBuilder {
     /// waits for one ([`Self::connection_wait`]). An open stream has one for itself, and a connection
     /// that became a tunnel does not count any more. For HTTP/1.1 in clear text. Default: no bound.
     pub const fn max_connections_per_backend(mut self, connections: usize) -> Self {
-        self.max_connections_per_backend = connections;
+        self.config.max_connections_per_backend = connections;
         self
     }
 
     /// How long a request waits for a connection where there are as many as there may be; then it is
     /// refused with 503, and the backend has seen nothing of it. Default: 5 s.
     pub const fn connection_wait(mut self, wait: Duration) -> Self {
-        self.connection_wait = wait;
+        self.config.connection_wait = wait;
         self
     }
 
@@ -71,7 +73,7 @@ impl TransportBuilder {
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls_config(mut self, config: rustls::ClientConfig) -> Self {
-        self.tls_config = Some(config);
+        self.config.tls_config = Some(config);
         self
     }
 
@@ -79,19 +81,19 @@ impl TransportBuilder {
     /// [`HyperTransport`] for the rest.
     #[must_use]
     pub fn build(self) -> ByProtocol {
-        ByProtocol::new(&self)
+        ByProtocol::new(&self.config)
     }
 
     /// Makes the lean one alone. It has no way to a backend that speaks anything but HTTP/1.1 in clear text.
     #[must_use]
     pub fn build_http1(self) -> Http1Transport {
-        Http1Transport::new(&self)
+        Http1Transport::new(&self.config)
     }
 
     /// Makes hyper-util's client alone. It bounds idle connections only.
     #[must_use]
     pub fn build_hyper(self) -> HyperTransport {
-        HyperTransport::new(&self)
+        HyperTransport::new(&self.config)
     }
 }
 

@@ -14,8 +14,8 @@ use http::{Request, Response};
 use http_body::Body;
 
 use super::{
-    Http1Body, Http1Future, Http1Transport, HyperFuture, HyperTransport, Transport,
-    TransportBuilder, TransportError,
+    Http1Body, Http1Future, Http1Transport, HyperFuture, HyperTransport, Transport, TransportError,
+    config::Config,
 };
 
 /// [`Http1Transport`] for HTTP/1.1 in clear text, [`HyperTransport`] for HTTP/2 and TLS. Clones share their
@@ -40,12 +40,7 @@ enum Sending {
 }
 
 impl ByProtocol {
-    /// Starts to configure a transport.
-    pub const fn builder() -> TransportBuilder {
-        TransportBuilder::new()
-    }
-
-    pub(super) fn new(config: &TransportBuilder) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let http1 = Http1Transport::new(config);
         Self(Arc::new(Both { http1, others: HyperTransport::new(config) }))
     }

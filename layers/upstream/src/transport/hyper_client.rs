@@ -27,7 +27,8 @@ use hyper_util::{
 };
 
 use super::{
-    Transport, TransportBuilder, TransportError,
+    Transport, TransportError,
+    config::Config,
     connector::{self, ConnectError, Connector},
     error, framing,
     outgoing::OutgoingBody,
@@ -59,7 +60,7 @@ enum Sending {
 }
 
 impl HyperTransport {
-    pub(super) fn new(config: &TransportBuilder) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let mut tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
         // The scheme is the affair of what is put over it.
         tcp.enforce_http(false);

@@ -2,6 +2,7 @@
 
 mod builder;
 mod by_protocol;
+mod config;
 mod connector;
 mod error;
 mod framing;

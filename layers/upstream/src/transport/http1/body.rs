@@ -20,10 +20,10 @@ use super::{super::outgoing::OutgoingBody, pool::Pool};
 /// Dropped before its end, the connection is closed.
 pub struct Http1Body {
     incoming: Incoming,
-    lease: Option<Lease>,
+    borrowed: Option<Borrowed>,
 }
 
-struct Lease {
+struct Borrowed {
     sender: SendRequest<OutgoingBody>,
     pool: Arc<Pool>,
 }
@@ -35,7 +35,7 @@ impl Http1Body {
         sender: SendRequest<OutgoingBody>,
         pool: Arc<Pool>,
     ) -> Self {
-        let mut body = Self { incoming, lease: Some(Lease { sender, pool }) };
+        let mut body = Self { incoming, borrowed: Some(Borrowed { sender, pool }) };
         body.return_at_end();
         body
     }
@@ -43,7 +43,7 @@ impl Http1Body {
     /// A body whose connection somebody else looks after.
     #[inline]
     pub(in super::super) const fn not_kept(incoming: Incoming) -> Self {
-        Self { incoming, lease: None }
+        Self { incoming, borrowed: None }
     }
 
     #[inline]
@@ -54,8 +54,8 @@ impl Http1Body {
     }
 
     fn give_back(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.pool.check_in_when_ready(lease.sender);
+        if let Some(borrowed) = self.borrowed.take() {
+            borrowed.pool.check_in_when_ready(borrowed.sender);
         }
     }
 }

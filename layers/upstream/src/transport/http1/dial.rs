@@ -1,25 +1,18 @@
 //! How a connection is made, or waited for.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bartizan_core::failure::FailureKind;
 use http::Uri;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::timeout;
 use tower_service::Service;
 
 use super::{
-    super::{TransportError, connector::Connector, outgoing::OutgoingBody},
-    pool::{Checkout, Pool, Slot, Turn},
+    super::{TransportError, outgoing::OutgoingBody},
+    dialer::Dialer,
+    pool::{Checkout, Permit, Pool, Turn},
 };
-
-/// How connections are made, for all pools.
-#[derive(Clone, Debug)]
-pub(super) struct Dialer {
-    pub(super) connector: Connector<HttpConnector>,
-    pub(super) connection_wait: Duration,
-}
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -29,50 +22,47 @@ pub(super) struct Given {
     pub(super) is_kept: bool,
 }
 
-impl Dialer {
-    /// The connection that `checkout` promises. Dropped, it gives up the turn and the attempt.
-    pub(super) async fn fulfil(
-        self,
-        pool: Arc<Pool>,
-        checkout: Checkout,
-    ) -> Result<Given, TransportError> {
-        let slot = match checkout {
-            Checkout::Kept(sender) => return Ok(Given { sender, is_kept: true }),
-            Checkout::Dial(slot) => slot,
-            Checkout::Wait(turn) => match timeout(self.connection_wait, turn).await {
-                Ok(Ok(Turn::Use(sender))) => return Ok(Given { sender, is_kept: true }),
-                Ok(Ok(Turn::Dial(slot))) => slot,
-                Ok(Err(_)) | Err(_) => {
-                    return Err(TransportError::Failed(FailureKind::ConnectionLimit));
-                }
-            },
-        };
-        let sender = self.dial(&pool, slot).await?;
-        Ok(Given { sender, is_kept: false })
-    }
+/// The connection that `checkout` promises. Dropped, it gives up the turn and the attempt.
+pub(super) async fn fulfil(
+    dialer: Dialer,
+    pool: Arc<Pool>,
+    checkout: Checkout,
+) -> Result<Given, TransportError> {
+    let permit = match checkout {
+        Checkout::Kept(sender) => return Ok(Given { sender, is_kept: true }),
+        Checkout::Dial(permit) => permit,
+        Checkout::Wait(turn) => match timeout(dialer.connection_wait, turn).await {
+            Ok(Ok(Turn::Use(sender))) => return Ok(Given { sender, is_kept: true }),
+            Ok(Ok(Turn::Dial(permit))) => permit,
+            Ok(Err(_)) | Err(_) => {
+                return Err(TransportError::Failed(FailureKind::ConnectionLimit));
+            }
+        },
+    };
+    let sender = dial(dialer, &pool, permit).await?;
+    Ok(Given { sender, is_kept: false })
+}
 
-    async fn dial(
-        mut self,
-        pool: &Pool,
-        slot: Slot,
-    ) -> Result<SendRequest<OutgoingBody>, TransportError> {
-        let backend = pool.backend();
-        let uri = Uri::builder()
-            .scheme(backend.scheme().clone())
-            .authority(backend.authority().clone())
-            .path_and_query("/")
-            .build()
-            .map_err(|_| TransportError::Unsupported)?;
-        let io =
-            self.connector.call(uri).await.map_err(|error| TransportError::Failed(error.kind()))?;
-        let (sender, connection) = http1::handshake(io)
-            .await
-            .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
-        tokio::spawn(async move {
-            // How it ends is told to the request that it carries.
-            let _ = connection.with_upgrades().await;
-            drop(slot);
-        });
-        Ok(sender)
-    }
+async fn dial(
+    mut dialer: Dialer,
+    pool: &Pool,
+    permit: Permit,
+) -> Result<SendRequest<OutgoingBody>, TransportError> {
+    let backend = pool.backend();
+    let uri = Uri::builder()
+        .scheme(backend.scheme().clone())
+        .authority(backend.authority().clone())
+        .path_and_query("/")
+        .build()
+        .map_err(|_| TransportError::Unsupported)?;
+    let io =
+        dialer.connector.call(uri).await.map_err(|error| TransportError::Failed(error.kind()))?;
+    let (sender, connection) =
+        http1::handshake(io).await.map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
+    tokio::spawn(async move {
+        // How it ends is told to the request that it carries.
+        let _ = connection.with_upgrades().await;
+        drop(permit);
+    });
+    Ok(sender)
 }

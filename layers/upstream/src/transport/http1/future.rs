@@ -17,7 +17,7 @@ use hyper::{
 use super::{
     super::{TransportError, error, outgoing::OutgoingBody},
     Http1Body,
-    dial::Given,
+    dial::{Given, fulfil},
     pool::{Checkout, Pool},
 };
 
@@ -32,18 +32,18 @@ pub struct Http1Future(State);
 enum State {
     Sent {
         // Its type has no name.
-        answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+        answer: Pin<Box<dyn Future<Output = SendResult> + Send>>,
         exchange: Option<Exchange>,
     },
     Connecting {
         connecting: Pin<Box<dyn Future<Output = Result<Given, TransportError>> + Send>>,
         // Boxed: a request is large, and making a connection is dear anyway.
-        parked: Option<Box<Parked>>,
+        queued: Option<Box<Queued>>,
     },
     Failed(TransportError),
 }
 
-type Answer = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>;
+type SendResult = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>;
 
 /// A request on its connection.
 struct Exchange {
@@ -53,7 +53,7 @@ struct Exchange {
     is_kept: bool,
 }
 
-struct Parked {
+struct Queued {
     request: Request<OutgoingBody>,
     pool: Arc<Pool>,
 }
@@ -88,8 +88,8 @@ impl State {
     }
 
     fn connect(pool: Arc<Pool>, checkout: Checkout, request: Request<OutgoingBody>) -> Self {
-        let connecting = Box::pin(pool.dialer().fulfil(Arc::clone(&pool), checkout));
-        Self::Connecting { connecting, parked: Some(Box::new(Parked { request, pool })) }
+        let connecting = Box::pin(fulfil(pool.dialer(), Arc::clone(&pool), checkout));
+        Self::Connecting { connecting, queued: Some(Box::new(Queued { request, pool })) }
     }
 }
 
@@ -108,10 +108,10 @@ impl Future for Http1Future {
                         Err(error) => exchange.recover(error)?,
                     }
                 }
-                State::Connecting { connecting, parked } => {
+                State::Connecting { connecting, queued } => {
                     let given = ready!(connecting.as_mut().poll(cx))?;
-                    let Some(parked) = parked.take() else { return Poll::Pending };
-                    State::send(given, parked.pool, parked.request)
+                    let Some(queued) = queued.take() else { return Poll::Pending };
+                    State::send(given, queued.pool, queued.request)
                 }
                 State::Failed(error) => return Poll::Ready(Err(*error)),
             };

@@ -7,6 +7,7 @@
 
 mod body;
 mod dial;
+mod dialer;
 mod future;
 mod pool;
 mod pools;
@@ -21,18 +22,19 @@ use http_body::Body;
 pub use body::Http1Body;
 pub use future::Http1Future;
 
-use super::{Transport, TransportBuilder, TransportError, framing, outgoing::OutgoingBody};
+use super::{Transport, TransportError, config::Config, framing, outgoing::OutgoingBody};
 use pools::Pools;
 
 /// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
 ///
-/// An unused connection is closed after [`TransportBuilder::idle_timeout`], or when the last clone and the
+/// An unused connection is closed after
+/// [`TransportBuilder::idle_timeout`](super::TransportBuilder::idle_timeout), or when the last clone and the
 /// last response body are gone.
 #[derive(Clone)]
 pub struct Http1Transport(Arc<Pools>);
 
 impl Http1Transport {
-    pub(super) fn new(config: &TransportBuilder) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self(Arc::new(Pools::new(config)))
     }
 }

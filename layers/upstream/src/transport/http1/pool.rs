@@ -6,7 +6,7 @@
 //! | none is, and there may be more | makes one |
 //! | there are as many as there may be | waits for its turn, which is one of the two |
 //!
-//! A connection counts from when it is begun to be made until its task ends ([`Slot`]).
+//! A connection counts from when it is begun to be made until its task ends ([`Permit`]).
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use bartizan_core::Backend;
 use hyper::client::conn::http1::SendRequest;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-use super::{super::outgoing::OutgoingBody, dial::Dialer};
+use super::{super::outgoing::OutgoingBody, dialer::Dialer};
 
 pub(super) struct Pool {
     backend: Backend,
@@ -52,18 +52,18 @@ struct Idle {
 /// How a request gets a connection.
 pub(super) enum Checkout {
     Kept(SendRequest<OutgoingBody>),
-    Dial(Slot),
+    Dial(Permit),
     Wait(oneshot::Receiver<Turn>),
 }
 
 /// What a request waits for.
 pub(super) enum Turn {
     Use(SendRequest<OutgoingBody>),
-    Dial(Slot),
+    Dial(Permit),
 }
 
 /// The right to have a connection; dropped, it is somebody else's.
-pub(super) struct Slot(Weak<Pool>);
+pub(super) struct Permit(Weak<Pool>);
 
 impl Pool {
     pub(super) const fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
@@ -90,7 +90,7 @@ impl Pool {
         }
         if state.open < self.limits.max_open {
             state.open += 1;
-            return Checkout::Dial(Slot(Arc::downgrade(self)));
+            return Checkout::Dial(Permit(Arc::downgrade(self)));
         }
         while state.waiting.front().is_some_and(oneshot::Sender::is_closed) {
             state.waiting.pop_front();
@@ -162,7 +162,7 @@ impl Pool {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         let Some(pool) = self.0.upgrade() else { return };
         let mut state = pool.state();

@@ -17,10 +17,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     super::{
-        TransportBuilder,
+        config::Config,
         connector::{self, Connector},
     },
-    dial::Dialer,
+    dialer::Dialer,
     pool::{Limits, Pool},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    pub(super) fn new(config: &TransportBuilder) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
         let connector = Connector::new(tcp, config.connect_timeout);
         Self {

@@ -1,0 +1,96 @@
+//! The getters of the facts that a [`Passage`] holds.
+
+use http::Request;
+
+use crate::{
+    Backend, Carrier, ClientAddr, Dialect, Passage, PeerAddr, Principal, PublicOrigin, Session,
+};
+
+impl PeerAddr {
+    /// The peer of the request, if the server or a layer attached it.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.peer()
+    }
+
+    /// Hands the peer on with the request. What a layer decided about the forwarding fields of another peer
+    /// no longer holds then.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| {
+            passage.peer = Some(self);
+            passage.is_sanitized = false;
+        });
+    }
+}
+
+impl ClientAddr {
+    /// The client address of the request, if a layer established it.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.client.as_ref()
+    }
+
+    /// Hands the client address on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.client = Some(self));
+    }
+}
+
+impl PublicOrigin {
+    /// What the client addressed, if a layer established it.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.origin.as_ref()
+    }
+
+    /// Hands it on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.origin = Some(self));
+    }
+}
+
+impl Principal {
+    /// The caller of the request, if a layer named one.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.principal()
+    }
+
+    /// Hands the caller on with the request.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.principal = Some(self));
+    }
+}
+
+impl Session {
+    /// The session that the request belongs to, if a layer found it to be live.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.session()
+    }
+}
+
+impl Backend {
+    /// The backend that the request must go to, if a layer chose one.
+    pub fn of(carrier: &impl Carrier) -> Option<&Self> {
+        Passage::of(carrier)?.backend()
+    }
+
+    /// Sends the request to this backend: layers that choose one leave the choice as it is.
+    pub fn attach(self, carrier: &mut impl Carrier) {
+        Passage::with(carrier, |passage| passage.set_backend(self));
+    }
+}
+
+impl Dialect {
+    /// The form for `request`: what an outer layer decided, else what its header fields tell.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        match Passage::of(request).and_then(Passage::dialect) {
+            Some(dialect) => dialect.clone(),
+            None => Self::detect(request.headers()),
+        }
+    }
+
+    /// The form for `request` of a layer that was given a `fixed` one, or none.
+    pub fn fixed_or_of<B>(fixed: Option<&Self>, request: &Request<B>) -> Self {
+        match fixed {
+            Some(dialect) => dialect.clone().unless_grpc(request.headers()),
+            None => Self::of(request),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! How connections are made and kept.
+
+use std::time::Duration;
+
+/// What all transports are configured with.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) connect_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) max_idle_per_backend: usize,
+    pub(super) max_connections_per_backend: usize,
+    pub(super) connection_wait: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) tls_config: Option<rustls::ClientConfig>,
+}
