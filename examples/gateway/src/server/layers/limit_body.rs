@@ -25,7 +25,10 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{body_fault, limited_body::LimitedBody};
+use super::{
+    body_fault,
+    limited_body::{Count, LimitedBody},
+};
 
 /// Builds [`LimitBody`] services.
 #[derive(Clone, Debug)]
@@ -58,6 +61,14 @@ pin_project! {
         Forwarded { #[pin] inner: F, is_exceeded: Option<Arc<AtomicBool>> },
         Refused { dialect: Dialect },
     }
+}
+
+/// How large a body is going to be, by its declared length.
+enum Size {
+    Past,
+    // The server ends the body there: it need not be counted.
+    Within,
+    Unknown { max_bytes: u64 },
 }
 
 impl LimitBodyLayer {
@@ -96,25 +107,19 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(max_bytes) = self.config.max_bytes else {
-            let inner = self.inner.call(request.map(LimitedBody::unlimited));
-            return ResponseFuture { state: State::Forwarded { inner, is_exceeded: None } };
+        let size = self.config.max_bytes.map(|bound| Size::of(request.body(), bound));
+        let max_bytes = match size {
+            None | Some(Size::Within) => None,
+            Some(Size::Unknown { max_bytes }) => Some(max_bytes),
+            Some(Size::Past) => {
+                let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
+                return ResponseFuture { state: State::Refused { dialect } };
+            }
         };
-        let size = request.body().size_hint();
-        if size.lower() > max_bytes {
-            let dialect = Dialect::fixed_or_of(self.config.dialect.as_ref(), &request);
-            return ResponseFuture { state: State::Refused { dialect } };
-        }
-        // A body of a declared length ends there: the server sees to it.
-        if size.upper().is_some_and(|bytes| bytes <= max_bytes) {
-            let inner = self.inner.call(request.map(LimitedBody::unlimited));
-            return ResponseFuture { state: State::Forwarded { inner, is_exceeded: None } };
-        }
-        let is_exceeded = Arc::<AtomicBool>::default();
-        let request =
-            request.map(|body| LimitedBody::new(body, max_bytes, Arc::clone(&is_exceeded)));
-        let inner = self.inner.call(request);
-        ResponseFuture { state: State::Forwarded { inner, is_exceeded: Some(is_exceeded) } }
+        let count = max_bytes.map(Count::new);
+        let is_exceeded = count.as_ref().map(Count::is_exceeded);
+        let inner = self.inner.call(request.map(|body| LimitedBody::new(body, count)));
+        ResponseFuture { state: State::Forwarded { inner, is_exceeded } }
     }
 }
 
@@ -130,15 +135,31 @@ where
             StateProj::Forwarded { inner, is_exceeded: None } => inner.poll(cx),
             StateProj::Forwarded { inner, is_exceeded: Some(is_exceeded) } => {
                 let response = ready!(inner.poll(cx))?;
-                Poll::Ready(Ok(match is_exceeded.load(Ordering::Acquire) {
-                    true => body_fault::answer_for(Reason::BodyTooLarge, response),
-                    false => response,
-                }))
+                if is_exceeded.load(Ordering::Acquire)
+                    && let Some(refusal) =
+                        body_fault::refusal_instead(&response, Reason::BodyTooLarge)
+                {
+                    return Poll::Ready(Ok(refusal));
+                }
+                Poll::Ready(Ok(response))
             }
             StateProj::Refused { dialect } => {
                 tracing::debug!(reason = %Reason::BodyTooLarge, "refused");
                 Poll::Ready(Ok(Refusal::new(Reason::BodyTooLarge).respond(dialect)))
             }
+        }
+    }
+}
+
+impl Size {
+    fn of<B: Body>(body: &B, max_bytes: u64) -> Self {
+        let hint = body.size_hint();
+        if hint.lower() > max_bytes {
+            return Self::Past;
+        }
+        match hint.upper() {
+            Some(bytes) if bytes <= max_bytes => Self::Within,
+            _ => Self::Unknown { max_bytes },
         }
     }
 }

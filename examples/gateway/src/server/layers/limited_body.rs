@@ -27,21 +27,17 @@ pin_project! {
     }
 }
 
+/// The bytes that a body may still bring.
 #[derive(Debug)]
-struct Count {
+pub(super) struct Count {
     left_bytes: u64,
     is_exceeded: Arc<AtomicBool>,
 }
 
 impl<B> LimitedBody<B> {
-    /// A body of any size.
-    pub(super) const fn unlimited(body: B) -> Self {
-        Self { body, count: None }
-    }
-
-    /// A body of at most `max_bytes`; sets `is_exceeded` when it is larger.
-    pub(super) const fn new(body: B, max_bytes: u64, is_exceeded: Arc<AtomicBool>) -> Self {
-        Self { body, count: Some(Count { left_bytes: max_bytes, is_exceeded }) }
+    /// Allows as many bytes as `count` has left, or any number.
+    pub(super) const fn new(body: B, count: Option<Count>) -> Self {
+        Self { body, count }
     }
 
     #[cfg(test)]
@@ -51,6 +47,15 @@ impl<B> LimitedBody<B> {
 }
 
 impl Count {
+    pub(super) fn new(max_bytes: u64) -> Self {
+        Self { left_bytes: max_bytes, is_exceeded: Arc::default() }
+    }
+
+    /// A flag that is set when the body brings too many bytes.
+    pub(super) fn is_exceeded(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_exceeded)
+    }
+
     fn add<D: Buf>(&mut self, frame: &Frame<D>) -> Result<(), BodyRefused> {
         let bytes = frame.data_ref().map_or(0, Buf::remaining) as u64;
         match self.left_bytes.checked_sub(bytes) {
@@ -104,9 +109,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_counted() {
         for (limit, fits) in [(2, false), (3, true)] {
-            let is_exceeded = Arc::<AtomicBool>::default();
-            let body = Full::new(Bytes::from_static(b"abc"));
-            let body = LimitedBody::new(body, limit, Arc::clone(&is_exceeded));
+            let count = Count::new(limit);
+            let is_exceeded = count.is_exceeded();
+            let body = LimitedBody::new(Full::new(Bytes::from_static(b"abc")), Some(count));
             let read = body.collect().await.map(|_| ());
             let reason = read.err().and_then(|error| BodyRefused::find(&*error));
             assert_eq!(reason, (!fits).then_some(Reason::BodyTooLarge));

@@ -100,12 +100,14 @@ where
         let response = ready!(this.inner.poll(cx))?;
         let exchange = this.exchange.take();
         let is_timed_out = exchange.as_ref().is_some_and(|exchange| exchange.is_timed_out());
-        let response =
-            response.map(|body| GuardBody::forwarded(RespondingBody::new(body, exchange)));
-        Poll::Ready(Ok(match is_timed_out {
-            true => body_fault::answer_for(Reason::BodyTimeout, response),
-            false => response,
-        }))
+        if is_timed_out
+            && let Some(refusal) = body_fault::refusal_instead(&response, Reason::BodyTimeout)
+        {
+            return Poll::Ready(Ok(refusal));
+        }
+        Poll::Ready(Ok(
+            response.map(|body| GuardBody::forwarded(RespondingBody::new(body, exchange)))
+        ))
     }
 }
 
