@@ -1,5 +1,5 @@
 //! The stack in an axum application: how it is kept, what handlers read, and how it shuts down.
-#![allow(clippy::unwrap_used, reason = "test support")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -164,7 +164,10 @@ mod tests {
 
     #[test]
     fn debug_prints_the_name_of_the_layer() {
-        assert!(format!("{:?}", LimitHopsLayer::new()).starts_with("LimitHopsLayer { name: "));
+        assert!(
+            format!("{:?}", LimitHopsLayer::new())
+                .starts_with("LimitHopsLayer { is_on: true, name: ")
+        );
         let service = LimitHopsLayer::new().layer(());
         assert!(format!("{service:?}").starts_with("LimitHops { inner: (), "));
     }
