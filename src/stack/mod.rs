@@ -142,7 +142,8 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         ReverseProxyStack { switches, forwarded, hops, auth: layer, session, streams, resume, pin }
     }
 
-    /// Configures the layer that validates sessions.
+    /// Configures the layer that validates sessions. Return the layer that is passed in: it has the store that the
+    /// other layers are connected to.
     pub fn session(
         mut self,
         configure: impl FnOnce(ValidateSessionLayer<T>) -> ValidateSessionLayer<T>,
@@ -185,7 +186,8 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         self
     }
 
-    /// Configures the layer that chooses a backend, and keeps each session on its own.
+    /// Configures the layer that chooses a backend, and keeps each session on its own. Return the layer that is passed
+    /// in: its backends are connected to the store and to the streams.
     pub fn pin<L, Q>(
         self,
         configure: impl FnOnce(PinBackendLayer<K, P>) -> PinBackendLayer<L, Q>,
