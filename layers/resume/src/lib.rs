@@ -150,8 +150,9 @@
 //!
 //! # Cost
 //!
-//! For a request of a live session: a copy of the head, into a list that is used again, and one allocation, so
-//! that the request could be sent again; its body is kept by reference, up to 64 KiB. Figures are in the README of the benches.
+//! For a request of a live session, so that it could be sent again: a copy of the head, into a list that is
+//! used again, and three allocations (the head that is kept, and the body twice). The body is kept by
+//! reference, up to 64 KiB. Figures are in the README of the benches.
 //! A response body passes as it is; one that was looked into, and an event stream that answers a GET, is boxed.
 //! A layer that is off passes requests and responses on. No lock is held across a wait, and no request is kept
 //! after its response. In the record: the body of `initialize`

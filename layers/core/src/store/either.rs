@@ -16,7 +16,7 @@ use crate::{BackendId, Principal, Record, Route, Session};
 ///
 /// An answer that is there at once stays so: nothing is boxed.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::exhaustive_enums, reason = "there is no third of two")]
+#[allow(clippy::exhaustive_enums, reason = "a value is one or the other")]
 pub enum Either<A, B> {
     /// The first.
     Left(A),

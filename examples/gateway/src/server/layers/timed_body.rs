@@ -61,7 +61,7 @@ impl Timer {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
         loop {
             ready!(sleep.as_mut().poll(cx));
-            // A response that streams may take as long as it likes, and so may the request.
+            // A response that streams may take any time, and so may the request.
             if !self.exchange.is_responding() {
                 self.exchange.time_out();
                 return Poll::Ready(());
