@@ -20,13 +20,16 @@ pub struct UpstreamFailure {
 pub enum FailureKind {
     /// The name of the backend did not resolve.
     Dns,
-    /// The connection was refused, or there is no route.
+    /// The backend's host refused the connection: nothing listens there.
     Refused,
+    /// There is no way to the backend from here: no route, no permission, or another error of this host's own.
+    NoRoute,
     /// No connection within the connect deadline.
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
-    /// There are as many connections to the backend as there may be, and none became free in time.
+    /// There are as many connections as there may be, and none became free in time: to the backend by configuration,
+    /// or from this host, which has no port, descriptor or memory left.
     ConnectionLimit,
     /// The backend refused the request unprocessed (HTTP/2 `REFUSED_STREAM`, or past its `GOAWAY`).
     RefusedStream,
@@ -68,6 +71,13 @@ impl UpstreamFailure {
             || matches!(self.kind, FailureKind::RefusedStream | FailureKind::ConnectionLimit)
     }
 
+    /// Whether the backend's host refused the connection. Of all failures, this one alone is evidence that the server
+    /// has ended; the others may have their cause on this side.
+    #[must_use]
+    pub fn is_refused(self) -> bool {
+        self.kind == FailureKind::Refused
+    }
+
     /// Whether no connection to the backend could be made.
     #[must_use]
     pub fn is_unreachable(self) -> bool {
@@ -75,6 +85,7 @@ impl UpstreamFailure {
             self.kind,
             FailureKind::Dns
                 | FailureKind::Refused
+                | FailureKind::NoRoute
                 | FailureKind::ConnectTimeout
                 | FailureKind::Tls
         )
@@ -92,6 +103,7 @@ impl UpstreamFailure {
         match self.kind {
             FailureKind::Dns => "dns_error",
             FailureKind::Refused | FailureKind::RefusedStream => "connection_refused",
+            FailureKind::NoRoute => "destination_ip_unroutable",
             FailureKind::ConnectTimeout => "connection_timeout",
             FailureKind::Tls => "tls_protocol_error",
             FailureKind::ConnectionLimit => "connection_limit_reached",
@@ -140,6 +152,7 @@ mod tests {
         for (kind, untouched) in [
             (FailureKind::Dns, true),
             (FailureKind::Refused, true),
+            (FailureKind::NoRoute, true),
             (FailureKind::ConnectTimeout, true),
             (FailureKind::Tls, true),
             (FailureKind::RefusedStream, true),
@@ -148,7 +161,9 @@ mod tests {
             (FailureKind::ResponseTimeout, false),
             (FailureKind::Protocol, false),
         ] {
-            assert_eq!(UpstreamFailure::new(kind).is_untouched(), untouched, "{kind:?}");
+            let failure = UpstreamFailure::new(kind);
+            assert_eq!(failure.is_untouched(), untouched, "{kind:?}");
+            assert_eq!(failure.is_refused(), kind == FailureKind::Refused, "{kind:?}");
         }
     }
 }

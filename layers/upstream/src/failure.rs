@@ -18,7 +18,9 @@ pub(crate) fn reason(kind: FailureKind, work: Work) -> Reason {
     }
     match kind {
         FailureKind::ConnectTimeout => Reason::ConnectTimeout,
-        FailureKind::Dns | FailureKind::Refused | FailureKind::Tls => Reason::ConnectFailed,
+        FailureKind::Dns | FailureKind::Refused | FailureKind::NoRoute | FailureKind::Tls => {
+            Reason::ConnectFailed
+        }
         FailureKind::ConnectionLimit => Reason::BackendBusy,
         FailureKind::ResponseTimeout => Reason::ResponseTimeout,
         FailureKind::Protocol => Reason::InvalidResponse,

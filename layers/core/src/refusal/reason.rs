@@ -54,6 +54,11 @@ pub enum Reason {
     BackendUnreachable,
     /// The backend of the session is gone for good.
     BackendLost,
+    /// The backend of the session is not known here, and may be known soon.
+    BackendUnknown,
+    /// The backend of the session has been unknown here, or out of reach from here, for too long. That says nothing
+    /// about the session, which may be live elsewhere.
+    BackendOutOfReach,
     /// There are as many connections to the backend as there may be.
     BackendBusy,
     /// The session has moved to another backend, and this request could not be sent there, too.
@@ -116,6 +121,7 @@ impl Reason {
         match self {
             Self::StoreUnavailable
             | Self::BackendUnreachable
+            | Self::BackendUnknown
             | Self::BackendBusy
             | Self::NoBackend
             | Self::SessionMoved => Some(1),
@@ -212,8 +218,16 @@ impl Reason {
                 14,
                 "The backend of this session is unreachable",
             ),
+            Self::BackendUnknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                INTERNAL,
+                14,
+                "The backend of this session is not known here yet",
+            ),
             // The client is told what it is told of any session that is gone: open a new one.
-            Self::BackendLost => (StatusCode::NOT_FOUND, -32001, 5, "Session not found"),
+            Self::BackendLost | Self::BackendOutOfReach => {
+                (StatusCode::NOT_FOUND, -32001, 5, "Session not found")
+            }
             Self::BackendBusy => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 8, "Too many requests to the backend")
             }

@@ -91,11 +91,11 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             return FailureKind::Tls;
         }
         let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(is_out_of_descriptors) {
-            return FailureKind::ConnectionLimit;
-        }
-        if !is_dns && io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut) {
-            return FailureKind::ConnectTimeout;
+        match io.and_then(kind_of_io) {
+            // Whatever was to be resolved or connected: it could not be begun.
+            Some(FailureKind::ConnectionLimit) => return FailureKind::ConnectionLimit,
+            Some(kind) if !is_dns => return kind,
+            _ => {}
         }
         // `io::Error::source` skips the error that it wraps.
         next = match io.and_then(io::Error::get_ref) {
@@ -103,15 +103,35 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             None => error.source(),
         };
     }
-    if is_dns { FailureKind::Dns } else { FailureKind::Refused }
+    if is_dns { FailureKind::Dns } else { FailureKind::NoRoute }
 }
 
-/// Whether this process, or the system, has as many files and connections open as it may. The backend
-/// has no part in it: it must not be taken for gone.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    // EMFILE and ENFILE, which have no `ErrorKind`; WSAEMFILE.
-    let codes: &[i32] = if cfg!(windows) { &[10024] } else { &[24, 23] };
-    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+/// What an error of a socket says of the backend, if it says so clearly.
+fn kind_of_io(error: &io::Error) -> Option<FailureKind> {
+    if error.raw_os_error().is_some_and(is_out_of_resources) {
+        return Some(FailureKind::ConnectionLimit);
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some(FailureKind::Refused),
+        io::ErrorKind::TimedOut => Some(FailureKind::ConnectTimeout),
+        _ => None,
+    }
+}
+
+/// Whether this process, or its host, has no descriptor, port or memory left. The backend has no part in it: it must
+/// not be taken for gone.
+fn is_out_of_resources(code: i32) -> bool {
+    let codes: &[i32] = if cfg!(windows) {
+        // WSAEMFILE, WSAENOBUFS, WSAEADDRNOTAVAIL.
+        &[10024, 10055, 10049]
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        // EMFILE, ENFILE, EAGAIN and EADDRNOTAVAIL (no source port), ENOBUFS, ENOMEM.
+        &[24, 23, 11, 99, 105, 12]
+    } else {
+        // The same for the BSDs and macOS.
+        &[24, 23, 35, 49, 55, 12]
+    };
+    codes.contains(&code)
 }
 
 impl<C, T> Service<Uri> for Connector<C>
@@ -235,9 +255,9 @@ mod tests {
         assert!(SockRef::from(stream.inner()).keepalive().unwrap());
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
-    fn being_out_of_descriptors_is_no_fault_of_the_backend() {
+    fn only_a_refusal_is_the_backends() {
         #[derive(Debug)]
         struct Wrapped(&'static str, io::Error);
         impl fmt::Display for Wrapped {
@@ -255,8 +275,16 @@ mod tests {
             ("tcp open error", 23, FailureKind::ConnectionLimit), // ENFILE
             ("dns error", 24, FailureKind::ConnectionLimit),
             ("dns error", 2, FailureKind::Dns),
-            ("tcp connect error", 111, FailureKind::Refused), // ECONNREFUSED
-            ("tcp open error", 97, FailureKind::Refused),     // EAFNOSUPPORT
+            ("tcp connect error", 99, FailureKind::ConnectionLimit), // EADDRNOTAVAIL
+            ("tcp connect error", 105, FailureKind::ConnectionLimit), // ENOBUFS
+            ("tcp open error", 12, FailureKind::ConnectionLimit),    // ENOMEM
+            ("tcp connect error", 111, FailureKind::Refused),        // ECONNREFUSED
+            ("tcp connect error", 110, FailureKind::ConnectTimeout), // ETIMEDOUT
+            ("tcp connect error", 101, FailureKind::NoRoute),        // ENETUNREACH
+            ("tcp connect error", 113, FailureKind::NoRoute),        // EHOSTUNREACH
+            ("tcp connect error", 13, FailureKind::NoRoute),         // EACCES
+            ("tcp connect error", 1, FailureKind::NoRoute),          // EPERM
+            ("tcp open error", 97, FailureKind::NoRoute),            // EAFNOSUPPORT
         ] {
             let error = Wrapped(text, io::Error::from_raw_os_error(code));
             assert_eq!(kind_of(&error), kind, "{text} {code}");
