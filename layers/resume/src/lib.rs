@@ -31,7 +31,9 @@
 //!
 //! | response | verdict |
 //! |---|---|
-//! | no connection could be made (refused, no name, TLS, connect deadline), or the backend has left | lost |
+//! | the connection was refused, or the backend has left | lost |
+//! | no connection could be made for another reason (no name, no route, TLS, connect deadline) | not lost; 503 |
+//! | the backend is not known to this replica | not lost; 503, later 404 |
 //! | the backend's own 404 | lost |
 //! | the backend's 400 that says "unknown session" or "not initialized", as the SDKs for Python, TypeScript, Go and Rust do | lost |
 //! | ended, reset or timed out after the request was sent: it may have been processed | not lost; 502 or 504, never sent again |

@@ -1,7 +1,8 @@
 //! Whether a response says that the session is lost. Pure.
 //!
-//! Lost is what no backend has processed: a connection that was never made, and an answer that says that
-//! the session is unknown. Whatever may have been processed (a reset, an end without an answer, a timeout
+//! Lost is what no backend has processed and will not: a connection that its host refused, and an answer that says
+//! that the session is unknown. A timeout or a missing route may have its cause on this side, and the session be live.
+//! Whatever may have been processed (a reset, an end without an answer, a timeout
 //! after the request was sent) is not: its outcome is unknown, so it is never sent again.
 //!
 //! | server | says of a session that it does not know |
@@ -19,7 +20,7 @@ use http::{Response, StatusCode};
 pub(crate) enum Verdict {
     /// It is there, or its state is unknown.
     Arrived,
-    /// It is lost: no connection could be made to its backend.
+    /// It is lost: its backend has left, or its host refuses connections.
     Unreachable,
     /// It is lost: its backend does not know it.
     Unknown,
@@ -46,7 +47,7 @@ pub(crate) fn by_head<R>(response: &Response<R>) -> Verdict {
     if !status.is_client_error() && !status.is_server_error() {
         return Verdict::Arrived;
     }
-    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_unreachable) {
+    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_refused) {
         return Verdict::Unreachable;
     }
     match (Reason::of(response), status) {
@@ -97,12 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_has_processed_is_lost() {
+    fn only_what_nobody_has_processed_and_nobody_will_is_lost() {
         for (kind, verdict) in [
-            (FailureKind::Dns, Verdict::Unreachable),
+            (FailureKind::Dns, Verdict::Arrived),
             (FailureKind::Refused, Verdict::Unreachable),
-            (FailureKind::ConnectTimeout, Verdict::Unreachable),
-            (FailureKind::Tls, Verdict::Unreachable),
+            (FailureKind::NoRoute, Verdict::Arrived),
+            (FailureKind::ConnectTimeout, Verdict::Arrived),
+            (FailureKind::Tls, Verdict::Arrived),
             (FailureKind::RefusedStream, Verdict::Arrived),
             (FailureKind::Terminated, Verdict::Arrived),
             (FailureKind::ResponseTimeout, Verdict::Arrived),
@@ -130,6 +132,8 @@ mod tests {
         }
         for (reason, verdict) in [
             (Reason::BackendLost, Verdict::Unreachable),
+            (Reason::BackendUnknown, Verdict::Arrived),
+            (Reason::BackendOutOfReach, Verdict::Arrived),
             (Reason::LoopDetected, Verdict::Arrived),
             (Reason::UnknownSession, Verdict::Arrived),
             (Reason::MalformedBody, Verdict::Arrived),
