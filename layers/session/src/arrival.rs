@@ -15,6 +15,7 @@ use crate::{
     alias,
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
+    change::Asked,
     config::{Config, Protocol},
     future::{BoxFuture, ResponseFuture},
     judge::{self, Purpose, Verdict},
@@ -131,6 +132,7 @@ fn live<S, B, T: SessionStore>(
 ) -> After<S, T> {
     let is_mcp = config.protocol == Protocol::Mcp;
     let ends = is_mcp && request.method() == Method::DELETE;
+    let asked = Asked::of(&session, request.uri().path(), ends);
     let in_use = InUse::new(&session, Arc::clone(config));
     // A tunnel outlives the response body.
     let becomes_tunnel =
@@ -146,7 +148,7 @@ fn live<S, B, T: SessionStore>(
             passage.set_lease(lease);
         }
     });
-    After::Live { in_use, ends }
+    After::Live { in_use, asked }
 }
 
 /// Prepares a request that goes on without a session.

@@ -45,10 +45,12 @@
 //! | names a new session by the id of another one: another backend's, or one that has moved | 502, and the backend gets a DELETE |
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
-//! | 2xx or 404 to DELETE | passed on; the record is removed |
+//! | 2xx to DELETE, or a 404 that ends a session as below | passed on; the record is removed |
 //! | any other to DELETE | passed on; the record is kept |
 //! | backend unreachable for DELETE | 204; the record is removed |
-//! | the backend's own 404, or the loss of the backend | passed on; the record is removed |
+//! | the loss of the backend | passed on; the record is removed |
+//! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | passed on; the record is removed, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
+//! | any other 404 | passed on; the record is kept |
 //!
 //! A store may know a session by another id than its backend does (the record's upstream id): then requests
 //! carry the backend's id inwards, and responses the client's outwards. [`MintIds`] makes such a store of any.
@@ -129,6 +131,7 @@ mod body;
 mod bounds;
 mod change;
 mod config;
+mod denial;
 mod event;
 mod future;
 mod insert;
@@ -136,6 +139,7 @@ mod judge;
 mod layer;
 mod mint;
 mod opening;
+mod paths;
 mod peek;
 mod peeked_body;
 mod peeking;
