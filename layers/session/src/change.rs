@@ -1,7 +1,7 @@
 //! What a response changes about the live session of its request. Pure.
 
-use bartizan_core::{Backend, BackendId, Reason, Session, UpstreamFailure, mcp};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use bartizan_core::{Backend, BackendId, Reason, Session, UpstreamFailure, fields::media, mcp};
+use http::{HeaderName, Response, StatusCode};
 
 use crate::{alias, config::Protocol};
 
@@ -85,11 +85,6 @@ pub(crate) fn change<R>(
 /// Whether a 404 is the backend's, and may be about the session: another layer's refusal is not, and a page is what a
 /// web framework shows for a path or a method that it does not serve.
 fn is_said_by_backend<R>(response: &Response<R>) -> bool {
-    let is_page = response.headers().get(CONTENT_TYPE).is_some_and(is_html);
+    let is_page = media::is_html(response.headers());
     !is_page && matches!(Reason::of(response), None | Some(Reason::UnknownSession))
-}
-
-fn is_html(content_type: &HeaderValue) -> bool {
-    let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/html")
 }

@@ -84,7 +84,7 @@ impl<R: Body<Data = Bytes>> Looked<R> {
         }
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.rest.is_none() && self.error.is_none()
     }
 

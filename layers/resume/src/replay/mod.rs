@@ -20,3 +20,4 @@ pub(crate) mod opened;
 pub(crate) mod record;
 pub(crate) mod replay_body;
 pub(crate) mod single_flight;
+pub(crate) mod target;

@@ -12,7 +12,7 @@ use super::{
     entry::{Entries, NAME},
     handshake::{Handshake, Scanned},
     kept::Kept,
-    look,
+    look, target,
 };
 
 /// How a session is recorded.
@@ -52,6 +52,9 @@ where
         let handshake = Handshake { agreement, body };
         if let Some(entry) = entries.write(&handshake, owner) {
             Additions::leave(&mut head.extensions, NAME, &entry);
+            if let Some(target) = target::write(&entries, kept.uri(), owner) {
+                Additions::leave(&mut head.extensions, target::NAME, &target);
+            }
         }
     }
     Ok(Response::from_parts(head, R::from_body(looked)))

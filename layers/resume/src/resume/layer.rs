@@ -49,7 +49,8 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
         self
     }
 
-    /// How many backends are asked to go on with a session, one after the other. Default: 2.
+    /// How many backends may give no answer, or one that says nothing of the session (5xx, 429, 408, 404), before the
+    /// request is refused with 503. Those that answer are asked one after the other, 32 at most. Default: 2.
     pub fn attempts(mut self, attempts: NonZeroU8) -> Self {
         self.config.attempts = attempts;
         self
