@@ -161,7 +161,7 @@
 //! A response body passes as it is; one that was looked into, and an event stream that answers a GET, is boxed.
 //! A layer that is off passes requests and responses on. No lock is held across a wait, and no request is kept
 //! after its response. In the record: the body of `initialize`
-//! and the server's capabilities, some 300 to 1,000 bytes. All else is boxed, and runs in tasks that
+//! and the server's capabilities, some 300 to 1,000 bytes, at most 2 KiB each. All else is boxed, and runs in tasks that
 //! go on when the client leaves: hence `Send + 'static`.
 //!
 //! # Sources

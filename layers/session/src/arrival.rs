@@ -118,6 +118,10 @@ fn on_lookup<S, B, R, T: SessionStore>(
             return Next::Peek(Purpose::UnknownId);
         }
         Ok(None) => Reason::UnknownSession,
+        // The session may be live: its client waits for an answer with this id.
+        Err(_) if judge::may_have_id(request, config.protocol) => {
+            return Next::Peek(Purpose::Echo(Reason::StoreUnavailable.into()));
+        }
         Err(_) => Reason::StoreUnavailable,
     };
     Next::Answer(refuse(config, request.headers(), refusal.into(), None))

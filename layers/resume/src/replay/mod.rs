@@ -16,6 +16,7 @@ mod look;
 mod looked;
 pub(crate) mod loss;
 pub(crate) mod message;
+mod needed;
 pub(crate) mod opened;
 pub(crate) mod record;
 pub(crate) mod replay_body;

@@ -12,7 +12,9 @@ use super::{
     entry::{Entries, NAME},
     handshake::{Handshake, Scanned},
     kept::Kept,
-    look, target,
+    look,
+    needed::needed,
+    target,
 };
 
 /// How a session is recorded.
@@ -47,6 +49,7 @@ where
         && agreement.capabilities.len() <= limit
         && names_session(&head.headers)
         && let Some(body) = kept.whole().filter(|body| is_initialize(body))
+        && let Some(body) = needed(body, limit)
     {
         let owner = kept.passage().principal();
         let handshake = Handshake { agreement, body };
