@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ByProtocol, Http1Transport, HyperTransport, config::Config};
+use super::{ByProtocol, Http1Transport, HyperTransport, address::Resolver, config::Config};
 
 /// Builds a transport.
 #[must_use]
@@ -27,6 +27,7 @@ impl TransportBuilder {
             max_idle_per_backend: usize::MAX,
             max_connections_per_backend: usize::MAX,
             connection_wait: Duration::from_secs(5),
+            resolver: Resolver::System,
             #[cfg(feature = "tls")]
             tls_config: None,
         };
@@ -94,6 +95,13 @@ impl TransportBuilder {
     #[must_use]
     pub fn build_hyper(self) -> HyperTransport {
         HyperTransport::new(&self.config)
+    }
+}
+
+#[cfg(test)]
+impl TransportBuilder {
+    pub(super) fn into_config(self) -> Config {
+        self.config
     }
 }
 
