@@ -34,7 +34,8 @@ impl TransportBuilder {
         Self { config }
     }
 
-    /// How long a connection may take to be made, name resolution and TLS included. Default: 5 s.
+    /// How long a connection may take to be made, name resolution and TLS included; the attempts to reach an address
+    /// end 2 % earlier. Default: 5 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
         self

@@ -301,3 +301,27 @@ impl fmt::Debug for Names {
         f.debug_struct("Names").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// It was begun before another address was kept.
+    #[tokio::test]
+    async fn a_connection_to_another_address_than_the_kept_one_is_not_used() {
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listeners = [listen().await, listen().await];
+        let [old, young] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        let names = Names::new(Resolver::System, Duration::from_secs(5));
+        entry(&mut names.names(), "tools").known.answered(vec![young]);
+        let uri = Uri::from_static("http://tools");
+        for (address, is_used) in [(young, true), (old, false), (young, true)] {
+            let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+            let outcome = race::Outcome { connected: Some((address, io)), failures: Vec::new() };
+            let reached = names.settle("tools", &uri, outcome).unwrap();
+            assert_eq!(reached.map(|reached| reached.epoch), is_used.then_some(1), "{address}");
+        }
+    }
+}
