@@ -8,6 +8,7 @@ use tower_layer::Layer;
 
 use crate::{
     cli::Options,
+    names,
     output::say,
     server::{self, Limits, admin},
     stack, store,
@@ -79,6 +80,7 @@ impl Gateway {
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }
+        tokio::spawn(names::check(options.backends.clone()));
         let (cut, _) = tokio::join!(server::serve(listener, service, limits, stop), ending);
         match cut {
             0 => tracing::info!("stopped"),

@@ -5,6 +5,7 @@
 //! | `cli` | options, their environment variables and defaults |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
+//! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
@@ -15,6 +16,7 @@ mod cli;
 mod demo;
 mod gateway;
 mod keys;
+mod names;
 mod output;
 mod server;
 mod stack;

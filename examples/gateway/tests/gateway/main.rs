@@ -11,6 +11,8 @@ mod demo;
 mod fixtures;
 mod http2;
 mod loops;
+#[cfg(target_os = "linux")]
+mod names;
 mod provenance;
 mod replicas;
 mod resume;
