@@ -502,8 +502,9 @@ async fn a_stranger_with_the_id_does_not_open_the_session_as_his_own() {
     *forgets.lock().unwrap() = true;
     assert_eq!(by("third").await.status(), 503);
     assert_eq!(by("second").await.status(), 200);
-    // All wait for the owner's attempt, and go on with it: who calls is the backend's affair again.
+    // Who waits for the owner's attempt goes on with it: who calls is the backend's affair again.
     *forgets.lock().unwrap() = true;
     let (owner, other) = tokio::join!(by("second"), by("other"));
-    assert_eq!((owner.status().as_u16(), other.status().as_u16()), (200, 200));
+    assert_eq!(owner.status(), 200);
+    assert!([200, 503].contains(&other.status().as_u16()), "{}", other.status());
 }
