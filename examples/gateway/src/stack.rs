@@ -40,8 +40,11 @@ pub(crate) fn stack(
     options: &Options,
     name: ProxyName,
     store: SessionTable,
+    upstream: &Upstream,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
     let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
+    let dialled = upstream.clone();
+    let backends = backends.connect_by(move |backend| dialled.connect(backend));
     let stack = match &options.session_header {
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),

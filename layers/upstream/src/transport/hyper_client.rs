@@ -95,6 +95,19 @@ impl HyperTransport {
     }
 }
 
+impl HyperTransport {
+    /// The addresses of names, as the connections to `backend` know them.
+    pub(super) fn names(&self, backend: &Backend) -> Option<Arc<Names>> {
+        match backend.protocol() {
+            Protocol::Http1 => Some(self.0.http1.names()),
+            Protocol::Http2 => Some(self.0.http2.names()),
+            #[cfg(feature = "tls")]
+            Protocol::Tls => self.0.tls.as_ref().map(MovingClient::names),
+            _ => None,
+        }
+    }
+}
+
 impl<B> Transport<B> for HyperTransport
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,

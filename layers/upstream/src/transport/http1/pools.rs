@@ -29,6 +29,11 @@ pub(super) struct Pools {
 }
 
 impl Pools {
+    /// The addresses of names, as the connections know them.
+    pub(super) fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.dialer.names)
+    }
+
     pub(super) fn new(config: &Config) -> Self {
         let names = Names::new(config.resolver.clone(), config.connect_timeout);
         Self {
