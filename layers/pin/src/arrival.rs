@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bartizan_core::{
     Answer, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError, Work,
-    backend::Tried, take_ready,
+    backend::Tried, store::RecordVersion, take_ready,
 };
 use http::{Request, Response};
 
@@ -33,7 +33,7 @@ enum Next<R, K, T: SessionStore> {
     /// It is answered here.
     Answer(Response<GuardBody<R>>),
     /// The same, once its pin is removed.
-    Unpin(Answer<Result<(), StoreError>, T::Remove>, Response<GuardBody<R>>),
+    Unpin(Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>, Response<GuardBody<R>>),
 }
 
 /// What is lost of work that moves to another backend.
@@ -176,7 +176,7 @@ fn on_lookup<B, R, K, T: SessionStore>(
     let pinned = pin.record().backend().map(|backend| config.backends.find(backend));
     match pinned {
         Some(Pinned::There(slot)) if !moves || !is_lost(config, &slot) => {
-            follow(config, request, slot, Some(key))
+            follow(config, request, slot, Some((key, pin.version())))
         }
         pinned if moves => {
             let lost = Lost { pin: Some(pin), slot: pinned.and_then(Pinned::slot) };
@@ -185,7 +185,7 @@ fn on_lookup<B, R, K, T: SessionStore>(
         _ => {
             let backend = pin.record().backend();
             let answer = refuse(Reason::BackendLost, backend, &Dialect::of(request));
-            Next::Unpin(config.store.remove(pin.key()), answer)
+            Next::Unpin(config.store.remove_if_unchanged(pin.key(), pin.version()), answer)
         }
     }
 }
@@ -196,7 +196,7 @@ fn follow<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
     slot: Arc<Slot>,
-    key: Option<OwnedKey>,
+    key: Option<(OwnedKey, RecordVersion)>,
 ) -> Next<R, K, T> {
     Passage::with(request, |passage| {
         passage.set_backend(slot.backend().clone());

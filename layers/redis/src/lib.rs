@@ -7,6 +7,7 @@
 //! | `insert_if_absent` | `Exists` with a live one; `Ended` within a minute of its end; else `Full` past the cap, or `Inserted` | one script; two more, behind, if inserted |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live | one script |
 //! | `remove` | ends it everywhere; for a minute nothing brings it back | one `SET` |
+//! | `remove_if_unchanged` | ends it likewise if the version is the one seen; else nothing | one script |
 //! | `touch` | its idle time starts anew; one that is gone stays gone | three scripts, behind, per quarter of the idle time |
 //!
 //! # When to use it, and when not

@@ -22,6 +22,9 @@ pub(crate) struct Scripts {
     /// Replaces a live value of a version. Takes the version, idle, lifetime and the parts; answers 1 and
     /// the value that is there now, 0 and that of another version, or 2 if there is no live one.
     pub(crate) replace: Script,
+    /// Ends a live value of a version. Takes the version and how long the tombstone stands (ms); answers 1 and the
+    /// value that was there, or 0 if there is no live one of that version.
+    pub(crate) end: Script,
     /// Restarts the idle time of a live value. Takes nothing; answers 1, or 0 if there is no live one.
     pub(crate) touch: Script,
     /// Adds to a sorted set, and sees that the set is not outlived by what is in it. Takes a score (a time by
@@ -41,6 +44,7 @@ impl Scripts {
         Self {
             insert: Script::new(INSERT),
             replace: Script::new(REPLACE),
+            end: Script::new(END),
             touch: Script::new(TOUCH),
             list: Script::new(LIST),
         }
@@ -109,6 +113,13 @@ if left <= 0 then return {2, ''} end
 version = (version + 1) % 4294967296
 value = struct.pack('>c1I8I8I4I4I4', 'R', born, now, version, idle, lifetime) .. ARGV[4]
 redis.call('SET', KEYS[1], value, 'PX', left)
+return {1, value}";
+
+const END: &str = "local value = redis.call('GET', KEYS[1])
+if not value or string.sub(value, 1, 1) ~= 'R' then return {0, ''} end
+local _, _, _, version = struct.unpack('>c1I8I8I4', value)
+if version ~= tonumber(ARGV[1]) then return {0, ''} end
+redis.call('SET', KEYS[1], 'T', 'PX', ARGV[2])
 return {1, value}";
 
 // `PEXPIRE` also works when the server is out of memory; noting the time may then fail.

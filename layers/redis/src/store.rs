@@ -8,6 +8,7 @@ use bartizan_core::{
 };
 use bytes::Bytes;
 use fred::{
+    clients::{Client, WithOptions},
     interfaces::KeysInterface,
     types::{Expiration, Value},
 };
@@ -74,6 +75,7 @@ impl SessionStore for RedisStore {
     type Insert = BoxFuture<'static, Result<Inserted, StoreError>>;
     type Replace = BoxFuture<'static, Result<Replaced, StoreError>>;
     type Remove = BoxFuture<'static, Result<(), StoreError>>;
+    type RemoveIfUnchanged = BoxFuture<'static, Result<bool, StoreError>>;
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         let shared = &self.0.shared;
@@ -117,6 +119,15 @@ impl SessionStore for RedisStore {
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
         Answer::Later(remove(Arc::clone(&self.0.shared), Digest::of(key)).boxed())
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        let (shared, digest) = (Arc::clone(&self.0.shared), Digest::of(key));
+        Answer::Later(remove_if_unchanged(shared, digest, seen).boxed())
     }
 
     fn touch(&self, session: &Session) {
@@ -240,17 +251,46 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
     let key = digest.name(&shared.prefix);
     let old: Option<Bytes> =
         shared.within(client.set(key, "T", expiry, None, true).boxed()).await?;
+    forget_ended(&shared, client, digest, old.as_deref());
+    Ok(())
+}
+
+async fn remove_if_unchanged(
+    shared: Arc<Shared>,
+    digest: Digest,
+    seen: RecordVersion,
+) -> Result<bool, StoreError> {
+    let client = shared.asking()?;
+    let args = [number(seen.get().into()), number(codec::millis(TOMBSTONE))];
+    let key = digest.name(&shared.prefix);
+    let asked = shared.within(shared.scripts.end.run(&client, &key, &args).boxed()).await;
+    // Whatever became of it, what is near is not the latest.
+    shared.near.invalidate(&digest);
+    let (outcome, old): (i64, Bytes) = asked?;
+    let is_removed = outcome == 1;
+    if is_removed {
+        forget_ended(&shared, client, digest, Some(&old));
+    }
+    Ok(is_removed)
+}
+
+/// The session under `digest`, which was stored as `old`, has been ended at the server.
+fn forget_ended(
+    shared: &Arc<Shared>,
+    client: WithOptions<Client>,
+    digest: Digest,
+    old: Option<&[u8]>,
+) {
     shared.near.forget(&digest);
-    if let Some(Stored::Live(live)) = old.as_deref().and_then(codec::decode) {
+    if let Some(Stored::Live(live)) = old.and_then(codec::decode) {
         shared.counts.ended(live.record.backend());
-        let runtime = shared.runtime.clone();
-        runtime.spawn(async move {
+        let shared = Arc::clone(shared);
+        shared.runtime.clone().spawn(async move {
             let backend = live.record.backend();
             let _ =
                 shared.within(counts::take(&client, &shared.prefix, backend, digest).boxed()).await;
         });
     }
-    Ok(())
 }
 
 /// While a session is held by a call or a stream, the server is told of its use, and asked for it where no

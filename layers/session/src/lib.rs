@@ -48,7 +48,7 @@
 //! | 2xx or 404 to DELETE | passed on; the record is removed |
 //! | any other to DELETE | passed on; the record is kept |
 //! | backend unreachable for DELETE | 204; the record is removed |
-//! | the backend's own 404, or the loss of the backend | passed on; the record is removed |
+//! | the backend's own 404, or the loss of the backend | passed on; the record that the request saw is removed, one that has been replaced since stays |
 //!
 //! A store may know a session by another id than its backend does (the record's upstream id): then requests
 //! carry the backend's id inwards, and responses the client's outwards. [`MintIds`] makes such a store of any.

@@ -124,7 +124,7 @@ async fn on_change<R, T: SessionStore>(
     let (answer, cause) = match change {
         Change::Ended => (finish(response, None), "ended by the client"),
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
-        Change::Lost => (finish(response, None), "lost by the backend"),
+        Change::Lost => return on_lost(response, in_use).await,
         Change::Moved(backend) => {
             let record = session.record().clone().with_backend(backend);
             let replaced = config.store.replace(session.key(), session.version(), record);
@@ -150,6 +150,24 @@ async fn on_change<R, T: SessionStore>(
     // The answer stands even if the store cannot be told: the backend's next 404 will.
     let _ = config.wait(removed).await;
     answer
+}
+
+/// Holds a response back until the record that its request saw is gone: what a backend says about a session that has
+/// moved away from it since is no evidence about the session.
+async fn on_lost<R, T: SessionStore>(
+    response: Response<R>,
+    in_use: InUse<T>,
+) -> Response<SessionBody<R, T>> {
+    let config = Arc::clone(in_use.config());
+    let session = in_use.session();
+    let fingerprint = session.fingerprint();
+    let removed = config.store.remove_if_unchanged(session.key(), session.version());
+    drop(in_use);
+    // The answer stands even if the store cannot be told: the backend's next 404 will.
+    if matches!(config.wait(removed).await, Ok(true)) {
+        event::ended(fingerprint, "lost by the backend");
+    }
+    finish(response, None)
 }
 
 /// Holds a response back until the session that it opens is in the store. If the store refuses, the client gets a
