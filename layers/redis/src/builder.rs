@@ -28,6 +28,7 @@ use crate::{
     shared::Shared,
     status::Status,
     store::RedisStore,
+    unreadable::Reports,
 };
 
 /// Builds a [`RedisStore`].
@@ -187,6 +188,7 @@ impl RedisStoreBuilder {
             clock: Clock::start(),
             counts: Counts::default(),
             scripts: Scripts::new(),
+            reports: Reports::new(),
         }))
     }
 

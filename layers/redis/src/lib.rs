@@ -68,7 +68,8 @@
 //! | it is back and empty | unknown: 404 | as before |
 //! | it takes no writes (a replica, out of memory) | served | reads as before; new sessions and ends are errors |
 //! | a primary steps down and closes nothing | served | the same, while its name is asked every second for one that takes writes |
-//! | what is kept under a key is none of ours | an error | |
+//! | a later release wrote what is kept under a key, in a layout of its own | an error | |
+//! | what is kept under a key is not a session record, or of another type | unknown: 404; it is removed, if it is unchanged | |
 //! | wrong password | – | errors, until it is right |
 //!
 //! An error is never "absent": the layer answers 503, and no client throws a live session away. Nothing
@@ -114,10 +115,12 @@ mod event;
 mod flights;
 mod link;
 mod near;
+mod reply;
 mod script;
 mod shared;
 mod status;
 mod store;
+mod unreadable;
 
 pub use bartizan_core::ConfigError;
 pub use builder::RedisStoreBuilder;

@@ -20,13 +20,18 @@ pub(crate) struct Scripts {
     /// room: who names a session that is there learns so, however full it is.
     pub(crate) insert: Script,
     /// Replaces a live value of a version. Takes the version, idle, lifetime and the parts; answers 1 and
-    /// the value that is there now, 0 and that of another version, or 2 if there is no live one.
+    /// the value that is there now, 0 and that of another version or of another layout, or 2 if there is none, or a
+    /// tombstone.
     pub(crate) replace: Script,
     /// Ends a live value of a version. Takes the version and how long the tombstone stands (ms); answers 1 and the
     /// value that was there, or 0 if there is no live one of that version.
     pub(crate) end: Script,
-    /// Restarts the idle time of a live value. Takes nothing; answers 1, or 0 if there is no live one.
+    /// Restarts the idle time of a live value. Takes nothing; answers 1, or 0 if there is no live one. One of a later
+    /// release is live, and left as it is.
     pub(crate) touch: Script,
+    /// Removes a value that no release wrote. Takes the value that was seen, or nothing if it was of another type;
+    /// answers 1, or 0 if it is not there any more.
+    pub(crate) discard: Script,
     /// Adds to a sorted set, and sees that the set is not outlived by what is in it. Takes a score (a time by
     /// the server, ms), how long that is from now (ms), and a member.
     pub(crate) list: Script,
@@ -46,6 +51,7 @@ impl Scripts {
             replace: Script::new(REPLACE),
             end: Script::new(END),
             touch: Script::new(TOUCH),
+            discard: Script::new(DISCARD),
             list: Script::new(LIST),
         }
     }
@@ -102,7 +108,8 @@ redis.call('SET', KEYS[1], value, 'PX', math.min(idle, lifetime))
 return {1, value}";
 
 const REPLACE: &str = "local value = redis.call('GET', KEYS[1])
-if not value or string.sub(value, 1, 1) ~= 'R' then return {2, ''} end
+if not value or value == 'T' then return {2, ''} end
+if string.sub(value, 1, 1) ~= 'R' or #value < 29 then return {0, value} end
 local _, born, _, version = struct.unpack('>c1I8I8I4', value)
 if version ~= tonumber(ARGV[1]) then return {0, value} end
 local time = redis.call('TIME')
@@ -116,7 +123,7 @@ redis.call('SET', KEYS[1], value, 'PX', left)
 return {1, value}";
 
 const END: &str = "local value = redis.call('GET', KEYS[1])
-if not value or string.sub(value, 1, 1) ~= 'R' then return {0, ''} end
+if not value or string.sub(value, 1, 1) ~= 'R' or #value < 29 then return {0, ''} end
 local _, _, _, version = struct.unpack('>c1I8I8I4', value)
 if version ~= tonumber(ARGV[1]) then return {0, ''} end
 redis.call('SET', KEYS[1], 'T', 'PX', ARGV[2])
@@ -124,7 +131,8 @@ return {1, value}";
 
 // `PEXPIRE` also works when the server is out of memory; noting the time may then fail.
 const TOUCH: &str = "local head = redis.call('GETRANGE', KEYS[1], 0, 28)
-if string.sub(head, 1, 1) ~= 'R' then return 0 end
+if string.sub(head, 1, 3) == '\\0BZ' then return 1 end
+if string.sub(head, 1, 1) ~= 'R' or #head < 29 then return 0 end
 local _, born, _, _, idle, lifetime = struct.unpack('>c1I8I8I4I4I4', head)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -133,6 +141,15 @@ if left <= 0 then return 0 end
 redis.call('PEXPIRE', KEYS[1], left)
 redis.pcall('SETRANGE', KEYS[1], 9, struct.pack('>I8', now))
 return 1";
+
+// A time to live that is over removes the key, whatever its type, and needs no other right.
+const DISCARD: &str = "local value = redis.pcall('GET', KEYS[1])
+local is_seen = value == ARGV[1]
+if type(value) == 'table' then
+    is_seen = #ARGV == 0 and string.find(value.err, 'WRONGTYPE', 1, true) ~= nil
+end
+if not value or not is_seen then return 0 end
+return redis.call('PEXPIRE', KEYS[1], 0)";
 
 const LIST: &str = "redis.call('ZADD', KEYS[1], 'GT', ARGV[1], ARGV[3])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then

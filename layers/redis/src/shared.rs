@@ -17,7 +17,7 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     clock::Clock,
-    codec::{self, Stored},
+    codec::{self, Live, Stored},
     counts::{self, Counts},
     digest::Digest,
     error::store_error,
@@ -26,6 +26,7 @@ use crate::{
     near::{Entry, Near},
     script::Scripts,
     status::Status,
+    unreadable::{Reports, Seen, Unreadable, of_our_type},
 };
 
 /// How many sessions are asked for at once where nobody waits for the answer.
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) counts: Counts,
     pub(crate) scripts: Scripts,
+    pub(crate) reports: Reports,
 }
 
 impl Shared {
@@ -142,18 +144,15 @@ impl Shared {
         let _landing = Landing { shared: &self, digest, ticket };
         let era = self.status.now().era;
         let client = self.asking()?;
-        let value: Option<Bytes> =
-            self.within(client.get(digest.name(&self.prefix)).boxed()).await?;
-        let live = match value {
-            None => None,
-            Some(value) => match codec::decode(&value) {
-                Some(Stored::Live(live)) => Some(live),
-                Some(Stored::Ended) => None,
-                None => {
-                    event::corrupt();
-                    return Err(StoreError::new(StoreErrorKind::Corrupt));
-                }
-            },
+        let live = match self.stored(&client, digest).await? {
+            Found::Live(live) => Some(live),
+            Found::Nothing => None,
+            Found::Foreign(seen) => {
+                // Nobody waits for it to be gone.
+                let shared = Arc::clone(&self);
+                self.runtime.spawn(async move { shared.discard(&client, digest, seen).await });
+                None
+            }
         };
         let (now_ms, server_ms) = self.now();
         let brought = live.map(|live| (owner.key(), live));
@@ -163,6 +162,27 @@ impl Shared {
             self.tell_use_if_due(digest);
         }
         Ok(session)
+    }
+
+    /// What is stored under `digest`.
+    async fn stored(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+    ) -> Result<Found, StoreError> {
+        let name = digest.name(&self.prefix);
+        let asked = client.get::<Option<Bytes>, _>(name).map(of_our_type);
+        let value = match self.within(asked.boxed()).await? {
+            None => return Ok(Found::Foreign(Seen::OtherType)),
+            Some(None) => return Ok(Found::Nothing),
+            Some(Some(value)) => value,
+        };
+        match codec::decode(&value) {
+            Ok(Stored::Live(live)) => Ok(Found::Live(live)),
+            Ok(Stored::Ended) => Ok(Found::Nothing),
+            Err(Unreadable::Later) => Err(self.later()),
+            Err(Unreadable::Foreign) => Ok(Found::Foreign(Seen::Value(value))),
+        }
     }
 
     /// Tells the server that the session under `digest` was used, if a quarter of its idle time has passed
@@ -213,6 +233,14 @@ impl Shared {
         let (list, backend) = (&self.scripts.list, record.backend());
         self.within(counts::add(client, list, &self.prefix, backend, digest, times).boxed()).await
     }
+}
+
+/// What is stored under a key.
+enum Found {
+    Live(Live),
+    Nothing,
+    /// What no release wrote.
+    Foreign(Seen),
 }
 
 /// Whose session is read, kept for as long as the read takes.

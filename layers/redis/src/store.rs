@@ -21,8 +21,10 @@ use crate::{
     digest::Digest,
     flights::Reading,
     link::Watch,
+    reply::Reply,
     script,
     shared::{Owner, Shared},
+    unreadable::{Seen, of_our_type},
 };
 
 /// A session store for many replicas; see the [crate docs](crate). Clones share one connection.
@@ -175,17 +177,26 @@ async fn insert(
     // What was known of the key, its absence mostly, no longer holds once this is sent.
     shared.near.invalidate(&digest);
     let key = digest.name(&shared.prefix);
-    let (outcome, value): (i64, Bytes) =
-        shared.within(shared.scripts.insert.run(&client, &key, &args).boxed()).await?;
-    shared.near.invalidate(&digest);
-    if outcome == 2 {
-        return Ok(Inserted::Full);
+    let ask = async || {
+        let asked = shared.scripts.insert.run(&client, &key, &args).map(of_our_type);
+        Reply::read(&shared, shared.within(asked.boxed()).await?)
+    };
+    let mut reply = ask().await?;
+    if let Reply::Foreign(seen) = reply {
+        // It takes no session's place.
+        shared.discard(&client, digest, seen).await?;
+        reply = ask().await?;
     }
-    let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
-        return Ok(Inserted::Ended);
+    shared.near.invalidate(&digest);
+    let (is_new, live) = match reply {
+        Reply::Done(Stored::Live(live)) => (true, live),
+        Reply::Not(Stored::Live(live)) => (false, live),
+        Reply::Done(Stored::Ended) | Reply::Not(Stored::Ended) => return Ok(Inserted::Ended),
+        Reply::Nothing => return Ok(Inserted::Full),
+        Reply::Foreign(_) => return Err(StoreError::new(StoreErrorKind::Corrupt)),
     };
     let session = shared.near.keep(digest, era, owner.key(), live);
-    if outcome == 0 {
+    if !is_new {
         return Ok(Inserted::Exists(session));
     }
     session.set_used_ms(shared.now().1);
@@ -214,19 +225,25 @@ async fn replace(
         script::bytes(codec::encode(&record)),
     ];
     let key = digest.name(&shared.prefix);
-    let (outcome, value): (i64, Bytes) =
-        shared.within(shared.scripts.replace.run(&client, &key, &args).boxed()).await?;
+    let asked = shared.scripts.replace.run(&client, &key, &args).map(of_our_type);
+    let reply = Reply::read(&shared, shared.within(asked.boxed()).await?)?;
     shared.near.invalidate(&digest);
-    if outcome == 2 {
-        shared.near.forget(&digest);
-        return Ok(Replaced::Gone);
-    }
-    let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
-        return Ok(Replaced::Gone);
+    let (is_done, live) = match reply {
+        Reply::Done(Stored::Live(live)) => (true, live),
+        Reply::Not(Stored::Live(live)) => (false, live),
+        Reply::Foreign(seen) => {
+            shared.near.forget(&digest);
+            shared.discard(&client, digest, seen).await?;
+            return Ok(Replaced::Gone);
+        }
+        Reply::Nothing | Reply::Done(Stored::Ended) | Reply::Not(Stored::Ended) => {
+            shared.near.forget(&digest);
+            return Ok(Replaced::Gone);
+        }
     };
     let was_on = shared.near.peek(&digest).and_then(|entry| entry.session().cloned());
     let session = shared.near.keep(digest, era, owner.key(), live);
-    if outcome == 0 {
+    if !is_done {
         return Ok(Replaced::Changed(session));
     }
     let (runtime, moved) = (shared.runtime.clone(), session.clone());
@@ -249,8 +266,16 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
     let client = shared.asking()?;
     let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
     let key = digest.name(&shared.prefix);
-    let old: Option<Bytes> =
-        shared.within(client.set(key, "T", expiry, None, true).boxed()).await?;
+    let set = async || {
+        let asked = client.set::<Option<Bytes>, _, _>(&*key, "T", expiry.clone(), None, true);
+        shared.within(asked.map(of_our_type).boxed()).await
+    };
+    let mut old = set().await?;
+    if old.is_none() {
+        shared.discard(&client, digest, Seen::OtherType).await?;
+        old = set().await?;
+    }
+    let old = old.flatten();
     forget_ended(&shared, client, digest, old.as_deref());
     Ok(())
 }
@@ -263,15 +288,17 @@ async fn remove_if_unchanged(
     let client = shared.asking()?;
     let args = [number(seen.get().into()), number(codec::millis(TOMBSTONE))];
     let key = digest.name(&shared.prefix);
-    let asked = shared.within(shared.scripts.end.run(&client, &key, &args).boxed()).await;
+    let asked = shared.scripts.end.run::<(i64, Bytes)>(&client, &key, &args).map(of_our_type);
+    let ended = shared.within(asked.boxed()).await;
     // Whatever became of it, what is near is not the latest.
     shared.near.invalidate(&digest);
-    let (outcome, old): (i64, Bytes) = asked?;
-    let is_removed = outcome == 1;
-    if is_removed {
-        forget_ended(&shared, client, digest, Some(&old));
+    match ended? {
+        Some((1, old)) => {
+            forget_ended(&shared, client, digest, Some(&old));
+            Ok(true)
+        }
+        _ => Ok(false),
     }
-    Ok(is_removed)
 }
 
 /// The session under `digest`, which was stored as `old`, has been ended at the server.
@@ -282,7 +309,7 @@ fn forget_ended(
     old: Option<&[u8]>,
 ) {
     shared.near.forget(&digest);
-    if let Some(Stored::Live(live)) = old.and_then(codec::decode) {
+    if let Some(Ok(Stored::Live(live))) = old.map(codec::decode) {
         shared.counts.ended(live.record.backend());
         let shared = Arc::clone(shared);
         shared.runtime.clone().spawn(async move {
@@ -324,10 +351,6 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
 
 fn number(number: u64) -> Value {
     number.to_string().into()
-}
-
-fn corrupt() -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt)
 }
 
 impl Drop for Chores {
