@@ -195,7 +195,7 @@ async fn a_password_that_is_put_right_at_the_server_is_tried_again() {
 #[tokio::test]
 async fn more_news_than_can_be_taken_ends_all_belief() {
     const MANY: usize = 6_000;
-    let (store, server) = fresh(|builder| builder).await;
+    let (store, server) = fresh(|builder| builder.timeout(PATIENCE)).await;
     let ids: Vec<_> = (0..MANY).map(|n| format!("session-{n}")).collect();
     let is_near =
         |id: &String| with_key(id, |key| matches!(store.get(key), Answer::Now(Ok(Some(_)))));
