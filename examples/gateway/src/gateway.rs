@@ -2,6 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
+use bartizan::core::ProxyName;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
@@ -10,25 +11,33 @@ use crate::{
     cli::Options,
     output::say,
     server::{self, Limits, admin},
-    stack, store,
+    stack::{self, Stack},
+    store::{self, OpenStore},
 };
 
 /// A gateway that holds its port: connections wait until it runs.
-#[derive(Debug)]
 pub(crate) struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
     admin: Option<TcpListener>,
     options: Options,
+    name: ProxyName,
+    store: OpenStore,
+    stack: Stack,
 }
 
 impl Gateway {
-    /// Takes the ports, and says so: whoever connects from now on is served.
+    /// Configures the layers, waits for the first answer of the store, takes the ports, and says so: whoever connects
+    /// from now on is served.
     ///
     /// # Errors
     ///
-    /// If a port cannot be had; the message names the address.
+    /// If the options cannot be had together, or a port cannot be had; the message names the address.
     pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let store = store::open(&options)?;
+        let name = stack::name(&options);
+        let stack = stack::stack(&options, name.clone(), store.table())?;
+        store.ready().await;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -39,7 +48,7 @@ impl Gateway {
             say(format!("admin on http://{}", admin.local_addr()?));
         }
         say(announcement(address, &options));
-        Ok(Self { listener, address, admin, options })
+        Ok(Self { listener, address, admin, options, name, store, stack })
     }
 
     /// Where it listens.
@@ -48,18 +57,8 @@ impl Gateway {
     }
 
     /// Serves until `stop`, and then until the calls in flight are finished.
-    ///
-    /// # Errors
-    ///
-    /// If the options cannot be had together.
-    pub(crate) async fn run(
-        self,
-        stop: CancellationToken,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Self { listener, admin, options, .. } = self;
-        let (store, store_answers) = store::open(&options)?;
-        let name = stack::name(&options);
-        let stack = stack::stack(&options, name.clone(), store)?;
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { listener, admin, options, name, store, stack, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -74,7 +73,7 @@ impl Gateway {
             shutdown.shut_down(grace).await;
         };
         let leaves = stop.clone();
-        let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
+        let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
         let service = stack.layer(stack::upstream(&options, name));
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
@@ -84,7 +83,6 @@ impl Gateway {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),
         }
-        Ok(())
     }
 }
 

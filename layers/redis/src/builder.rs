@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     codec,
     counts::Counts,
+    first_try::FirstTry,
     near::{Near, Trust},
     script::Scripts,
     shared::Shared,
@@ -53,6 +54,8 @@ enum Server {
     Config(Box<Config>),
 }
 
+/// How long a connection may take to be made.
+pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 /// How long "absent" is believed.
 const ABSENT_BOUND: Duration = Duration::from_secs(5);
 /// How many commands may wait for the connection.
@@ -189,6 +192,7 @@ impl RedisStoreBuilder {
             counts: Counts::default(),
             scripts: Scripts::new(),
             reports: Reports::new(),
+            first_try: FirstTry::new(),
         }))
     }
 
@@ -201,8 +205,9 @@ impl RedisStoreBuilder {
             })?,
         };
         Ok(Config {
-            // The first connection is tried again like any other.
-            fail_fast: false,
+            // The first connection is tried at once; without this, it would wait as one that is tried again does.
+            // If it fails, the watching task tries again.
+            fail_fast: true,
             version: RespVersion::RESP3,
             username: self.user.clone().or(config.username.clone()),
             password: self.password.clone().or(config.password.clone()),
@@ -219,7 +224,7 @@ fn own_key(prefix: &str) -> String {
 }
 
 fn client(config: Config) -> Client {
-    let second = Duration::from_secs(1);
+    let second = CONNECT;
     let connection = ConnectionConfig {
         connection_timeout: second,
         internal_command_timeout: second,

@@ -74,7 +74,8 @@
 //!
 //! An error is never "absent": the layer answers 503, and no client throws a live session away. Nothing
 //! queues up: while the server does not answer, it is sent one question every 250 ms. A store is made
-//! before its server is there; [`RedisStore::is_ready`] tells when it answers.
+//! before its server is there; [`RedisStore::is_ready`] tells when it answers, and [`RedisStore::ready`] waits for
+//! the first try.
 //!
 //! # Counts
 //!
@@ -112,6 +113,7 @@ mod counts;
 mod digest;
 mod error;
 mod event;
+mod first_try;
 mod flights;
 mod link;
 mod near;

@@ -22,6 +22,7 @@ use crate::{
     digest::Digest,
     error::store_error,
     event,
+    first_try::FirstTry,
     flights::{Reading, Ticket},
     near::{Entry, Near},
     script::Scripts,
@@ -50,12 +51,14 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     pub(crate) scripts: Scripts,
     pub(crate) reports: Reports,
+    pub(crate) first_try: FirstTry,
 }
 
 impl Shared {
     pub(crate) fn up(&self) {
         if self.status.set_up() {
             event::up();
+            self.first_try.end();
         }
     }
 

@@ -16,6 +16,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{
+    builder::CONNECT,
     codec::{self, Stored},
     counts,
     digest::Digest,
@@ -57,6 +58,20 @@ impl RedisStore {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.shared.status.is_up()
+    }
+
+    /// Waits until the server has answered, or the first try to reach it has failed: for a program that is not to
+    /// serve before it can. Returns whether the server answers. Takes at most a second, for the connection, and the
+    /// [timeout](crate::RedisStoreBuilder::timeout) of an operation, and nothing once the first try is over.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future changes nothing; the store goes on trying.
+    pub async fn ready(&self) -> bool {
+        let shared = &self.0.shared;
+        let bound = CONNECT.saturating_add(shared.timeout);
+        let _ = timeout(bound, shared.first_try.wait()).await;
+        self.is_ready()
     }
 
     /// How many sessions there are over all replicas, approximately.
