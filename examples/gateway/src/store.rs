@@ -24,7 +24,11 @@ pub(crate) struct OpenStore {
 pub(crate) fn open(options: &Options) -> Result<OpenStore, Box<dyn Error + Send + Sync>> {
     let store = match &options.store {
         Store::Memory => {
-            Either::Left(MemoryStore::builder().max_sessions(options.max_sessions.get()).build())
+            let store = MemoryStore::builder().max_sessions(options.max_sessions.get());
+            Either::Left(match options.max_sessions_per_principal.get() {
+                Some(cap) => store.max_sessions_per_principal(cap.get()).build(),
+                None => store.build(),
+            })
         }
         Store::Redis(url) => Either::Right(redis(url, options)?),
     };
@@ -60,6 +64,10 @@ fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Sen
         .grace(options.store_grace)
         .near_cache(options.near_cache)
         .max_sessions(options.max_sessions.get());
+    let store = match options.max_sessions_per_principal.get() {
+        Some(cap) => store.max_sessions_per_principal(cap.get()),
+        None => store,
+    };
     let store = match env::var("BARTIZAN_STORE_PASSWORD") {
         Ok(password) => store.credentials(None, &password),
         Err(_) => store,

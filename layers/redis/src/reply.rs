@@ -15,8 +15,10 @@ pub(crate) enum Reply {
     Done(Stored),
     /// It has not: this was stored.
     Not(Stored),
-    /// There was no place for it, or nothing that it could be done to.
+    /// There was no room for it, or nothing that it could be done to.
     Nothing,
+    /// There was no room for one more of the principal.
+    NothingOfPrincipal,
     /// No release wrote what is stored.
     Foreign(Seen),
 }
@@ -32,8 +34,10 @@ impl Reply {
         answered: Option<(i64, Bytes)>,
     ) -> Result<Self, StoreError> {
         let Some((outcome, value)) = answered else { return Ok(Self::Foreign(Seen::OtherType)) };
-        if outcome == 2 {
-            return Ok(Self::Nothing);
+        match outcome {
+            2 => return Ok(Self::Nothing),
+            3 => return Ok(Self::NothingOfPrincipal),
+            _ => {}
         }
         match codec::decode(&value) {
             Ok(stored) if outcome == 1 => Ok(Self::Done(stored)),

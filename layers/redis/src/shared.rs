@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
-    Key, Session, StoreError,
+    BackendId, Key, Session, StoreError,
     store::{StoreErrorKind, StoredSession},
 };
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use crate::{
     first_try::FirstTry,
     flights::{Reading, Ticket},
     near::{Entry, Near},
+    room::{self, Places, Room},
     script::Scripts,
     status::Status,
     unreadable::{Reports, Seen, Unreadable, of_our_type},
@@ -44,7 +45,8 @@ pub(crate) struct Shared {
     /// A key of this store alone.
     pub(crate) own_key: String,
     pub(crate) is_cached: bool,
-    pub(crate) max_sessions: usize,
+    pub(crate) is_clustered: bool,
+    pub(crate) room: Room,
     pub(crate) near: Near,
     pub(crate) status: Status,
     pub(crate) clock: Clock,
@@ -212,7 +214,8 @@ impl Shared {
     async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
         let client = self.asking()?;
         let key = digest.name(&self.prefix);
-        let is_live: bool = self.within(self.scripts.touch.run(&client, &key, &[]).boxed()).await?;
+        let is_live: bool =
+            self.within(self.scripts.touch.run(&client, &[&key], &[]).boxed()).await?;
         if !is_live {
             self.near.forget(&digest);
             return Ok(());
@@ -230,11 +233,23 @@ impl Shared {
         digest: Digest,
         session: &Session,
     ) -> Result<(), StoreError> {
-        let record = session.record();
-        let left_ms = codec::millis(record.idle().min(record.lifetime()));
-        let times = (self.now().1.saturating_add(left_ms), left_ms);
-        let (list, backend) = (&self.scripts.list, record.backend());
-        self.within(counts::add(client, list, &self.prefix, backend, digest, times).boxed()).await
+        let (server_ms, backend) = (self.now().1, session.record().backend());
+        let left_ms = room::left_ms(session, server_ms);
+        let places = self.room.places(session.key().principal);
+        let (list, at) = (&self.scripts.list, (&*self.prefix, self.is_clustered));
+        let times = (server_ms.saturating_add(left_ms), left_ms);
+        self.within(counts::add(client, list, at, (backend, &places), digest, times).boxed()).await
+    }
+
+    /// Writes down that a session of `places` has ended, which was on `backend`.
+    pub(crate) async fn uncount(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        (backend, places): (Option<&BackendId>, &Places),
+    ) -> Result<(), StoreError> {
+        let (unlist, at) = (&self.scripts.unlist, (&*self.prefix, self.is_clustered));
+        self.within(counts::take(client, unlist, at, (backend, places), digest).boxed()).await
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     counts,
     digest::Digest,
     flights::Reading,
+    insert::insert,
     link::Watch,
     reply::Reply,
     script,
@@ -119,9 +120,8 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        let has_room = self.has_room(key.route, key.principal);
         let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
-        Answer::Later(insert(shared, owner, record, has_room).boxed())
+        Answer::Later(insert(shared, owner, record).boxed())
     }
 
     fn replace(
@@ -135,7 +135,7 @@ impl SessionStore for RedisStore {
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        Answer::Later(remove(Arc::clone(&self.0.shared), Digest::of(key)).boxed())
+        Answer::Later(remove(Arc::clone(&self.0.shared), Owner::of(key)).boxed())
     }
 
     fn remove_if_unchanged(
@@ -143,8 +143,8 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         seen: RecordVersion,
     ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        let (shared, digest) = (Arc::clone(&self.0.shared), Digest::of(key));
-        Answer::Later(remove_if_unchanged(shared, digest, seen).boxed())
+        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        Answer::Later(remove_if_unchanged(shared, owner, seen).boxed())
     }
 
     fn touch(&self, session: &Session) {
@@ -159,8 +159,9 @@ impl SessionStore for RedisStore {
         }
     }
 
-    fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
-        self.0.shared.counts.total() < self.0.shared.max_sessions
+    fn has_room(&self, _: &Route, principal: Option<&Principal>) -> bool {
+        let shared = &self.0.shared;
+        shared.room.is_there(principal, shared.clock.now_ms())
     }
 
     fn answers(&self) -> bool {
@@ -172,56 +173,6 @@ impl CountSessions for RedisStore {
     fn sessions_on(&self, backend: &BackendId) -> usize {
         self.0.shared.counts.on(backend)
     }
-}
-
-async fn insert(
-    shared: Arc<Shared>,
-    owner: Owner,
-    record: Record,
-    has_room: bool,
-) -> Result<Inserted, StoreError> {
-    let digest = Digest::of(owner.key());
-    let era = shared.status.now().era;
-    let client = shared.asking()?;
-    let args = [
-        number(codec::millis(record.idle())),
-        number(codec::millis(record.lifetime())),
-        script::bytes(codec::encode(&record)),
-        number(has_room.into()),
-    ];
-    // What was known of the key, its absence mostly, no longer holds once this is sent.
-    shared.near.invalidate(&digest);
-    let key = digest.name(&shared.prefix);
-    let ask = async || {
-        let asked = shared.scripts.insert.run(&client, &key, &args).map(of_our_type);
-        Reply::read(&shared, shared.within(asked.boxed()).await?)
-    };
-    let mut reply = ask().await?;
-    if let Reply::Foreign(seen) = reply {
-        // It takes no session's place.
-        shared.discard(&client, digest, seen).await?;
-        reply = ask().await?;
-    }
-    shared.near.invalidate(&digest);
-    let (is_new, live) = match reply {
-        Reply::Done(Stored::Live(live)) => (true, live),
-        Reply::Not(Stored::Live(live)) => (false, live),
-        Reply::Done(Stored::Ended) | Reply::Not(Stored::Ended) => return Ok(Inserted::Ended),
-        Reply::Nothing => return Ok(Inserted::Full),
-        Reply::Foreign(_) => return Err(StoreError::new(StoreErrorKind::Corrupt)),
-    };
-    let session = shared.near.keep(digest, era, owner.key(), live);
-    if !is_new {
-        return Ok(Inserted::Exists(session));
-    }
-    session.set_used_ms(shared.now().1);
-    shared.counts.opened(session.record().backend());
-    let (runtime, counted) = (shared.runtime.clone(), session.clone());
-    // The session is there; that it counts may be known a moment later.
-    runtime.spawn(async move {
-        let _ = shared.count(&client, digest, &counted).await;
-    });
-    Ok(Inserted::Inserted(session))
 }
 
 async fn replace(
@@ -240,7 +191,8 @@ async fn replace(
         script::bytes(codec::encode(&record)),
     ];
     let key = digest.name(&shared.prefix);
-    let asked = shared.scripts.replace.run(&client, &key, &args).map(of_our_type);
+    let keys = [&*key];
+    let asked = shared.scripts.replace.run(&client, &keys, &args).map(of_our_type);
     let reply = Reply::read(&shared, shared.within(asked.boxed()).await?)?;
     shared.near.invalidate(&digest);
     let (is_done, live) = match reply {
@@ -251,7 +203,7 @@ async fn replace(
             shared.discard(&client, digest, seen).await?;
             return Ok(Replaced::Gone);
         }
-        Reply::Nothing | Reply::Done(Stored::Ended) | Reply::Not(Stored::Ended) => {
+        _ => {
             shared.near.forget(&digest);
             return Ok(Replaced::Gone);
         }
@@ -268,14 +220,15 @@ async fn replace(
             shared.counts.ended(from);
             shared.counts.opened(moved.record().backend());
             let _ =
-                shared.within(counts::take(&client, &shared.prefix, from, digest).boxed()).await;
+                shared.within(counts::leave(&client, &shared.prefix, from, digest).boxed()).await;
         }
         let _ = shared.count(&client, digest, &moved).await;
     });
     Ok(Replaced::Replaced(session))
 }
 
-async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
+async fn remove(shared: Arc<Shared>, owner: Owner) -> Result<(), StoreError> {
+    let digest = Digest::of(owner.key());
     // From here on this replica does not serve it, whatever becomes of the rest: in an outage too.
     shared.near.forget(&digest);
     let client = shared.asking()?;
@@ -291,48 +244,52 @@ async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
         old = set().await?;
     }
     let old = old.flatten();
-    forget_ended(&shared, client, digest, old.as_deref());
+    forget_ended(&shared, client, &owner, old.as_deref());
     Ok(())
 }
 
 async fn remove_if_unchanged(
     shared: Arc<Shared>,
-    digest: Digest,
+    owner: Owner,
     seen: RecordVersion,
 ) -> Result<bool, StoreError> {
+    let digest = Digest::of(owner.key());
     let client = shared.asking()?;
     let args = [number(seen.get().into()), number(codec::millis(TOMBSTONE))];
     let key = digest.name(&shared.prefix);
-    let asked = shared.scripts.end.run::<(i64, Bytes)>(&client, &key, &args).map(of_our_type);
+    let keys = [&*key];
+    let asked = shared.scripts.end.run::<(i64, Bytes)>(&client, &keys, &args).map(of_our_type);
     let ended = shared.within(asked.boxed()).await;
     // Whatever became of it, what is near is not the latest.
     shared.near.invalidate(&digest);
     match ended? {
         Some((1, old)) => {
-            forget_ended(&shared, client, digest, Some(&old));
+            forget_ended(&shared, client, &owner, Some(&old));
             Ok(true)
         }
         _ => Ok(false),
     }
 }
 
-/// The session under `digest`, which was stored as `old`, has been ended at the server.
+/// The session of `owner`, which was stored as `old`, has been ended at the server.
 fn forget_ended(
     shared: &Arc<Shared>,
     client: WithOptions<Client>,
-    digest: Digest,
+    owner: &Owner,
     old: Option<&[u8]>,
 ) {
+    let digest = Digest::of(owner.key());
     shared.near.forget(&digest);
-    if let Some(Ok(Stored::Live(live))) = old.map(codec::decode) {
-        shared.counts.ended(live.record.backend());
-        let shared = Arc::clone(shared);
-        shared.runtime.clone().spawn(async move {
-            let backend = live.record.backend();
-            let _ =
-                shared.within(counts::take(&client, &shared.prefix, backend, digest).boxed()).await;
-        });
-    }
+    let Some(Ok(Stored::Live(live))) = old.map(codec::decode) else { return };
+    let principal = owner.key().principal;
+    shared.counts.ended(live.record.backend());
+    shared.room.ended(principal);
+    let places = shared.room.places(principal);
+    let shared = Arc::clone(shared);
+    shared.runtime.clone().spawn(async move {
+        let backend = live.record.backend();
+        let _ = shared.uncount(&client, digest, (backend, &places)).await;
+    });
 }
 
 /// While a session is held by a call or a stream, the server is told of its use, and asked for it where no
@@ -356,7 +313,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         }
         let _ = timeout(2 * CHORES, shared.look_after_all()).await;
         if let Ok(client) = shared.asking() {
-            let counts = &shared.counts;
+            let counts = (&shared.counts, &shared.room);
             // Each command has the deadline of any; how many there are depends on the backends.
             let read = counts::refresh(&client, &shared.prefix, server_ms, counts);
             let _ = timeout(2 * CHORES, read).await;
@@ -364,7 +321,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
     }
 }
 
-fn number(number: u64) -> Value {
+pub(crate) fn number(number: u64) -> Value {
     number.to_string().into()
 }
 

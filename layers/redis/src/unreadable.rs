@@ -92,12 +92,22 @@ impl Shared {
         seen: Seen,
     ) -> Result<(), StoreError> {
         self.report(Unreadable::Foreign);
+        self.take_away(client, digest, seen).await
+    }
+
+    /// Removes a value, if it is still what was `seen`, and leaves no tombstone.
+    pub(crate) async fn take_away(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        seen: Seen,
+    ) -> Result<(), StoreError> {
         let args = match seen {
             Seen::Value(value) => vec![script::bytes(value.into())],
             Seen::OtherType => Vec::new(),
         };
         let key = digest.name(&self.prefix);
-        let _: i64 = self.within(self.scripts.discard.run(client, &key, &args).boxed()).await?;
+        let _: i64 = self.within(self.scripts.discard.run(client, &[&key], &args).boxed()).await?;
         self.near.invalidate(&digest);
         Ok(())
     }
