@@ -34,12 +34,17 @@ impl Gateway {
 
     /// The same, before servers at `origins`.
     pub(crate) async fn before(origins: &[String], args: &[&str]) -> Self {
+        Self::of(PROGRAM, origins, args).await
+    }
+
+    /// The same, of another build.
+    pub(crate) async fn of(program: &str, origins: &[String], args: &[&str]) -> Self {
         let backends: Vec<_> = origins.iter().map(|uri| format!("--backend={uri}")).collect();
         let backends = backends.iter().map(String::as_str);
         let is_placed = args.iter().any(|arg| arg.starts_with("--listen"));
         let listen = (!is_placed).then_some("--listen=127.0.0.1:0");
         let args: Vec<_> = listen.into_iter().chain(backends).chain(args.iter().copied()).collect();
-        let mut process = Process::start(PROGRAM, &args);
+        let mut process = Process::start(program, &args);
         let admin = if args.iter().any(|arg| arg.starts_with("--admin")) {
             let line = process.line_with("admin on").await;
             Some(line.strip_prefix("admin on http://").unwrap().parse().unwrap())
