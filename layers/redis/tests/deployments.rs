@@ -1,5 +1,9 @@
 //! Forms in which the server is run: a cluster, behind sentinels, with users.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod common;
 
