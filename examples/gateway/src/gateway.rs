@@ -2,6 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
+use bartizan::upstream::Upstream;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
@@ -11,25 +12,34 @@ use crate::{
     names,
     output::say,
     server::{self, Limits, admin},
-    stack, store,
+    stack::{self, Stack},
+    store::{self, OpenStore},
 };
 
 /// A gateway that holds its port: connections wait until it runs.
-#[derive(Debug)]
 pub(crate) struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
     admin: Option<TcpListener>,
     options: Options,
+    upstream: Upstream,
+    store: OpenStore,
+    stack: Stack,
 }
 
 impl Gateway {
-    /// Takes the ports, and says so: whoever connects from now on is served.
+    /// Configures the layers, waits for the first answer of the store, takes the ports, and says so: whoever connects
+    /// from now on is served.
     ///
     /// # Errors
     ///
-    /// If a port cannot be had; the message names the address.
+    /// If the options cannot be had together, or a port cannot be had; the message names the address.
     pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let store = store::open(&options)?;
+        let name = stack::name(&options);
+        let upstream = stack::upstream(&options, name.clone());
+        let stack = stack::stack(&options, name, store.table(), &upstream)?;
+        store.ready().await;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -40,7 +50,7 @@ impl Gateway {
             say(format!("admin on http://{}", admin.local_addr()?));
         }
         say(announcement(address, &options));
-        Ok(Self { listener, address, admin, options })
+        Ok(Self { listener, address, admin, options, upstream, store, stack })
     }
 
     /// Where it listens.
@@ -49,19 +59,8 @@ impl Gateway {
     }
 
     /// Serves until `stop`, and then until the calls in flight are finished.
-    ///
-    /// # Errors
-    ///
-    /// If the options cannot be had together.
-    pub(crate) async fn run(
-        self,
-        stop: CancellationToken,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Self { listener, admin, options, .. } = self;
-        let (store, store_answers) = store::open(&options)?;
-        let name = stack::name(&options);
-        let upstream = stack::upstream(&options, name.clone());
-        let stack = stack::stack(&options, name, store, &upstream)?;
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { listener, admin, options, upstream, store, stack, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -76,7 +75,7 @@ impl Gateway {
             shutdown.shut_down(grace).await;
         };
         let leaves = stop.clone();
-        let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
+        let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
         let service = stack.layer(upstream);
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
@@ -87,7 +86,6 @@ impl Gateway {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),
         }
-        Ok(())
     }
 }
 

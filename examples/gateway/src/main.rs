@@ -62,7 +62,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     match cli.command {
         Some(Command::Demo { once }) => demo::run(once, stop).await,
         None => {
-            Gateway::bind(cli.options).await?.run(stop).await?;
+            Gateway::bind(cli.options).await?.run(stop).await;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bartizan_core::{
     Answer, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError, Work,
-    backend::Tried, take_ready,
+    backend::Tried, store::RecordVersion, take_ready,
 };
 use http::{Request, Response};
 
@@ -33,7 +33,7 @@ enum Next<R, K, T: SessionStore> {
     /// It is answered here.
     Answer(Response<GuardBody<R>>),
     /// The same, once its pin is removed.
-    Unpin(Answer<Result<(), StoreError>, T::Remove>, Response<GuardBody<R>>),
+    Unpin(Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>, Response<GuardBody<R>>),
 }
 
 /// What is lost of work that moves to another backend.
@@ -190,7 +190,7 @@ fn on_lookup<B, R, K, T: SessionStore>(
     let refusal = |reason| refuse(reason, Some(backend), &Dialect::of(request));
     match config.backends.find(backend) {
         Pinned::There(slot) if !moves || !is_lost(config, &slot) => {
-            follow(config, request, slot, Some(key))
+            follow(config, request, slot, Some((key, pin.version())))
         }
         // Servers that share their state take it at once; the others may have it in a moment.
         Pinned::Absent(Absence::Unknown) if config.on_lost != OnLost::Repin => {
@@ -201,7 +201,7 @@ fn on_lookup<B, R, K, T: SessionStore>(
         }
         Pinned::Absent(Absence::Gone) => {
             let answer = refusal(Reason::BackendLost);
-            Next::Unpin(config.store.remove(pin.key()), answer)
+            Next::Unpin(config.store.remove_if_unchanged(pin.key(), pin.version()), answer)
         }
         _ => Next::Answer(refusal(Reason::BackendOutOfReach)),
     }
@@ -213,7 +213,7 @@ fn follow<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
     slot: Arc<Slot>,
-    key: Option<OwnedKey>,
+    key: Option<(OwnedKey, RecordVersion)>,
 ) -> Next<R, K, T> {
     Passage::with(request, |passage| {
         passage.set_backend(slot.backend().clone());

@@ -25,7 +25,7 @@
 //! | the same, asked for since longer | session or backend's key: 404; the pin stays | no |
 //! | client's key is pinned to a backend that is lost or unknown as above, or [`OnLost::Repin`] | goes to another; the pin moves | once |
 //! | the same, and it is time to try the lost backend | stays if it can be reached; else goes to another | once for each |
-//! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404) | once |
+//! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404), unless it has moved since | once |
 //! | the service inside refuses the request without asking a backend | passed on; says nothing of the backend | once |
 //! | key whose pin the store cannot look up | 503, `Retry-After` | no |
 //! | no pin | goes to a backend by policy, whose name goes out with the response; not to one that an outer layer [has tried](bartizan_core::backend::Tried) | once |

@@ -49,8 +49,8 @@
 //! | 2xx to DELETE, or a 404 that ends a session as below | passed on; the record is removed |
 //! | any other to DELETE | passed on; the record is kept |
 //! | backend unreachable for DELETE | 204; the record is removed |
-//! | the loss of the backend | passed on; the record is removed |
-//! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | passed on; the record is removed, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
+//! | the loss of the backend | passed on; the record that the request saw is removed, one that has been replaced since stays |
+//! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | likewise, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
 //! | any other 404 | passed on; the record is kept |
 //!
 //! A store may know a session by another id than its backend does (the record's upstream id): then requests

@@ -130,13 +130,17 @@ where
     let (answer, cause) = match change {
         Change::Ended => (finish(response, None), "ended by the client"),
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
-        Change::Lost => (finish(response, None), "lost with its backend"),
+        Change::Lost => {
+            let answer = finish(response, None);
+            return on_lost(answer, in_use, "lost with its backend").await;
+        }
         Change::Denied => {
             let (denies, response) = denial::look(response, config.peek_limit_bytes).await;
             if !denies {
                 return response.map(|body| SessionBody::new(body, Some(in_use)));
             }
-            (response.map(|body| SessionBody::new(body, None)), "unknown to its backend")
+            let answer = response.map(|body| SessionBody::new(body, None));
+            return on_lost(answer, in_use, "unknown to its backend").await;
         }
         Change::Moved(backend) => {
             let record = session.record().clone().with_backend(backend);
@@ -164,6 +168,25 @@ where
     drop(in_use);
     // The answer stands even if the store cannot be told: the backend's next 404 will.
     let _ = config.wait(removed).await;
+    answer
+}
+
+/// Holds a response back until the record that its request saw is gone: what a backend says about a session that has
+/// moved away from it since is no evidence about the session.
+async fn on_lost<R, T: SessionStore>(
+    answer: Response<SessionBody<R, T>>,
+    in_use: InUse<T>,
+    cause: &'static str,
+) -> Response<SessionBody<R, T>> {
+    let config = Arc::clone(in_use.config());
+    let session = in_use.session();
+    let fingerprint = session.fingerprint();
+    let removed = config.store.remove_if_unchanged(session.key(), session.version());
+    drop(in_use);
+    // The answer stands even if the store cannot be told: the backend's next 404 will.
+    if matches!(config.wait(removed).await, Ok(true)) {
+        event::ended(fingerprint, cause);
+    }
     answer
 }
 

@@ -171,6 +171,17 @@ pub(crate) struct Options {
     )]
     pub(crate) max_sessions: NonZeroUsize,
 
+    /// How many sessions one principal may have at once, or none for no limit of its own; past it, its new ones are
+    /// refused with 503. A session without a principal does not count
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_SESSIONS_PER_PRINCIPAL",
+        value_name = "N|none",
+        default_value = "none",
+        value_parser = values::count_or_none
+    )]
+    pub(crate) max_sessions_per_principal: Limit<NonZeroUsize>,
+
     /// How many event streams clients may listen on at once; past it, new ones are refused with 503
     #[arg(
         long,

@@ -28,6 +28,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.lifetime, Duration::from_secs(86_400));
     assert_eq!(options.response_timeout, Limit::None);
     assert_eq!(options.max_body, Limit::None);
+    assert_eq!(options.max_sessions_per_principal, Limit::None);
     assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
     assert!(options.session_header.is_none() && options.sessionless.is_none());
@@ -44,6 +45,7 @@ fn values_are_read_with_their_units() {
         "--sessionless=refuse",
         "--policy=round-robin",
         "--max-sessions=3",
+        "--max-sessions-per-principal=2",
         "--max-streams=4",
         "--stream-keepalive=25s",
     ]);
@@ -54,6 +56,7 @@ fn values_are_read_with_their_units() {
     assert_eq!(options.backends.len(), 3);
     assert_eq!(options.session_header.unwrap(), "x-session");
     assert_eq!((options.max_sessions.get(), options.max_streams.get()), (3, 4));
+    assert_eq!(options.max_sessions_per_principal.get().unwrap().get(), 2);
     assert_eq!(options.stream_keepalive, Limit::At(Duration::from_secs(25)));
     for (text, bytes) in [("0", 0), ("65536", 65_536), ("1GB", 1_000_000_000), ("2 kib", 2048)] {
         let options = with_backend(&["--max-body", text]).unwrap();
@@ -83,6 +86,8 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--idle", "0s", "a duration above zero"),
         ("--lifetime", "50days", "at most 49days"),
         ("--max-sessions", "0", "a whole number above zero"),
+        ("--max-sessions-per-principal", "0", "above zero, or none"),
+        ("--max-sessions-per-principal", "many", "above zero, or none"),
         ("--max-streams", "0", "a whole number above zero"),
         ("--stream-keepalive", "0s", "above zero"),
         ("--stream-keepalive", "often", "or none"),

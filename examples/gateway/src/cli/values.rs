@@ -172,6 +172,13 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number above zero".to_owned())
 }
 
+pub(super) fn count_or_none(text: &str) -> Result<Limit<NonZeroUsize>, String> {
+    if text == "none" {
+        return Ok(Limit::None);
+    }
+    count(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
+}
+
 pub(super) fn bytes_or_none(text: &str) -> Result<Limit<u64>, String> {
     if text == "none" {
         return Ok(Limit::None);

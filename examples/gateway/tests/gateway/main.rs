@@ -7,6 +7,7 @@
 )]
 
 mod bounds;
+mod compat;
 mod demo;
 mod fixtures;
 mod http2;

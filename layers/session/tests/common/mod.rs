@@ -233,6 +233,7 @@ impl SessionStore for Moody {
     type Insert = LateOrNever<Told<Inserted>>;
     type Replace = LateOrNever<Told<Replaced>>;
     type Remove = LateOrNever<Told<()>>;
+    type RemoveIfUnchanged = LateOrNever<Told<bool>>;
 
     fn get(&self, key: Key<'_>) -> Answer<Told<Option<Session>>, Self::Get> {
         spoil(self.get, self.inner.get(key))
@@ -262,6 +263,14 @@ impl SessionStore for Moody {
 
     fn remove(&self, key: Key<'_>) -> Answer<Told<()>, Self::Remove> {
         spoil(self.remove, self.inner.remove(key))
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Told<bool>, Self::RemoveIfUnchanged> {
+        spoil(self.remove, self.inner.remove_if_unchanged(key, seen))
     }
 
     fn touch(&self, session: &Session) {
