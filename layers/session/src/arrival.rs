@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Dialect, Key, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
+    Answer, Dialect, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
     passage::Lease, take_ready,
 };
 use http::{Method, Request, Response, header::UPGRADE};
 
 use crate::{
     alias,
+    binding::{self, Claim},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     config::{Config, Protocol},
@@ -46,9 +47,10 @@ where
 {
     let next = match judge::head(&request, config.protocol, &config.header, config.sessionless) {
         Verdict::Lookup(id) => {
-            let key = Key::new(&config.route, Principal::of(&request), id);
-            match config.store.get(key) {
-                Answer::Now(found) => on_lookup(config, &mut request, found),
+            let caller = Principal::of(&request);
+            let has_principal = caller.is_some();
+            match binding::find(config, &request, caller, id) {
+                Answer::Now(found) => on_lookup(config, &mut request, has_principal, found),
                 Answer::Later(found) => {
                     let (service, config) = (take_ready(service), Arc::clone(config));
                     return ResponseFuture::boxed(look_up(service, config, request, found));
@@ -90,7 +92,17 @@ where
 {
     Box::pin(async move {
         let found = config.wait(Answer::Later(found)).await;
-        match on_lookup(&config, &mut request, found) {
+        let has_principal = Principal::of(&request).is_some();
+        let again = match &found {
+            Ok(None) if has_principal => binding::find_unowned(&config, &request),
+            _ => None,
+        };
+        let found = match again {
+            // In a box of its own, as below.
+            Some(found) => Box::pin(config.wait(found)).await,
+            None => found,
+        };
+        match on_lookup(&config, &mut request, has_principal, found) {
             Next::Send(after) => {
                 let future = service.call(request.map(PeekedBody::untouched));
                 // What the instance holds is not held for as long as the response takes.
@@ -109,10 +121,16 @@ where
 fn on_lookup<S, B, R, T: SessionStore>(
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
+    has_principal: bool,
     found: Result<Option<Session>, StoreError>,
 ) -> Next<S, R, T> {
+    let found = match found {
+        Ok(Some(session)) => Ok(binding::admit(request, has_principal, session)),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
     let refusal = match found {
-        Ok(Some(session)) => return Next::Send(live(config, request, session)),
+        Ok(Some((session, claim))) => return Next::Send(live(config, request, session, claim)),
         Ok(None) if judge::may_have_id(request, config.protocol) => {
             return Next::Peek(Purpose::UnknownId);
         }
@@ -128,6 +146,7 @@ fn live<S, B, T: SessionStore>(
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
     session: Session,
+    claim: Option<Claim>,
 ) -> After<S, T> {
     let is_mcp = config.protocol == Protocol::Mcp;
     let ends = is_mcp && request.method() == Method::DELETE;
@@ -146,7 +165,7 @@ fn live<S, B, T: SessionStore>(
             passage.set_lease(lease);
         }
     });
-    After::Live { in_use, ends }
+    After::Live { in_use, ends, claim }
 }
 
 /// Prepares a request that goes on without a session.

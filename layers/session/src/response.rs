@@ -7,6 +7,7 @@ use http::Response;
 
 use crate::{
     alias,
+    binding::{self, Claim},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     change::{Change, change},
@@ -25,7 +26,7 @@ pub(crate) enum After<S, T: SessionStore> {
     /// It must hand out no id: modern requests have no sessions.
     NoSession { config: Arc<Config<T>> },
     /// The loss or the end of its session.
-    Live { in_use: InUse<T>, ends: bool },
+    Live { in_use: InUse<T>, ends: bool, claim: Option<Claim> },
     /// The id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
@@ -33,7 +34,9 @@ pub(crate) enum After<S, T: SessionStore> {
 /// A response that the store has still to do its part for.
 pub(crate) enum Unsettled<S, R, T: SessionStore> {
     /// It changes its session.
-    Changed(Response<R>, InUse<T>, Change),
+    Changed(Response<R>, InUse<T>, Change, Option<Claim>),
+    /// It shows that the backend accepts the caller as the owner of its session.
+    Accepted(Response<R>, InUse<T>, Claim),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
 }
@@ -67,16 +70,21 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             response.headers_mut().remove(&config.header);
             Answer::Now(finish(response, None))
         }
-        After::Live { in_use, ends } => {
+        After::Live { in_use, ends, claim } => {
             let (config, session) = (in_use.config(), in_use.session());
             let change = change(&response, session, ends, config.protocol, &config.header);
             // One that ends or moves is named as it was, whatever its backend calls it.
             if change != Some(Change::Another) {
                 alias::to_client(response.headers_mut(), &config.header, session);
             }
-            match change {
-                None => Answer::Now(finish(response, Some(in_use))),
-                Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
+            match (change, claim) {
+                (None, Some(claim)) if claim.is_confirmed_by(response.status()) => {
+                    Answer::Later(Unsettled::Accepted(response, in_use, claim))
+                }
+                (None, _) => Answer::Now(finish(response, Some(in_use))),
+                (Some(change), claim) => {
+                    Answer::Later(Unsettled::Changed(response, in_use, change, claim))
+                }
             }
         }
         After::Learn { opening } => {
@@ -108,9 +116,24 @@ where
     T: SessionStore,
 {
     Ok(match unsettled {
-        Unsettled::Changed(response, in_use, change) => on_change(response, in_use, change).await,
+        Unsettled::Changed(response, in_use, change, claim) => {
+            on_change(response, in_use, change, claim).await
+        }
+        Unsettled::Accepted(response, in_use, claim) => on_accepted(response, in_use, claim).await,
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
     })
+}
+
+/// Holds a response back until its session has an owner: the caller, or another one that was faster.
+async fn on_accepted<R, T: SessionStore>(
+    response: Response<R>,
+    in_use: InUse<T>,
+    claim: Claim,
+) -> Response<SessionBody<R, T>> {
+    match binding::bind(in_use.config(), in_use.session(), &claim).await {
+        Ok(()) => finish(response, Some(in_use)),
+        Err(reason) => refuse_late(in_use.config(), reason),
+    }
 }
 
 /// Holds a response back until the store has what it changes about its session.
@@ -118,6 +141,7 @@ async fn on_change<R, T: SessionStore>(
     response: Response<R>,
     in_use: InUse<T>,
     change: Change,
+    claim: Option<Claim>,
 ) -> Response<SessionBody<R, T>> {
     let config = Arc::clone(in_use.config());
     let session = in_use.session();
@@ -135,7 +159,8 @@ async fn on_change<R, T: SessionStore>(
         }
         Change::Another => {
             let backend = session.record().backend().cloned();
-            let principal = session.key().principal.cloned();
+            let owner = claim.map(Claim::into_principal);
+            let principal = owner.or_else(|| session.key().principal.cloned());
             drop(in_use);
             let mut answer = finish(response, None);
             return match insert(&mut answer, &config, principal.as_ref(), backend.as_ref()).await {
