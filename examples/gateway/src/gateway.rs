@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use crate::{
     cli::Options,
     output::say,
+    principal,
     server::{self, Limits, admin},
     stack, store,
 };
@@ -39,6 +40,7 @@ impl Gateway {
             say(format!("admin on http://{}", admin.local_addr()?));
         }
         say(announcement(address, &options));
+        principal::warn_if_none(&options, address);
         Ok(Self { listener, address, admin, options })
     }
 

@@ -6,6 +6,7 @@
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
 //! | `keys` | the keys that seal session records, from a file |
+//! | `principal` | whose a session is |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
@@ -16,6 +17,7 @@ mod demo;
 mod gateway;
 mod keys;
 mod output;
+mod principal;
 mod server;
 mod stack;
 mod store;
