@@ -111,7 +111,6 @@ impl Recent {
             (Some(end), Some(middle)) => {
                 hasher.write_u64(u64::from_le_bytes(*end));
                 hasher.write_u64(u64::from_le_bytes(*middle));
-                hasher.write_usize(value.len());
             }
             _ => hasher.write(value),
         }

@@ -53,7 +53,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(source) = &self.source {
             source.name(&mut request);

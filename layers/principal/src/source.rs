@@ -84,7 +84,7 @@ impl Source {
         match only_line(headers, name) {
             Ok(None) => None,
             Ok(Some(line)) => {
-                let value = list::trim(line.as_bytes());
+                let value = trim(line.as_bytes());
                 // Credentials that are empty are credentials: nobody's sessions are not theirs.
                 let is_nobody = value.is_empty() && *name != AUTHORIZATION;
                 (!is_nobody).then(|| recent::principal(self.id, value, read))
@@ -95,6 +95,15 @@ impl Source {
                 Some(digest::principal(issuer, lines))
             }
         }
+    }
+}
+
+/// `value` without the white space around it: mostly there is none.
+#[inline]
+fn trim(value: &[u8]) -> &[u8] {
+    match value {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => value,
+        _ => list::trim(value),
     }
 }
 

@@ -125,16 +125,21 @@ fn on_lookup<S, B, R, T: SessionStore>(
     found: Result<Option<Session>, StoreError>,
 ) -> Next<S, R, T> {
     let found = match found {
-        Ok(Some(session)) => Ok(binding::admit(request, has_principal, session)),
-        Ok(None) => Ok(None),
+        Ok(Some(session)) if binding::is_own(&session, has_principal) => {
+            return Next::Send(live(config, request, session, None));
+        }
+        Ok(Some(session)) => match binding::claim(request, &session) {
+            Some(claim) => return Next::Send(live(config, request, session, claim)),
+            None => Ok(()),
+        },
+        Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     let refusal = match found {
-        Ok(Some((session, claim))) => return Next::Send(live(config, request, session, claim)),
-        Ok(None) if judge::may_have_id(request, config.protocol) => {
+        Ok(()) if judge::may_have_id(request, config.protocol) => {
             return Next::Peek(Purpose::UnknownId);
         }
-        Ok(None) => Reason::UnknownSession,
+        Ok(()) => Reason::UnknownSession,
         Err(_) => Reason::StoreUnavailable,
     };
     Next::Answer(refuse(config, request.headers(), refusal.into(), None))
@@ -146,7 +151,7 @@ fn live<S, B, T: SessionStore>(
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
     session: Session,
-    claim: Option<Claim>,
+    claim: Claim,
 ) -> After<S, T> {
     let is_mcp = config.protocol == Protocol::Mcp;
     let ends = is_mcp && request.method() == Method::DELETE;

@@ -4,9 +4,10 @@
 //! use. A caller without leave to bind pays for none of this.
 
 use bartizan_core::{
-    Answer, Key, Passage, Principal, Reason, Session, SessionStore, StoreError, store::Replaced,
+    Answer, Key, Passage, Principal, Reason, Record, Session, SessionStore, StoreError,
+    store::Replaced,
 };
-use http::{Request, StatusCode};
+use http::{Request, Response};
 
 use crate::{
     config::Config,
@@ -17,22 +18,8 @@ use crate::{
 /// How often a record that something else changes meanwhile is replaced anew.
 const TRIES: usize = 3;
 
-/// What a caller with a principal has to do with a session that was opened without one.
-pub(crate) struct Claim {
-    principal: Principal,
-    is_bound: bool,
-}
-
-impl Claim {
-    /// Whether a response with `status` makes the caller the owner: the backend has accepted its credentials.
-    pub(crate) fn is_confirmed_by(&self, status: StatusCode) -> bool {
-        !self.is_bound && status.is_success()
-    }
-
-    pub(crate) fn into_principal(self) -> Principal {
-        self.principal
-    }
-}
+/// A caller with a principal, in a session that was opened without one.
+pub(crate) type Claim = Option<Principal>;
 
 /// Looks for the session `id` of the `caller` of `request`; then, if the caller may bind it, for one without an
 /// owner in its key.
@@ -60,34 +47,29 @@ pub(crate) fn find_unowned<B, T: SessionStore>(
     may_bind(request).then(|| config.store.get(Key::new(&config.route, None, id)))
 }
 
-/// The session that was found, if the caller of `request` may use it.
+/// Whether a session that was found by the key of a caller, who `has_principal`, is the caller's for sure.
 #[inline]
-pub(crate) fn admit<B>(
-    request: &Request<B>,
-    has_principal: bool,
-    session: Session,
-) -> Option<(Session, Option<Claim>)> {
+pub(crate) fn is_own(session: &Session, has_principal: bool) -> bool {
     // Found by its whole key. Only a caller without a principal finds one that may be another's all the same.
-    if !has_principal || session.key().principal.is_some() {
-        let standing = owner::standing(&session, None, false);
-        return (standing == Standing::Own).then_some((session, None));
-    }
-    admit_unowned(request, session)
+    session.record().owner().is_none() && has_principal == session.key().principal.is_some()
 }
 
+/// The claim of the caller of `request` to `session`, if the caller may use it.
 #[cold]
-fn admit_unowned<B>(request: &Request<B>, session: Session) -> Option<(Session, Option<Claim>)> {
-    let caller = Principal::of(request)?;
-    let is_bound = match owner::standing(&session, Some(caller), may_bind(request)) {
-        Standing::Own => true,
-        Standing::ToBind => false,
-        Standing::Foreign => return None,
-    };
-    let claim = Claim { principal: caller.clone(), is_bound };
-    Some((session, Some(claim)))
+pub(crate) fn claim<B>(request: &Request<B>, session: &Session) -> Option<Claim> {
+    let caller = Principal::of(request);
+    match owner::standing(session, caller, may_bind(request)) {
+        Standing::Own | Standing::ToBind => Some(caller.cloned()),
+        Standing::Foreign => None,
+    }
 }
 
-/// Makes the caller that has this `claim` the owner of `session`. If the store cannot be told, a later response does.
+/// Whether `response` makes the caller the owner of `session`: the backend has accepted its credentials.
+pub(crate) fn is_confirmed<R>(response: &Response<R>, session: &Session) -> bool {
+    response.status().is_success() && session.record().owner().is_none()
+}
+
+/// Makes `caller` the owner of `session`. If the store cannot be told, a later response does.
 ///
 /// # Errors
 ///
@@ -95,15 +77,15 @@ fn admit_unowned<B>(request: &Request<B>, session: Session) -> Option<(Session, 
 pub(crate) async fn bind<T: SessionStore>(
     config: &Config<T>,
     session: &Session,
-    claim: &Claim,
+    caller: &Principal,
 ) -> Result<(), Reason> {
-    let owner = owner::name(&claim.principal, session.id());
+    let owner = owner::name(caller, session.id());
     let mut current = session.clone();
     for _ in 0..TRIES {
-        let record = current.record().clone().with_field(owner::FIELD, &owner);
+        let record = current.record().clone().with_field(Record::OWNER, &owner);
         let replaced = config.store.replace(current.key(), current.version(), record);
         let Ok(Replaced::Changed(changed)) = config.wait(replaced).await else { return Ok(()) };
-        match owner::of(changed.record()) {
+        match changed.record().owner() {
             // Something else about it has changed.
             None => current = changed,
             Some(other) if other == owner => return Ok(()),

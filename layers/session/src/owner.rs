@@ -13,11 +13,8 @@
 //! The owner is named by SHA-256 of its principal and the session id. The id is a secret that no store keeps in the
 //! clear, so that a copy of the store does not reveal who the owner is, even where the principal could be guessed.
 
-use bartizan_core::{Principal, Record, Session};
+use bartizan_core::{Principal, Session};
 use sha2::{Digest as _, Sha256};
-
-/// The name of the owner in the record of a session.
-pub(crate) const FIELD: &str = "owner";
 
 /// Stands for the owner of one session.
 pub(crate) type Owner = [u8; 32];
@@ -34,29 +31,15 @@ pub(crate) enum Standing {
 }
 
 /// What `session` is to the caller, who `may_bind` it if it has no owner.
-#[inline]
 pub(crate) fn standing(session: &Session, caller: Option<&Principal>, may_bind: bool) -> Standing {
     let has_key_of_its_own = session.key().principal.is_some();
-    if has_key_of_its_own || (caller.is_none() && of(session.record()).is_none()) {
-        return Standing::Own;
-    }
-    standing_by_record(session, caller, may_bind)
-}
-
-fn standing_by_record(session: &Session, caller: Option<&Principal>, may_bind: bool) -> Standing {
-    let Some(caller) = caller else { return Standing::Foreign };
-    let name = name(caller, session.id());
-    match of(session.record()) {
-        Some(owner) if owner == name => Standing::Own,
-        None if may_bind => Standing::ToBind,
+    match (session.record().owner(), caller) {
+        _ if has_key_of_its_own => Standing::Own,
+        (None, None) => Standing::Own,
+        (None, Some(_)) if may_bind => Standing::ToBind,
+        (Some(owner), Some(caller)) if owner == name(caller, session.id()) => Standing::Own,
         _ => Standing::Foreign,
     }
-}
-
-/// The owner that `record` names.
-#[inline]
-pub(crate) fn of(record: &Record) -> Option<&[u8]> {
-    record.field(FIELD)
 }
 
 /// The name of `principal` as the owner of the session `id`.
@@ -71,7 +54,7 @@ pub(crate) fn name(principal: &Principal, id: &[u8]) -> Owner {
 
 #[cfg(test)]
 mod tests {
-    use bartizan_core::{Key, Route, store::StoredSession};
+    use bartizan_core::{Key, Record, Route, store::StoredSession};
 
     use super::*;
 
@@ -79,7 +62,7 @@ mod tests {
         let route = Route::default();
         let record = Record::new(Record::IDLE, Record::LIFETIME);
         let record = match owner {
-            Some(owner) => record.with_field(FIELD, owner),
+            Some(owner) => record.with_field(Record::OWNER, owner),
             None => record.with_field("another", b"field"),
         };
         Session::new(Key::new(&route, principal, b"id"), record, 1.into(), 0)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
+use bartizan_core::{Answer, Backend, GuardBody, Principal, Reason, SessionStore};
 use http::Response;
 
 use crate::{
@@ -26,7 +26,7 @@ pub(crate) enum After<S, T: SessionStore> {
     /// It must hand out no id: modern requests have no sessions.
     NoSession { config: Arc<Config<T>> },
     /// The loss or the end of its session.
-    Live { in_use: InUse<T>, ends: bool, claim: Option<Claim> },
+    Live { in_use: InUse<T>, ends: bool, claim: Claim },
     /// The id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
@@ -34,9 +34,9 @@ pub(crate) enum After<S, T: SessionStore> {
 /// A response that the store has still to do its part for.
 pub(crate) enum Unsettled<S, R, T: SessionStore> {
     /// It changes its session.
-    Changed(Response<R>, InUse<T>, Change, Option<Claim>),
+    Changed(Response<R>, InUse<T>, Change, Claim),
     /// It shows that the backend accepts the caller as the owner of its session.
-    Accepted(Response<R>, InUse<T>, Claim),
+    Accepted(Response<R>, InUse<T>, Principal),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
 }
@@ -77,14 +77,14 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             if change != Some(Change::Another) {
                 alias::to_client(response.headers_mut(), &config.header, session);
             }
-            match (change, claim) {
-                (None, Some(claim)) if claim.is_confirmed_by(response.status()) => {
-                    Answer::Later(Unsettled::Accepted(response, in_use, claim))
+            if let Some(change) = change {
+                return Answer::Later(Unsettled::Changed(response, in_use, change, claim));
+            }
+            match claim {
+                Some(caller) if binding::is_confirmed(&response, session) => {
+                    Answer::Later(Unsettled::Accepted(response, in_use, caller))
                 }
-                (None, _) => Answer::Now(finish(response, Some(in_use))),
-                (Some(change), claim) => {
-                    Answer::Later(Unsettled::Changed(response, in_use, change, claim))
-                }
+                _ => Answer::Now(finish(response, Some(in_use))),
             }
         }
         After::Learn { opening } => {
@@ -128,9 +128,9 @@ where
 async fn on_accepted<R, T: SessionStore>(
     response: Response<R>,
     in_use: InUse<T>,
-    claim: Claim,
+    caller: Principal,
 ) -> Response<SessionBody<R, T>> {
-    match binding::bind(in_use.config(), in_use.session(), &claim).await {
+    match binding::bind(in_use.config(), in_use.session(), &caller).await {
         Ok(()) => finish(response, Some(in_use)),
         Err(reason) => refuse_late(in_use.config(), reason),
     }
@@ -141,7 +141,7 @@ async fn on_change<R, T: SessionStore>(
     response: Response<R>,
     in_use: InUse<T>,
     change: Change,
-    claim: Option<Claim>,
+    claim: Claim,
 ) -> Response<SessionBody<R, T>> {
     let config = Arc::clone(in_use.config());
     let session = in_use.session();
@@ -159,8 +159,7 @@ async fn on_change<R, T: SessionStore>(
         }
         Change::Another => {
             let backend = session.record().backend().cloned();
-            let owner = claim.map(Claim::into_principal);
-            let principal = owner.or_else(|| session.key().principal.cloned());
+            let principal = claim.or_else(|| session.key().principal.cloned());
             drop(in_use);
             let mut answer = finish(response, None);
             return match insert(&mut answer, &config, principal.as_ref(), backend.as_ref()).await {

@@ -18,6 +18,8 @@ pub struct Record {
 #[derive(Clone, Default, Eq, PartialEq)]
 struct Rare {
     upstream_id: Option<SessionId>,
+    // A field like any other, looked at for each request: so it needs no search.
+    owner: Option<Box<[u8]>>,
     fields: BTreeMap<Box<str>, Box<[u8]>>,
 }
 
@@ -26,6 +28,9 @@ impl Record {
     pub const IDLE: Duration = Duration::from_secs(2 * 60 * 60);
     /// The default lifetime: a day.
     pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The field that names the owner of a session which was opened without a principal.
+    pub const OWNER: &str = "owner";
 
     /// Starts a record that expires when unused for `idle`, and `lifetime` after it was made.
     #[must_use]
@@ -49,7 +54,12 @@ impl Record {
     /// Puts `value` under `name` in the map for layers, replacing what was there.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
-        self.rare.get_or_insert_default().fields.insert(name.into(), value.into());
+        let rare = self.rare.get_or_insert_default();
+        if name == Self::OWNER {
+            rare.owner = Some(value.into());
+        } else {
+            rare.fields.insert(name.into(), value.into());
+        }
         self
     }
 
@@ -77,16 +87,29 @@ impl Record {
         self.rare.as_ref()?.upstream_id.as_ref()
     }
 
+    /// Who the session belongs to that was opened without a principal: the field [`Self::OWNER`], in the form that
+    /// the layer which validates sessions gives it.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self) -> Option<&[u8]> {
+        self.rare.as_ref()?.owner.as_deref()
+    }
+
     /// What a layer left under `name`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
+        if name == Self::OWNER {
+            return self.owner();
+        }
         self.rare.as_ref()?.fields.get(name).map(AsRef::as_ref)
     }
 
     /// All that layers left, by name.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let fields = self.rare.as_ref().map(|rare| &rare.fields);
-        fields.into_iter().flatten().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        let fields =
+            fields.into_iter().flatten().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        fields.chain(self.owner().map(|owner| (Self::OWNER, owner)))
     }
 }
 
@@ -95,6 +118,7 @@ impl fmt::Debug for Rare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rare")
             .field("upstream_id", &self.upstream_id)
+            .field("has_owner", &self.owner.is_some())
             .field("fields", &self.fields.keys())
             .finish()
     }
@@ -120,6 +144,23 @@ mod tests {
         assert_eq!(record.backend().unwrap().as_str(), "b");
         assert_eq!(record.upstream_id().unwrap().as_str(), "up");
         assert_eq!(record.fields().collect::<Vec<_>>(), [("x", &b"2"[..])]);
+    }
+
+    /// A store that knows nothing of owners keeps them.
+    #[test]
+    fn the_owner_is_a_field_like_any_other() {
+        let record = Record::new(Record::IDLE, Record::LIFETIME).with_field("x", b"1");
+        assert_eq!((record.owner(), record.field(Record::OWNER)), (None, None));
+        let owned = record.clone().with_field(Record::OWNER, b"a").with_field(Record::OWNER, b"b");
+        assert_eq!((owned.owner(), owned.field("owner")), (Some(&b"b"[..]), Some(&b"b"[..])));
+        assert_eq!(owned.fields().collect::<Vec<_>>(), [("x", &b"1"[..]), ("owner", b"b")]);
+        let copied = owned
+            .fields()
+            .fold(Record::new(Record::IDLE, Record::LIFETIME), |copy, (name, value)| {
+                copy.with_field(name, value)
+            });
+        assert_eq!(copied, owned);
+        assert_ne!(copied, record);
     }
 
     /// What a layer keeps may be a whole request, with all that it authenticates by.
