@@ -13,7 +13,7 @@ use http::{Method, Request, Response, header::UPGRADE};
 
 use crate::{
     alias,
-    binding::{self, Claim},
+    binding::{self, Claimed},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     config::{Config, Protocol},
@@ -124,34 +124,44 @@ fn on_lookup<S, B, R, T: SessionStore>(
     has_principal: bool,
     found: Result<Option<Session>, StoreError>,
 ) -> Next<S, R, T> {
-    let found = match found {
-        Ok(Some(session)) if binding::is_own(&session, has_principal) => {
-            return Next::Send(live(config, request, session, None));
-        }
-        Ok(Some(session)) => match binding::claim(request, &session) {
-            Some(claim) => return Next::Send(live(config, request, session, claim)),
-            None => Ok(()),
-        },
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
     let refusal = match found {
-        Ok(()) if judge::may_have_id(request, config.protocol) => {
-            return Next::Peek(Purpose::UnknownId);
+        Ok(Some(session)) if binding::is_own(&session, has_principal) => {
+            return Next::Send(live(config, request, session));
         }
-        Ok(()) => Reason::UnknownSession,
+        Ok(found) => match found.and_then(|session| claimed(config, request, session)) {
+            Some(after) => return Next::Send(after),
+            None if judge::may_have_id(request, config.protocol) => {
+                return Next::Peek(Purpose::UnknownId);
+            }
+            None => Reason::UnknownSession,
+        },
         Err(_) => Reason::StoreUnavailable,
     };
     Next::Answer(refuse(config, request.headers(), refusal.into(), None))
 }
 
+/// Prepares a request of a live session that may be another caller's; none if it is.
+#[cold]
+fn claimed<S, B, T: SessionStore>(
+    config: &Arc<Config<T>>,
+    request: &mut Request<B>,
+    session: Session,
+) -> Option<After<S, T>> {
+    let claim = binding::claim(request, &session)?;
+    match (live(config, request, session), claim) {
+        (After::Live { in_use, ends }, Some(caller)) => {
+            Some(After::Claimed(Box::new(Claimed { in_use, ends, caller })))
+        }
+        (after, _) => Some(after),
+    }
+}
+
 /// Prepares a request of a live session.
-#[inline]
+#[inline(always)]
 fn live<S, B, T: SessionStore>(
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
     session: Session,
-    claim: Claim,
 ) -> After<S, T> {
     let is_mcp = config.protocol == Protocol::Mcp;
     let ends = is_mcp && request.method() == Method::DELETE;
@@ -170,7 +180,7 @@ fn live<S, B, T: SessionStore>(
             passage.set_lease(lease);
         }
     });
-    After::Live { in_use, ends, claim }
+    After::Live { in_use, ends }
 }
 
 /// Prepares a request that goes on without a session.

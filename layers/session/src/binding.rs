@@ -10,6 +10,7 @@ use bartizan_core::{
 use http::{Request, Response};
 
 use crate::{
+    body::InUse,
     config::Config,
     judge,
     owner::{self, Standing},
@@ -18,8 +19,12 @@ use crate::{
 /// How often a record that something else changes meanwhile is replaced anew.
 const TRIES: usize = 3;
 
-/// A caller with a principal, in a session that was opened without one.
-pub(crate) type Claim = Option<Principal>;
+/// A request of a caller with a principal, in a session that was opened without one.
+pub(crate) struct Claimed<T: SessionStore> {
+    pub(crate) in_use: InUse<T>,
+    pub(crate) ends: bool,
+    pub(crate) caller: Principal,
+}
 
 /// Looks for the session `id` of the `caller` of `request`; then, if the caller may bind it, for one without an
 /// owner in its key.
@@ -54,9 +59,8 @@ pub(crate) fn is_own(session: &Session, has_principal: bool) -> bool {
     session.record().owner().is_none() && has_principal == session.key().principal.is_some()
 }
 
-/// The claim of the caller of `request` to `session`, if the caller may use it.
-#[cold]
-pub(crate) fn claim<B>(request: &Request<B>, session: &Session) -> Option<Claim> {
+/// The caller of `request`, or none without a principal; nothing if it may not use `session`.
+pub(crate) fn claim<B>(request: &Request<B>, session: &Session) -> Option<Option<Principal>> {
     let caller = Principal::of(request);
     match owner::standing(session, caller, may_bind(request)) {
         Standing::Own | Standing::ToBind => Some(caller.cloned()),

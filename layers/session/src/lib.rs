@@ -113,7 +113,8 @@
 //! [`Passage`](bartizan_core::Passage) where this is the first layer that writes to it. A body is looked
 //! into, up to 64 KiB, only of a POST without a session id, or to echo its id in a refusal.
 //!
-//! A session that was bound costs its owner two look-ups per request, and a SHA-256.
+//! A session that was bound costs its owner two look-ups per request (with `RedisStore`, the first of them goes to the
+//! server), a SHA-256 and an allocation.
 //!
 //! A request that must wait (for a store that answers later, for its own body, for the store to have what a
 //! response changes) does so in one boxed future, with the instance of the service inside that was ready.

@@ -7,7 +7,7 @@ use http::Response;
 
 use crate::{
     alias,
-    binding::{self, Claim},
+    binding::{self, Claimed},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     change::{Change, change},
@@ -26,7 +26,9 @@ pub(crate) enum After<S, T: SessionStore> {
     /// It must hand out no id: modern requests have no sessions.
     NoSession { config: Arc<Config<T>> },
     /// The loss or the end of its session.
-    Live { in_use: InUse<T>, ends: bool, claim: Claim },
+    Live { in_use: InUse<T>, ends: bool },
+    /// The same, and whether its session is bound to its caller.
+    Claimed(Box<Claimed<T>>),
     /// The id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
@@ -34,9 +36,9 @@ pub(crate) enum After<S, T: SessionStore> {
 /// A response that the store has still to do its part for.
 pub(crate) enum Unsettled<S, R, T: SessionStore> {
     /// It changes its session.
-    Changed(Response<R>, InUse<T>, Change, Claim),
-    /// It shows that the backend accepts the caller as the owner of its session.
-    Accepted(Response<R>, InUse<T>, Principal),
+    Changed(Response<R>, InUse<T>, Change),
+    /// It may change its session, and bind it to its caller.
+    Claimed(Response<R>, Box<Claimed<T>>, Option<Change>),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
 }
@@ -70,22 +72,16 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             response.headers_mut().remove(&config.header);
             Answer::Now(finish(response, None))
         }
-        After::Live { in_use, ends, claim } => {
-            let (config, session) = (in_use.config(), in_use.session());
-            let change = change(&response, session, ends, config.protocol, &config.header);
-            // One that ends or moves is named as it was, whatever its backend calls it.
-            if change != Some(Change::Another) {
-                alias::to_client(response.headers_mut(), &config.header, session);
+        After::Live { in_use, ends } => match look(&mut response, &in_use, ends) {
+            None => Answer::Now(finish(response, Some(in_use))),
+            Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
+        },
+        After::Claimed(claimed) => {
+            let change = look(&mut response, &claimed.in_use, claimed.ends);
+            if change.is_some() || binding::is_confirmed(&response, claimed.in_use.session()) {
+                return Answer::Later(Unsettled::Claimed(response, claimed, change));
             }
-            if let Some(change) = change {
-                return Answer::Later(Unsettled::Changed(response, in_use, change, claim));
-            }
-            match claim {
-                Some(caller) if binding::is_confirmed(&response, session) => {
-                    Answer::Later(Unsettled::Accepted(response, in_use, caller))
-                }
-                _ => Answer::Now(finish(response, Some(in_use))),
-            }
+            Answer::Now(finish(response, Some(claimed.in_use)))
         }
         After::Learn { opening } => {
             let status = response.status();
@@ -106,6 +102,22 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     }
 }
 
+/// What `response` changes about its session, which it names as the client knows it.
+#[inline(always)]
+fn look<R, T: SessionStore>(
+    response: &mut Response<R>,
+    in_use: &InUse<T>,
+    ends: bool,
+) -> Option<Change> {
+    let (config, session) = (in_use.config(), in_use.session());
+    let change = change(response, session, ends, config.protocol, &config.header);
+    // One that ends or moves is named as it was, whatever its backend calls it.
+    if change != Some(Change::Another) {
+        alias::to_client(response.headers_mut(), &config.header, session);
+    }
+    change
+}
+
 /// Holds a response back until the store has done its part.
 pub(crate) async fn settle<S, B, T>(
     unsettled: Unsettled<S, S::Body, T>,
@@ -116,10 +128,16 @@ where
     T: SessionStore,
 {
     Ok(match unsettled {
-        Unsettled::Changed(response, in_use, change, claim) => {
-            on_change(response, in_use, change, claim).await
+        Unsettled::Changed(response, in_use, change) => {
+            on_change(response, in_use, change, None).await
         }
-        Unsettled::Accepted(response, in_use, claim) => on_accepted(response, in_use, claim).await,
+        Unsettled::Claimed(response, claimed, change) => {
+            let Claimed { in_use, caller, .. } = *claimed;
+            match change {
+                Some(change) => on_change(response, in_use, change, Some(caller)).await,
+                None => on_accepted(response, in_use, caller).await,
+            }
+        }
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
     })
 }
@@ -141,7 +159,7 @@ async fn on_change<R, T: SessionStore>(
     response: Response<R>,
     in_use: InUse<T>,
     change: Change,
-    claim: Claim,
+    caller: Option<Principal>,
 ) -> Response<SessionBody<R, T>> {
     let config = Arc::clone(in_use.config());
     let session = in_use.session();
@@ -159,7 +177,7 @@ async fn on_change<R, T: SessionStore>(
         }
         Change::Another => {
             let backend = session.record().backend().cloned();
-            let principal = claim.or_else(|| session.key().principal.cloned());
+            let principal = caller.or_else(|| session.key().principal.cloned());
             drop(in_use);
             let mut answer = finish(response, None);
             return match insert(&mut answer, &config, principal.as_ref(), backend.as_ref()).await {
