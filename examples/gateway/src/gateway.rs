@@ -11,6 +11,7 @@ use crate::{
     cli::Options,
     names,
     output::say,
+    principal,
     server::{self, Limits, admin},
     stack::{self, Stack},
     store::{self, OpenStore},
@@ -50,6 +51,7 @@ impl Gateway {
             say(format!("admin on http://{}", admin.local_addr()?));
         }
         say(announcement(address, &options));
+        principal::warn_if_none(&options, address);
         Ok(Self { listener, address, admin, options, upstream, store, stack })
     }
 

@@ -4,13 +4,15 @@ use std::{error::Error, time::Duration};
 
 use bartizan::{
     ReverseProxyStack,
-    core::ProxyName,
+    core::{ProxyName, store::NoStore},
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{HopCount, LimitHopsLayer},
     pin::{
         Backends, OnLost, PinBackendLayer,
         balance::{LeastSessions, Random, RoundRobin},
+        key::NoKey,
     },
+    principal::NamePrincipalLayer,
     resume::{KeyRing, ResumeSessionLayer},
     session::{Sessionless, ValidateSessionLayer},
     streams::TrackStreamsLayer,
@@ -19,12 +21,12 @@ use bartizan::{
 
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
-    keys,
+    keys, principal,
     store::SessionTable,
 };
 
 /// The layers, with what the options say of each.
-pub(crate) type Stack = ReverseProxyStack<SessionTable>;
+pub(crate) type Stack = ReverseProxyStack<SessionTable, NoKey, NoStore, NamePrincipalLayer>;
 
 /// The name of this gateway, in `Via` and in `Proxy-Status`.
 pub(crate) fn name(options: &Options) -> ProxyName {
@@ -52,6 +54,7 @@ pub(crate) fn stack(
     let stack = stack
         .forwarded(|layer| forwarded(layer, options))
         .hops(|layer| hops(layer, options, name))
+        .auth(principal::layer(options)?)
         .session(|layer| session(layer, options))
         .streams(|layer| streams(layer, options))
         .pin(|layer| pin(layer, options));

@@ -34,6 +34,8 @@
 //! | OPTIONS; GET of `/.well-known/…` | forwarded | yes |
 //! | modern request without a session id | forwarded untouched | yes |
 //! | session id present *and* a modern version claimed | the id decides | – |
+//! | the id of a session without a principal, from a caller that may bind it | forwarded; the caller's from the first 2xx on | yes |
+//! | the id of a session that another caller has bound | 404, −32001 | no |
 //! | store unreachable or past its deadline | 503, `Retry-After: 1`, −32603 | no |
 //! | too many sessions | 503, `Retry-After`, −32603 | no |
 //!
@@ -46,6 +48,7 @@
 //! | names a new session by the id of another one: another backend's, or one that has moved | 502, and the backend gets a DELETE |
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
+//! | 2xx to a caller that may bind its session | the session is bound to the caller, then passed on; if another caller was faster: 404 |
 //! | 2xx to DELETE, or a 404 that ends a session as below | passed on; the record is removed |
 //! | any other to DELETE | passed on; the record is kept |
 //! | backend unreachable for DELETE | 204; the record is removed |
@@ -101,14 +104,20 @@
 //!
 //! # Security
 //!
-//! The key of a session is (route, principal, id): a stolen id is unknown to anybody else. Ids reach
-//! neither logs nor error bodies. What `MCP-Protocol-Version` claims never opens a way past the guard.
+//! The key of a session is (route, principal, id): a stolen id is unknown to anybody else. A session that was opened
+//! without a principal has no owner: any caller that shows its id uses it, unless a layer above lets callers bind
+//! such sessions ([`Passage::set_may_bind`](bartizan_core::Passage::set_may_bind)). Then it belongs to the first
+//! one whose request the backend answers with 2xx; its record names the owner by a digest, in the field `owner`. A store
+//! that cannot replace records, such as `TokenStore`, binds none. Ids reach neither logs nor error bodies. What `MCP-Protocol-Version` claims never opens a way past the guard.
 //!
 //! # Cost
 //!
 //! For a live session and a store that answers at once: one lookup, no allocation except the shared
 //! [`Passage`](bartizan_core::Passage) where this is the first layer that writes to it. A body is looked
 //! into, up to 64 KiB, only of a POST without a session id, or to echo its id in a refusal.
+//!
+//! A session that was bound costs its owner two look-ups per request (with `RedisStore`, the first of them goes to the
+//! server), a SHA-256 and an allocation.
 //!
 //! A request that must wait (for a store that answers later, for its own body, for the store to have what a
 //! response changes) does so in one boxed future, with the instance of the service inside that was ready.
@@ -128,6 +137,7 @@
 
 mod alias;
 mod arrival;
+mod binding;
 mod body;
 mod bounds;
 mod change;
@@ -140,6 +150,7 @@ mod judge;
 mod layer;
 mod mint;
 mod opening;
+mod owner;
 mod paths;
 mod peek;
 mod peeked_body;

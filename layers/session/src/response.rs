@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
+use bartizan_core::{Answer, Backend, GuardBody, Principal, Reason, SessionStore};
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 
 use crate::{
     alias,
+    binding::{self, Claimed},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     change::{Asked, Change, change},
@@ -28,6 +29,8 @@ pub(crate) enum After<S, T: SessionStore> {
     NoSession { config: Arc<Config<T>> },
     /// The loss or the end of its session.
     Live { in_use: InUse<T>, asked: Asked },
+    /// The same, and whether its session is bound to its caller.
+    Claimed(Box<Claimed<T>>),
     /// The id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
@@ -36,6 +39,8 @@ pub(crate) enum After<S, T: SessionStore> {
 pub(crate) enum Unsettled<S, R, T: SessionStore> {
     /// It changes its session.
     Changed(Response<R>, InUse<T>, Change),
+    /// It may change its session, and bind it to its caller.
+    Claimed(Response<R>, Box<Claimed<T>>, Option<Change>),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
 }
@@ -69,17 +74,16 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             response.headers_mut().remove(&config.header);
             Answer::Now(finish(response, None))
         }
-        After::Live { in_use, asked } => {
-            let (config, session) = (in_use.config(), in_use.session());
-            let change = change(&response, session, asked, config.protocol, &config.header);
-            // One that ends or moves is named as it was, whatever its backend calls it.
-            if change != Some(Change::Another) {
-                alias::to_client(response.headers_mut(), &config.header, session);
+        After::Live { in_use, asked } => match look(&mut response, &in_use, asked) {
+            None => Answer::Now(finish(response, Some(in_use))),
+            Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
+        },
+        After::Claimed(claimed) => {
+            let change = look(&mut response, &claimed.in_use, claimed.asked);
+            if change.is_some() || binding::is_confirmed(&response, claimed.in_use.session()) {
+                return Answer::Later(Unsettled::Claimed(response, claimed, change));
             }
-            match change {
-                None => Answer::Now(finish(response, Some(in_use))),
-                Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
-            }
+            Answer::Now(finish(response, Some(claimed.in_use)))
         }
         After::Learn { opening } => {
             let status = response.status();
@@ -100,6 +104,22 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     }
 }
 
+/// What `response` changes about its session, which it names as the client knows it.
+#[inline(always)]
+fn look<R, T: SessionStore>(
+    response: &mut Response<R>,
+    in_use: &InUse<T>,
+    asked: Asked,
+) -> Option<Change> {
+    let (config, session) = (in_use.config(), in_use.session());
+    let change = change(response, session, asked, config.protocol, &config.header);
+    // One that ends or moves is named as it was, whatever its backend calls it.
+    if change != Some(Change::Another) {
+        alias::to_client(response.headers_mut(), &config.header, session);
+    }
+    change
+}
+
 /// Holds a response back until the store has done its part.
 pub(crate) async fn settle<S, B, T>(
     unsettled: Unsettled<S, S::Body, T>,
@@ -110,9 +130,30 @@ where
     T: SessionStore,
 {
     Ok(match unsettled {
-        Unsettled::Changed(response, in_use, change) => on_change(response, in_use, change).await,
+        Unsettled::Changed(response, in_use, change) => {
+            on_change(response, in_use, change, None).await
+        }
+        Unsettled::Claimed(response, claimed, change) => {
+            let Claimed { in_use, caller, .. } = *claimed;
+            match change {
+                Some(change) => on_change(response, in_use, change, Some(caller)).await,
+                None => on_accepted(response, in_use, caller).await,
+            }
+        }
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
     })
+}
+
+/// Holds a response back until its session has an owner: the caller, or another one that was faster.
+async fn on_accepted<R, T: SessionStore>(
+    response: Response<R>,
+    in_use: InUse<T>,
+    caller: Principal,
+) -> Response<SessionBody<R, T>> {
+    match binding::bind(in_use.config(), in_use.session(), &caller).await {
+        Ok(()) => finish(response, Some(in_use)),
+        Err(reason) => refuse_late(in_use.config(), reason),
+    }
 }
 
 /// Holds a response back until the store has what it changes about its session.
@@ -120,6 +161,7 @@ async fn on_change<R, T>(
     response: Response<R>,
     in_use: InUse<T>,
     change: Change,
+    caller: Option<Principal>,
 ) -> Response<SessionBody<R, T>>
 where
     R: Body<Data = Bytes> + Send + 'static,
@@ -152,7 +194,7 @@ where
         }
         Change::Another => {
             let backend = session.record().backend().cloned();
-            let principal = session.key().principal.cloned();
+            let principal = caller.or_else(|| session.key().principal.cloned());
             let path = session.record().shared_path();
             drop(in_use);
             let mut answer = finish(response, None);

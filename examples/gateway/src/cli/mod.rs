@@ -19,7 +19,7 @@ use clap::{
 };
 use http::HeaderName;
 
-pub(crate) use values::{Limit, LogFilter, Store};
+pub(crate) use values::{Limit, LogFilter, Principal, Store};
 
 /// A reverse proxy that keeps each session on the backend that opened it.
 ///
@@ -140,6 +140,20 @@ pub(crate) struct Options {
     /// for MCP, and forwarded with --session-header
     #[arg(long, env = "BARTIZAN_SESSIONLESS", value_name = "CHOICE")]
     pub(crate) sessionless: Option<Sessionless>,
+
+    /// What identifies the client that a session belongs to; to any other client, the session is unknown.
+    /// jwt: issuer and subject of the bearer token, which the gateway does not verify (the backend must);
+    /// other credentials as with authorization. authorization: the value of that header; a new token is a
+    /// new client. header:NAME: the value of that header, which a trusted proxy sets. none: the session id
+    /// alone
+    #[arg(
+        long,
+        env = "BARTIZAN_PRINCIPAL",
+        value_name = "none|jwt|authorization|header:NAME",
+        default_value = "none",
+        value_parser = values::principal
+    )]
+    pub(crate) principal: Principal,
 
     /// How long a session may stay unused; calls in flight and open streams are use
     #[arg(

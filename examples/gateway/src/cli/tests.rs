@@ -82,6 +82,11 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--session-header", "connection", "a meaning of its own"),
         ("--session-header", "Mcp-Session-Id", "without this option"),
         ("--sessionless", "maybe", "refuse, forward"),
+        ("--principal", "token", "expected none, jwt, authorization, or header:"),
+        ("--principal", "header:", "such as header:x-user"),
+        ("--principal", "header:a b", "such as header:x-user"),
+        ("--principal", "header:host", "a meaning of its own"),
+        ("--principal", "header:Authorization", "use the source authorization or jwt"),
         ("--idle", "2", "a duration above zero with its unit"),
         ("--idle", "0s", "a duration above zero"),
         ("--lifetime", "50days", "at most 49days"),
@@ -113,6 +118,19 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         let error = with_backend(&[&format!("{option}={value}")]).unwrap_err();
         assert!(error.contains(option), "{option} {value}: {error}");
         assert!(error.contains(expected), "{option} {value}: {error}");
+    }
+}
+
+#[test]
+fn clients_are_identified_by_choice_and_not_by_default() {
+    assert_eq!(with_backend(&[]).unwrap().principal, Principal::None);
+    for (text, expected) in [
+        ("none", Principal::None),
+        ("jwt", Principal::Jwt),
+        ("authorization", Principal::Authorization),
+        ("header:X-User", Principal::Header(HeaderName::from_static("x-user"))),
+    ] {
+        assert_eq!(with_backend(&["--principal", text]).unwrap().principal, expected);
     }
 }
 

@@ -11,6 +11,7 @@ use bartizan::{
     core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
     forwarded::Network,
     hops::HopHeader,
+    principal::NamePrincipalLayer,
 };
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -32,6 +33,16 @@ pub(crate) enum Store {
     Memory,
     /// A URL, which may hold a password.
     Redis(String),
+}
+
+/// What identifies the client that a session belongs to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Principal {
+    None,
+    Jwt,
+    Authorization,
+    /// A field that trusted proxies set.
+    Header(HeaderName),
 }
 
 impl<T> Limit<T> {
@@ -117,6 +128,24 @@ pub(super) fn session_header(text: &str) -> Result<HeaderName, String> {
         return Err(format!("MCP sessions are kept without this option; {expected}"));
     }
     Ok(name)
+}
+
+pub(super) fn principal(text: &str) -> Result<Principal, String> {
+    let expected =
+        "expected none, jwt, authorization, or header: and a field name, such as header:x-user";
+    match text {
+        "none" => Ok(Principal::None),
+        "jwt" => Ok(Principal::Jwt),
+        "authorization" => Ok(Principal::Authorization),
+        _ => {
+            let name = text.strip_prefix("header:").and_then(|name| name.parse().ok());
+            let name: HeaderName = name.ok_or(expected)?;
+            match NamePrincipalLayer::header(name.clone()) {
+                Ok(_) => Ok(Principal::Header(name)),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+    }
 }
 
 pub(super) fn network(text: &str) -> Result<Network, String> {

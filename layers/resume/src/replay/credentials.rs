@@ -41,7 +41,8 @@ pub(crate) fn digest(upstream_id: &[u8], authorization: &HeaderValue) -> [u8; 32
 
 /// Whether a caller with `authorization` may have `session` opened again.
 pub(crate) fn may_open(session: &Session, authorization: Option<&HeaderValue>) -> bool {
-    if session.key().principal.is_some() {
+    // A session that was bound to a caller is found by nobody else, either.
+    if session.key().principal.is_some() || session.record().owner().is_some() {
         return true;
     }
     let Some(accepted) = session.record().field(NAME) else { return true };

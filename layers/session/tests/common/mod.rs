@@ -258,6 +258,10 @@ impl SessionStore for Moody {
         seen: RecordVersion,
         record: Record,
     ) -> Answer<Told<Replaced>, Self::Replace> {
+        if matches!(self.insert, Some(Mood::Failing | Mood::Stuck)) {
+            let nothing = Answer::<_, LateOrNever<Told<Replaced>>>::Now(Ok(Replaced::Gone));
+            return spoil(self.insert, nothing);
+        }
         spoil(self.insert, self.inner.replace(key, seen, record))
     }
 
