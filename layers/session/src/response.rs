@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
-use http::Response;
+use http::{HeaderValue, Response};
 
 use crate::{
     alias,
@@ -16,14 +16,13 @@ use crate::{
     judge,
     opening::Opening,
     refusal::{gone, refuse_late, render},
+    stray::Stray,
 };
 
 /// What the response is looked at for.
 pub(crate) enum After<S, T: SessionStore> {
-    /// Nothing: no session comes of it.
-    Pass,
-    /// It must hand out no id: modern requests have no sessions.
-    NoSession { config: Arc<Config<T>> },
+    /// It must hand out no id: no session comes of plain HTTP and of the modern era.
+    NoSession { config: Arc<Config<T>>, stray: Option<Box<Stray<S, T>>> },
     /// The loss or the end of its session.
     Live { in_use: InUse<T>, ends: bool },
     /// The id of a session that it opens.
@@ -36,6 +35,8 @@ pub(crate) enum Unsettled<S, R, T: SessionStore> {
     Changed(Response<R>, InUse<T>, Change),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
+    /// It names one that nobody gets.
+    Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
 }
 
 /// Waits for the response of the service inside, and settles it.
@@ -62,10 +63,13 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     after: After<S, T>,
 ) -> Answer<Response<SessionBody<R, T>>, Unsettled<S, R, T>> {
     match after {
-        After::Pass => Answer::Now(finish(response, None)),
-        After::NoSession { config } => {
-            response.headers_mut().remove(&config.header);
-            Answer::Now(finish(response, None))
+        After::NoSession { config, stray } => {
+            let id = response.headers_mut().remove(&config.header);
+            let response = finish(response, None);
+            match (id, stray) {
+                (Some(id), Some(stray)) => Answer::Later(Unsettled::Stray(response, stray, id)),
+                _ => Answer::Now(response),
+            }
         }
         After::Live { in_use, ends } => {
             let (config, session) = (in_use.config(), in_use.session());
@@ -110,6 +114,11 @@ where
     Ok(match unsettled {
         Unsettled::Changed(response, in_use, change) => on_change(response, in_use, change).await,
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
+        Unsettled::Stray(response, stray, id) => {
+            let backend = response.extensions().get::<Backend>().cloned();
+            stray.end::<B>(backend, id).await;
+            response
+        }
     })
 }
 

@@ -31,6 +31,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
     assert!(options.session_header.is_none() && options.sessionless.is_none());
+    assert_eq!(options.endpoints, ["/mcp"]);
 }
 
 #[test]
@@ -78,6 +79,9 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--session-header", "a b", "a header field name"),
         ("--session-header", "connection", "a meaning of its own"),
         ("--session-header", "Mcp-Session-Id", "without this option"),
+        ("--endpoint", "mcp", "a path such as /mcp"),
+        ("--endpoint", "", "a path such as /mcp"),
+        ("--endpoint", "/mcp?x", "without a query"),
         ("--sessionless", "maybe", "refuse, forward"),
         ("--idle", "2", "a duration above zero with its unit"),
         ("--idle", "0s", "a duration above zero"),
@@ -109,6 +113,15 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         assert!(error.contains(option), "{option} {value}: {error}");
         assert!(error.contains(expected), "{option} {value}: {error}");
     }
+}
+
+#[test]
+fn endpoints_are_a_list_and_belong_to_mcp() {
+    let options = with_backend(&["--endpoint=/a,/b/", "--endpoint=*"]).unwrap();
+    assert_eq!(options.endpoints, ["/a", "/b/", "*"]);
+    let error = with_backend(&["--session-header=x-s", "--endpoint=/a"]).unwrap_err();
+    assert!(error.contains("--endpoint") && error.contains("--session-header"), "{error}");
+    with_backend(&["--session-header=x-s"]).unwrap();
 }
 
 #[test]
