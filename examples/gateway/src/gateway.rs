@@ -8,6 +8,7 @@ use tower_layer::Layer;
 
 use crate::{
     cli::Options,
+    oauth::{PinOauthLayer, Pins},
     output::say,
     server::{self, Limits, admin},
     stack, store,
@@ -75,11 +76,20 @@ impl Gateway {
         };
         let leaves = stop.clone();
         let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
-        let service = stack.layer(stack::upstream(&options, name));
+        let upstream = stack::upstream(&options, name);
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }
-        let (cut, _) = tokio::join!(server::serve(listener, service, limits, stop), ending);
+        // Two types: what is off costs nothing.
+        let cut = if options.pin_oauth {
+            let pins =
+                Pins::new(store::open_pins(&options)?, &options.backends, options.route.clone());
+            let service = stack.auth(PinOauthLayer(pins)).layer(upstream);
+            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+        } else {
+            let service = stack.layer(upstream);
+            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+        };
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),

@@ -6,6 +6,7 @@
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
 //! | `keys` | the keys that seal session records, from a file |
+//! | `oauth` | the requests of one OAuth client together |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
@@ -15,6 +16,7 @@ mod cli;
 mod demo;
 mod gateway;
 mod keys;
+mod oauth;
 mod output;
 mod server;
 mod stack;

@@ -2,12 +2,23 @@
 
 use std::{env, error::Error};
 
-use bartizan::{core::store::Either, memory::MemoryStore, redis::RedisStore, session::MintIds};
+use bartizan::{
+    core::store::Either,
+    memory::MemoryStore,
+    redis::{RedisStore, RedisStoreBuilder},
+    session::MintIds,
+};
 
 use crate::cli::{Options, Store};
 
 /// Sessions in this process or in Redis, under ids of this gateway's own or of the backends.
 pub(crate) type SessionTable = MintIds<Either<MemoryStore, RedisStore>>;
+
+/// What `--pin-oauth` learns, in this process or in Redis.
+pub(crate) type PinTable = Either<MemoryStore, RedisStore>;
+
+/// How many clients, codes and tokens are kept at once.
+const MAX_PINS: usize = 1_000_000;
 
 /// Makes the store; one that is shared need not answer yet. Also returns whether it does, to be asked at any time.
 ///
@@ -31,15 +42,37 @@ pub(crate) fn open(
     Ok((MintIds::new(store).only_if(options.mint_ids), answers))
 }
 
+/// Makes the store of what `--pin-oauth` learns, where the sessions are, and apart from them: neither takes the room of
+/// the other.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_pins(options: &Options) -> Result<PinTable, Box<dyn Error + Send + Sync>> {
+    Ok(match &options.store {
+        Store::Memory => Either::Left(MemoryStore::builder().max_sessions(MAX_PINS).build()),
+        Store::Redis(url) => {
+            let store = builder(url, options).prefix("bartizan-oauth").max_sessions(MAX_PINS);
+            Either::Right(build(store)?)
+        }
+    })
+}
+
 fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
+    build(builder(url, options).max_sessions(options.max_sessions.get()))
+}
+
+fn builder(url: &str, options: &Options) -> RedisStoreBuilder {
     let store = RedisStore::builder(url)
         .timeout(options.store_timeout)
         .grace(options.store_grace)
-        .near_cache(options.near_cache)
-        .max_sessions(options.max_sessions.get());
-    let store = match env::var("BARTIZAN_STORE_PASSWORD") {
+        .near_cache(options.near_cache);
+    match env::var("BARTIZAN_STORE_PASSWORD") {
         Ok(password) => store.credentials(None, &password),
         Err(_) => store,
-    };
+    }
+}
+
+fn build(store: RedisStoreBuilder) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
     Ok(store.build().map_err(|error| format!("--store: {error}"))?)
 }

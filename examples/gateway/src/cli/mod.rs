@@ -150,6 +150,11 @@ pub(crate) struct Options {
     )]
     pub(crate) endpoints: Vec<String>,
 
+    /// Keep the requests of one OAuth client on one backend, for authorization servers that keep clients,
+    /// codes and tokens in memory: by client, code, transaction and token, in queries, forms and credentials
+    #[arg(long, env = "BARTIZAN_PIN_OAUTH", conflicts_with = "session_header")]
+    pub(crate) pin_oauth: bool,
+
     /// What becomes of a request that shows no session id where it should; by default it is refused
     /// for MCP, and forwarded with --session-header
     #[arg(long, env = "BARTIZAN_SESSIONLESS", value_name = "CHOICE")]
