@@ -41,7 +41,7 @@ pub(crate) fn stack(
     name: ProxyName,
     store: SessionTable,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
-    let backends = Backends::new(options.backends.iter().cloned());
+    let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
     let stack = match &options.session_header {
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),
@@ -149,7 +149,7 @@ fn streams(layer: TrackStreamsLayer, options: &Options) -> TrackStreamsLayer {
 fn pin(layer: PinBackendLayer, options: &Options) -> PinBackendLayer {
     // Time for a second backend only if the first refused at once, not if it was silent.
     let failover_within = options.connect_timeout.mul_f64(0.8);
-    let layer = layer.failover_within(failover_within);
+    let layer = layer.failover_within(failover_within).lost_after(options.lost_after);
     let layer = match options.on_lost {
         cli::OnLost::Repin => layer.on_lost(OnLost::Repin),
         // Where it is resumed, the layer above does it.

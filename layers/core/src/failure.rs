@@ -49,7 +49,7 @@ pub struct BodyRefused(Reason);
 impl UpstreamFailure {
     /// States a failure.
     #[must_use]
-    pub fn new(kind: FailureKind) -> Self {
+    pub const fn new(kind: FailureKind) -> Self {
         Self { kind }
     }
 

@@ -27,6 +27,12 @@ impl OpeningHead {
         }
     }
 
+    /// The path of the request.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// The DELETE request, with the empty `body`, that ends the session whose `id` is in the field `header`, at
     /// `backend` if one is known.
     #[must_use]

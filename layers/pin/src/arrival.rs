@@ -13,7 +13,7 @@ use http::{Request, Response};
 
 use crate::{
     attempt::{Attempt, Choice},
-    backends::{Pinned, Slot},
+    backends::{Absence, Pinned, Slot},
     bounds::{Incoming, Inside},
     config::{Config, OnLost},
     future::{BoxFuture, ResponseFuture},
@@ -139,15 +139,26 @@ fn by_passage<B, R, K, T: SessionStore>(
         return Some(Next::Follow(Followed { config, slot, key: None, may_open }));
     }
     let backend = passage.session()?.record().backend()?;
-    Some(match config.backends.find(backend) {
+    let absence = match config.backends.find(backend) {
         Pinned::There(slot) if config.on_lost == OnLost::Fail || !is_lost(config, &slot) => {
-            follow(config, request, slot, None)
+            return Some(follow(config, request, slot, None));
         }
         pinned if config.on_lost == OnLost::Repin => {
-            open(config, request, None, Lost { pin: None, slot: pinned.slot() })
+            return Some(open(config, request, None, Lost { pin: None, slot: pinned.slot() }));
         }
-        _ => Next::Answer(refuse(Reason::BackendLost, Some(backend), &Dialect::of(request))),
-    })
+        Pinned::There(_) => Absence::Unknown,
+        Pinned::Absent(absence) => absence,
+    };
+    Some(Next::Answer(refuse(why(absence), Some(backend), &Dialect::of(request))))
+}
+
+/// Why work is refused whose backend is not in the set.
+const fn why(absence: Absence) -> Reason {
+    match absence {
+        Absence::Gone => Reason::BackendLost,
+        Absence::Unknown => Reason::BackendUnknown,
+        Absence::Foreign => Reason::BackendOutOfReach,
+    }
 }
 
 /// The key of a request, if it can be one.
@@ -175,20 +186,26 @@ fn on_lookup<B, R, K, T: SessionStore>(
     };
     // A client cannot make another key of a path: its pin moves.
     let moves = key.is_clients || config.on_lost == OnLost::Repin;
-    let pinned = pin.record().backend().map(|backend| config.backends.find(backend));
-    match pinned {
-        Some(Pinned::There(slot)) if !moves || !is_lost(config, &slot) => {
+    let Some(backend) = pin.record().backend() else {
+        return open(config, request, Some(key), Lost { pin: Some(pin), slot: None });
+    };
+    let refusal = |reason| refuse(reason, Some(backend), &Dialect::of(request));
+    match config.backends.find(backend) {
+        Pinned::There(slot) if !moves || !is_lost(config, &slot) => {
             follow(config, request, slot, Some(key))
         }
-        pinned if moves => {
-            let lost = Lost { pin: Some(pin), slot: pinned.and_then(Pinned::slot) };
-            open(config, request, Some(key), lost)
+        // Servers that share their state take it at once; the others may have it in a moment.
+        Pinned::Absent(Absence::Unknown) if config.on_lost != OnLost::Repin => {
+            Next::Answer(refusal(Reason::BackendUnknown))
         }
-        _ => {
-            let backend = pin.record().backend();
-            let answer = refuse(Reason::BackendLost, backend, &Dialect::of(request));
+        pinned if moves => {
+            open(config, request, Some(key), Lost { pin: Some(pin), slot: pinned.slot() })
+        }
+        Pinned::Absent(Absence::Gone) => {
+            let answer = refusal(Reason::BackendLost);
             Next::Unpin(config.store.remove(pin.key()), answer)
         }
+        _ => Next::Answer(refusal(Reason::BackendOutOfReach)),
     }
 }
 
@@ -234,5 +251,5 @@ fn open<B, R, K, T: SessionStore>(
 
 /// Whether a backend could not be reached for too long.
 fn is_lost<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
-    config.backends.unreachable_for(slot).is_some_and(|time| time >= config.lost_after)
+    config.backends.is_out_of_reach(slot, config.lost_after)
 }

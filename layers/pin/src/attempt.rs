@@ -84,7 +84,7 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         Some(self.request(lent))
     }
 
-    pub(crate) fn slot(&self) -> &Slot {
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
         self.choice.in_flight.slot()
     }
 

@@ -6,8 +6,7 @@ use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKi
 
 use crate::{backends::Backends, balance::Balance, within::within};
 
-/// What becomes of work whose backend is lost: it has left the set, or could not be reached for too
-/// long.
+/// What becomes of work whose backend is lost: it has left the set, or has refused connections for too long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OnLost {

@@ -98,7 +98,9 @@ impl<K, T> PinBackendLayer<K, T> {
         self
     }
 
-    /// How long a backend may be unreachable before its pins count as lost. Default: 5 s.
+    /// For how long a backend must have refused every connection before its pins count as lost, and for how long it may
+    /// be out of reach for other reasons before its sessions are answered 404 here. Longer than a restart takes, where
+    /// an address refuses connections for servers that are merely not ready. Default: 5 s.
     pub fn lost_after(mut self, time: Duration) -> Self {
         self.config.lost_after = time;
         self

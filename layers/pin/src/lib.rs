@@ -17,10 +17,13 @@
 //! |---|---|---|
 //! | a backend was chosen by an outer layer | goes there; without a session, its name goes out with the response | once |
 //! | session or key is pinned, its backend ready or draining | goes there | once |
-//! | the same, and no connection could be made for less than 5 s | the refusal from inside; the pin stays | once |
-//! | the same, for longer | session or backend's key: 404; the pin goes | once |
+//! | the same, and no connection can be made | the refusal from inside; the pin stays | once |
+//! | the same, and every connection seen was refused, for 5 s without a gap over 2 s | session or backend's key: 404; the pin goes | once |
+//! | the same, and no connection could be made for as long for whatever reasons: timeouts, DNS, TLS, no route | session or backend's key: 404; the pin stays | once |
 //! | session or backend's key is pinned to a backend that has left the set | 404; the pin goes | no |
-//! | client's key is pinned to a backend lost in either way, or [`OnLost::Repin`] | goes to another; the pin moves | once |
+//! | session or key is pinned to a backend that was never in the set, and was first asked for less than 10 s ago | 503, `Retry-After`; the pin stays | no |
+//! | the same, asked for since longer | session or backend's key: 404; the pin stays | no |
+//! | client's key is pinned to a backend that is lost or unknown as above, or [`OnLost::Repin`] | goes to another; the pin moves | once |
 //! | the same, and it is time to try the lost backend | stays if it can be reached; else goes to another | once for each |
 //! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404) | once |
 //! | the service inside refuses the request without asking a backend | passed on; says nothing of the backend | once |
@@ -58,7 +61,15 @@
 //!
 //! One failure to connect takes a backend out of service for new work, for 250 ms; then one request
 //! tries it, and each try that fails doubles the time, up to 10 s. Failures while it is out change
-//! nothing, so that a burst counts once. Pinned work is always tried. When all are out of service, one
+//! nothing, so that a burst counts once. As long as it fails, a connection is tried in the background once a second
+//! ([`Backends::connect_by`]); one that succeeds puts it back. Pinned work is always tried.
+//!
+//! A session's pin goes only on evidence that its server has ended. A refused connection is evidence, if nothing else
+//! was seen for the whole of [`PinBackendLayer::lost_after`]. A timeout or a missing route may have its cause on this
+//! side, and what this set has never had may be known to another replica: then a client may be told to open a new
+//! session, but the old one stays where it is.
+//!
+//! When all are out of service, one
 //! is tried all the same. A drained backend leaves when its last session
 //! has, if somebody counts them ([`Backends::counted_by`]), or at its deadline. The pin of a key idles
 //! from its last request, whatever stream is open.

@@ -171,20 +171,23 @@ where
             }
         }
         Some(failure) if failure.is_unreachable() => {
-            config.backends.unreachable(&slot);
-            let time = config.backends.unreachable_for(&slot).unwrap_or_default();
+            config.backends.unreachable(&slot, failure);
             // What moves to another backend does so on its next request.
             let moves =
                 config.on_lost == OnLost::Repin || key.as_ref().is_some_and(|key| key.is_clients);
-            if moves || time < config.lost_after {
-                return done(response);
-            }
+            let (backends, after) = (&config.backends, config.lost_after);
+            let reason = match () {
+                () if moves => return done(response),
+                () if backends.has_ended(&slot, after) => Reason::BackendLost,
+                () if backends.is_out_of_reach(&slot, after) => Reason::BackendOutOfReach,
+                () => return done(response),
+            };
             // The refusal that this one stands in for has the right form.
             let dialect = Dialect::like(response.headers());
-            let answer = refuse(Reason::BackendLost, Some(slot.backend().id()), &dialect);
+            let answer = refuse(reason, Some(slot.backend().id()), &dialect);
             match key {
-                None => Answer::Now(answer),
-                Some(key) => unpin(config, &key, answer),
+                Some(key) if reason == Reason::BackendLost => unpin(config, &key, answer),
+                _ => Answer::Now(answer),
             }
         }
         // It may be there and have failed just this once: nothing is known.
@@ -227,7 +230,7 @@ where
         };
     };
     if failure.is_unreachable() {
-        attempt.config.backends.unreachable(attempt.slot());
+        attempt.config.backends.unreachable(attempt.slot(), failure);
     }
     if failure.is_untouched()
         && let Some(request) = attempt.turn()

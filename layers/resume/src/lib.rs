@@ -31,8 +31,10 @@
 //!
 //! | response | verdict |
 //! |---|---|
-//! | no connection could be made (refused, no name, TLS, connect deadline), or the backend has left | lost |
-//! | the backend's own 404 | lost |
+//! | the connection was refused, or the backend has left | lost |
+//! | no connection could be made for another reason (no name, no route, TLS, connect deadline) | not lost; 503 |
+//! | the backend is not known to this replica | not lost; 503, later 404 |
+//! | the backend's own 404 on the path on which the session was opened, unless its body is a JSON-RPC error about something else or a page | lost |
 //! | the backend's 400 that says "unknown session" or "not initialized", as the SDKs for Python, TypeScript, Go and Rust do | lost |
 //! | ended, reset or timed out after the request was sent: it may have been processed | not lost; 502 or 504, never sent again |
 //! | any other, a refusal of another layer among them | passed on |
@@ -44,8 +46,10 @@
 //! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and takes `notifications/initialized` | the session goes on there | once |
 //! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
 //! | it answers 401 or 403, as to a caller whose credentials it does not take | passed on without its body; the session stays as it is, and other requests that wait ask with their own | no |
-//! | it answers anything else | the next backend is asked; at last 404, and the session ends | no |
-//! | it gives no answer in time, or there is none to ask | 503, `Retry-After`; the session stays as it is | no |
+//! | it answers 5xx, 429, 408 or 404, forgets what it has just opened, or gives no answer in time | the next backend is asked; at last 503, `Retry-After`, and the session stays as it is | no |
+//! | it answers anything else | the next backend is asked; if all answer so, 404, and the session ends | no |
+//! | there is no backend to ask | 503, `Retry-After`; the session stays as it is | no |
+//! | the session is lost again on two backends in a row | 503, `Retry-After`; the session stays | twice |
 //! | the request answers the lost server, or cancels one of its requests (`notifications/cancelled`) | 202: the server that expects it is gone | no |
 //! | others of the session meet the loss at the same time | they wait for the same attempt | each once |
 //! | another replica was first | its session is used; one's own is ended | once |
@@ -59,6 +63,7 @@
 //! | | |
 //! |---|---|
 //! | a response that names the session | names it as its request did, whichever backend answers |
+//! | the path and query of the requests that open a session, or end one that is not used | those of the client's own `initialize` |
 //! | `Accept-Encoding` of an `initialize` | becomes `identity`: its answer is read here |
 //! | `Last-Event-ID` in a session that has moved | dropped: another backend would go on with another stream |
 //! | a response that comes from the new backend | its extensions hold the [`Session`](bartizan_core::Session) as it is now |
@@ -156,7 +161,7 @@
 //! A response body passes as it is; one that was looked into, and an event stream that answers a GET, is boxed.
 //! A layer that is off passes requests and responses on. No lock is held across a wait, and no request is kept
 //! after its response. In the record: the body of `initialize`
-//! and the server's capabilities, some 300 to 1,000 bytes. All else is boxed, and runs in tasks that
+//! and the server's capabilities, some 300 to 1,000 bytes, at most 2 KiB each. All else is boxed, and runs in tasks that
 //! go on when the client leaves: hence `Send + 'static`.
 //!
 //! # Sources

@@ -29,6 +29,7 @@ const RESULT: &str =
 #[derive(Clone, Debug)]
 struct Seen {
     method: Method,
+    target: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -66,7 +67,8 @@ impl World {
             true => Bytes::new(),
             false => body.collect().await.unwrap().to_bytes(),
         };
-        let seen = Seen { method: head.method, headers: head.headers, body };
+        let target = head.uri.to_string();
+        let seen = Seen { method: head.method, target, headers: head.headers, body };
         self.seen.lock().unwrap().push(seen.clone());
         // As over a network: others may come in between.
         tokio::task::yield_now().await;
@@ -231,7 +233,7 @@ async fn a_session_that_was_given_up_is_not_resumed_by_another_request() {
     let world = World::new(move |seen| {
         let mut state = servers.lock().unwrap();
         match seen.session() {
-            None if state.is_broken => answer(500, None, ""),
+            None if state.is_broken => answer(400, None, ""),
             None => {
                 state.opened += 1;
                 let id = format!("session-{}", state.opened);
@@ -349,7 +351,7 @@ async fn a_caller_without_the_credentials_resumes_nothing_and_ends_nothing() {
 async fn a_session_that_is_lost_again_and_again_is_not_opened_for_ever() {
     // How often it is lost at once, what comes of it, and what was opened for that.
     for (losses, status, opened, left) in
-        [(1, 200, 2, 1), (2, 200, 3, 1), (3, 404, 3, 0), (9, 404, 3, 0)]
+        [(1, 200, 2, 1), (2, 200, 3, 1), (3, 503, 3, 1), (9, 503, 3, 1)]
     {
         let remaining = Mutex::new(losses);
         let world = World::new(move |seen| {
@@ -374,4 +376,81 @@ async fn a_session_that_is_lost_again_and_again_is_not_opened_for_ever() {
             "{losses}"
         );
     }
+}
+
+/// A new backend that is sick ended the session for good.
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_sick_is_passed_over_and_ends_no_session() {
+    for sick in [500, 502, 503, 429, 404, 408] {
+        let mood = Arc::new(Mutex::new((false, 0_u32)));
+        let moods = Arc::clone(&mood);
+        let world = World::new(move |seen| {
+            let (forgets, sick_openings) = &mut *moods.lock().unwrap();
+            match seen.session() {
+                None if *sick_openings > 0 => {
+                    *sick_openings -= 1;
+                    answer(sick, None, "")
+                }
+                None => answer(200, Some("session"), RESULT),
+                Some(_) if seen.body == CALL && *forgets => {
+                    *forgets = false;
+                    answer(404, None, "")
+                }
+                Some(_) => answer(200, None, "{}"),
+            }
+        });
+        let store = MemoryStore::new();
+        let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+        send(&service, post(None, INITIALIZE)).await;
+
+        *mood.lock().unwrap() = (true, 1);
+        assert_eq!(send(&service, post(Some("session"), CALL)).await.status(), 200, "{sick}");
+        *mood.lock().unwrap() = (true, 9);
+        let refused = send(&service, post(Some("session"), CALL)).await;
+        assert_eq!((refused.status().as_u16(), store.len()), (503, 1), "{sick}");
+        let text = refused.into_body().collect().await.unwrap().to_bytes();
+        assert!(text.windows(6).any(|bytes| bytes == br#""id":1"#), "{text:?}");
+        *mood.lock().unwrap() = (true, 0);
+        assert_eq!(send(&service, post(Some("session"), CALL)).await.status(), 200, "{sick}");
+    }
+}
+
+/// A call to another path had `initialize` posted there, and was run three times.
+#[tokio::test(start_paused = true)]
+async fn a_session_is_opened_where_the_client_opened_it_and_only_a_verdict_about_it_counts() {
+    let forgets = Arc::new(Mutex::new(false));
+    let forgotten = Arc::clone(&forgets);
+    let world = World::new(move |seen| {
+        let mut forgets = forgotten.lock().unwrap();
+        if seen.opens() {
+            return answer(200, Some("session"), RESULT);
+        }
+        if !seen.target.starts_with("/mcp") {
+            return answer(404, None, "no such file");
+        }
+        if seen.body == CALL && *forgets {
+            *forgets = false;
+            return answer(404, None, "");
+        }
+        answer(200, None, "{}")
+    });
+    let store = MemoryStore::new();
+    let service = stack(&world, &store, &ResumeSessionLayer::new(store.clone()));
+    let aimed = |mut request: Request<Sent>, target: &'static str| {
+        *request.uri_mut() = target.parse().unwrap();
+        request
+    };
+    send(&service, aimed(post(None, INITIALIZE), "/mcp?tenant=7")).await;
+    // The backend's own business: asked once, and nothing opened.
+    let icon = aimed(post(Some("session"), CALL), "/favicon.ico");
+    assert_eq!(send(&service, icon).await.status(), 404);
+    assert_eq!((world.seen().len(), store.len()), (2, 1));
+
+    *forgets.lock().unwrap() = true;
+    let call = aimed(post(Some("session"), CALL), "/mcp/?trace=1");
+    assert_eq!(send(&service, call).await.status(), 200);
+    let seen = world.seen();
+    let opening = seen.iter().rfind(|seen| seen.opens()).unwrap();
+    assert_eq!(opening.target, "/mcp?tenant=7");
+    assert_eq!(seen.last().unwrap().target, "/mcp/?trace=1");
 }

@@ -15,6 +15,7 @@ use crate::{
     alias,
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
+    change::Asked,
     config::{Config, Protocol},
     future::{BoxFuture, ResponseFuture},
     judge::{self, Purpose, Verdict},
@@ -118,6 +119,10 @@ fn on_lookup<S, B, R, T: SessionStore>(
             return Next::Peek(Purpose::UnknownId);
         }
         Ok(None) => Reason::UnknownSession,
+        // The session may be live: its client waits for an answer with this id.
+        Err(_) if judge::may_have_id(request, config.protocol) => {
+            return Next::Peek(Purpose::Echo(Reason::StoreUnavailable.into()));
+        }
         Err(_) => Reason::StoreUnavailable,
     };
     Next::Answer(refuse(config, request.headers(), refusal.into(), None))
@@ -132,6 +137,7 @@ fn live<S, B, T: SessionStore>(
 ) -> After<S, T> {
     let is_mcp = config.protocol == Protocol::Mcp;
     let ends = is_mcp && request.method() == Method::DELETE;
+    let asked = Asked::of(&session, request.uri().path(), ends);
     let in_use = InUse::new(&session, Arc::clone(config));
     // A tunnel outlives the response body.
     let becomes_tunnel =
@@ -147,7 +153,7 @@ fn live<S, B, T: SessionStore>(
             passage.set_lease(lease);
         }
     });
-    After::Live { in_use, ends }
+    After::Live { in_use, asked }
 }
 
 /// Prepares a request that goes on without a session.

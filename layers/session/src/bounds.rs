@@ -22,7 +22,7 @@ pub(crate) trait Inside<B>:
     + 'static
 {
     /// The body of its responses.
-    type Body: Send + 'static;
+    type Body: Body<Data = Bytes> + Send + 'static;
 }
 
 /// A request body.
@@ -32,7 +32,7 @@ impl<S, B, R> Inside<B> for S
 where
     S: Service<Request<PeekedBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
-    R: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
 {
     type Body = R;
 }

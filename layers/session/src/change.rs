@@ -1,6 +1,6 @@
 //! What a response changes about the live session of its request. Pure.
 
-use bartizan_core::{Backend, BackendId, Reason, Session, UpstreamFailure};
+use bartizan_core::{Backend, BackendId, Reason, Session, UpstreamFailure, fields::media, mcp};
 use http::{HeaderName, Response, StatusCode};
 
 use crate::{alias, config::Protocol};
@@ -12,25 +12,46 @@ pub(crate) enum Change {
     Ended,
     /// The client has ended it, and its backend could not be reached.
     EndedUnreachable,
-    /// Its backend has lost it, or is lost.
+    /// Its backend is lost.
     Lost,
+    /// Its backend says 404 where it was opened: that it has ended, unless the body is about something else.
+    Denied,
     /// It has moved to this backend.
     Moved(BackendId),
     /// Its backend opens another session in its course.
     Another,
 }
 
-/// What `response` changes about `session`; `ends` says whether the request asked for its end.
+/// What a request was, as far as its response is judged by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// Whether it asked for the end of its session.
+    pub(crate) ends: bool,
+    /// Whether it went to the path on which its session was opened.
+    pub(crate) is_at_endpoint: bool,
+}
+
+impl Asked {
+    /// What a request to `path` is in `session`.
+    #[inline]
+    pub(crate) fn of(session: &Session, path: &str, ends: bool) -> Self {
+        let is_at_endpoint =
+            session.record().path().is_none_or(|endpoint| mcp::is_same_endpoint(endpoint, path));
+        Self { ends, is_at_endpoint }
+    }
+}
+
+/// What `response` changes about `session`.
 #[inline]
 pub(crate) fn change<R>(
     response: &Response<R>,
     session: &Session,
-    ends: bool,
+    asked: Asked,
     protocol: Protocol,
     header: &HeaderName,
 ) -> Option<Change> {
     let status = response.status();
-    if ends {
+    if asked.ends {
         if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_unreachable) {
             return Some(Change::EndedUnreachable);
         }
@@ -38,19 +59,32 @@ pub(crate) fn change<R>(
             return Some(Change::Ended);
         }
     }
-    let is_lost = Reason::of(response) == Some(Reason::BackendLost);
-    if is_lost || (protocol == Protocol::Mcp && status == StatusCode::NOT_FOUND) {
+    if Reason::of(response) == Some(Reason::BackendLost) {
         return Some(Change::Lost);
+    }
+    if status == StatusCode::NOT_FOUND
+        && protocol == Protocol::Mcp
+        && asked.is_at_endpoint
+        && is_said_by_backend(response)
+    {
+        return Some(Change::Denied);
     }
     let backend = response.extensions().get::<Backend>().map(Backend::id);
     if let Some(backend) = backend.filter(|id| session.record().backend() != Some(*id)) {
         return Some(Change::Moved(backend.clone()));
     }
-    let names_another = !ends
+    let names_another = !asked.ends
         && status.is_success()
         && response
             .headers()
             .get(header)
             .is_some_and(|id| id.as_bytes() != alias::upstream_id(session));
     names_another.then_some(Change::Another)
+}
+
+/// Whether a 404 is the backend's, and may be about the session: another layer's refusal is not, and a page is what a
+/// web framework shows for a path or a method that it does not serve.
+fn is_said_by_backend<R>(response: &Response<R>) -> bool {
+    let is_page = media::is_html(response.headers());
+    !is_page && matches!(Reason::of(response), None | Some(Reason::UnknownSession))
 }

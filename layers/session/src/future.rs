@@ -7,7 +7,9 @@ use std::{
 };
 
 use bartizan_core::{Answer, SessionStore};
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -85,7 +87,7 @@ impl<S, B, R, T> Future for ResponseFuture<S, B, R, T>
 where
     S: Inside<B, Body = R>,
     B: Incoming,
-    R: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
     T: SessionStore,
 {
     type Output = Result<Response<SessionBody<R, T>>, S::Error>;

@@ -15,6 +15,12 @@ use crate::{
     judge,
 };
 
+/// Where a session was opened.
+pub(crate) struct Place<'a> {
+    pub(crate) backend: Option<&'a BackendId>,
+    pub(crate) path: Option<Arc<str>>,
+}
+
 /// Inserts the session that `answer` names, with what layers inside have left for its record. From then on it is in
 /// use for as long as the body of `answer` lives.
 ///
@@ -25,11 +31,16 @@ pub(crate) async fn insert<R, T: SessionStore>(
     answer: &mut Response<SessionBody<R, T>>,
     config: &Arc<Config<T>>,
     principal: Option<&Principal>,
-    backend: Option<&BackendId>,
+    place: Place<'_>,
 ) -> Result<(), Reason> {
+    let Place { backend, path } = place;
     let record = Record::new(config.idle, config.lifetime);
     let record = match backend {
         Some(backend) => record.with_backend(backend.clone()),
+        None => record,
+    };
+    let record = match path {
+        Some(path) => record.with_path(path),
         None => record,
     };
     let record = Additions::take(answer.extensions_mut()).apply(record);

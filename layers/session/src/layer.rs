@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use crate::{
     config::{Config, Protocol, Sessionless},
     endpoints::Endpoints,
+    paths::Paths,
     service::ValidateSession,
 };
 
@@ -45,6 +46,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             peek_limit_bytes: 64 * 1024,
             peek_timeout: Duration::from_secs(10),
             store_timeout: Duration::from_millis(250),
+            paths: Paths::default(),
         };
         Self { config }
     }

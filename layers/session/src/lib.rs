@@ -50,10 +50,12 @@
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
 //! | plain HTTP or a modern response that names a session | passed on without the id; if the request was a POST and the store does not have the session, the backend gets a DELETE first |
-//! | 2xx or 404 to DELETE | passed on; the record is removed |
+//! | 2xx to DELETE, or a 404 that ends a session as below | passed on; the record is removed |
 //! | any other to DELETE | passed on; the record is kept |
 //! | backend unreachable for DELETE | 204; the record is removed |
-//! | the backend's own 404, or the loss of the backend | passed on; the record is removed |
+//! | the loss of the backend | passed on; the record is removed |
+//! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | passed on; the record is removed, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
+//! | any other 404 | passed on; the record is kept |
 //!
 //! A store may know a session by another id than its backend does (the record's upstream id): then requests
 //! carry the backend's id inwards, and responses the client's outwards. [`MintIds`] makes such a store of any.
@@ -145,6 +147,7 @@ mod body;
 mod bounds;
 mod change;
 mod config;
+mod denial;
 mod endpoints;
 mod event;
 mod future;
@@ -154,6 +157,7 @@ mod kind;
 mod layer;
 mod mint;
 mod opening;
+mod paths;
 mod peek;
 mod peeked_body;
 mod peeking;

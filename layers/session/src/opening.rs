@@ -64,6 +64,11 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
         }))
     }
 
+    /// The path of the request, for the record of the session.
+    pub(crate) fn path(&self) -> Arc<str> {
+        self.config.paths.share(self.head.path())
+    }
+
     /// Ends the session that `answer` names at the backend that opened it, since the client does not get it; then
     /// refuses the request.
     pub(crate) async fn end<B>(

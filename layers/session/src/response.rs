@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
+use bytes::Bytes;
 use http::{HeaderValue, Response};
+use http_body::Body;
 
 use crate::{
     alias,
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
-    change::{Change, change},
+    change::{Asked, Change, change},
     config::Config,
-    event,
-    insert::insert,
+    denial, event,
+    insert::{Place, insert},
     judge,
     opening::Opening,
     refusal::{gone, refuse_late, render},
@@ -24,7 +26,7 @@ pub(crate) enum After<S, T: SessionStore> {
     /// It must hand out no id: no session comes of plain HTTP and of the modern era.
     NoSession { config: Arc<Config<T>>, stray: Option<Box<Stray<S, T>>> },
     /// The loss or the end of its session.
-    Live { in_use: InUse<T>, ends: bool },
+    Live { in_use: InUse<T>, asked: Asked },
     /// The id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
@@ -71,9 +73,9 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
                 _ => Answer::Now(response),
             }
         }
-        After::Live { in_use, ends } => {
+        After::Live { in_use, asked } => {
             let (config, session) = (in_use.config(), in_use.session());
-            let change = change(&response, session, ends, config.protocol, &config.header);
+            let change = change(&response, session, asked, config.protocol, &config.header);
             // One that ends or moves is named as it was, whatever its backend calls it.
             if change != Some(Change::Another) {
                 alias::to_client(response.headers_mut(), &config.header, session);
@@ -123,17 +125,28 @@ where
 }
 
 /// Holds a response back until the store has what it changes about its session.
-async fn on_change<R, T: SessionStore>(
+async fn on_change<R, T>(
     response: Response<R>,
     in_use: InUse<T>,
     change: Change,
-) -> Response<SessionBody<R, T>> {
+) -> Response<SessionBody<R, T>>
+where
+    R: Body<Data = Bytes> + Send + 'static,
+    T: SessionStore,
+{
     let config = Arc::clone(in_use.config());
     let session = in_use.session();
     let (answer, cause) = match change {
         Change::Ended => (finish(response, None), "ended by the client"),
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
-        Change::Lost => (finish(response, None), "lost by the backend"),
+        Change::Lost => (finish(response, None), "lost with its backend"),
+        Change::Denied => {
+            let (denies, response) = denial::look(response, config.peek_limit_bytes).await;
+            if !denies {
+                return response.map(|body| SessionBody::new(body, Some(in_use)));
+            }
+            (response.map(|body| SessionBody::new(body, None)), "unknown to its backend")
+        }
         Change::Moved(backend) => {
             let record = session.record().clone().with_backend(backend);
             let replaced = config.store.replace(session.key(), session.version(), record);
@@ -145,9 +158,11 @@ async fn on_change<R, T: SessionStore>(
         Change::Another => {
             let backend = session.record().backend().cloned();
             let principal = session.key().principal.cloned();
+            let path = session.record().shared_path();
             drop(in_use);
             let mut answer = finish(response, None);
-            return match insert(&mut answer, &config, principal.as_ref(), backend.as_ref()).await {
+            let place = Place { backend: backend.as_ref(), path };
+            return match insert(&mut answer, &config, principal.as_ref(), place).await {
                 Ok(()) => answer,
                 Err(reason) => refuse_late(&config, reason),
             };
@@ -175,7 +190,8 @@ where
     let backend = response.extensions().get::<Backend>().map(|backend| backend.id().clone());
     let mut answer = finish(response, None);
     let (config, principal) = (&opening.config, opening.principal.as_ref());
-    match insert(&mut answer, config, principal, backend.as_ref()).await {
+    let place = Place { backend: backend.as_ref(), path: Some(opening.path()) };
+    match insert(&mut answer, config, principal, place).await {
         Ok(()) => answer,
         Err(reason) => opening.end(answer, reason).await,
     }

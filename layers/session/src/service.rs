@@ -55,7 +55,7 @@ where
     S: Service<Request<PeekedBody<B>>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
-    R: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
     T: SessionStore,
 {
     type Response = Response<SessionBody<R, T>>;

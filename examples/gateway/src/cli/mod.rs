@@ -280,10 +280,32 @@ pub(crate) struct Options {
 
     /// What becomes of a session whose backend is lost. With resume, it is opened on another backend as
     /// the client opened it, and keeps its id: what the server kept in memory is gone all the same.
-    /// With repin, it is sent to another backend as it is, once its own was away for 5s: for servers that
-    /// share their state
+    /// With repin, it is sent to another backend as it is, once its own was away for --lost-after: for
+    /// servers that share their state
     #[arg(long, env = "BARTIZAN_ON_LOST", value_name = "CHOICE", default_value = "fail")]
     pub(crate) on_lost: OnLost,
+
+    /// For how long a backend must refuse every connection before its sessions count as lost; longer than
+    /// a restart takes, where an address refuses for servers that are merely not ready
+    #[arg(
+        long,
+        env = "BARTIZAN_LOST_AFTER",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = values::duration
+    )]
+    pub(crate) lost_after: Duration,
+
+    /// How long a session waits, with 503, for a backend that is not on this gateway's list and may be on
+    /// another's; then it is answered 404 here, and stays in the store
+    #[arg(
+        long,
+        env = "BARTIZAN_SETTLE",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = values::duration_or_zero
+    )]
+    pub(crate) settle: Duration,
 
     /// How long it may take to resume a session
     #[arg(

@@ -8,6 +8,7 @@ use http::{
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 const JSON: &[u8] = b"application/json";
+const HTML: &[u8] = b"text/html";
 const GRPC: &[u8] = b"application/grpc";
 
 /// Whether `headers` describe a stream of server-sent events.
@@ -21,6 +22,12 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| is(value.as_bytes(), JSON))
+}
+
+/// Whether `headers` describe a page.
+#[must_use]
+pub fn is_html(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| is(value.as_bytes(), HTML))
 }
 
 /// Whether `headers` describe a gRPC message: `application/grpc`, alone or with a suffix such as `+proto`.
@@ -82,6 +89,7 @@ mod tests {
         assert!(
             is_json(&typed("Application/JSON; charset=utf-8")) && !is_json(&typed("text/json"))
         );
+        assert!(is_html(&typed("Text/HTML;charset=utf-8")) && !is_html(&typed("text/plain")));
     }
 
     #[test]

@@ -3,11 +3,16 @@
 
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+mod denial;
+#[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 mod message;
 mod version;
 
 use http::HeaderName;
 
+#[cfg(feature = "json")]
+pub use denial::{denies_session, is_same_endpoint};
 #[cfg(feature = "json")]
 pub use message::{Content, Message, NotJsonRpc};
 pub use version::{Claim, Era, ProtocolVersion};

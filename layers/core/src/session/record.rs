@@ -1,6 +1,6 @@
 //! What a store keeps of a session.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::{BackendId, SessionId};
 
@@ -11,6 +11,8 @@ pub struct Record {
     backend: Option<BackendId>,
     idle_ms: u32,
     lifetime_ms: u32,
+    // Shared: most sessions of a proxy are opened on one path.
+    path: Option<Arc<str>>,
     // Boxed: most records have neither, and a record is kept a million times.
     rare: Option<Box<Rare>>,
 }
@@ -27,16 +29,31 @@ impl Record {
     /// The default lifetime: a day.
     pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+    /// The name under which the path stands in the map, so that stores need not know it.
+    pub const PATH: &str = "path";
+
     /// Starts a record that expires when unused for `idle`, and `lifetime` after it was made.
     #[must_use]
     pub fn new(idle: Duration, lifetime: Duration) -> Self {
-        Self { backend: None, idle_ms: millis(idle), lifetime_ms: millis(lifetime), rare: None }
+        Self {
+            backend: None,
+            idle_ms: millis(idle),
+            lifetime_ms: millis(lifetime),
+            path: None,
+            rare: None,
+        }
     }
 
     /// Keeps the session on `backend`.
     #[must_use]
     pub fn with_backend(self, backend: BackendId) -> Self {
         Self { backend: Some(backend), ..self }
+    }
+
+    /// States the path on which the session was opened: the backend's word about the session counts there.
+    #[must_use]
+    pub fn with_path(self, path: Arc<str>) -> Self {
+        Self { path: Some(path), ..self }
     }
 
     /// States the id by which the backend knows the session, where it is not the client's.
@@ -46,9 +63,12 @@ impl Record {
         self
     }
 
-    /// Puts `value` under `name` in the map for layers, replacing what was there.
+    /// Puts `value` under `name` in the map for layers, replacing what was there. [`Self::PATH`] stands for the path.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
+        if name == Self::PATH {
+            return Self { path: str::from_utf8(value).ok().map(Into::into), ..self };
+        }
         self.rare.get_or_insert_default().fields.insert(name.into(), value.into());
         self
     }
@@ -57,6 +77,18 @@ impl Record {
     #[must_use]
     pub fn backend(&self) -> Option<&BackendId> {
         self.backend.as_ref()
+    }
+
+    /// The path on which the session was opened, if it is known.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// The same, to be shared with another record.
+    #[must_use]
+    pub fn shared_path(&self) -> Option<Arc<str>> {
+        self.path.clone()
     }
 
     /// How long it may stay unused.
@@ -80,13 +112,17 @@ impl Record {
     /// What a layer left under `name`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
+        if name == Self::PATH {
+            return self.path().map(str::as_bytes);
+        }
         self.rare.as_ref()?.fields.get(name).map(AsRef::as_ref)
     }
 
-    /// All that layers left, by name.
+    /// All that layers left, by name, and the path.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let fields = self.rare.as_ref().map(|rare| &rare.fields);
-        fields.into_iter().flatten().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        let path = self.path().map(|path| (Self::PATH, path.as_bytes()));
+        let fields = self.rare.as_ref().map(|rare| &rare.fields).into_iter().flatten();
+        path.into_iter().chain(fields.map(|(name, value)| (name.as_ref(), value.as_ref())))
     }
 }
 
@@ -120,6 +156,17 @@ mod tests {
         assert_eq!(record.backend().unwrap().as_str(), "b");
         assert_eq!(record.upstream_id().unwrap().as_str(), "up");
         assert_eq!(record.fields().collect::<Vec<_>>(), [("x", &b"2"[..])]);
+    }
+
+    /// A store writes the fields down and reads them back; it need not know which of them is the path.
+    #[test]
+    fn the_path_is_one_of_the_fields() {
+        let record = Record::new(Record::IDLE, Record::LIFETIME).with_path("/mcp".into());
+        assert_eq!((record.path(), record.field("path")), (Some("/mcp"), Some(&b"/mcp"[..])));
+        let read = Record::new(Record::IDLE, Record::LIFETIME);
+        let read = record.fields().fold(read, |read, (name, value)| read.with_field(name, value));
+        assert_eq!(read, record);
+        assert_eq!(read.with_field("path", b"\xff").path(), None);
     }
 
     /// What a layer keeps may be a whole request, with all that it authenticates by.

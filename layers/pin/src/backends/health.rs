@@ -4,6 +4,9 @@
 //! request may try it. A try that fails doubles the time, up to ten seconds; a response, whatever it
 //! says, puts the backend back. Failures while it is out change nothing: a burst that met the same
 //! outage is one failure.
+//!
+//! Whether its sessions are lost is another question. Only refused connections say that the server has ended, and only
+//! if they were seen for long, without a success and without a gap.
 
 use std::{
     sync::{
@@ -12,6 +15,10 @@ use std::{
     },
     time::Duration,
 };
+
+use bartizan_core::{UpstreamFailure, failure::FailureKind};
+
+use super::span::Span;
 
 const FIRST_PROBATION_MS: u64 = 250;
 const LONGEST_PROBATION_MS: u64 = 10_000;
@@ -27,7 +34,11 @@ pub(super) struct Health {
 /// A backend to which no connection could be made, and no response has come since.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
-    since_ms: u64,
+    // Of any failure to connect, and of refusals alone.
+    failed: Span,
+    refused: Option<Span>,
+    // A TCP connection does not prove that the handshake will succeed.
+    is_by_tls: bool,
     failures: u32,
     probations: u32,
     out_until_ms: u64,
@@ -37,13 +48,14 @@ struct Failing {
 
 impl Health {
     /// No connection could be made. Says whether the backend went out of service by it.
-    pub(super) fn failed(&self, now_ms: u64) -> bool {
+    pub(super) fn failed(&self, failure: UpstreamFailure, now_ms: u64) -> bool {
         let mut state = self.lock();
         self.is_failing.store(true, Ordering::Relaxed);
         let Some(failing) = state.as_mut() else {
-            *state = Some(Failing::first(now_ms));
+            *state = Some(Failing::first(failure, now_ms));
             return true;
         };
+        failing.see(failure, now_ms);
         failing.failures = failing.failures.saturating_add(1);
         if failing.out_until_ms <= now_ms {
             failing.probations = failing.probations.saturating_add(1);
@@ -61,6 +73,23 @@ impl Health {
         let mut state = self.lock();
         self.is_failing.store(false, Ordering::Relaxed);
         state.take().is_some()
+    }
+
+    /// A TCP connection could be made, and nothing more is known. Says whether the backend was out of service until
+    /// now.
+    pub(super) fn connected(&self) -> bool {
+        match &mut *self.lock() {
+            Some(failing) if failing.is_by_tls => {
+                failing.refused = None;
+                return false;
+            }
+            _ => {}
+        }
+        self.responded()
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     /// How many connections in a row could not be made.
@@ -88,10 +117,14 @@ impl Health {
         true
     }
 
-    /// For how long no connection could be made.
+    /// For how long every connection was refused, as far as was seen.
+    pub(super) fn refused_for(&self, now_ms: u64) -> Option<Duration> {
+        self.failing()?.refused?.lasts(now_ms)
+    }
+
+    /// For how long no connection could be made, as far as was seen.
     pub(super) fn unreachable_for(&self, now_ms: u64) -> Option<Duration> {
-        let since_ms = self.failing()?.since_ms;
-        Some(Duration::from_millis(now_ms.saturating_sub(since_ms)))
+        self.failing()?.failed.lasts(now_ms)
     }
 
     fn failing(&self) -> Option<Failing> {
@@ -107,13 +140,23 @@ impl Health {
 }
 
 impl Failing {
-    fn first(now_ms: u64) -> Self {
+    fn first(failure: UpstreamFailure, now_ms: u64) -> Self {
         Self {
-            since_ms: now_ms,
+            failed: Span::new(now_ms),
+            refused: failure.is_refused().then_some(Span::new(now_ms)),
+            is_by_tls: failure.kind() == FailureKind::Tls,
             failures: 1,
             probations: 1,
             out_until_ms: now_ms.saturating_add(FIRST_PROBATION_MS),
             tried_until_ms: 0,
+        }
+    }
+
+    fn see(&mut self, failure: UpstreamFailure, now_ms: u64) {
+        self.failed.see(now_ms);
+        self.is_by_tls |= failure.kind() == FailureKind::Tls;
+        if failure.is_refused() {
+            self.refused.get_or_insert(Span::new(now_ms)).see(now_ms);
         }
     }
 
@@ -131,29 +174,62 @@ impl Failing {
 mod tests {
     use super::*;
 
+    const REFUSED: UpstreamFailure = UpstreamFailure::new(FailureKind::Refused);
+    const SILENT: UpstreamFailure = UpstreamFailure::new(FailureKind::ConnectTimeout);
+
     #[test]
     fn probation_doubles_with_each_try_that_fails_and_a_response_ends_it() {
         let health = Health::default();
         assert!(!health.is_out(1) && !health.responded() && health.claim(1));
-        assert!(health.failed(1), "the first failure takes it out");
+        assert!(health.failed(REFUSED, 1), "the first failure takes it out");
         let mut now = 1;
         for probation in [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
             assert!(health.is_out(now + probation - 1) && !health.is_out(now + probation));
             now += probation;
-            assert!(health.claim(now) && !health.failed(now));
+            assert!(health.claim(now) && !health.failed(REFUSED, now));
         }
         assert_eq!(health.failures(), 9);
-        assert_eq!(health.unreachable_for(now), Some(Duration::from_millis(now - 1)));
         assert!(health.responded() && !health.responded());
         assert!(!health.is_out(now));
-        assert_eq!((health.failures(), health.unreachable_for(now)), (0, None));
+        assert_eq!((health.failures(), health.refused_for(now)), (0, None));
+    }
+
+    #[test]
+    fn only_refusals_without_a_gap_are_evidence() {
+        let health = Health::default();
+        for now in (0..=6_000).step_by(2_000) {
+            health.failed(REFUSED, now);
+            assert_eq!(health.refused_for(now), Some(Duration::from_millis(now)));
+        }
+        health.failed(REFUSED, 8_001);
+        assert_eq!(health.refused_for(8_001), Some(Duration::ZERO), "nobody looked meanwhile");
+        // Silence may have its cause anywhere: it neither is evidence nor takes any back.
+        health.failed(SILENT, 9_500);
+        assert_eq!(health.refused_for(9_500), Some(Duration::ZERO));
+        assert_eq!(health.unreachable_for(9_500), Some(Duration::from_millis(1_499)));
+        health.failed(SILENT, 11_000);
+        assert_eq!(health.refused_for(11_000), None);
+        assert_eq!(health.unreachable_for(11_000), Some(Duration::from_millis(2_999)));
+    }
+
+    #[test]
+    fn a_connection_ends_the_failure_unless_a_handshake_failed() {
+        let health = Health::default();
+        health.failed(REFUSED, 1);
+        assert!(health.connected() && !health.is_failing() && !health.is_out(2));
+        assert!(!health.connected());
+        health.failed(UpstreamFailure::new(FailureKind::Tls), 1);
+        health.failed(REFUSED, 1);
+        assert!(!health.connected() && health.is_failing() && health.is_out(2));
+        assert_eq!(health.refused_for(2), None);
+        assert!(health.responded());
     }
 
     #[test]
     fn a_burst_of_failures_is_one() {
         let health = Health::default();
         for now in 1..=100 {
-            health.failed(now);
+            health.failed(REFUSED, now);
         }
         assert_eq!(health.failures(), 100);
         assert!(health.is_out(250) && !health.is_out(251));
@@ -162,12 +238,12 @@ mod tests {
     #[test]
     fn when_the_time_is_up_one_request_may_try() {
         let health = Health::default();
-        health.failed(1);
+        health.failed(REFUSED, 1);
         assert!(!health.claim(250));
         assert!(!health.is_out(300) && health.claim(300));
         assert!(health.is_out(300) && !health.claim(300), "nobody else for now");
         assert!(health.is_out(549) && health.claim(550), "but the try may be lost");
-        health.failed(560);
+        health.failed(REFUSED, 560);
         assert!(health.is_out(1059) && health.claim(1060));
         assert!(health.is_out(1559) && !health.is_out(1560));
     }
@@ -175,7 +251,7 @@ mod tests {
     #[test]
     fn of_many_at_once_one_gets_the_claim() {
         let health = Health::default();
-        health.failed(1);
+        health.failed(REFUSED, 1);
         let claims = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| health.claim(300))).collect();
             threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()

@@ -1,5 +1,6 @@
 //! The set of backends, and the state of each.
 
+mod absent;
 mod callbacks;
 mod change;
 mod choose;
@@ -9,8 +10,11 @@ mod health;
 mod reach;
 mod set;
 mod slot;
+mod span;
 mod status;
+mod watch;
 
+pub(crate) use absent::Absence;
 pub use change::Change;
 pub use set::Backends;
 pub(crate) use set::Pinned;

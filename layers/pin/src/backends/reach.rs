@@ -1,6 +1,8 @@
-//! What requests report of a backend's reachability.
+//! What requests report of a backend's reachability, and what follows for its sessions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use bartizan_core::UpstreamFailure;
 
 use super::{set::Backends, slot::Slot};
 use crate::event;
@@ -12,13 +14,32 @@ impl Backends {
         }
     }
 
-    pub(crate) fn unreachable(&self, slot: &Slot) {
-        if slot.health().failed(self.now_ms()) {
+    pub(super) fn connected(slot: &Slot) {
+        if slot.health().connected() {
+            event::back_in_service(slot.backend());
+        }
+    }
+
+    /// A request could not be sent, since there was no connection. The backend is tried in the background from now on.
+    pub(crate) fn unreachable(&self, slot: &Arc<Slot>, failure: UpstreamFailure) {
+        self.failed(slot, failure);
+        self.watch(slot);
+    }
+
+    /// Notes a failure, if it is one to connect.
+    pub(super) fn failed(&self, slot: &Slot, failure: UpstreamFailure) {
+        if failure.is_unreachable() && slot.health().failed(failure, self.now_ms()) {
             event::out_of_service(slot.backend());
         }
     }
 
-    pub(crate) fn unreachable_for(&self, slot: &Slot) -> Option<Duration> {
-        slot.unreachable_for(self.now_ms())
+    /// Whether the server has ended, by all that was seen for the time `after`: its sessions are lost.
+    pub(crate) fn has_ended(&self, slot: &Slot, after: Duration) -> bool {
+        slot.health().refused_for(self.now_ms()).is_some_and(|time| time >= after)
+    }
+
+    /// Whether no connection could be made for the time `after`, for whatever reason.
+    pub(crate) fn is_out_of_reach(&self, slot: &Slot, after: Duration) -> bool {
+        slot.health().unreachable_for(self.now_ms()).is_some_and(|time| time >= after)
     }
 }

@@ -3,7 +3,11 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -11,7 +15,13 @@ use bartizan_core::{Backend, BackendId, store::CountSessions};
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
-use super::{callbacks::Callbacks, counters::Counters, slot::Slot};
+use super::{
+    absent::{Absence, Absentees},
+    callbacks::Callbacks,
+    counters::Counters,
+    slot::Slot,
+    watch::{self, Connect},
+};
 
 /// A handle on the set of backends: cheap to clone, one atomic load to read. All clones are one set.
 ///
@@ -31,6 +41,9 @@ pub(super) struct SharedSet {
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
     on_removed: Callbacks,
+    absent: Mutex<Absentees>,
+    settle_ms: AtomicU64,
+    pub(super) connect: ArcSwap<Connect>,
     begun: Instant,
 }
 
@@ -45,14 +58,14 @@ pub(super) struct Set {
 /// What is known of a pin's backend.
 pub(crate) enum Pinned {
     There(Arc<Slot>),
-    Gone,
+    Absent(Absence),
 }
 
 impl Pinned {
     pub(crate) fn slot(self) -> Option<Arc<Slot>> {
         match self {
             Self::There(slot) => Some(slot),
-            Self::Gone => None,
+            Self::Absent(_) => None,
         }
     }
 }
@@ -64,6 +77,9 @@ impl Backends {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
             on_removed: Callbacks::default(),
+            absent: Mutex::default(),
+            settle_ms: AtomicU64::new(10_000),
+            connect: ArcSwap::from_pointee(watch::by_tcp()),
             begun: Instant::now(),
         }));
         backends.into_iter().for_each(|backend| this.add(backend));
@@ -87,6 +103,16 @@ impl Backends {
     #[must_use]
     pub fn on_removed(self, callback: impl Fn(&BackendId) + Send + Sync + 'static) -> Self {
         self.0.on_removed.add(callback);
+        self
+    }
+
+    /// How long a session waits for a backend that this set has never had. Until then its requests are refused with
+    /// 503; from then on with 404. Another replica may know the backend, so the session stays as it is either way.
+    /// Default: 10 s.
+    #[must_use]
+    pub fn settle(self, time: Duration) -> Self {
+        let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.settle_ms.store(time_ms, Ordering::Relaxed);
         self
     }
 
@@ -126,10 +152,20 @@ impl Backends {
 
     pub(crate) fn find(&self, id: &BackendId) -> Pinned {
         match self.0.set.load().by_id.get(id) {
-            Some(slot) if slot.is_overdue(|| self.now_ms()) => Pinned::Gone,
+            Some(slot) if slot.is_overdue(|| self.now_ms()) => Pinned::Absent(Absence::Gone),
             Some(slot) => Pinned::There(Arc::clone(slot)),
-            None => Pinned::Gone,
+            None => self.miss(id),
         }
+    }
+
+    #[cold]
+    fn miss(&self, id: &BackendId) -> Pinned {
+        let settle = Duration::from_millis(self.0.settle_ms.load(Ordering::Relaxed));
+        Pinned::Absent(self.absent().meet(id, self.now_ms(), settle))
+    }
+
+    fn absent(&self) -> MutexGuard<'_, Absentees> {
+        self.0.absent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn sessions_on(&self, slot: &Slot) -> usize {
@@ -142,7 +178,13 @@ impl Backends {
         let mut set = Set::clone(&before);
         change(&mut set);
         let removed = before.slots_not_in(&set);
+        let joined = set.slots_not_in(&before);
         self.0.set.store(Arc::new(set));
+        let mut absent = self.absent();
+        // In this order: one that is replaced by a new one of its name is there.
+        removed.iter().for_each(|slot| absent.left(slot.backend().id()));
+        joined.iter().for_each(|slot| absent.joined(slot.backend().id()));
+        drop(absent);
         drop(changing);
         removed.iter().for_each(|slot| self.0.on_removed.call(slot.backend().id()));
     }
@@ -213,7 +255,7 @@ mod tests {
         let elsewhere = Backend::new(b, &http::Uri::from_static("http://d:1"));
         backends.add(elsewhere.unwrap());
         assert_eq!(take(), ["http://b:1"]);
-        backends.drain_within(&c, std::time::Duration::ZERO);
+        backends.drain_within(&c, Duration::ZERO);
         assert_eq!(backends.snapshot().len(), 1);
         assert_eq!(take(), ["http://c:1"]);
         assert_eq!(count.load(Ordering::Relaxed), 3, "the second callback is called, too");

@@ -1,11 +1,8 @@
 //! A backend with its state.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use bartizan_core::Backend;
@@ -25,6 +22,8 @@ pub(crate) struct Slot {
     /// with the deadline of an earlier one.
     drained_by_ms: AtomicU64,
     in_flight: AtomicUsize,
+    /// Whether it is tried in the background.
+    is_watched: AtomicBool,
 }
 
 /// Counts as load on a backend until it is dropped, and keeps it from leaving as one that has drained:
@@ -39,6 +38,7 @@ impl Slot {
             health: Health::default(),
             drained_by_ms: AtomicU64::new(NOT_DRAINING),
             in_flight: AtomicUsize::new(0),
+            is_watched: AtomicBool::new(false),
         }
     }
 
@@ -82,8 +82,19 @@ impl Slot {
         !self.is_draining() && !self.health.is_out(now_ms)
     }
 
-    pub(super) fn unreachable_for(&self, now_ms: u64) -> Option<Duration> {
-        self.health.unreachable_for(now_ms)
+    /// Says whether nobody else watches it: from now on the caller does.
+    pub(super) fn begin_watch(&self) -> bool {
+        !self.is_watched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends the watch unless it fails. Says whether the watch has ended.
+    pub(super) fn end_watch_unless_failing(&self) -> bool {
+        if self.health.is_failing() {
+            return false;
+        }
+        self.is_watched.store(false, Ordering::Release);
+        // A failure that came just now may have found it watched.
+        !(self.health.is_failing() && self.begin_watch())
     }
 }
 

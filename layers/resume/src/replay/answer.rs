@@ -12,7 +12,7 @@ use super::{
     kept::Kept,
     listening::Listening,
     look,
-    loss::{self, LOOK_BYTES, Verdict},
+    loss::{self, LOOK_BYTES, LOOK_TIMEOUT, Verdict},
     message,
 };
 
@@ -42,8 +42,12 @@ where
         return (verdict, pass(response, is_get));
     }
     let (head, body) = response.into_parts();
+    let deadline = deadline.min(Instant::now() + LOOK_TIMEOUT);
     let (text, looked) = look::at_text(body, LOOK_BYTES, deadline).await;
-    (loss::by_text(&text), Response::from_parts(head, R::from_body(looked)))
+    // What broke off or did not come says nothing.
+    let is_there = looked.has_ended() || text.len() >= LOOK_BYTES;
+    let verdict = if is_there { loss::by_text(head.status, &text) } else { Verdict::Arrived };
+    (verdict, Response::from_parts(head, R::from_body(looked)))
 }
 
 /// Names the session of a response from its new place as the request named it: the layers outside and the client

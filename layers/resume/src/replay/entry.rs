@@ -1,5 +1,7 @@
 //! This layer's entry in the record of a session. Pure but for the seal.
 
+use std::borrow::Cow;
+
 use bartizan_core::{Principal, Record};
 
 use super::handshake::Handshake;
@@ -28,25 +30,41 @@ impl Entries {
         handshake: &Handshake,
         owner: Option<&Principal>,
     ) -> Option<Vec<u8>> {
-        let content = handshake.write()?;
+        self.write_content(&handshake.write()?, owner)
+    }
+
+    /// Writes an entry that holds `content`, sealed for `owner` if there are keys.
+    pub(crate) fn write_content(
+        &self,
+        content: &[u8],
+        owner: Option<&Principal>,
+    ) -> Option<Vec<u8>> {
         #[cfg(feature = "seal")]
         if let Some(keys) = &self.keys {
-            let sealed = keys.seal(&content, sealed_for(owner))?;
+            let sealed = keys.seal(content, sealed_for(owner))?;
             return Some([&[SEALED, 0][..], &sealed].concat());
         }
         let _ = owner;
-        Some([&[PLAIN, 0][..], &content].concat())
+        Some([&[PLAIN, 0][..], content].concat())
     }
 
     /// Reads the entry of a session of `owner`.
     pub(crate) fn read(&self, record: &Record, owner: Option<&Principal>) -> Option<Handshake> {
-        let (form, content) = record.field(NAME)?.split_first_chunk::<2>()?;
+        Handshake::read(&self.read_content(record.field(NAME)?, owner)?)
+    }
+
+    /// What an entry of `owner` holds.
+    pub(crate) fn read_content<'a>(
+        &self,
+        entry: &'a [u8],
+        owner: Option<&Principal>,
+    ) -> Option<Cow<'a, [u8]>> {
+        let (form, content) = entry.split_first_chunk::<2>()?;
         match form {
-            [PLAIN, _] => Handshake::read(content),
+            [PLAIN, _] => Some(content.into()),
             #[cfg(feature = "seal")]
             [SEALED, _] => {
-                let content = self.keys.as_ref()?.open(content, sealed_for(owner))?;
-                Handshake::read(&content)
+                Some(self.keys.as_ref()?.open(content, sealed_for(owner))?.to_vec().into())
             }
             _ => {
                 let _ = owner;

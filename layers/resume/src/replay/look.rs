@@ -13,19 +13,21 @@ use super::{
     looked::Looked,
 };
 
-/// How much more of an answer is read than its agreement may take.
+/// How much of an answer is read at least, in bytes, and how many times what its agreement may take: there is more in it,
+/// instructions for a model among others.
+const LEAST_BYTES: usize = 64 * 1024;
 const LOOK_FACTOR: usize = 4;
 
-/// Looks for what a server agreed to in its answer to `initialize`, until `deadline`. At most four times
-/// `limit_bytes`, the limit of an agreement, are read: the answer has more in it.
+/// Looks for what a server agreed to in its answer to `initialize`, until `deadline`. At most 64 KiB or four
+/// times `limit_bytes`, the limit of an agreement, are read, whichever is more.
 pub(crate) async fn for_agreement<R: Body<Data = Bytes>>(
     headers: &HeaderMap,
     body: R,
     limit_bytes: usize,
     deadline: Instant,
 ) -> (Scanned, Looked<R>) {
-    let mut scan =
-        Scan::new(media::is_event_stream(headers), limit_bytes.saturating_mul(LOOK_FACTOR));
+    let look_bytes = limit_bytes.saturating_mul(LOOK_FACTOR).max(LEAST_BYTES);
+    let mut scan = Scan::new(media::is_event_stream(headers), look_bytes);
     let mut looked = Looked::new(body);
     while let Some(data) = looked.read(deadline).await {
         match scan.push(&data) {
@@ -84,7 +86,7 @@ impl<R: Body<Data = Bytes>> Looked<R> {
         }
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.rest.is_none() && self.error.is_none()
     }
 

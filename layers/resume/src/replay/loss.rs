@@ -1,7 +1,8 @@
 //! Whether a response says that the session is lost. Pure.
 //!
-//! Lost is what no backend has processed: a connection that was never made, and an answer that says that
-//! the session is unknown. Whatever may have been processed (a reset, an end without an answer, a timeout
+//! Lost is what no backend has processed and will not: a connection that its host refused, and an answer that says
+//! that the session is unknown. A timeout or a missing route may have its cause on this side, and the session be live.
+//! Whatever may have been processed (a reset, an end without an answer, a timeout
 //! after the request was sent) is not: its outcome is unknown, so it is never sent again.
 //!
 //! | server | says of a session that it does not know |
@@ -11,7 +12,9 @@
 //! | Go SDK | 404 `session not found`; others in Go 400 `Invalid session ID` |
 //! | Rust SDK | 404 `Not Found: Session not found` |
 
-use bartizan_core::{Reason, UpstreamFailure};
+use std::time::Duration;
+
+use bartizan_core::{Reason, UpstreamFailure, fields::media, mcp};
 use http::{Response, StatusCode};
 
 /// What a response says of its session.
@@ -19,7 +22,7 @@ use http::{Response, StatusCode};
 pub(crate) enum Verdict {
     /// It is there, or its state is unknown.
     Arrived,
-    /// It is lost: no connection could be made to its backend.
+    /// It is lost: its backend has left, or its host refuses connections.
     Unreachable,
     /// It is lost: its backend does not know it.
     Unknown,
@@ -30,6 +33,9 @@ pub(crate) enum Verdict {
 /// How much of a body is looked at.
 pub(crate) const LOOK_BYTES: usize = 4 * 1024;
 
+/// How long it may take to arrive.
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What of an error message says that a session is unknown, in small letters.
 const UNKNOWN: [&str; 5] = [
     "session not found",
@@ -39,28 +45,42 @@ const UNKNOWN: [&str; 5] = [
     "unknown session",
 ];
 
-/// Judges by the head.
+/// Judges by the head. A 404 counts where the session was opened, which `is_at_endpoint` says of its request.
 #[inline]
-pub(crate) fn by_head<R>(response: &Response<R>) -> Verdict {
+pub(crate) fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool) -> Verdict {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return Verdict::Arrived;
     }
-    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_unreachable) {
+    if UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_refused) {
         return Verdict::Unreachable;
     }
     match (Reason::of(response), status) {
         (Some(Reason::BackendLost), _) => Verdict::Unreachable,
         // A layer on the way refused it: that says nothing about the session.
         (Some(_), _) => Verdict::Arrived,
-        (None, StatusCode::NOT_FOUND) => Verdict::Unknown,
+        // A page is what a web framework shows for a path or a method that it does not serve.
+        (None, StatusCode::NOT_FOUND)
+            if is_at_endpoint() && !media::is_html(response.headers()) =>
+        {
+            Verdict::Look
+        }
         (None, StatusCode::BAD_REQUEST) => Verdict::Look,
         _ => Verdict::Arrived,
     }
 }
 
-/// Judges a 400 by what is in it: a JSON-RPC error, or plain text.
-pub(crate) fn by_text(text: &[u8]) -> Verdict {
+/// Judges a 404 or a 400 by what is in it: a JSON-RPC error, or plain text. The former says that the session has ended
+/// unless its body is about something else; the latter does not unless its body says so.
+pub(crate) fn by_text(status: StatusCode, text: &[u8]) -> Verdict {
+    let is_unknown = match status {
+        StatusCode::NOT_FOUND => mcp::denies_session(text),
+        _ => says_unknown(text),
+    };
+    if is_unknown { Verdict::Unknown } else { Verdict::Arrived }
+}
+
+fn says_unknown(text: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Answer<'a> {
         #[serde(borrow)]
@@ -75,13 +95,12 @@ pub(crate) fn by_text(text: &[u8]) -> Verdict {
         let text = text.to_ascii_lowercase();
         UNKNOWN.iter().any(|words| text.contains(words))
     };
-    let is_unknown = match serde_json::from_slice::<Answer<'_>>(text) {
+    match serde_json::from_slice::<Answer<'_>>(text) {
         Ok(answer) => says_so(&answer.error.message),
         // What is JSON and no error has it somewhere by chance.
         Err(_) if text.trim_ascii_start().first().is_none_or(|byte| b"{[".contains(byte)) => false,
         Err(_) => str::from_utf8(text).is_ok_and(says_so),
-    };
-    if is_unknown { Verdict::Unknown } else { Verdict::Arrived }
+    }
 }
 
 #[cfg(test)]
@@ -97,12 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_has_processed_is_lost() {
+    fn only_what_nobody_has_processed_and_nobody_will_is_lost() {
         for (kind, verdict) in [
-            (FailureKind::Dns, Verdict::Unreachable),
+            (FailureKind::Dns, Verdict::Arrived),
             (FailureKind::Refused, Verdict::Unreachable),
-            (FailureKind::ConnectTimeout, Verdict::Unreachable),
-            (FailureKind::Tls, Verdict::Unreachable),
+            (FailureKind::NoRoute, Verdict::Arrived),
+            (FailureKind::ConnectTimeout, Verdict::Arrived),
+            (FailureKind::Tls, Verdict::Arrived),
             (FailureKind::RefusedStream, Verdict::Arrived),
             (FailureKind::Terminated, Verdict::Arrived),
             (FailureKind::ResponseTimeout, Verdict::Arrived),
@@ -111,7 +131,7 @@ mod tests {
             let mut response = response(502);
             response.extensions_mut().insert(UpstreamFailure::new(kind));
             response.extensions_mut().insert(Reason::ConnectFailed);
-            assert_eq!(by_head(&response), verdict, "{kind:?}");
+            assert_eq!(by_head(&response, || true), verdict, "{kind:?}");
         }
     }
 
@@ -119,25 +139,31 @@ mod tests {
     fn the_backends_own_404_and_a_lost_backend_are_losses_and_a_refusal_is_none() {
         for (status, verdict) in [
             (200, Verdict::Arrived),
-            (404, Verdict::Unknown),
+            (404, Verdict::Look),
             (400, Verdict::Look),
             (401, Verdict::Arrived),
             (410, Verdict::Arrived),
             (500, Verdict::Arrived),
             (503, Verdict::Arrived),
         ] {
-            assert_eq!(by_head(&response(status)), verdict, "{status}");
+            assert_eq!(by_head(&response(status), || true), verdict, "{status}");
         }
         for (reason, verdict) in [
             (Reason::BackendLost, Verdict::Unreachable),
+            (Reason::BackendUnknown, Verdict::Arrived),
+            (Reason::BackendOutOfReach, Verdict::Arrived),
             (Reason::LoopDetected, Verdict::Arrived),
             (Reason::UnknownSession, Verdict::Arrived),
             (Reason::MalformedBody, Verdict::Arrived),
         ] {
             let mut response = response(reason.status().as_u16());
             response.extensions_mut().insert(reason);
-            assert_eq!(by_head(&response), verdict, "{reason:?}");
+            assert_eq!(by_head(&response, || true), verdict, "{reason:?}");
         }
+        assert_eq!(by_head(&response(404), || false), Verdict::Arrived, "of another path");
+        let mut page = response(404);
+        page.headers_mut().insert("content-type", "text/html".parse().unwrap());
+        assert_eq!(by_head(&page, || true), Verdict::Arrived);
     }
 
     #[test]
@@ -170,8 +196,12 @@ mod tests {
             ("", false),
         ] {
             let verdict = if is_unknown { Verdict::Unknown } else { Verdict::Arrived };
-            assert_eq!(by_text(text.as_bytes()), verdict, "{text}");
+            assert_eq!(by_text(StatusCode::BAD_REQUEST, text.as_bytes()), verdict, "{text}");
         }
-        assert_eq!(by_text(b"\xff session not found"), Verdict::Arrived);
+        let not_utf8 = b"\xff session not found";
+        assert_eq!(by_text(StatusCode::BAD_REQUEST, not_utf8), Verdict::Arrived);
+        assert_eq!(by_text(StatusCode::NOT_FOUND, not_utf8), Verdict::Unknown);
+        let about_method = br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"m"}}"#;
+        assert_eq!(by_text(StatusCode::NOT_FOUND, about_method), Verdict::Arrived);
     }
 }

@@ -71,6 +71,9 @@ where
     let request: Request<B> = ask.initialize(handshake.body.clone(), at);
     let response = service.call(request).await.map_err(|_| NO_ANSWER)?;
     let (head, body) = accept_head(response)?.into_parts();
+    if is_sick(head.status) {
+        return Err(NO_ANSWER);
+    }
     let id = only_line(&head.headers, &mcp::SESSION_ID).ok().flatten().ok_or(Unfit::Other)?;
     let id = SessionId::from_bytes(id.as_bytes()).map_err(|_| Unfit::Other)?;
     let backend = match at {
@@ -92,9 +95,18 @@ where
     }
     match service.call(confirm).await {
         Ok(response) if response.status().is_success() => Ok(opened),
-        Ok(response) if Reason::of(&response).is_none() => Err(Unfit::Other),
+        // Whatever it says against a session that it has just opened, it says of itself.
         _ => Err(NO_ANSWER),
     }
+}
+
+/// Whether a status says that the server cannot serve anybody just now, or not here.
+fn is_sick(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::NOT_FOUND | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        )
 }
 
 const NO_ANSWER: Unfit = Unfit::NoAnswer(Reason::BackendUnreachable);

@@ -13,6 +13,8 @@ use super::{
     handshake::{Handshake, Scanned},
     kept::Kept,
     look,
+    needed::needed,
+    target,
 };
 
 /// How a session is recorded.
@@ -47,11 +49,15 @@ where
         && agreement.capabilities.len() <= limit
         && names_session(&head.headers)
         && let Some(body) = kept.whole().filter(|body| is_initialize(body))
+        && let Some(body) = needed(body, limit)
     {
         let owner = kept.passage().principal();
         let handshake = Handshake { agreement, body };
         if let Some(entry) = entries.write(&handshake, owner) {
             Additions::leave(&mut head.extensions, NAME, &entry);
+            if let Some(target) = target::write(&entries, kept.uri(), owner) {
+                Additions::leave(&mut head.extensions, target::NAME, &target);
+            }
         }
     }
     Ok(Response::from_parts(head, R::from_body(looked)))

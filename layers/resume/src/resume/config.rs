@@ -23,7 +23,7 @@ impl<T> Config<T> {
         Self {
             store,
             entries: Entries::default(),
-            record_limit_bytes: 16 * 1024,
+            record_limit_bytes: 2 * 1024,
             keep_limit_bytes: 64 * 1024,
             timeout: Duration::from_secs(10),
             attempts: NonZeroU8::MIN.saturating_add(1),

@@ -103,7 +103,7 @@ where
                     let response = ready!(future.poll(cx))?;
                     debug_assert!(kept.is_some(), "{POLLED_AGAIN}");
                     let Some((shared, kept)) = kept.take() else { return Poll::Pending };
-                    match loss::by_head(&response) {
+                    match loss::by_head(&response, || kept.is_at_endpoint()) {
                         Verdict::Arrived => {
                             return Poll::Ready(Ok(answer::pass(response, kept.is_get())));
                         }

@@ -28,8 +28,9 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
         self
     }
 
-    /// How large the body of an `initialize` may be to be recorded, in bytes, and how large what the
-    /// server agreed to; a session that was opened with more is not resumed. Default: 16 KiB.
+    /// How much of an `initialize` is recorded with its session, in bytes, and how much of what the server agreed to. Of
+    /// a larger `initialize`, the version, the capabilities, and the client's name and version are recorded; a session
+    /// for which that is too large, too, is not resumed. Default: 2 KiB.
     pub fn record_limit(mut self, bytes: usize) -> Self {
         self.config.record_limit_bytes = bytes;
         self
@@ -49,7 +50,8 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
         self
     }
 
-    /// How many backends are asked to go on with a session, one after the other. Default: 2.
+    /// How many backends may give no answer, or one that says nothing of the session (5xx, 429, 408, 404), before the
+    /// request is refused with 503. Those that answer are asked one after the other, 32 at most. Default: 2.
     pub fn attempts(mut self, attempts: NonZeroU8) -> Self {
         self.config.attempts = attempts;
         self

@@ -87,7 +87,7 @@ where
             Way::Pass => ResponseFuture::passed(self.inner.call(request)),
             Way::Record => {
                 ask_readable(request.headers_mut());
-                let (kept, request) = Kept::keep(request, config.record_limit_bytes);
+                let (kept, request) = Kept::keep(request, config.keep_limit_bytes);
                 ResponseFuture::recorded(self.inner.call(request), Arc::clone(shared), kept)
             }
             Way::Keep => {

@@ -1,7 +1,9 @@
 //! The head of a kept request, and what others know of it.
 
 use bartizan_core::{Dialect, Passage, refusal::RequestId};
-use http::{Extensions, HeaderMap, HeaderName, Request, Uri, Version, header::CONNECTION};
+use http::{
+    Extensions, HeaderMap, HeaderName, Request, Uri, Version, header::CONNECTION, uri::PathAndQuery,
+};
 
 /// `Last-Event-ID`: where a stream of the backend that named it goes on.
 pub(crate) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -30,6 +32,17 @@ impl Head {
             Some(Dialect::JsonRpc(_)) => Dialect::JsonRpc(id).unless_grpc(&self.headers),
             Some(dialect) => dialect.clone(),
             None => Dialect::detect(&self.headers),
+        }
+    }
+
+    /// Goes to `target` at the same origin.
+    pub(crate) fn at(self, target: Option<PathAndQuery>) -> Self {
+        let Some(target) = target else { return self };
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(target);
+        match Uri::from_parts(parts) {
+            Ok(uri) => Self { uri, ..self },
+            Err(_) => self,
         }
     }
 

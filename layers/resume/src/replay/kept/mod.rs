@@ -126,6 +126,22 @@ impl<B> Kept<B> {
         self.passage().session()
     }
 
+    /// The path of the request.
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Where the request goes.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Whether the request goes to the path on which its session was opened.
+    pub(crate) fn is_at_endpoint(&self) -> bool {
+        let endpoint = self.session().and_then(|session| session.record().path());
+        endpoint.is_none_or(|endpoint| mcp::is_same_endpoint(endpoint, self.path()))
+    }
+
     /// The id by which the request names its session.
     pub(crate) fn shown_id(&self) -> Option<&HeaderValue> {
         self.fields.get(&mcp::SESSION_ID)

@@ -20,10 +20,14 @@ use crate::replay::{
     inside::Inside,
     kept::Head,
     opened::{self, Expected, Opened, Unfit},
+    target,
 };
 
 /// How long a backend may take to end a session that will not be used.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many backends are asked at most.
+const MOST_ASKED: usize = 32;
 
 /// Resumes the session that was `seen`, for the request with `head`.
 pub(super) async fn resume<S, T, B>(
@@ -53,11 +57,13 @@ where
     let Some(handshake) = config.entries.read(current.record(), owner) else {
         return Outcome::Ended;
     };
+    // Where the client opened it, wherever the request that met the loss goes.
+    let head = head.clone().at(target::read(&config.entries, current.record(), owner));
     let tried = Tried::default();
     if is_unreachable && let Some(backend) = current.record().backend() {
         tried.add(backend);
     }
-    let outcome = match open::<S, T, B>(shared, head, &handshake, &tried).await {
+    let outcome = match open::<S, T, B>(shared, &head, &handshake, &tried).await {
         Ok(opened) => put(shared, current.clone(), opened).await,
         Err(Unfit::Denied(denial)) => Outcome::Denied(denial),
         Err(Unfit::Other) => give_up(shared, current.clone()).await,
@@ -88,10 +94,10 @@ where
 {
     let deadline = Instant::now() + shared.config.timeout;
     let attempts = u32::from(shared.config.attempts.get());
-    let mut unfit = None;
-    for attempt in 0..attempts {
+    let (mut silent, mut unfit) = (0, None);
+    for _ in 0..MOST_ASKED {
         // A silent backend must leave time for the next one.
-        let share = deadline.saturating_duration_since(Instant::now()) / (attempts - attempt);
+        let share = deadline.saturating_duration_since(Instant::now()) / (attempts - silent);
         let expected = Expected {
             handshake,
             accepts: Agreement::is_kept_by,
@@ -108,12 +114,25 @@ where
         match (failed, unfit) {
             // Another one would be shown the same credentials.
             (Unfit::Denied(denial), _) => return Err(Unfit::Denied(denial)),
-            // There is no other: what the one before answered stands.
+            // There is no other: what those before answered stands.
             (Unfit::NoAnswer(Reason::NoBackend), Some(before)) => return Err(before),
-            (failed, _) => unfit = Some(failed),
+            (Unfit::NoAnswer(reason), _) => {
+                silent += 1;
+                unfit = Some(Unfit::NoAnswer(reason));
+                if silent == attempts {
+                    break;
+                }
+            }
+            // One that could not answer may go on with it later.
+            (Unfit::Other, Some(Unfit::NoAnswer(reason))) => unfit = Some(Unfit::NoAnswer(reason)),
+            (Unfit::Other, _) => unfit = Some(Unfit::Other),
         }
     }
-    Err(unfit.unwrap_or(Unfit::NoAnswer(Reason::NoBackend)))
+    match unfit {
+        // All have been asked only if the layer below says so.
+        Some(Unfit::Other) | None => Err(Unfit::NoAnswer(Reason::BackendUnreachable)),
+        Some(unfit) => Err(unfit),
+    }
 }
 
 /// Puts a session that was opened into the place of `current`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bartizan_core::{Reason, body::ReplaceBody};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{
@@ -74,13 +74,13 @@ where
             None => shared.call(next).await?,
         };
         show_as(&mut response, kept.shown_id());
-        let by_head = loss::by_head(&response);
+        let by_head = loss::by_head(&response, || kept.is_at_endpoint());
         let (verdict, answer) = settle(response, by_head, false, deadline).await;
         if !has_ended(&answer, verdict) {
             return Ok(answer);
         }
         // A 400 would look as if it had not ended.
-        let is_said_by_text = by_head == Verdict::Look;
+        let is_said_by_text = answer.status() == StatusCode::BAD_REQUEST;
         ended = Some(if is_said_by_text { refuse(Reason::BackendLost)? } else { answer });
         match note_end(&shared, current.clone()).await {
             Noted::Moved(moved) => {

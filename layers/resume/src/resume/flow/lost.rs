@@ -61,7 +61,7 @@ where
                 show_as(&mut response, kept.shown_id());
                 // The layers outside may ask where a response comes from.
                 response.extensions_mut().insert(session.clone());
-                let verdict_by_head = loss::by_head(&response);
+                let verdict_by_head = loss::by_head(&response, || kept.is_at_endpoint());
                 (verdict, answer) =
                     settle(response, verdict_by_head, kept.is_get(), deadline).await;
                 seen = session;
@@ -72,6 +72,10 @@ where
             Outcome::Ended => Reason::BackendLost,
         };
         return Ok(refuse_with_id(&kept, reason).await);
+    }
+    // Whoever forgets what it has just opened says nothing about the session: another backend may be well.
+    if verdict != Verdict::Arrived {
+        return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
     }
     Ok(answer)
 }

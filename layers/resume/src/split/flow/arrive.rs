@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Passage, Reason, Work, body::ReplaceBody, session::Additions};
+use bartizan_core::{Passage, Reason, Work, body::ReplaceBody, mcp, session::Additions};
 use http::{Method, Request, Response};
 use tokio::time::Instant;
 
@@ -85,7 +85,8 @@ where
             None => shared.spare.call(request).await?,
         };
         show_as(&mut response, kept.shown_id());
-        let verdict = loss::by_head(&response);
+        let is_at_endpoint = || mcp::is_same_endpoint(opened.uri.path(), kept.path());
+        let verdict = loss::by_head(&response, is_at_endpoint);
         let deadline = Instant::now() + OPEN_TIMEOUT;
         let (verdict, answer) = settle(response, verdict, kept.is_get(), deadline).await;
         match verdict {

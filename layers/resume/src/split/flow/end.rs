@@ -52,14 +52,14 @@ where
     end_others();
     let mut response = service.call(request).await?;
     show_as(&mut response, kept.shown_id());
-    let by_head = loss::by_head(&response);
+    let by_head = loss::by_head(&response, || kept.is_at_endpoint());
     let deadline = Instant::now() + OPEN_TIMEOUT;
     let (verdict, mut answer) = settle(response, by_head, false, deadline).await;
-    if by_head == Verdict::Look && verdict == Verdict::Unknown {
+    if answer.status() == StatusCode::BAD_REQUEST && verdict == Verdict::Unknown {
         // A 400 would look as if it had not ended.
         answer = refuse(Reason::BackendLost, &kept.head().dialect(None));
     }
-    if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND {
+    if answer.status().is_success() || verdict == Verdict::Unknown {
         // A call may have opened one meanwhile.
         end_others();
         sessions.take(|other, _| other.key() == session.key());

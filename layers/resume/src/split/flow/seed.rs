@@ -10,7 +10,7 @@ use super::{
     },
     address::with_credentials,
 };
-use crate::replay::{ask::Ask, closing::Closing, inside::Inside, kept::Head};
+use crate::replay::{ask::Ask, closing::Closing, inside::Inside, kept::Head, target};
 
 /// The name of the entry that says at which gateway the client opened its session.
 pub(super) const HOME: &str = "gateway";
@@ -40,7 +40,8 @@ where
         None => SessionId::from_bytes(session.id()).ok()?,
     };
     let handshake = shared.config.entries.read(record, session.key().principal)?;
-    let head = with_credentials(head.clone(), gateway);
+    let target = target::read(&shared.config.entries, record, session.key().principal);
+    let head = with_credentials(head.clone().at(target), gateway);
     let ask = Ask::new(&head, &handshake.agreement.version);
     let (backend, timeout) = (Some(backend.clone()), shared.config.close_timeout);
     let closing = Closing::new::<S, B>(&shared.spare, ask, id.clone(), backend, timeout);

@@ -1,0 +1,90 @@
+//! Whether a backend's 404 speaks of the session. Pure.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What is JSON-RPC's or MCP's own error about a method, its parameters, the server, or a header field: the server knew
+/// the session, or did not ask for it
+/// ([JSON-RPC 2.0 §5.1](https://www.jsonrpc.org/specification#error_object),
+/// [MCP 2026-07-28, Streamable HTTP](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http)).
+const ABOUT_SOMETHING_ELSE: [i64; 6] = [-32601, -32602, -32603, -32020, -32021, -32022];
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    error: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Error {
+    code: i64,
+}
+
+/// Whether two paths are one endpoint: a closing slash does not count.
+#[must_use]
+pub fn is_same_endpoint(one: &str, other: &str) -> bool {
+    one.strip_suffix('/').unwrap_or(one) == other.strip_suffix('/').unwrap_or(other)
+}
+
+/// Whether the body of a backend's 404, on the path where a session was opened, leaves it as the verdict that MCP
+/// defines: the session has ended
+/// ([MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
+///
+/// It does unless it is a JSON-RPC error that is about something else. The SDKs say that they do not know a session by
+/// −32001, −32600 or −32000, by plain text, or by no body at all.
+#[must_use]
+pub fn denies_session(body: &[u8]) -> bool {
+    code_of(body).is_none_or(|code| !ABOUT_SOMETHING_ELSE.contains(&code))
+}
+
+fn code_of(body: &[u8]) -> Option<i64> {
+    let answer: Answer<'_> = serde_json::from_slice(body).ok()?;
+    let error: Error = serde_json::from_str(answer.error.get()).ok()?;
+    Some(error.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closing_slash_makes_no_other_endpoint() {
+        for (one, other) in [("/mcp", "/mcp"), ("/mcp", "/mcp/"), ("/", ""), ("/a/b/", "/a/b")] {
+            assert!(is_same_endpoint(one, other) && is_same_endpoint(other, one), "{one} {other}");
+        }
+        for (one, other) in
+            [("/mcp", "/"), ("/mcp", "/mcp//"), ("/mcp", "/Mcp"), ("/mcp", "/mcp/x")]
+        {
+            assert!(!is_same_endpoint(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_each_sdk_deny_a_session() {
+        for body in [
+            // TypeScript, rmcp (plain text), Go, Python 1.x and 2.x, others.
+            r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#,
+            "Not Found: Session not found",
+            "session not found\n",
+            r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}"#,
+            r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"x"}}"#,
+            "",
+            r#"{"detail":"Not Found"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"error":{"code":"-32601"}}"#,
+            "[",
+        ] {
+            assert!(denies_session(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_about_something_else_does_not() {
+        for code in ABOUT_SOMETHING_ELSE {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":7,"error":{{"message":"m","code":{code},"data":{{}}}}}}"#
+            );
+            assert!(!denies_session(body.as_bytes()), "{code}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The paths on which sessions are opened, each kept once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many are shared. A proxy has few; what clients make up beyond them is kept with each session.
+const SHARED: usize = 16;
+
+/// Paths that records share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Paths(Arc<Mutex<Vec<Arc<str>>>>);
+
+impl Paths {
+    /// `path`, shared with the sessions that were opened there before, if there is room for it.
+    pub(crate) fn share(&self, path: &str) -> Arc<str> {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = paths.iter().find(|shared| ***shared == *path) {
+            return Arc::clone(shared);
+        }
+        let path: Arc<str> = path.into();
+        if paths.len() < SHARED {
+            paths.push(Arc::clone(&path));
+        }
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_kept_once_and_only_a_few_are_shared() {
+        let paths = Paths::default();
+        assert!(Arc::ptr_eq(&paths.share("/mcp"), &paths.share("/mcp")));
+        for number in 0..100 {
+            assert_eq!(*paths.share(&number.to_string()), number.to_string());
+        }
+        assert_eq!(paths.0.lock().unwrap().len(), SHARED);
+        assert!(Arc::ptr_eq(&paths.share("/mcp"), &paths.share("/mcp")));
+    }
+}
