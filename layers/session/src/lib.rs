@@ -46,6 +46,7 @@
 //! | response | outcome |
 //! |---|---|
 //! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
+//! | names a new session, and the client has left meanwhile | the session is ended by a DELETE, and not stored |
 //! | names a new session by the id of another one: another backend's, or one that has moved | 502, and the backend gets a DELETE |
 //! | names a session by something that is no id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
@@ -163,6 +164,7 @@ mod peeked_body;
 mod peeking;
 mod refusal;
 mod response;
+mod run_on;
 mod service;
 mod stray;
 mod within;

@@ -16,6 +16,7 @@ use crate::{
     event,
     peeked_body::PeekedBody,
     refusal::{dialect, refuse, render},
+    run_on::HasLeft,
 };
 
 /// How long the client waits for a backend to end a session that the client does not get, before its refusal.
@@ -29,6 +30,7 @@ pub(crate) struct Opening<S, T> {
     pub(crate) principal: Option<Principal>,
     head: OpeningHead,
     pub(crate) dialect: Dialect,
+    pub(crate) has_left: HasLeft,
 }
 
 /// Why a session is not opened: a response.
@@ -61,6 +63,7 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
             principal,
             head: OpeningHead::of(request),
             dialect,
+            has_left: HasLeft::default(),
         }))
     }
 

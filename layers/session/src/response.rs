@@ -14,7 +14,7 @@ use crate::{
     change::{Asked, Change, change},
     config::Config,
     denial, event,
-    insert::{Place, insert},
+    insert::{Known, Place, insert},
     judge,
     opening::Opening,
     refusal::{gone, refuse_late, render},
@@ -163,7 +163,7 @@ where
             let mut answer = finish(response, None);
             let place = Place { backend: backend.as_ref(), path };
             return match insert(&mut answer, &config, principal.as_ref(), place).await {
-                Ok(()) => answer,
+                Ok(_) => answer,
                 Err(reason) => refuse_late(&config, reason),
             };
         }
@@ -192,7 +192,15 @@ where
     let (config, principal) = (&opening.config, opening.principal.as_ref());
     let place = Place { backend: backend.as_ref(), path: Some(opening.path()) };
     match insert(&mut answer, config, principal, place).await {
-        Ok(()) => answer,
+        // Nobody else knows of it, and nobody will.
+        Ok(Known::New) if opening.has_left.get() => {
+            if let Some(session) = answer.body().session().cloned() {
+                let _ = config.wait(config.store.remove(session.key())).await;
+                alias::to_backend(answer.headers_mut(), &config.header, &session);
+            }
+            opening.end(answer, Reason::UnknownSession).await
+        }
+        Ok(_) => answer,
         Err(reason) => opening.end(answer, reason).await,
     }
 }

@@ -165,6 +165,8 @@ pub async fn is_live<T: SessionStore>(store: &T, id: &str) -> bool {
 pub enum Mood {
     /// It answers later, correctly.
     Late,
+    /// It answers after 200 ms, correctly.
+    Slow,
     /// It answers now, with an error.
     Failing,
     /// It never answers.
@@ -189,15 +191,20 @@ impl Moody {
 pub enum LateOrNever<T> {
     Late(Ready<T>),
     Never(Pending<T>),
+    Slow(Pin<Box<tokio::time::Sleep>>, Option<T>),
 }
 
-impl<T> Future for LateOrNever<T> {
+impl<T: Unpin> Future for LateOrNever<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<T> {
         match self.get_mut() {
             Self::Late(late) => Pin::new(late).poll(cx),
             Self::Never(never) => Pin::new(never).poll(cx),
+            Self::Slow(sleep, value) => {
+                std::task::ready!(sleep.as_mut().poll(cx));
+                std::task::Poll::Ready(value.take().unwrap())
+            }
         }
     }
 }
@@ -214,6 +221,10 @@ fn spoil<T, F>(
         Some(Mood::Late) => Answer::Later(LateOrNever::Late(ready(value))),
         Some(Mood::Failing) => Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable))),
         Some(Mood::Stuck) => Answer::Later(LateOrNever::Never(pending())),
+        Some(Mood::Slow) => {
+            let sleep = tokio::time::sleep(std::time::Duration::from_millis(200));
+            Answer::Later(LateOrNever::Slow(Box::pin(sleep), Some(value)))
+        }
     }
 }
 
