@@ -158,7 +158,7 @@ where
         let named = document.map(|document| named::in_json(&document)).unwrap_or_default();
         return (named, Response::from_parts(head, body));
     }
-    let named = named::in_redirect(head.status, &head.headers, shown);
+    let named = named::in_redirect(head.status, &head.headers, shown).into_iter().collect();
     (named, Response::from_parts(head, GuardBody::forwarded(body)))
 }
 

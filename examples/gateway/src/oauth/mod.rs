@@ -15,13 +15,13 @@
 //! | request | outcome |
 //! |---|---|
 //! | with a session id | passed on untouched: its session says where |
-//! | shows a key that is known: a bearer token; a code, transaction or state; a refresh token; a client | to the backend of the first of these |
+//! | shows a key that is known: a bearer token; a code or transaction; a refresh token; a client; a state | to the backend of the first of these |
 //! | shows none, or none that is known | to any backend |
 //! | shows a key, and the store does not answer | 503 |
 //!
 //! | response | outcome |
 //! |---|---|
-//! | redirect with a code, transaction or state that its request did not show | these, and the client that the request shows, belong to the backend |
+//! | redirect with a code, a transaction or else a state that its request did not show, and no error | that, and the client that the request shows, belong to the backend |
 //! | JSON to a POST, 2xx, of at most 16 KiB, with a client, an access token or a refresh token | these belong to the backend |
 //! | the backend of a known key cannot be reached | the keys of the request are forgotten |
 //!

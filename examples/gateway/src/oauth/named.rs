@@ -21,19 +21,22 @@ const MEMBERS: [(&str, KeyKind); 3] = [
     ("refresh_token", KeyKind::Token),
 ];
 
-/// The keys in the target of a redirect that its request did not show: `shown` are those that it did. A client's own
-/// state comes back in it, and is nothing that the backend has made.
+/// The key in the target of a redirect that its request did not show: `shown` are those that it did. Of several, the
+/// most telling: a redirect to the client has the client's own state beside its code, and nothing but that state beside an
+/// error ([RFC 6749 §4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
 pub(super) fn in_redirect(
     status: StatusCode,
     headers: &HeaderMap,
     shown: &[OauthKey],
-) -> Vec<OauthKey> {
+) -> Option<OauthKey> {
     let target = headers.get(LOCATION).filter(|_| status.is_redirection());
     let query = target.and_then(|target| target.to_str().ok()?.split_once('?'));
     let query = query.and_then(|(_, query)| query.split('#').next()).unwrap_or_default();
-    let mut keys = in_fields(query.as_bytes());
-    keys.retain(|key| !key.is_clients() && !shown.contains(key));
-    keys
+    if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "error") {
+        return None;
+    }
+    let named = in_fields(query.as_bytes()).into_iter().find(|key| !key.is_clients());
+    named.filter(|key| !shown.contains(key))
 }
 
 /// The keys in a JSON document; none if it is no object.
@@ -62,19 +65,22 @@ mod tests {
     fn a_redirect_names_what_its_request_did_not_show() {
         let shown = [key(KeyKind::Flow, "s"), key(KeyKind::Client, "a")];
         for (status, location, expected) in [
-            (302, "/consent?txn_id=t", &[key(KeyKind::Flow, "t")][..]),
-            (302, "https://idp/authorize?client_id=i&state=t", &[key(KeyKind::Flow, "t")]),
-            (303, "http://localhost:1/cb?code=c&state=s#x?code=d", &[key(KeyKind::Flow, "c")]),
-            (307, "/docs/?client_id=a&state=s", &[]),
-            (302, "/docs/?client_id=made-up", &[]),
-            (302, "/docs", &[]),
-            (201, "/consent?txn_id=t", &[]),
+            (302, "/consent?txn_id=t", Some("t")),
+            (302, "https://idp/authorize?client_id=i&state=t", Some("t")),
+            (303, "http://localhost:1/cb?code=c&state=s#x?code=d", Some("c")),
+            (303, "http://localhost:1/cb?code=c&state=another", Some("c")),
+            (302, "http://localhost:1/cb?error=access_denied&state=another", None),
+            (307, "/docs/?client_id=a&state=s", None),
+            (302, "/docs/?client_id=made-up", None),
+            (302, "/docs", None),
+            (201, "/consent?txn_id=t", None),
         ] {
             let headers = HeaderMap::from_iter([(LOCATION, location.parse().unwrap())]);
             let status = status.try_into().unwrap();
+            let expected = expected.map(|value| key(KeyKind::Flow, value));
             assert_eq!(in_redirect(status, &headers, &shown), expected, "{location}");
         }
-        assert_eq!(in_redirect(StatusCode::FOUND, &HeaderMap::new(), &shown), []);
+        assert_eq!(in_redirect(StatusCode::FOUND, &HeaderMap::new(), &shown), None);
     }
 
     #[test]

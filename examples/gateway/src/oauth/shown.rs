@@ -9,16 +9,17 @@ use http::{
 
 use super::key::{KeyKind, OauthKey};
 
-/// The fields that name a key, the most telling first: a code is known to one server, a client perhaps to all.
+/// The fields that name a key, the most telling first: a code is known to one server, a client perhaps to all. A state
+/// may be the client's own, and the same each time.
 const FIELDS: [(&str, KeyKind); 6] = [
     ("code", KeyKind::Flow),
     // FastMCP's OAuth proxy.
     ("txn_id", KeyKind::Flow),
-    ("state", KeyKind::Flow),
     ("refresh_token", KeyKind::Token),
     // What is revoked or introspected.
     ("token", KeyKind::Token),
     ("client_id", KeyKind::Client),
+    ("state", KeyKind::Flow),
 ];
 
 /// The keys in the head of a request: its bearer token alone, or those of its query, then the client that it
@@ -78,10 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn a_query_shows_its_way_first_and_then_its_client() {
+    fn a_query_shows_its_code_its_client_and_its_state() {
         let authorize = "/authorize?response_type=code&client_id=a%20b&state=s&x=1";
-        assert_eq!(head(authorize, &[]), [key(KeyKind::Flow, "s"), key(KeyKind::Client, "a b")]);
+        assert_eq!(head(authorize, &[]), [key(KeyKind::Client, "a b"), key(KeyKind::Flow, "s")]);
         assert_eq!(head("/consent?txn_id=t", &[]), [key(KeyKind::Flow, "t")]);
+        let callback = "/auth/callback?state=t&code=c";
+        assert_eq!(head(callback, &[]), [key(KeyKind::Flow, "c"), key(KeyKind::Flow, "t")]);
         assert_eq!(head("/authorize?client_id=a&client_id=b", &[]), [key(KeyKind::Client, "a")]);
         for none in
             ["/authorize", "/authorize?", "/authorize?client_id=", "/?xclient_id=a", "/client_id=a"]
