@@ -100,7 +100,7 @@ impl World {
         let mut response = Response::new(GuardBody::forwarded(Full::from("{}")));
         let Some(id) = id else {
             if self.draw() % 10 < self.refuses {
-                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                *response.status_mut() = http::StatusCode::BAD_REQUEST;
                 return response;
             }
             state.opened += 1;

@@ -8,6 +8,7 @@ use tower_layer::Layer;
 
 use crate::{
     cli::Options,
+    names,
     oauth::{PinOauthLayer, Pins},
     output::say,
     server::{self, Limits, admin},
@@ -80,6 +81,7 @@ impl Gateway {
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }
+        tokio::spawn(names::check(options.backends.clone()));
         // Two types: what is off costs nothing.
         let cut = if options.pin_oauth {
             let pins =

@@ -5,6 +5,7 @@
 //! | `cli` | options, their environment variables and defaults |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
+//! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
 //! | `oauth` | the requests of one OAuth client together |
 //! | `output` | the lines on standard output |
@@ -16,6 +17,7 @@ mod cli;
 mod demo;
 mod gateway;
 mod keys;
+mod names;
 mod oauth;
 mod output;
 mod server;

@@ -11,6 +11,8 @@ mod demo;
 mod fixtures;
 mod http2;
 mod loops;
+#[cfg(target_os = "linux")]
+mod names;
 mod oauth;
 mod provenance;
 mod replicas;
