@@ -2,7 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
-use bartizan::upstream::Upstream;
+use bartizan::{principal::NamePrincipalLayer, upstream::Upstream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
@@ -10,11 +10,12 @@ use tower_layer::Layer;
 use crate::{
     cli::Options,
     names,
+    oauth::{PinOauthLayer, Pins},
     output::say,
     principal,
     server::{self, Limits, admin},
     stack::{self, Stack},
-    store::{self, OpenStore},
+    store::{self, OpenStore, PinTable},
 };
 
 /// A gateway that holds its port: connections wait until it runs.
@@ -26,6 +27,8 @@ pub(crate) struct Gateway {
     upstream: Upstream,
     store: OpenStore,
     stack: Stack,
+    /// Who calls, and where his login is, if logins are kept together.
+    login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
 }
 
 impl Gateway {
@@ -40,6 +43,10 @@ impl Gateway {
         let name = stack::name(&options);
         let upstream = stack::upstream(&options, name.clone());
         let stack = stack::stack(&options, name, store.table(), &upstream)?;
+        let login = match options.pin_oauth {
+            true => Some((principal::layer(&options)?, pin_oauth(&options)?)),
+            false => None,
+        };
         store.ready().await;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
@@ -52,7 +59,7 @@ impl Gateway {
         }
         say(announcement(address, &options));
         principal::warn_if_none(&options, address);
-        Ok(Self { listener, address, admin, options, upstream, store, stack })
+        Ok(Self { listener, address, admin, options, upstream, store, stack, login })
     }
 
     /// Where it listens.
@@ -62,7 +69,7 @@ impl Gateway {
 
     /// Serves until `stop`, and then until the calls in flight are finished.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { listener, admin, options, upstream, store, stack, .. } = self;
+        let Self { listener, admin, options, upstream, store, stack, login, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -78,17 +85,28 @@ impl Gateway {
         };
         let leaves = stop.clone();
         let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
-        let service = stack.layer(upstream);
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }
         tokio::spawn(names::check(options.backends.clone()));
-        let (cut, _) = tokio::join!(server::serve(listener, service, limits, stop), ending);
+        // Two types: what is off costs nothing.
+        let cut = if let Some(login) = login {
+            let service = stack.auth(login).layer(upstream);
+            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+        } else {
+            let service = stack.layer(upstream);
+            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+        };
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),
         }
     }
+}
+
+fn pin_oauth(options: &Options) -> Result<PinOauthLayer<PinTable>, Box<dyn Error + Send + Sync>> {
+    let store = store::open_pins(options)?;
+    Ok(PinOauthLayer(Pins::new(store, &options.backends, options.route.clone())))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {

@@ -7,6 +7,7 @@
 //! | `stack` | the layers, configured |
 //! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
+//! | `oauth` | the requests of one OAuth client together |
 //! | `principal` | whose a session is |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
@@ -18,6 +19,7 @@ mod demo;
 mod gateway;
 mod keys;
 mod names;
+mod oauth;
 mod output;
 mod principal;
 mod server;

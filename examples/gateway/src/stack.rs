@@ -119,6 +119,7 @@ fn session(
         Some(cli::Sessionless::Refuse) => layer.sessionless(Sessionless::Refuse),
         Some(cli::Sessionless::Forward) => layer.sessionless(Sessionless::Forward),
     };
+    let layer = options.endpoints.iter().fold(layer, |layer, path| layer.endpoint(path));
     layer
         .route(options.route.clone())
         .idle(options.idle)

@@ -2,7 +2,12 @@
 
 use std::{env, error::Error};
 
-use bartizan::{core::store::Either, memory::MemoryStore, redis::RedisStore, session::MintIds};
+use bartizan::{
+    core::store::Either,
+    memory::MemoryStore,
+    redis::{RedisStore, RedisStoreBuilder},
+    session::MintIds,
+};
 
 use crate::cli::{Options, Store};
 
@@ -15,6 +20,12 @@ pub(crate) struct OpenStore {
     store: Either<MemoryStore, RedisStore>,
     mint_ids: bool,
 }
+
+/// What `--pin-oauth` learns, in this process or in Redis.
+pub(crate) type PinTable = Either<MemoryStore, RedisStore>;
+
+/// How many clients, codes and tokens are kept at once.
+const MAX_PINS: usize = 1_000_000;
 
 /// Makes the store; one that is shared need not answer yet.
 ///
@@ -58,19 +69,41 @@ impl OpenStore {
     }
 }
 
+/// Makes the store of what `--pin-oauth` learns, where the sessions are, and apart from them: neither takes the room of
+/// the other.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_pins(options: &Options) -> Result<PinTable, Box<dyn Error + Send + Sync>> {
+    Ok(match &options.store {
+        Store::Memory => Either::Left(MemoryStore::builder().max_sessions(MAX_PINS).build()),
+        Store::Redis(url) => {
+            let store = builder(url, options).prefix("bartizan-oauth").max_sessions(MAX_PINS);
+            Either::Right(build(store)?)
+        }
+    })
+}
+
 fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
+    let store = builder(url, options).max_sessions(options.max_sessions.get());
+    build(match options.max_sessions_per_principal.get() {
+        Some(cap) => store.max_sessions_per_principal(cap.get()),
+        None => store,
+    })
+}
+
+fn builder(url: &str, options: &Options) -> RedisStoreBuilder {
     let store = RedisStore::builder(url)
         .timeout(options.store_timeout)
         .grace(options.store_grace)
-        .near_cache(options.near_cache)
-        .max_sessions(options.max_sessions.get());
-    let store = match options.max_sessions_per_principal.get() {
-        Some(cap) => store.max_sessions_per_principal(cap.get()),
-        None => store,
-    };
-    let store = match env::var("BARTIZAN_STORE_PASSWORD") {
+        .near_cache(options.near_cache);
+    match env::var("BARTIZAN_STORE_PASSWORD") {
         Ok(password) => store.credentials(None, &password),
         Err(_) => store,
-    };
+    }
+}
+
+fn build(store: RedisStoreBuilder) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
     Ok(store.build().map_err(|error| format!("--store: {error}"))?)
 }

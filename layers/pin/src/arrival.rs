@@ -134,7 +134,9 @@ fn by_passage<B, R, K, T: SessionStore>(
     let passage = Passage::of(request)?;
     if let Some(chosen) = passage.backend() {
         let slot = config.backends.find(chosen.id()).slot();
-        return Some(Next::Follow(Followed { config: Arc::clone(config), slot, key: None }));
+        let may_open = passage.session().is_none();
+        let config = Arc::clone(config);
+        return Some(Next::Follow(Followed { config, slot, key: None, may_open }));
     }
     let backend = passage.session()?.record().backend()?;
     let absence = match config.backends.find(backend) {
@@ -219,7 +221,8 @@ fn follow<B, R, K, T: SessionStore>(
         passage.set_backend(slot.backend().clone());
         passage.set_work(Work::Pinned);
     });
-    Next::Follow(Followed { config: Arc::clone(config), slot: Some(slot), key })
+    let config = Arc::clone(config);
+    Next::Follow(Followed { config, slot: Some(slot), key, may_open: false })
 }
 
 /// Chooses a backend for new work, or for work whose pin moves.

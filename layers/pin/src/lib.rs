@@ -15,7 +15,7 @@
 //!
 //! | work | outcome | inner service called? |
 //! |---|---|---|
-//! | a backend was chosen by an outer layer | goes there | once |
+//! | a backend was chosen by an outer layer | goes there; without a session, its name goes out with the response | once |
 //! | session or key is pinned, its backend ready or draining | goes there | once |
 //! | the same, and no connection can be made | the refusal from inside; the pin stays | once |
 //! | the same, and every connection seen was refused, for 5 s without a gap over 2 s | session or backend's key: 404; the pin goes | once |

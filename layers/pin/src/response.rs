@@ -36,6 +36,8 @@ pub(crate) struct Followed<K, T> {
     pub(crate) slot: Option<Arc<Slot>>,
     // With the version of its pin that was seen. None when a session is the pin.
     pub(crate) key: Option<(OwnedKey, RecordVersion)>,
+    // An outer layer chose the backend of work that has no session yet.
+    pub(crate) may_open: bool,
 }
 
 /// What work still waits for when it has a response.
@@ -138,14 +140,14 @@ pub(crate) async fn unpin<R, K, T: SessionStore>(
 /// The backend that work is pinned to has responded, or could not.
 #[inline]
 fn on_followed<S, B, R, K, T>(
-    response: Response<R>,
+    mut response: Response<R>,
     followed: Followed<K, T>,
 ) -> Settled<S, B, R, K, T>
 where
     K: ExtractKey,
     T: SessionStore,
 {
-    let Followed { config, slot, key } = followed;
+    let Followed { config, slot, key, may_open } = followed;
     let Some(slot) = slot else { return done(response) };
     let unpin = |config: Arc<Config<K, T>>, (key, seen): (OwnedKey, RecordVersion), answer| {
         let key = Key::new(&config.route, None, &key.bytes);
@@ -156,6 +158,10 @@ where
         None if is_refusal(&response) => done(response),
         None => {
             Backends::responded(&slot);
+            if may_open {
+                // The session that it opens belongs there.
+                response.extensions_mut().insert(slot.backend().clone());
+            }
             match key {
                 Some(key) if config.lost_on_404 && response.status() == StatusCode::NOT_FOUND => {
                     unpin(config, key, response.map(GuardBody::forwarded))

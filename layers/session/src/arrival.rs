@@ -25,6 +25,7 @@ use crate::{
     peeking::peek,
     refusal::refuse,
     response::{After, receive},
+    stray::Stray,
 };
 
 /// What comes next for a request.
@@ -46,7 +47,7 @@ where
     B: Incoming,
     T: SessionStore,
 {
-    let next = match judge::head(&request, config.protocol, &config.header, config.sessionless) {
+    let next = match judge::head(&request, config) {
         Verdict::Lookup(id) => {
             let caller = Principal::of(&request);
             let has_principal = caller.is_some();
@@ -58,7 +59,7 @@ where
                 }
             }
         }
-        Verdict::Pass => pass(config, &mut request),
+        Verdict::Pass => pass(service, config, &mut request),
         Verdict::Forward(work) => match Opening::begin(service, config, &mut request, work, None) {
             Ok(opening) => Next::Send(After::Learn { opening }),
             Err(answer) => Next::Answer(answer),
@@ -190,13 +191,12 @@ fn live<S, B, T: SessionStore>(
 }
 
 /// Prepares a request that goes on without a session.
-fn pass<S, B, R, T: SessionStore>(
+fn pass<S: Clone, B, R, T: SessionStore>(
+    service: &S,
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
 ) -> Next<S, R, T> {
     Passage::with(request, |passage| passage.set_work(Work::Free));
-    Next::Send(match config.protocol {
-        Protocol::Mcp => After::NoSession { config: Arc::clone(config) },
-        Protocol::Header => After::Pass,
-    })
+    let stray = Stray::prepare(service, config, request);
+    Next::Send(After::NoSession { config: Arc::clone(config), stray })
 }

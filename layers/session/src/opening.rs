@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long the client waits for a backend to end a session that the client does not get, before its refusal.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is kept of a request whose response may open a session.
 pub(crate) struct Opening<S, T> {
@@ -114,7 +114,7 @@ fn has_room<T: SessionStore>(
 }
 
 /// Calls `service` once it is ready, and drops its response.
-async fn call<S: Inside<B>, B>(
+pub(crate) async fn call<S: Inside<B>, B>(
     mut service: S,
     request: Request<PeekedBody<B>>,
 ) -> Result<(), S::Error> {

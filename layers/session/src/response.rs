@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bartizan_core::{Answer, Backend, GuardBody, Principal, Reason, SessionStore};
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response};
 use http_body::Body;
 
 use crate::{
@@ -19,14 +19,13 @@ use crate::{
     judge,
     opening::Opening,
     refusal::{gone, refuse_late, render},
+    stray::Stray,
 };
 
 /// What the response is looked at for.
 pub(crate) enum After<S, T: SessionStore> {
-    /// Nothing: no session comes of it.
-    Pass,
-    /// It must hand out no id: modern requests have no sessions.
-    NoSession { config: Arc<Config<T>> },
+    /// It must hand out no id: no session comes of plain HTTP and of the modern era.
+    NoSession { config: Arc<Config<T>>, stray: Option<Box<Stray<S, T>>> },
     /// The loss or the end of its session.
     Live { in_use: InUse<T>, asked: Asked },
     /// The same, and whether its session is bound to its caller.
@@ -43,6 +42,8 @@ pub(crate) enum Unsettled<S, R, T: SessionStore> {
     Claimed(Response<R>, Box<Claimed<T>>, Option<Change>),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
+    /// It names one that nobody gets.
+    Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
 }
 
 /// Waits for the response of the service inside, and settles it.
@@ -69,10 +70,13 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     after: After<S, T>,
 ) -> Answer<Response<SessionBody<R, T>>, Unsettled<S, R, T>> {
     match after {
-        After::Pass => Answer::Now(finish(response, None)),
-        After::NoSession { config } => {
-            response.headers_mut().remove(&config.header);
-            Answer::Now(finish(response, None))
+        After::NoSession { config, stray } => {
+            let id = response.headers_mut().remove(&config.header);
+            let response = finish(response, None);
+            match (id, stray) {
+                (Some(id), Some(stray)) => Answer::Later(Unsettled::Stray(response, stray, id)),
+                _ => Answer::Now(response),
+            }
         }
         After::Live { in_use, asked } => match look(&mut response, &in_use, asked) {
             None => Answer::Now(finish(response, Some(in_use))),
@@ -141,6 +145,11 @@ where
             }
         }
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
+        Unsettled::Stray(response, stray, id) => {
+            let backend = response.extensions().get::<Backend>().cloned();
+            stray.end::<B>(backend, id).await;
+            response
+        }
     })
 }
 

@@ -96,7 +96,7 @@ async fn status_of(pieces: Pieces) -> (u16, Option<Reason>) {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let service = ValidateSessionLayer::mcp(MemoryStore::new()).layer(inner);
-    let response = service.oneshot(Request::post("/").body(pieces).unwrap()).await.unwrap();
+    let response = service.oneshot(Request::post("/mcp").body(pieces).unwrap()).await.unwrap();
     (response.status().as_u16(), Reason::of(&response))
 }
 

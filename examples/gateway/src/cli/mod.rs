@@ -136,6 +136,25 @@ pub(crate) struct Options {
     )]
     pub(crate) session_header: Option<HeaderName>,
 
+    /// The path at which the servers speak MCP, or * for every path; repeat the option or separate with
+    /// commas. Requests elsewhere are forwarded as plain HTTP, unless they show a session id or an MCP
+    /// version, or accept text/event-stream
+    #[arg(
+        long = "endpoint",
+        env = "BARTIZAN_ENDPOINT",
+        value_name = "PATH",
+        default_value = "/mcp",
+        value_delimiter = ',',
+        value_parser = values::endpoint,
+        conflicts_with = "session_header"
+    )]
+    pub(crate) endpoints: Vec<String>,
+
+    /// Keep the requests of one OAuth client on one backend, for authorization servers that keep clients,
+    /// codes and tokens in memory: by client, code, transaction and token, in queries, forms and credentials
+    #[arg(long, env = "BARTIZAN_PIN_OAUTH", conflicts_with = "session_header")]
+    pub(crate) pin_oauth: bool,
+
     /// What becomes of a request that shows no session id where it should; by default it is refused
     /// for MCP, and forwarded with --session-header
     #[arg(long, env = "BARTIZAN_SESSIONLESS", value_name = "CHOICE")]

@@ -32,6 +32,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
     assert!(options.session_header.is_none() && options.sessionless.is_none());
+    assert_eq!(options.endpoints, ["/mcp"]);
 }
 
 #[test]
@@ -81,6 +82,9 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--session-header", "a b", "a header field name"),
         ("--session-header", "connection", "a meaning of its own"),
         ("--session-header", "Mcp-Session-Id", "without this option"),
+        ("--endpoint", "mcp", "a path such as /mcp"),
+        ("--endpoint", "", "a path such as /mcp"),
+        ("--endpoint", "/mcp?x", "without a query"),
         ("--sessionless", "maybe", "refuse, forward"),
         ("--principal", "token", "expected none, jwt, authorization, or header:"),
         ("--principal", "header:", "such as header:x-user"),
@@ -132,6 +136,15 @@ fn clients_are_identified_by_choice_and_not_by_default() {
     ] {
         assert_eq!(with_backend(&["--principal", text]).unwrap().principal, expected);
     }
+}
+
+#[test]
+fn endpoints_are_a_list_and_belong_to_mcp() {
+    let options = with_backend(&["--endpoint=/a,/b/", "--endpoint=*"]).unwrap();
+    assert_eq!(options.endpoints, ["/a", "/b/", "*"]);
+    let error = with_backend(&["--session-header=x-s", "--endpoint=/a"]).unwrap_err();
+    assert!(error.contains("--endpoint") && error.contains("--session-header"), "{error}");
+    with_backend(&["--session-header=x-s"]).unwrap();
 }
 
 #[test]

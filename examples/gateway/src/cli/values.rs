@@ -148,6 +148,14 @@ pub(super) fn principal(text: &str) -> Result<Principal, String> {
     }
 }
 
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && !text.contains(['?', '#', ' ']);
+    if is_path || text == "*" {
+        return Ok(text.to_owned());
+    }
+    Err("expected a path such as /mcp, without a query, or *".to_owned())
+}
+
 pub(super) fn network(text: &str) -> Result<Network, String> {
     text.trim().parse().map_err(|error: ConfigError| error.to_string())
 }

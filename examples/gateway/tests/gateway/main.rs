@@ -14,6 +14,7 @@ mod http2;
 mod loops;
 #[cfg(target_os = "linux")]
 mod names;
+mod oauth;
 mod principal;
 mod provenance;
 mod replicas;
