@@ -30,6 +30,8 @@ pub(super) struct SharedSet {
     pub(super) set: ArcSwap<Set>,
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
+    // So are the decisions that a backend gets no new work.
+    pub(super) deciding: Mutex<()>,
     on_removed: Callbacks,
     begun: Instant,
 }
@@ -63,6 +65,7 @@ impl Backends {
         let this = Self(Arc::new(SharedSet {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
+            deciding: Mutex::new(()),
             on_removed: Callbacks::default(),
             begun: Instant::now(),
         }));
