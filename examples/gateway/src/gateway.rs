@@ -59,7 +59,8 @@ impl Gateway {
         let Self { listener, admin, options, .. } = self;
         let (store, store_answers) = store::open(&options)?;
         let name = stack::name(&options);
-        let stack = stack::stack(&options, name.clone(), store)?;
+        let backends = stack::backends(&options);
+        let stack = stack::stack(&options, name.clone(), store, backends.clone())?;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -75,7 +76,11 @@ impl Gateway {
         };
         let leaves = stop.clone();
         let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
-        let service = stack.layer(stack::upstream(&options, name));
+        let upstream = stack::upstream(&options, name);
+        if let Some(probe) = stack::probe(&options) {
+            tokio::spawn(backends.probe(probe, upstream.clone()));
+        }
+        let service = stack.layer(upstream);
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }

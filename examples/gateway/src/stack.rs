@@ -8,7 +8,7 @@ use bartizan::{
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{HopCount, LimitHopsLayer},
     pin::{
-        Backends, OnLost, PinBackendLayer,
+        Backends, OnLost, PinBackendLayer, Probe,
         balance::{LeastSessions, Random, RoundRobin},
     },
     resume::{KeyRing, ResumeSessionLayer},
@@ -31,6 +31,17 @@ pub(crate) fn name(options: &Options) -> ProxyName {
     options.via.clone().unwrap_or_else(ProxyName::random)
 }
 
+/// The servers to forward to.
+pub(crate) fn backends(options: &Options) -> Backends {
+    Backends::new(options.backends.iter().cloned())
+}
+
+/// How they are probed, if they are.
+pub(crate) fn probe(options: &Options) -> Option<Probe> {
+    let probe = options.probe.clone().get()?;
+    Some(probe.interval(options.probe_interval).timeout(options.probe_timeout))
+}
+
 /// Configures the layers of the gateway that is called `name`.
 ///
 /// # Errors
@@ -40,8 +51,8 @@ pub(crate) fn stack(
     options: &Options,
     name: ProxyName,
     store: SessionTable,
+    backends: Backends,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
-    let backends = Backends::new(options.backends.iter().cloned());
     let stack = match &options.session_header {
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),

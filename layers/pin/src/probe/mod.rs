@@ -52,7 +52,7 @@ impl Probe {
         self
     }
 
-    /// Sets how long a backend may take until its response begins. Default: 2 s.
+    /// Sets how long a backend may take until its response begins, at most the interval. Default: 2 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

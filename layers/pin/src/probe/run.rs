@@ -53,17 +53,17 @@ impl Backends {
         loop {
             let next = Instant::now() + probe.next_interval();
             let Some(slots) = set.upgrade().map(|backends| backends.slots()) else { return };
-            let probes = slots.iter().map(|slot| {
-                let (service, set, probe) = (service.clone(), &set, &probe);
+            // Each owns what it needs: futures that borrow are not `Send` to a compiler that sees them from outside.
+            let probes = slots.into_iter().map(|slot| {
+                let (service, set, probe) = (service.clone(), set.clone(), probe.clone());
                 async move {
-                    let finding = ask(service, probe, slot).await;
+                    let finding = ask(service, &probe, &slot).await;
                     if let Some(backends) = set.upgrade() {
-                        backends.found(slot, finding, probe);
+                        backends.found(&slot, finding, &probe);
                     }
                 }
             });
             run_at_once(probes, AT_ONCE).await;
-            drop(slots);
             sleep_until(next).await;
         }
     }
@@ -90,7 +90,7 @@ where
         passage.set_backend(slot.backend().clone());
         passage.set_work(Work::Free);
     });
-    let response = timeout(probe.timeout, async {
+    let response = timeout(probe.timeout.min(probe.interval), async {
         poll_fn(|cx| service.poll_ready(cx)).await?;
         service.call(request).await
     });

@@ -17,7 +17,7 @@ use bartizan_core::{
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
-    Backends, PinBackendLayer, ReclaimableBody,
+    BackendState, Backends, DownCause, PinBackendLayer, ReclaimableBody,
     balance::{LeastSessions, Random, Rendezvous, RoundRobin},
     key::HeaderKey,
 };
@@ -33,8 +33,8 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
-type Body = Full<Bytes>;
-type Send = BoxCloneSyncService<Request<Body>, StatusCode, Infallible>;
+pub type Body = Full<Bytes>;
+pub type Send = BoxCloneSyncService<Request<Body>, StatusCode, Infallible>;
 
 /// What a backend does instead of opening a session.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +42,17 @@ pub enum Sickness {
     Status(u16),
     Reset,
     Hang,
+}
+
+impl Sickness {
+    pub const ALL: [Self; 6] = [
+        Self::Status(500),
+        Self::Status(503),
+        Self::Status(404),
+        Self::Status(429),
+        Self::Reset,
+        Self::Hang,
+    ];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +83,7 @@ impl Policy {
 struct Ward {
     sick: Arc<Mutex<HashMap<String, Sickness>>>,
     opened: Arc<Mutex<HashMap<String, usize>>>,
+    calls: Arc<Mutex<Vec<String>>>,
 }
 
 impl Ward {
@@ -100,8 +112,8 @@ impl CountSessions for Ward {
 pub struct Clinic {
     pub backends: Backends,
     ward: Ward,
-    names: Vec<String>,
-    send: Send,
+    pub names: Vec<String>,
+    pub send: Send,
     servers: Vec<Server>,
 }
 
@@ -144,6 +156,11 @@ impl Clinic {
             async move {
                 let backend = Backend::of(&request).unwrap().id().to_string();
                 let mut response = Response::new(Body::default());
+                inside.calls.lock().unwrap().push(backend.clone());
+                if let Some(status) = request.headers().get("x-answer") {
+                    *response.status_mut() = StatusCode::from_bytes(status.as_bytes()).unwrap();
+                    return Ok(response);
+                }
                 match inside.answer(&backend).await {
                     Some(status) => *response.status_mut() = status,
                     None => {
@@ -190,6 +207,19 @@ impl Clinic {
         self.ward.sick.lock().unwrap().remove(&self.names[index]);
     }
 
+    /// How many requests have reached a backend. Played backends only.
+    pub fn calls(&self, index: usize) -> usize {
+        self.ward.calls.lock().unwrap().iter().filter(|name| **name == self.names[index]).count()
+    }
+
+    /// Restarts backends: their sessions are gone.
+    pub fn forget_sessions(&self, indices: &[usize]) {
+        let mut opened = self.ward.opened.lock().unwrap();
+        for index in indices {
+            opened.remove(&self.names[*index]);
+        }
+    }
+
     /// How many sessions a backend has opened.
     pub fn opened(&self, index: usize) -> usize {
         self.ward.opened.lock().unwrap().get(&self.names[index]).copied().unwrap_or_default()
@@ -198,13 +228,31 @@ impl Clinic {
     /// Sends work of `client` with a key of its own.
     pub async fn send(&self, client: u8, work: Work) -> Option<StatusCode> {
         let room = fastrand::u64(..).to_string();
-        let mut request =
-            Request::post("/mcp").header("x-room", room).body(Body::default()).unwrap();
+        timeout(Duration::from_secs(4), self.send_to(&room, client, work, None)).await.ok()
+    }
+
+    /// Sends work of `client` that shows a key, and perhaps has backends answer with a status.
+    pub async fn send_to(
+        &self,
+        room: &str,
+        client: u8,
+        work: Work,
+        status: Option<u16>,
+    ) -> StatusCode {
+        let mut request = Request::post("/mcp").header("x-room", room);
+        if let Some(status) = status {
+            request = request.header("x-answer", status);
+        }
+        let mut request = request.body(Body::default()).unwrap();
         Passage::with(&mut request, |passage| passage.set_work(work));
         let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, client));
         ClientAddr::new(ip, None, Evidence::Peer).attach(&mut request);
-        let sent = self.send.clone().oneshot(request);
-        timeout(Duration::from_secs(4), sent).await.ok().map(Result::unwrap)
+        self.send.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The states of all backends.
+    pub fn states(&self) -> Vec<(BackendState, Option<DownCause>)> {
+        self.backends.snapshot().iter().map(|one| (one.state(), one.cause())).collect()
     }
 
     pub async fn opens(&self, client: u8) -> bool {

@@ -318,3 +318,6 @@ fn pause_ms(times: u32) -> u64 {
     let doublings = times.saturating_sub(1).min(6);
     (FIRST_PAUSE_MS << doublings).min(LONGEST_PAUSE_MS)
 }
+
+#[cfg(test)]
+mod tests;
