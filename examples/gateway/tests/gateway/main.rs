@@ -11,6 +11,7 @@ mod demo;
 mod fixtures;
 mod http2;
 mod loops;
+mod probes;
 mod provenance;
 mod replicas;
 mod resume;
