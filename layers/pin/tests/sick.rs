@@ -166,6 +166,20 @@ async fn at_least_half_of_the_set_rounded_up_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backend_that_is_merely_slow_comes_back_in_exchange_for_one_that_fails() {
+    let clinic = Clinic::played(2, Policy::RoundRobin);
+    clinic.fall_sick(0, Sickness::Hang);
+    let (_, failed) = tokio::join!(clinic.open_200(), async {
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(clinic.states(), [OUT, READY]);
+        clinic.fall_sick(1, Sickness::Status(500));
+        sleep(Duration::from_millis(600)).await;
+        clinic.states()
+    });
+    assert_eq!(failed, [READY, OUT]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sick_backend_that_has_to_stay_does_not_win_by_having_no_sessions() {
     fastrand::seed(1);
     let clinic = Clinic::played(4, Policy::LeastSessions);
