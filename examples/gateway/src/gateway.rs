@@ -2,7 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
-use bartizan::{principal::NamePrincipalLayer, upstream::Upstream};
+use bartizan::{pin::Backends, principal::NamePrincipalLayer, upstream::Upstream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
@@ -24,6 +24,7 @@ pub(crate) struct Gateway {
     address: SocketAddr,
     admin: Option<TcpListener>,
     options: Options,
+    backends: Backends,
     upstream: Upstream,
     store: OpenStore,
     stack: Stack,
@@ -42,7 +43,8 @@ impl Gateway {
         let store = store::open(&options)?;
         let name = stack::name(&options);
         let upstream = stack::upstream(&options, name.clone());
-        let stack = stack::stack(&options, name, store.table(), &upstream)?;
+        let backends = stack::backends(&options, &upstream);
+        let stack = stack::stack(&options, name, store.table(), backends.clone())?;
         let login = match options.pin_oauth {
             true => Some((principal::layer(&options)?, pin_oauth(&options)?)),
             false => None,
@@ -59,7 +61,7 @@ impl Gateway {
         }
         say(announcement(address, &options));
         principal::warn_if_none(&options, address);
-        Ok(Self { listener, address, admin, options, upstream, store, stack, login })
+        Ok(Self { listener, address, admin, options, backends, upstream, store, stack, login })
     }
 
     /// Where it listens.
@@ -69,7 +71,7 @@ impl Gateway {
 
     /// Serves until `stop`, and then until the calls in flight are finished.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { listener, admin, options, upstream, store, stack, login, .. } = self;
+        let Self { listener, admin, options, backends, upstream, store, stack, login, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -85,6 +87,9 @@ impl Gateway {
         };
         let leaves = stop.clone();
         let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
+        if let Some(probe) = stack::probe(&options) {
+            tokio::spawn(backends.probe(probe, upstream.clone()));
+        }
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }

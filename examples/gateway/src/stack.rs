@@ -8,7 +8,7 @@ use bartizan::{
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{HopCount, LimitHopsLayer},
     pin::{
-        Backends, OnLost, PinBackendLayer,
+        Backends, OnLost, PinBackendLayer, Probe,
         balance::{LeastSessions, Random, RoundRobin},
         key::NoKey,
     },
@@ -33,6 +33,19 @@ pub(crate) fn name(options: &Options) -> ProxyName {
     options.via.clone().unwrap_or_else(ProxyName::random)
 }
 
+/// The servers to forward to.
+pub(crate) fn backends(options: &Options, upstream: &Upstream) -> Backends {
+    let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
+    let dialled = upstream.clone();
+    backends.connect_by(move |backend| dialled.connect(backend))
+}
+
+/// How they are probed, if they are.
+pub(crate) fn probe(options: &Options) -> Option<Probe> {
+    let probe = options.probe.clone().get()?;
+    Some(probe.interval(options.probe_interval).timeout(options.probe_timeout))
+}
+
 /// Configures the layers of the gateway that is called `name`.
 ///
 /// # Errors
@@ -42,11 +55,8 @@ pub(crate) fn stack(
     options: &Options,
     name: ProxyName,
     store: SessionTable,
-    upstream: &Upstream,
+    backends: Backends,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
-    let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
-    let dialled = upstream.clone();
-    let backends = backends.connect_by(move |backend| dialled.connect(backend));
     let stack = match &options.session_header {
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),

@@ -16,6 +16,7 @@ use crate::{
     config::{Config, OnLost},
     key::ExtractKey,
     learn::{Learned, learn},
+    outcome::Outcome,
     owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
     refusal::refuse,
@@ -212,9 +213,11 @@ where
 {
     let Some(failure) = UpstreamFailure::of(&response) else {
         if is_refusal(&response) {
+            attempt.settle(Outcome::Unknown);
             return done(response);
         }
         Backends::responded(attempt.slot());
+        attempt.settle(Outcome::of_status(response.status()));
         let backend = attempt.slot().backend().clone();
         response.extensions_mut().insert(backend.clone());
         // The backend must not leave until what it opened is in a store, or was refused.
@@ -234,6 +237,7 @@ where
             Some(learned) => Answer::Later(Unsettled::Learn(Arc::clone(config), learned, response)),
         };
     };
+    attempt.settle(Outcome::of_failure(failure, attempt.work()));
     if failure.is_unreachable() {
         attempt.config.backends.unreachable(attempt.slot(), failure);
     }

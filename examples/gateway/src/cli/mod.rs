@@ -13,6 +13,7 @@ use bartizan::{
     core::{Backend, ProxyName, Route},
     forwarded::Network,
     hops::HopHeader,
+    pin::Probe,
 };
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
@@ -299,7 +300,9 @@ pub(crate) struct Options {
     )]
     pub(crate) hop_header: HopHeader,
 
-    /// How a backend is chosen for a new session
+    /// How a backend is chosen for a new session, among those where new sessions succeed: a backend that
+    /// fails to open them, or takes longer than 2s, gets none for a while, as long as at least half of the
+    /// backends are left
     #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]
     pub(crate) policy: Policy,
 
@@ -372,6 +375,39 @@ pub(crate) struct Options {
         value_parser = values::duration_or_none
     )]
     pub(crate) response_timeout: Limit<Duration>,
+
+    /// A path, such as /healthz, that each backend is asked for from time to time, or off. A backend that
+    /// answers two probes in a row with neither 2xx nor 3xx, or not in time, gets no new sessions until it
+    /// answers one well; sessions that it has are still sent to it. With off, only the sessions that
+    /// clients ask for show whether a backend works
+    #[arg(
+        long,
+        env = "BARTIZAN_PROBE",
+        value_name = "PATH|off",
+        default_value = "off",
+        value_parser = values::probe
+    )]
+    pub(crate) probe: Limit<Probe>,
+
+    /// How long from one probe of a backend to the next, give or take 10 %
+    #[arg(
+        long,
+        env = "BARTIZAN_PROBE_INTERVAL",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = values::duration
+    )]
+    pub(crate) probe_interval: Duration,
+
+    /// How long a backend may take to answer a probe
+    #[arg(
+        long,
+        env = "BARTIZAN_PROBE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "2s",
+        value_parser = values::duration
+    )]
+    pub(crate) probe_timeout: Duration,
 
     /// How large a request body may be, such as 65536, 10MiB or 1GB, or none; a larger one is
     /// refused with 413

@@ -31,6 +31,9 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.max_sessions_per_principal, Limit::None);
     assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
+    assert_eq!(options.probe, Limit::None);
+    let times = (options.probe_interval, options.probe_timeout);
+    assert_eq!(times, (Duration::from_secs(5), Duration::from_secs(2)));
     assert!(options.session_header.is_none() && options.sessionless.is_none());
     assert_eq!(options.endpoints, ["/mcp"]);
 }
@@ -49,6 +52,9 @@ fn values_are_read_with_their_units() {
         "--max-sessions-per-principal=2",
         "--max-streams=4",
         "--stream-keepalive=25s",
+        "--probe=/healthz?full",
+        "--probe-interval=1s",
+        "--probe-timeout=300ms",
     ]);
     let options = options.unwrap();
     assert_eq!(options.max_body, Limit::At(10 * 1024 * 1024));
@@ -59,6 +65,9 @@ fn values_are_read_with_their_units() {
     assert_eq!((options.max_sessions.get(), options.max_streams.get()), (3, 4));
     assert_eq!(options.max_sessions_per_principal.get().unwrap().get(), 2);
     assert_eq!(options.stream_keepalive, Limit::At(Duration::from_secs(25)));
+    assert_eq!(options.probe, Limit::At(Probe::get("/healthz?full").unwrap()));
+    let times = (options.probe_interval, options.probe_timeout);
+    assert_eq!(times, (Duration::from_secs(1), Duration::from_millis(300)));
     for (text, bytes) in [("0", 0), ("65536", 65_536), ("1GB", 1_000_000_000), ("2 kib", 2048)] {
         let options = with_backend(&["--max-body", text]).unwrap();
         assert_eq!(options.max_body, Limit::At(bytes), "{text}");
@@ -78,6 +87,9 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--store-grace", "soon", "such as 30s, or 0s"),
         ("--near-cache", "0", "above zero, or off"),
         ("--admin", "9090", "an IP address and a port"),
+        ("--probe", "healthz", "a path such as /healthz, or off"),
+        ("--probe-interval", "0s", "a duration above zero"),
+        ("--probe-timeout", "2", "a duration above zero"),
         ("--route", "", "a name"),
         ("--session-header", "a b", "a header field name"),
         ("--session-header", "connection", "a meaning of its own"),

@@ -11,12 +11,13 @@ use bartizan::{
     core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
     forwarded::Network,
     hops::HopHeader,
+    pin::Probe,
     principal::NamePrincipalLayer,
 };
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-/// A bound that can be switched off with `none`.
+/// A setting that can be switched off: a bound with `none`, probes with `off`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Limit<T> {
     None,
@@ -203,6 +204,15 @@ pub(super) fn duration_or_none(text: &str) -> Result<Limit<Duration>, String> {
         return Ok(Limit::None);
     }
     duration(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
+}
+
+pub(super) fn probe(text: &str) -> Result<Limit<Probe>, String> {
+    if text == "off" {
+        return Ok(Limit::None);
+    }
+    Probe::get(text)
+        .map(Limit::At)
+        .map_err(|_| "expected a path such as /healthz, or off".to_owned())
 }
 
 pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {

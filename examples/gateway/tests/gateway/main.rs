@@ -16,6 +16,7 @@ mod loops;
 mod names;
 mod oauth;
 mod principal;
+mod probes;
 mod provenance;
 mod replicas;
 mod resume;
