@@ -1,12 +1,9 @@
 //! Two gateways over one Redis that see their backends differently: what one of them does not know, or cannot reach,
-//! ends no session for the other. With each choice of `--on-lost`.
+//! ends no session for the other.
 
 use bartizan_testkit::{CounterServer, RedisServer, client::Raw, eventually};
-use http::Method;
 
 use crate::fixtures::{Gateway, PATIENCE};
-
-const CHOICES: [&str; 3] = ["fail", "resume", "repin"];
 
 /// A replica before servers at `origins`, with its sessions at `redis`.
 async fn replica(redis: &RedisServer, origins: &[String], args: &[&str]) -> (Gateway, Raw) {
@@ -36,30 +33,6 @@ async fn a_list_that_lacks_a_backend_ends_none_of_its_sessions() {
         eventually("the client is told to open another", PATIENCE, not_here).await;
         assert_eq!(servers[1].initializes(), 0, "{on_lost}: nothing is resumed on hearsay");
         assert_eq!(knows.increment(&id).await.count(), Some(2), "{on_lost}");
-    }
-}
-
-/// A 404 about something else ended the session; with resume it was run three times.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_404_about_something_else_changes_nothing() {
-    for on_lost in CHOICES {
-        let redis = RedisServer::start().await;
-        let server = CounterServer::start().await;
-        let args = [&*format!("--on-lost={on_lost}")];
-        let (_one, client) = replica(&redis, &[server.uri()], &args).await;
-        let (_two, other) = replica(&redis, &[server.uri()], &args).await;
-        let id = client.initialize().await;
-        assert_eq!(client.increment(&id).await.count(), Some(1));
-        let journal = server.journal().len();
-        for path in ["/favicon.ico", "/.well-known/oauth-protected-resource", "/mcp/nothing"] {
-            let request = client.request(Method::GET, Some(&id));
-            let request = request.uri(client.endpoint().replace("/mcp", path));
-            let answer = client.send(request.body(Default::default()).unwrap()).await;
-            assert_eq!(answer.status, 404, "{on_lost} {path}");
-        }
-        assert!(server.journal().len() <= journal + 3, "{on_lost}: each was sent once");
-        assert_eq!(server.initializes(), 1, "{on_lost}");
-        assert_eq!(other.increment(&id).await.count(), Some(2), "{on_lost}");
     }
 }
 
