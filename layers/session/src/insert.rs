@@ -53,8 +53,12 @@ pub(crate) async fn insert<R, T: SessionStore>(
     Ok(())
 }
 
-/// The session that `backend` has named, if the store has it; or why it must not be handed out.
-fn on_insert(
+/// The session that `backend` has named, if the store has it.
+///
+/// # Errors
+///
+/// Why it must not be handed out.
+pub fn on_insert(
     inserted: Result<Inserted, StoreError>,
     backend: Option<&BackendId>,
 ) -> Result<Session, Reason> {

@@ -148,6 +148,17 @@ mod response;
 mod service;
 mod within;
 
+/// The rules of this layer as pure functions, for the model of this workspace: no part of the interface, and changed
+/// without notice.
+#[doc(hidden)]
+pub mod deciders {
+    pub use crate::{
+        change::{Asked, Change, change},
+        config::Protocol,
+        insert::on_insert,
+    };
+}
+
 pub use body::SessionBody;
 pub use config::Sessionless;
 pub use future::ResponseFuture;

@@ -14,8 +14,9 @@ mod span;
 mod status;
 mod watch;
 
-pub(crate) use absent::Absence;
+pub use absent::{Absence, Absentees};
 pub use change::Change;
+pub use health::Health;
 pub use set::Backends;
 pub(crate) use set::Pinned;
 pub(crate) use slot::{InFlight, Slot};

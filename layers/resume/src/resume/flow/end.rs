@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::{
     super::resumer::{Resumer, Store},
     lost::at_new_place,
-    noted::{Noted, is_same_place, note_end},
+    noted::{Noted, note_end},
+    written::is_same_place,
 };
 use crate::replay::{
     answer::{self, pass, settle, show_as},
@@ -100,6 +101,6 @@ where
 }
 
 /// Whether the session is over for its backend, or the backend for the session.
-fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
+pub fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
     verdict != Verdict::Arrived || response.status().is_success() && Reason::of(response).is_none()
 }

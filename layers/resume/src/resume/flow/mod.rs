@@ -1,9 +1,15 @@
 //! The ways of a request that is not simply passed on.
 
+mod answers;
 mod elsewhere;
 mod end;
 mod lost;
 mod noted;
+mod written;
 
+pub use answers::{Answers, FORGOTTEN, unavailable};
 pub(crate) use end::end;
+pub use end::has_ended;
+pub use lost::TIMES;
 pub(crate) use lost::lost;
+pub use written::{Written, is_same_place};
