@@ -88,7 +88,9 @@ where
                 request = at_new_place(&kept, &moved);
                 current = moved;
             }
-            Noted::Ends | Noted::Failed => break,
+            Noted::Ends => break,
+            // It may have moved meanwhile: what it moved to would be left where it is.
+            Noted::Failed => return refuse(Reason::StoreUnavailable),
         }
     }
     // Before others are let on: they must find it gone. The layer outside removes it once more.
