@@ -71,8 +71,9 @@ fn spend(left: &mut u8) {
 pub(crate) fn list(state: &State, actions: &mut Vec<Action>) {
     let left = state.left;
     let is_begun = state.upstreams[0].is_made || state.flows[0].step != Step::Idle;
-    if !is_begun && state.flows[0].answer == Answer::None {
+    if !is_begun {
         actions.push(Action::Open);
+        return;
     }
     for client in 0..2_u8 {
         of_client(state, client, actions);
@@ -85,7 +86,7 @@ pub(crate) fn list(state: &State, actions: &mut Vec<Action>) {
             actions.push(Action::Close(index));
         }
     }
-    if left.ticks > 0 && is_begun {
+    if left.ticks > 0 {
         actions.push(Action::Tick);
     }
     for backend in 0..2_u8 {
@@ -118,7 +119,7 @@ fn of_client(state: &State, client: u8, actions: &mut Vec<Action>) {
         Step::Idle => {}
         Step::Sent(_) | Step::Asks(_) => {
             actions.push(Action::Arrive(client));
-            if left.lost_answers > 0 {
+            if left.losses > 0 {
                 actions.push(Action::ArriveUnanswered(client));
                 if flow.kind == Kind::Delete && state.late.is_none() {
                     actions.push(Action::GiveUp(client));
@@ -127,7 +128,7 @@ fn of_client(state: &State, client: u8, actions: &mut Vec<Action>) {
         }
         Step::Opened(_) | Step::Asked(..) => {
             actions.push(Action::GoOn(client));
-            if left.lost_writes > 0 && state.replicas[usize::from(flow.replica)].has_store {
+            if left.losses > 0 && state.replicas[usize::from(flow.replica)].has_store {
                 actions.push(Action::GoOnUnheard(client));
             }
         }
@@ -153,7 +154,7 @@ fn of_backend(state: &State, index: u8, actions: &mut Vec<Action>) {
     if !backend.is_up {
         actions.push(Action::Accept(index));
     } else {
-        if left.backend_crashes > 0 {
+        if left.crashes > 0 {
             actions.push(Action::Crash(index));
         }
         if left.refusals > 0 {
@@ -169,19 +170,19 @@ fn of_backend(state: &State, index: u8, actions: &mut Vec<Action>) {
 
 fn of_replica(state: &State, index: u8, actions: &mut Vec<Action>) {
     let (replica, left) = (state.replicas[usize::from(index)], state.left);
-    if left.replica_crashes > 0 {
+    if left.crashes > 0 {
         actions.push(Action::CrashReplica(index));
     }
     if !replica.has_store {
         actions.push(Action::MendStore(index));
-    } else if left.store_cuts > 0 {
+    } else if left.cuts > 0 {
         actions.push(Action::CutStore(index));
     }
     for backend in 0..2_u8 {
         let at = usize::from(backend);
         if !replica.has_link[at] {
             actions.push(Action::Mend(index, backend));
-        } else if left.link_cuts > 0 {
+        } else if left.cuts > 0 {
             actions.push(Action::Cut(index, backend));
         }
         if replica.seen[at] != Seen::default() && replica.list[at] == Listed::Here {
@@ -203,9 +204,26 @@ pub(crate) fn apply(
     state: &State,
     action: Action,
 ) -> Option<State> {
+    let mut next = apply_and_answer(config, rules, state, action);
+    for flow in &mut next.flows {
+        if flow.step == Step::Idle {
+            // What it was makes no difference.
+            flow.answer = Answer::None;
+        }
+    }
+    (next != *state).then_some(next)
+}
+
+/// The same, with the answers that clients get.
+pub(crate) fn apply_and_answer(
+    config: &Config,
+    rules: &Rules,
+    state: &State,
+    action: Action,
+) -> State {
     let mut run = Run { config, rules, state: *state };
     run.apply(action);
-    (run.state != *state).then_some(run.state)
+    run.state
 }
 
 impl Run<'_> {
@@ -227,11 +245,11 @@ impl Run<'_> {
             }
             Action::Arrive(client) => self.arrive(usize::from(client), true),
             Action::ArriveUnanswered(client) => {
-                spend(&mut left.lost_answers);
+                spend(&mut left.losses);
                 self.arrive(usize::from(client), false);
             }
             Action::GiveUp(client) => {
-                spend(&mut left.lost_answers);
+                spend(&mut left.losses);
                 let client = usize::from(client);
                 let flow = self.state.flows[client];
                 if let Step::Sent(backend) = flow.step {
@@ -248,7 +266,7 @@ impl Run<'_> {
             }
             Action::GoOn(client) => self.go_on(usize::from(client), true),
             Action::GoOnUnheard(client) => {
-                spend(&mut left.lost_writes);
+                spend(&mut left.losses);
                 self.go_on(usize::from(client), false);
             }
             Action::Ask(client, backend) => {
@@ -284,7 +302,7 @@ impl Run<'_> {
         match action {
             Action::Crash(backend) | Action::Refuse(backend) => {
                 let is_crash = matches!(action, Action::Crash(_));
-                spend(if is_crash { &mut budget.backend_crashes } else { &mut budget.refusals });
+                spend(if is_crash { &mut budget.crashes } else { &mut budget.refusals });
                 for upstream in state.upstreams.iter_mut().filter(|_| is_crash) {
                     upstream.known_at &= !(1 << backend);
                     if upstream.known_at == 0 {
@@ -302,14 +320,14 @@ impl Run<'_> {
             }
             Action::Recover(backend) => state.backends[usize::from(backend)].is_sick = false,
             Action::Cut(replica, backend) => {
-                spend(&mut budget.link_cuts);
+                spend(&mut budget.cuts);
                 state.replicas[usize::from(replica)].has_link[usize::from(backend)] = false;
             }
             Action::Mend(replica, backend) => {
                 state.replicas[usize::from(replica)].has_link[usize::from(backend)] = true;
             }
             Action::CutStore(replica) => {
-                spend(&mut budget.store_cuts);
+                spend(&mut budget.cuts);
                 state.replicas[usize::from(replica)].has_store = false;
             }
             Action::MendStore(replica) => state.replicas[usize::from(replica)].has_store = true,
@@ -323,7 +341,7 @@ impl Run<'_> {
                 replica.seen[usize::from(backend)] = Seen::default();
             }
             Action::CrashReplica(replica) => {
-                spend(&mut budget.replica_crashes);
+                spend(&mut budget.crashes);
                 self.crash_replica(replica);
             }
             _ => {}
@@ -394,12 +412,19 @@ impl Run<'_> {
     fn go_on(&mut self, client: usize, is_heard: bool) {
         let flow = self.state.flows[client];
         match flow.step {
-            Step::Opened(upstream) => self.opened(client, upstream, is_heard),
+            Step::Opened(upstream) => {
+                let _ = self.pinned(client, 0, Said::Done);
+                self.opened(client, upstream, is_heard);
+            }
             Step::Replied(backend, said) => {
                 let said = self.pinned(client, backend, said);
                 self.hear(client, said);
             }
-            Step::Asked(backend, got) => self.hear_of_opening(client, backend, got, is_heard),
+            Step::Asked(backend, got) => {
+                let said = if got == Got::NoAnswer { Said::Broken } else { Said::Done };
+                let _ = self.pinned(client, backend, said);
+                self.hear_of_opening(client, backend, got, is_heard);
+            }
             Step::Removing(said) => self.removed(client, said),
             Step::Follows(is_unreachable) => self.join(client, is_unreachable),
             Step::Waits => self.lead_to_end(client),
@@ -410,7 +435,7 @@ impl Run<'_> {
     fn tick(&mut self) {
         spend(&mut self.state.left.ticks);
         for backend in &mut self.state.backends {
-            backend.refused = (backend.refused << 1 | u8::from(!backend.is_up)) & 0b111;
+            backend.refused = (backend.refused << 1 | u8::from(!backend.is_up)) & 0b1111;
         }
         for replica in &mut self.state.replicas {
             replica.seen = replica.seen.map(Seen::tick);
@@ -432,6 +457,8 @@ impl Run<'_> {
             self.state.replicas[usize::from(replica)].list[usize::from(backend)] == Listed::Here;
         if is_listed && self.failure(usize::from(replica), backend).is_none() {
             self.end(backend, upstream);
+            // One that shares its state and has lost it speaks for all.
+            self.state.excuse(upstream, Excuse::Lost);
         } else {
             self.state.excuse(upstream, Excuse::Unreachable);
         }

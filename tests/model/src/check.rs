@@ -30,15 +30,16 @@ fn threads() -> usize {
 #[must_use]
 pub fn explore(config: Config) -> Found {
     let begun = SystemTime::now();
-    let checker = System::new(config).checker().threads(threads()).spawn_bfs().join();
+    let checker = System::new(config).reduced().checker().threads(threads()).spawn_bfs().join();
     found(&checker, begun)
 }
 
-/// Explores until a property is violated, on one thread: the way that is found is a shortest one.
+/// Explores until `property` is violated, on one thread: the way that is found is a shortest one.
 #[must_use]
-pub fn search(config: Config) -> Found {
+pub fn search(config: Config, property: &'static str) -> Found {
     let begun = SystemTime::now();
-    let checker = System::new(config).checker().finish_when(HasDiscoveries::AnyFailures);
+    let is_found = HasDiscoveries::AnyOf([property].into());
+    let checker = System::new(config).checker().finish_when(is_found);
     found(&checker.spawn_bfs().join(), begun)
 }
 

@@ -1,5 +1,7 @@
 //! What a run of the model explores.
 
+use std::str::FromStr;
+
 /// What is done when the backend of a session is lost.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Policy {
@@ -22,22 +24,16 @@ pub struct Budget {
     pub deletes: u8,
     /// Requests that a backend answers 404 for another reason, among those.
     pub strays: u8,
-    /// A backend crashes and loses its memory.
-    pub backend_crashes: u8,
+    /// A backend crashes and loses its memory, or a replica crashes and is started again.
+    pub crashes: u8,
     /// A backend refuses connections, and keeps its memory.
     pub refusals: u8,
     /// A backend answers 500 to whatever opens a session.
     pub sicknesses: u8,
-    /// A replica crashes.
-    pub replica_crashes: u8,
-    /// The link of a replica to a backend is cut.
-    pub link_cuts: u8,
-    /// The link of a replica to the store is cut.
-    pub store_cuts: u8,
-    /// An answer of a backend is lost, or its request is late.
-    pub lost_answers: u8,
-    /// The store does what it is asked, and its answer is lost.
-    pub lost_writes: u8,
+    /// The link of a replica to a backend is cut, or that to the store.
+    pub cuts: u8,
+    /// An answer of a backend is lost, or a DELETE is late; or the store does what it is asked, and its answer is lost.
+    pub losses: u8,
     /// The list of a replica loses a backend, or gains one.
     pub list_changes: u8,
     /// The session idles out.
@@ -124,5 +120,44 @@ impl Config {
     pub fn unlike(mut self) -> Self {
         self.is_unlike = true;
         self
+    }
+}
+
+/// Says which word of a configuration is not known.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnknownWord(pub String);
+
+/// Words such as `resume lacks ticks=1 crashes=1`: a policy, then what differs from [`Config::new`].
+impl FromStr for Config {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let mut config = Self::new(Policy::Fail);
+        for word in text.split_whitespace() {
+            let unknown = || UnknownWord(word.to_owned());
+            let (name, number) = word.split_once('=').unwrap_or((word, "0"));
+            let number = number.parse().map_err(|_| unknown())?;
+            let budget = &mut config.budget;
+            match name {
+                "fail" => config.policy = Policy::Fail,
+                "resume" => config.policy = Policy::Resume,
+                "repin" => config.policy = Policy::Repin,
+                "lacks" => config.lacks = true,
+                "unlike" => config.is_unlike = true,
+                "ticks" => budget.ticks = number,
+                "calls" => budget.calls = number,
+                "deletes" => budget.deletes = number,
+                "strays" => budget.strays = number,
+                "crashes" => budget.crashes = number,
+                "refusals" => budget.refusals = number,
+                "sicknesses" => budget.sicknesses = number,
+                "cuts" => budget.cuts = number,
+                "losses" => budget.losses = number,
+                "list_changes" => budget.list_changes = number,
+                "idles" => budget.idles = number,
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(config)
     }
 }

@@ -28,7 +28,7 @@ pub mod store;
 
 pub use action::Action;
 pub use check::{Found, explore, search};
-pub use config::{Budget, Config, Policy, Undone};
+pub use config::{Budget, Config, Policy, Undone, UnknownWord};
 pub use model::{ENDED, EVIDENCE, LEFT, ONCE, ONE, ROOM, SETTLES, System};
 pub use state::{
     Answer, Backend, Excuse, Flow, Got, Kind, Listed, Noted, Replica, Said, Seen, State, Step,

@@ -30,13 +30,21 @@ pub const ROOM: &str = "the model has room";
 pub struct System {
     pub(crate) config: Config,
     pub(crate) rules: Rules,
+    /// Whether states in which the clients have changed parts are one.
+    is_reduced: bool,
 }
 
 impl System {
     /// The system that `config` describes.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, rules: Rules::new(config.undone) }
+        Self { config, rules: Rules::new(config.undone), is_reduced: false }
+    }
+
+    /// Takes states for one in which the clients have changed parts. A way to a state then changes their names, too.
+    #[must_use]
+    pub fn reduced(self) -> Self {
+        Self { is_reduced: true, ..self }
     }
 }
 
@@ -53,7 +61,8 @@ impl Model for System {
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
-        action::apply(&self.config, &self.rules, state, action)
+        let next = action::apply(&self.config, &self.rules, state, action)?;
+        Some(if self.is_reduced { next.in_order() } else { next })
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

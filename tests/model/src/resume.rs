@@ -168,6 +168,7 @@ impl Run<'_> {
                 let flow = self.flow(client);
                 flow.seen = record;
                 flow.times += 1;
+                (flow.tried, flow.got) = (0, [Got::Nothing; 2]);
                 self.route(client);
             }
             Outcome::Ended => self.hear_at_guard(client, Said::Refusal(Why::Lost)),

@@ -199,11 +199,13 @@ impl Rules {
     pub fn next(&self, got: [Got; 2], is_last: bool) -> Next {
         let mut answers = Answers::new(ATTEMPTS);
         let unfit = |got| match got {
-            Got::NoAnswer => Some(Unfit::NoAnswer(Reason::BackendUnreachable)),
+            Got::NoAnswer | Got::Sick => Some(Unfit::NoAnswer(Reason::BackendUnreachable)),
             Got::Other => Some(Unfit::Other),
             Got::Nothing | Got::Opened(_) => None,
         };
-        let last = is_last.then_some(Unfit::NoAnswer(Reason::NoBackend));
+        // The layer asks on until it is told to stop.
+        let last = std::iter::repeat_n(Unfit::NoAnswer(Reason::NoBackend), MOST_ASKED);
+        let last = last.take(if is_last { MOST_ASKED } else { 0 });
         let mut next = ControlFlow::Continue(());
         for unfit in got.into_iter().filter_map(unfit).chain(last) {
             next = answers.add(unfit);
@@ -244,6 +246,9 @@ impl Rules {
         on_insert(inserted, Some(&backend(0))).is_ok()
     }
 }
+
+/// More than the layer asks for one request with two backends.
+const MOST_ASKED: usize = 8;
 
 /// How many backends may give no answer: the default.
 const ATTEMPTS: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
@@ -394,7 +399,7 @@ fn sick(undone: Undone) -> Got {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     match accept_head(response) {
-        Err(Unfit::NoAnswer(_)) if !undone.sick_openers_end_it => Got::NoAnswer,
+        Err(Unfit::NoAnswer(_)) if !undone.sick_openers_end_it => Got::Sick,
         _ => Got::Other,
     }
 }

@@ -91,7 +91,9 @@ impl Run<'_> {
             Evidence::Refused(backend, replica) => {
                 let has_left = self.state.replicas[usize::from(replica)].list[usize::from(backend)]
                     == Listed::Left;
-                let has_refused = self.state.backends[usize::from(backend)].refused == 0b111;
+                // A span counts until the next sighting is due.
+                let refused = self.state.backends[usize::from(backend)].refused;
+                let has_refused = refused & 0b111 == 0b111 || refused & 0b1110 == 0b1110;
                 record.backend == backend && (has_left || has_refused)
             }
             Evidence::Denied(upstream, backend, by) => {

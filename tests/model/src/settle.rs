@@ -3,7 +3,7 @@
 use stateright::Model;
 
 use crate::{
-    action::Action,
+    action::{Action, apply_and_answer},
     config::Policy,
     model::System,
     state::{Answer, Kind, Listed, State, Step},
@@ -54,8 +54,7 @@ fn settles_at(model: &System, mut state: State, replica: u8) -> bool {
 /// One request of the first client at `replica`, step by step.
 fn ask(model: &System, mut state: State, replica: u8) -> Option<State> {
     state.flows[0].calls = 1;
-    state.left.lost_answers = 0;
-    state.left.lost_writes = 0;
+    state.left.losses = 0;
     state = step(model, state, Action::Send(0, Kind::Call, replica));
     for _ in 0..STEPS {
         if state.flows[0].step == Step::Idle {
@@ -77,5 +76,5 @@ fn ask(model: &System, mut state: State, replica: u8) -> Option<State> {
 }
 
 fn step(model: &System, state: State, action: Action) -> State {
-    model.next_state(&state, action).unwrap_or(state)
+    apply_and_answer(&model.config, &model.rules, &state, action)
 }

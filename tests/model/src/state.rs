@@ -36,7 +36,7 @@ pub struct Backend {
     pub is_up: bool,
     /// Whether it answers 500 to whatever opens a session.
     pub is_sick: bool,
-    /// In which of the last three steps of the clock it refused connections; the lowest bit is the present one.
+    /// In which of the last four steps of the clock it refused connections; the lowest bit is the present one.
     pub refused: u8,
 }
 
@@ -121,7 +121,7 @@ pub enum Excuse {
 }
 
 /// What a client asks for.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// To open a session.
     Open,
@@ -137,7 +137,7 @@ pub enum Kind {
 }
 
 /// What became of a request, as the layers see it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Said {
     /// The backend has done it.
     Done,
@@ -158,7 +158,7 @@ pub enum Said {
 }
 
 /// Why a layer refuses a request.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Why {
     /// The backend is lost.
     Lost,
@@ -175,7 +175,7 @@ pub enum Why {
 }
 
 /// What a client was answered.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Answer {
     /// Nothing yet.
     #[default]
@@ -193,21 +193,23 @@ pub enum Answer {
 }
 
 /// What a backend that was asked to go on with the session has answered.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Got {
     /// It was not asked.
     #[default]
     Nothing,
     /// It has opened this session.
     Opened(u8),
-    /// It could not, or nothing came.
+    /// Nothing came.
     NoAnswer,
+    /// It says that it cannot just now.
+    Sick,
     /// It answers otherwise.
     Other,
 }
 
 /// Where a request is.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Step {
     /// The client sends nothing.
     #[default]
@@ -233,7 +235,7 @@ pub enum Step {
 }
 
 /// The request of a client.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Flow {
     /// Where it is.
     pub step: Step,
@@ -311,6 +313,18 @@ impl State {
             left: config.budget,
             noted: Noted::default(),
         }
+    }
+
+    /// Puts the clients into an order: once the session is open, they are alike.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        if self.noted.is_open && self.flows[0] > self.flows[1] {
+            self.flows.swap(0, 1);
+            for replica in &mut self.replicas {
+                replica.leads = replica.leads.map(|client| 1 - client);
+            }
+        }
+        self
     }
 
     /// Whether no request is on its way, and nothing is about to be ended.

@@ -14,7 +14,7 @@ pub enum Stored {
 }
 
 /// A record.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Record {
     /// The backend of the session.
     pub backend: u8,
@@ -96,10 +96,8 @@ impl Stored {
         is_it
     }
 
-    /// The record idles out.
+    /// So much time passes that the record idles out, and a removal is forgotten.
     pub fn idle(&mut self) {
-        if let Self::Live(_) = self {
-            *self = Self::Absent;
-        }
+        *self = Self::Absent;
     }
 }
