@@ -13,6 +13,7 @@
 //! | `memory` | `bartizan-memory` | a session store for one process |
 //! | `forwarded` | `bartizan-forwarded` | drops spoofed provenance, finds the client, writes `X-Forwarded-*` |
 //! | `hops` | `bartizan-hops` | refuses requests that go round |
+//! | `principal` | `bartizan-principal` | names the caller by its token, so that a session belongs to the caller that opened it |
 //! | `redis` | `bartizan-redis` | a session store for many replicas, on Redis or Valkey |
 //! | `token` | `bartizan-token` | sessions in the hands of their clients: no store at all |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
@@ -42,6 +43,9 @@ pub use bartizan_memory as memory;
 #[cfg(feature = "pin")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pin")))]
 pub use bartizan_pin as pin;
+#[cfg(feature = "principal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "principal")))]
+pub use bartizan_principal as principal;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use bartizan_redis as redis;

@@ -30,6 +30,7 @@ use bartizan::{
         balance::{LeastSessions, Random, Rendezvous, RoundRobin},
         key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
     },
+    principal::{NamePrincipal, NamePrincipalLayer},
     redis::{RedisStore, RedisStoreBuilder},
     resume::{
         ResumeCounts, ResumeSession, ResumeSessionLayer,
@@ -88,6 +89,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(ValidateSessionLayer<MemoryStore>, ValidateSessionLayer<RedisStore>)>();
     is_shared::<(SanitizeForwardedLayer, StripHopByHopLayer, LimitHopsLayer)>();
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
+    is_shared::<(NamePrincipalLayer, NamePrincipal<MemoryStore>)>();
     is_shared::<PinBackendLayer>();
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
     is_shared::<(ReverseProxyStack<MemoryStore>, Shutdown)>();

@@ -14,6 +14,7 @@ use bartizan::{
     hops::LimitHopsLayer,
     memory::MemoryStore,
     pin::{Backends, PinBackendLayer},
+    principal::NamePrincipalLayer,
     session::ValidateSessionLayer,
     streams::TrackStreamsLayer,
 };
@@ -37,6 +38,9 @@ pub fn cases() -> Vec<Case> {
     let proxies = || TrustedPeers::networks(["10.0.0.0/8".parse().unwrap()]);
     let hop = [("x-hop-count", "1"), ("via", "1.1 bartizan-00000000")];
     let sanitize = SanitizeForwardedLayer::new;
+    // One with a JWT of 800 bytes, as they are; one with an opaque token.
+    let with_jwt = || Requests::new("203.0.113.9:1", &[("authorization", JWT)]);
+    let with_token = || Requests::new("203.0.113.9:1", &[("authorization", TOKEN)]);
     vec![
         case("nothing", client(), Inert),
         case("forwarded", client(), sanitize().layer(Inert)),
@@ -56,6 +60,11 @@ pub fn cases() -> Vec<Case> {
             sanitize().layer(LimitHopsLayer::new().layer(session().layer(pin().layer(Inert)))),
         ),
         case("stack", client(), ReverseProxyStack::new(session(), pin()).layer(Inert)),
+        case(
+            "stack-principal-none",
+            client(),
+            ReverseProxyStack::new(session(), pin()).auth(NamePrincipalLayer::none()).layer(Inert),
+        ),
         case(
             "stack-calls",
             client().calls(),
@@ -80,6 +89,11 @@ pub fn cases() -> Vec<Case> {
             Requests::new("10.0.0.1:1", &chain),
             sanitize().trust(proxies()).layer(Inert),
         ),
+        case("jwt-nothing", with_jwt(), Inert),
+        case("jwt-principal", with_jwt(), NamePrincipalLayer::jwt().layer(Inert)),
+        case("token-nothing", with_token(), Inert),
+        case("token-principal", with_token(), NamePrincipalLayer::authorization().layer(Inert)),
+        case("token-principal-none", with_token(), NamePrincipalLayer::none().layer(Inert)),
         case("second-nothing", Requests::new("203.0.113.9:1", &hop), Inert),
         case(
             "second-hops",
@@ -112,6 +126,11 @@ fn pin() -> PinBackendLayer {
 fn tracking() -> ReverseProxyStack<MemoryStore> {
     ReverseProxyStack::new(session(), pin()).streams(|layer| layer)
 }
+
+/// Of an issuer that does not exist, with a signature that is none.
+const JWT: &str = "Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlL3JlYWxtcy90b29scyIsInN1YiI6IjBhMWIyYzNkLTBhMWItMmMzZC00ZTVmLTBhMWIyYzNkNGU1ZiIsImF1ZCI6Imh0dHBzOi8vZ2F0ZXdheS5leGFtcGxlL21jcCIsImV4cCI6MTgwMDAwMDAwMCwiaWF0IjoxNzk5OTk2NDAwLCJqdGkiOiI0ZjNlMmQxYy00ZjNlLTJkMWMtMGI5YS00ZjNlMmQxYzBiOWEiLCJzY29wZSI6InRvb2xzOnJlYWQgdG9vbHM6Y2FsbCBvZmZsaW5lX2FjY2VzcyIsImNsaWVudF9pZCI6ImNsaWVudC0wMTIzNDU2Nzg5In0.RCCCPP3m8cJrMPkOx90B5Ih1NKIPCw0Ew27YDnHg_XewdnDrlAvVM1-XParYYZuR_8kR9XzO1Fi7vyzgN1PJvfoP8BadyVdWdAZmds-wtOuJAsRCadoc9rpm0_i21LEAqeoOdVpcLoIQJCoI5wePf4k4XrCUI1VRglaLluik_vI6DJ_Fr9dghDeBa90KcwnLShJS5Npw5nIPyqTaHphAbBicJCeemFHVgUIEE2_rVxPBZrEyad1j_DXHl_8Ips2QCVBmp0Wt222IMcKw-HghFCtEVlVtiaqCvK2uOpV4-kU1pBTQJcJLQK46wSdyKYi6lzrqjTcXlwYHLtM6FGB61w";
+
+const TOKEN: &str = "Bearer 4f3e2d1c0b9a48576655443322110f0e1d2c3b4a";
 
 const BACKEND: &str = "http://127.0.0.1:9001";
 

@@ -21,6 +21,7 @@ impl SessionStore for Later {
     type Insert = <MemoryStore as SessionStore>::Insert;
     type Replace = <MemoryStore as SessionStore>::Replace;
     type Remove = <MemoryStore as SessionStore>::Remove;
+    type RemoveIfUnchanged = <MemoryStore as SessionStore>::RemoveIfUnchanged;
 
     fn get(&self, key: Key<'_>) -> Answer<Told<Option<Session>>, Self::Get> {
         match self.0.get(key) {
@@ -48,6 +49,14 @@ impl SessionStore for Later {
 
     fn remove(&self, key: Key<'_>) -> Answer<Told<()>, Self::Remove> {
         self.0.remove(key)
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Told<bool>, Self::RemoveIfUnchanged> {
+        self.0.remove_if_unchanged(key, seen)
     }
 
     fn touch(&self, session: &Session) {

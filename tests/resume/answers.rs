@@ -53,13 +53,15 @@ async fn a_good_answer_resumes_the_session_however_it_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_answer_ends_the_session_and_an_absent_one_leaves_it() {
     for (opening, status, is_kept) in [
-        (Opening::Status(500), 404, false),
+        (Opening::Status(500), 503, true),
+        (Opening::Status(429), 503, true),
+        (Opening::Status(400), 404, false),
         (Opening::Status(202), 404, false),
         (Opening::RpcError, 404, false),
         (Opening::NoId, 404, false),
         (Opening::OtherVersion, 404, false),
         (Opening::FewerCapabilities, 404, false),
-        (Opening::InitializedRefused, 404, false),
+        (Opening::InitializedRefused, 503, true),
         (Opening::NoResultAndEndless, 404, false),
         (Opening::Silent, 503, true),
     ] {

@@ -2,33 +2,54 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
+use bartizan::{pin::Backends, principal::NamePrincipalLayer, upstream::Upstream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 
 use crate::{
     cli::Options,
+    names,
+    oauth::{PinOauthLayer, Pins},
     output::say,
+    principal,
     server::{self, Limits, admin},
-    stack, store,
+    stack::{self, Stack},
+    store::{self, OpenStore, PinTable},
 };
 
 /// A gateway that holds its port: connections wait until it runs.
-#[derive(Debug)]
 pub(crate) struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
     admin: Option<TcpListener>,
     options: Options,
+    backends: Backends,
+    upstream: Upstream,
+    store: OpenStore,
+    stack: Stack,
+    /// Who calls, and where his login is, if logins are kept together.
+    login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
 }
 
 impl Gateway {
-    /// Takes the ports, and says so: whoever connects from now on is served.
+    /// Configures the layers, waits for the first answer of the store, takes the ports, and says so: whoever connects
+    /// from now on is served.
     ///
     /// # Errors
     ///
-    /// If a port cannot be had; the message names the address.
+    /// If the options cannot be had together, or a port cannot be had; the message names the address.
     pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let store = store::open(&options)?;
+        let name = stack::name(&options);
+        let upstream = stack::upstream(&options, name.clone());
+        let backends = stack::backends(&options, &upstream);
+        let stack = stack::stack(&options, name, store.table(), backends.clone())?;
+        let login = match options.pin_oauth {
+            true => Some((principal::layer(&options)?, pin_oauth(&options)?)),
+            false => None,
+        };
+        store.ready().await;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -39,7 +60,8 @@ impl Gateway {
             say(format!("admin on http://{}", admin.local_addr()?));
         }
         say(announcement(address, &options));
-        Ok(Self { listener, address, admin, options })
+        principal::warn_if_none(&options, address);
+        Ok(Self { listener, address, admin, options, backends, upstream, store, stack, login })
     }
 
     /// Where it listens.
@@ -48,18 +70,8 @@ impl Gateway {
     }
 
     /// Serves until `stop`, and then until the calls in flight are finished.
-    ///
-    /// # Errors
-    ///
-    /// If the options cannot be had together.
-    pub(crate) async fn run(
-        self,
-        stop: CancellationToken,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Self { listener, admin, options, .. } = self;
-        let (store, store_answers) = store::open(&options)?;
-        let name = stack::name(&options);
-        let stack = stack::stack(&options, name.clone(), store)?;
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { listener, admin, options, backends, upstream, store, stack, login, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -74,18 +86,32 @@ impl Gateway {
             shutdown.shut_down(grace).await;
         };
         let leaves = stop.clone();
-        let is_ready = Arc::new(move || store_answers() && !leaves.is_cancelled());
-        let service = stack.layer(stack::upstream(&options, name));
+        let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
+        if let Some(probe) = stack::probe(&options) {
+            tokio::spawn(backends.probe(probe, upstream.clone()));
+        }
         if let Some(admin) = admin {
             tokio::spawn(admin::serve(admin, is_ready));
         }
-        let (cut, _) = tokio::join!(server::serve(listener, service, limits, stop), ending);
+        tokio::spawn(names::check(options.backends.clone()));
+        // Two types: what is off costs nothing.
+        let cut = if let Some(login) = login {
+            let service = stack.auth(login).layer(upstream);
+            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+        } else {
+            let service = stack.layer(upstream);
+            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+        };
         match cut {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),
         }
-        Ok(())
     }
+}
+
+fn pin_oauth(options: &Options) -> Result<PinOauthLayer<PinTable>, Box<dyn Error + Send + Sync>> {
+    let store = store::open_pins(options)?;
+    Ok(PinOauthLayer(Pins::new(store, &options.backends, options.route.clone())))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {

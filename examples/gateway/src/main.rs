@@ -5,7 +5,10 @@
 //! | `cli` | options, their environment variables and defaults |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
+//! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
+//! | `oauth` | the requests of one OAuth client together |
+//! | `principal` | whose a session is |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
@@ -15,7 +18,10 @@ mod cli;
 mod demo;
 mod gateway;
 mod keys;
+mod names;
+mod oauth;
 mod output;
+mod principal;
 mod server;
 mod stack;
 mod store;
@@ -60,7 +66,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     match cli.command {
         Some(Command::Demo { once }) => demo::run(once, stop).await,
         None => {
-            Gateway::bind(cli.options).await?.run(stop).await?;
+            Gateway::bind(cli.options).await?.run(stop).await;
             Ok(ExitCode::SUCCESS)
         }
     }

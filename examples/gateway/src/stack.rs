@@ -4,13 +4,15 @@ use std::{error::Error, time::Duration};
 
 use bartizan::{
     ReverseProxyStack,
-    core::ProxyName,
+    core::{ProxyName, store::NoStore},
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{HopCount, LimitHopsLayer},
     pin::{
-        Backends, OnLost, PinBackendLayer,
+        Backends, OnLost, PinBackendLayer, Probe,
         balance::{LeastSessions, Random, RoundRobin},
+        key::NoKey,
     },
+    principal::NamePrincipalLayer,
     resume::{KeyRing, ResumeSessionLayer},
     session::{Sessionless, ValidateSessionLayer},
     streams::TrackStreamsLayer,
@@ -19,16 +21,29 @@ use bartizan::{
 
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
-    keys,
+    keys, principal,
     store::SessionTable,
 };
 
 /// The layers, with what the options say of each.
-pub(crate) type Stack = ReverseProxyStack<SessionTable>;
+pub(crate) type Stack = ReverseProxyStack<SessionTable, NoKey, NoStore, NamePrincipalLayer>;
 
 /// The name of this gateway, in `Via` and in `Proxy-Status`.
 pub(crate) fn name(options: &Options) -> ProxyName {
     options.via.clone().unwrap_or_else(ProxyName::random)
+}
+
+/// The servers to forward to.
+pub(crate) fn backends(options: &Options, upstream: &Upstream) -> Backends {
+    let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
+    let dialled = upstream.clone();
+    backends.connect_by(move |backend| dialled.connect(backend))
+}
+
+/// How they are probed, if they are.
+pub(crate) fn probe(options: &Options) -> Option<Probe> {
+    let probe = options.probe.clone().get()?;
+    Some(probe.interval(options.probe_interval).timeout(options.probe_timeout))
 }
 
 /// Configures the layers of the gateway that is called `name`.
@@ -40,8 +55,8 @@ pub(crate) fn stack(
     options: &Options,
     name: ProxyName,
     store: SessionTable,
+    backends: Backends,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
-    let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
     let stack = match &options.session_header {
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),
@@ -49,6 +64,7 @@ pub(crate) fn stack(
     let stack = stack
         .forwarded(|layer| forwarded(layer, options))
         .hops(|layer| hops(layer, options, name))
+        .auth(principal::layer(options)?)
         .session(|layer| session(layer, options))
         .streams(|layer| streams(layer, options))
         .pin(|layer| pin(layer, options));
@@ -113,6 +129,7 @@ fn session(
         Some(cli::Sessionless::Refuse) => layer.sessionless(Sessionless::Refuse),
         Some(cli::Sessionless::Forward) => layer.sessionless(Sessionless::Forward),
     };
+    let layer = options.endpoints.iter().fold(layer, |layer, path| layer.endpoint(path));
     layer
         .route(options.route.clone())
         .idle(options.idle)

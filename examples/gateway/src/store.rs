@@ -2,44 +2,108 @@
 
 use std::{env, error::Error};
 
-use bartizan::{core::store::Either, memory::MemoryStore, redis::RedisStore, session::MintIds};
+use bartizan::{
+    core::store::Either,
+    memory::MemoryStore,
+    redis::{RedisStore, RedisStoreBuilder},
+    session::MintIds,
+};
 
 use crate::cli::{Options, Store};
 
 /// Sessions in this process or in Redis, under ids of this gateway's own or of the backends.
 pub(crate) type SessionTable = MintIds<Either<MemoryStore, RedisStore>>;
 
-/// Makes the store; one that is shared need not answer yet. Also returns whether it does, to be asked at any time.
+/// The store, before it is given to the layers.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenStore {
+    store: Either<MemoryStore, RedisStore>,
+    mint_ids: bool,
+}
+
+/// What `--pin-oauth` learns, in this process or in Redis.
+pub(crate) type PinTable = Either<MemoryStore, RedisStore>;
+
+/// How many clients, codes and tokens are kept at once.
+const MAX_PINS: usize = 1_000_000;
+
+/// Makes the store; one that is shared need not answer yet.
 ///
 /// # Errors
 ///
 /// If its URL cannot be read. The message does not repeat it: it may hold a password.
-pub(crate) fn open(
-    options: &Options,
-) -> Result<(SessionTable, impl Fn() -> bool + Send + Sync + use<>), Box<dyn Error + Send + Sync>> {
+pub(crate) fn open(options: &Options) -> Result<OpenStore, Box<dyn Error + Send + Sync>> {
     let store = match &options.store {
         Store::Memory => {
-            Either::Left(MemoryStore::builder().max_sessions(options.max_sessions.get()).build())
+            let store = MemoryStore::builder().max_sessions(options.max_sessions.get());
+            Either::Left(match options.max_sessions_per_principal.get() {
+                Some(cap) => store.max_sessions_per_principal(cap.get()).build(),
+                None => store.build(),
+            })
         }
         Store::Redis(url) => Either::Right(redis(url, options)?),
     };
-    let asked = store.clone();
-    let answers = move || match &asked {
-        Either::Left(_) => true,
-        Either::Right(store) => store.is_ready(),
-    };
-    Ok((MintIds::new(store).only_if(options.mint_ids), answers))
+    Ok(OpenStore { store, mint_ids: options.mint_ids })
+}
+
+impl OpenStore {
+    /// What the layers keep sessions in.
+    pub(crate) fn table(&self) -> SessionTable {
+        MintIds::new(self.store.clone()).only_if(self.mint_ids)
+    }
+
+    /// Whether the store answers, to be asked at any time.
+    pub(crate) fn answers(&self) -> bool {
+        match &self.store {
+            Either::Left(_) => true,
+            Either::Right(store) => store.is_ready(),
+        }
+    }
+
+    /// Waits until the store has answered, or was asked once and has not: a replica that starts refuses nobody for
+    /// want of a connection, and one whose store is away serves what it can.
+    pub(crate) async fn ready(&self) {
+        if let Either::Right(store) = &self.store {
+            store.ready().await;
+        }
+    }
+}
+
+/// Makes the store of what `--pin-oauth` learns, where the sessions are, and apart from them: neither takes the room of
+/// the other.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_pins(options: &Options) -> Result<PinTable, Box<dyn Error + Send + Sync>> {
+    Ok(match &options.store {
+        Store::Memory => Either::Left(MemoryStore::builder().max_sessions(MAX_PINS).build()),
+        Store::Redis(url) => {
+            let store = builder(url, options).prefix("bartizan-oauth").max_sessions(MAX_PINS);
+            Either::Right(build(store)?)
+        }
+    })
 }
 
 fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
+    let store = builder(url, options).max_sessions(options.max_sessions.get());
+    build(match options.max_sessions_per_principal.get() {
+        Some(cap) => store.max_sessions_per_principal(cap.get()),
+        None => store,
+    })
+}
+
+fn builder(url: &str, options: &Options) -> RedisStoreBuilder {
     let store = RedisStore::builder(url)
         .timeout(options.store_timeout)
         .grace(options.store_grace)
-        .near_cache(options.near_cache)
-        .max_sessions(options.max_sessions.get());
-    let store = match env::var("BARTIZAN_STORE_PASSWORD") {
+        .near_cache(options.near_cache);
+    match env::var("BARTIZAN_STORE_PASSWORD") {
         Ok(password) => store.credentials(None, &password),
         Err(_) => store,
-    };
+    }
+}
+
+fn build(store: RedisStoreBuilder) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
     Ok(store.build().map_err(|error| format!("--store: {error}"))?)
 }

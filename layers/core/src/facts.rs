@@ -54,7 +54,7 @@ impl Principal {
 
     /// Hands the caller on with the request.
     pub fn attach(self, carrier: &mut impl Carrier) {
-        Passage::with(carrier, |passage| passage.principal = Some(self));
+        Passage::with(carrier, |passage| passage.set_principal(self));
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Passage {
     trusts_peer: Option<bool>,
     pub(crate) client: Option<ClientAddr>,
     pub(crate) origin: Option<PublicOrigin>,
-    pub(crate) principal: Option<Principal>,
+    principal: Option<Principal>,
+    may_bind: bool,
     pub(crate) session: Option<Session>,
     backend: Option<Backend>,
     tried: Option<Tried>,
@@ -154,6 +155,24 @@ impl Passage {
         self.principal.as_ref()
     }
 
+    /// Names the caller. Whether an earlier one may bind sessions is forgotten.
+    pub fn set_principal(&mut self, principal: Principal) {
+        self.principal = Some(principal);
+        self.may_bind = false;
+    }
+
+    /// Whether the caller may become the owner of a session that was opened without a principal.
+    #[must_use]
+    pub fn may_bind(&self) -> bool {
+        self.may_bind
+    }
+
+    /// Decides whether the caller that is named now may become the owner of a session that was opened without a
+    /// principal. Default: it may not, and such a session is unknown to it.
+    pub fn set_may_bind(&mut self, may_bind: bool) {
+        self.may_bind = may_bind;
+    }
+
     /// The live session that the request belongs to.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
@@ -263,6 +282,8 @@ mod tests {
             passage.set_work(Work::Pinned);
             passage.set_backend("http://a:1".parse().unwrap());
             passage.set_trusts_peer(true);
+            passage.set_principal(Principal::new("i", "alice"));
+            passage.set_may_bind(true);
             passage.set_lease(Lease::new(()));
             passage.set_dialect(Dialect::Grpc);
             passage.set_sanitized();
@@ -313,6 +334,19 @@ mod tests {
         assert!(Passage::of(&request).unwrap().is_sanitized());
         peer.attach(&mut request);
         assert!(!Passage::of(&request).unwrap().is_sanitized());
+    }
+
+    #[test]
+    fn another_principal_may_not_bind_sessions_unless_that_is_said_anew() {
+        let mut request = Request::new(());
+        Passage::with(&mut request, |passage| {
+            passage.set_principal(Principal::new("i", "alice"));
+            assert!(!passage.may_bind());
+            passage.set_may_bind(true);
+        });
+        assert!(Passage::of(&request).unwrap().may_bind());
+        Principal::new("i", "bob").attach(&mut request);
+        assert!(!Passage::of(&request).unwrap().may_bind());
     }
 
     #[test]

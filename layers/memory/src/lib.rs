@@ -6,6 +6,7 @@
 //! | `insert_if_absent` | `Inserted`; `Exists` with a live one; `Ended` within a minute of its end; `Full` past a cap |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live |
 //! | `remove` | ends it; for a minute nothing brings it back |
+//! | `remove_if_unchanged` | ends it likewise if the version is the one seen; else nothing |
 //! | `touch` | its idle time starts anew; one that is gone stays gone |
 //!
 //! # When to use it, and when not

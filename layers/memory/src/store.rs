@@ -99,6 +99,7 @@ impl SessionStore for MemoryStore {
     type Insert = Never<Result<Inserted, StoreError>>;
     type Replace = Never<Result<Replaced, StoreError>>;
     type Remove = Never<Result<(), StoreError>>;
+    type RemoveIfUnchanged = Never<Result<bool, StoreError>>;
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         let table = &*self.0;
@@ -150,15 +151,24 @@ impl SessionStore for MemoryStore {
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
         let table = &*self.0;
         let hash = table.hash(key);
-        let mut shard = table.shard(hash);
-        shard.tombstones.add(table.tombstone(hash, key), table.clock.now_ms());
-        let removed = shard.remove(hash, key);
-        drop(shard);
-        if let Some(session) = removed {
-            table.counts.release(&session);
-            session.end();
-        }
+        table.end(hash, key, table.shard(hash));
         Answer::Now(Ok(()))
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        let table = &*self.0;
+        let hash = table.hash(key);
+        let mut shard = table.shard(hash);
+        let there = shard.find(hash, key, table.clock.now_ms(), &table.counts);
+        let is_unchanged = there.is_some_and(|session| session.version() == seen);
+        if is_unchanged {
+            table.end(hash, key, shard);
+        }
+        Answer::Now(Ok(is_unchanged))
     }
 
     fn touch(&self, session: &Session) {
@@ -194,6 +204,17 @@ impl Table {
         // The table inside uses the upper and the lowest bits.
         let index = (hash >> 32) as usize % SHARDS;
         lock(&self.shards, index)
+    }
+
+    /// Ends what is under `key`, in its `shard`.
+    fn end(&self, hash: u64, key: Key<'_>, mut shard: MutexGuard<'_, Shard>) {
+        shard.tombstones.add(self.tombstone(hash, key), self.clock.now_ms());
+        let removed = shard.remove(hash, key);
+        drop(shard);
+        if let Some(session) = removed {
+            self.counts.release(&session);
+            session.end();
+        }
     }
 
     /// Sweeps some places of the shard whose turn it is.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bartizan_core::{
     Answer, Dialect, GuardBody, Key, Passage, Reason, Session, SessionStore, StoreError, Work,
-    backend::Tried, take_ready,
+    backend::Tried, store::RecordVersion, take_ready,
 };
 use http::{Request, Response};
 
@@ -34,7 +34,7 @@ enum Next<R, K, T: SessionStore> {
     /// It is answered here.
     Answer(Response<GuardBody<R>>),
     /// The same, once its pin is removed.
-    Unpin(Answer<Result<(), StoreError>, T::Remove>, Response<GuardBody<R>>),
+    Unpin(Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>, Response<GuardBody<R>>),
 }
 
 /// What is lost of work that moves to another backend.
@@ -135,7 +135,9 @@ fn by_passage<B, R, K, T: SessionStore>(
     let passage = Passage::of(request)?;
     if let Some(chosen) = passage.backend() {
         let slot = config.backends.find(chosen.id()).slot();
-        return Some(Next::Follow(Followed { config: Arc::clone(config), slot, key: None }));
+        let may_open = passage.session().is_none();
+        let config = Arc::clone(config);
+        return Some(Next::Follow(Followed { config, slot, key: None, may_open }));
     }
     let backend = passage.session()?.record().backend()?;
     let absence = match config.backends.find(backend) {
@@ -182,7 +184,7 @@ fn on_lookup<B, R, K, T: SessionStore>(
     let refusal = |reason| refuse(reason, Some(backend), &Dialect::of(request));
     match config.backends.find(backend) {
         Pinned::There(slot) if !moves || !is_lost(config, &slot) => {
-            follow(config, request, slot, Some(key))
+            follow(config, request, slot, Some((key, pin.version())))
         }
         // Servers that share their state take it at once; the others may have it in a moment.
         Pinned::Absent(Absence::Unknown) if config.on_lost != OnLost::Repin => {
@@ -193,7 +195,7 @@ fn on_lookup<B, R, K, T: SessionStore>(
         }
         Pinned::Absent(Absence::Gone) => {
             let answer = refusal(Reason::BackendLost);
-            Next::Unpin(config.store.remove(pin.key()), answer)
+            Next::Unpin(config.store.remove_if_unchanged(pin.key(), pin.version()), answer)
         }
         _ => Next::Answer(refusal(Reason::BackendOutOfReach)),
     }
@@ -205,13 +207,14 @@ fn follow<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
     slot: Arc<Slot>,
-    key: Option<OwnedKey>,
+    key: Option<(OwnedKey, RecordVersion)>,
 ) -> Next<R, K, T> {
     Passage::with(request, |passage| {
         passage.set_backend(slot.backend().clone());
         passage.set_work(Work::Pinned);
     });
-    Next::Follow(Followed { config: Arc::clone(config), slot: Some(slot), key })
+    let config = Arc::clone(config);
+    Next::Follow(Followed { config, slot: Some(slot), key, may_open: false })
 }
 
 /// Chooses a backend for new work, or for work whose pin moves.

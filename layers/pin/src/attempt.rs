@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{BackendId, Passage, Session, Work, backend::Tried};
+use bartizan_core::{BackendId, ClientAddr, Passage, PeerAddr, Session, Work, backend::Tried};
 use http::{Request, request::Parts};
 use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
-    backends::{InFlight, Slot},
+    backends::{Client, InFlight, Slot, Ticket},
     config::Config,
+    outcome::Outcome,
     owned_key::OwnedKey,
     reclaimable::{Reclaim, ReclaimableBody},
 };
@@ -33,6 +34,7 @@ pub(crate) struct Attempt<S, B, K, T> {
     head: Parts,
     reclaim: Reclaim<B>,
     work: Work,
+    ticket: Ticket,
     // Without the backend of `choice`.
     tried: Vec<BackendId>,
     begun: Instant,
@@ -48,12 +50,14 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
     ) -> (Self, Request<ReclaimableBody<B>>) {
         let (head, body) = request.into_parts();
         let (lent, reclaim) = ReclaimableBody::lend(body);
+        let work = head.extensions.get().map(Passage::work).unwrap_or_default();
         let attempt = Self {
+            ticket: config.backends.sent(choice.in_flight.slot(), work),
             config,
             choice,
             service,
             reclaim,
-            work: head.extensions.get().map(Passage::work).unwrap_or_default(),
+            work,
             head,
             tried: Vec::new(),
             begun: Instant::now(),
@@ -80,6 +84,7 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         }
         let (lent, reclaim) = ReclaimableBody::lend(body);
         self.reclaim = reclaim;
+        self.ticket = config.backends.sent(in_flight.slot(), self.work);
         self.choice.in_flight = in_flight;
         Some(self.request(lent))
     }
@@ -93,6 +98,20 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
     pub(crate) fn opened(&self) -> Option<InFlight> {
         let matters = self.work != Work::Free && self.config.backends.are_counted();
         matters.then(|| self.choice.in_flight.clone())
+    }
+
+    /// Says how the work has ended at the backend that was chosen last.
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        let extensions = &self.head.extensions;
+        self.ticket.settle(outcome, || {
+            let client = ClientAddr::of(extensions).map(ClientAddr::ip);
+            let ip = client.or_else(|| PeerAddr::of(extensions).and_then(PeerAddr::ip));
+            ip.map(Client::at).unwrap_or_default()
+        });
+    }
+
+    pub(crate) fn work(&self) -> Work {
+        self.work
     }
 
     pub(crate) fn service(&mut self) -> &mut S {

@@ -2,6 +2,8 @@
 
 use bartizan_core::{Backend, BackendId, Reason};
 
+use crate::backends::DownCause;
+
 pub(crate) fn refused(reason: Reason, backend: Option<&BackendId>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(
@@ -34,4 +36,26 @@ pub(crate) fn back_in_service(backend: &Backend) {
     );
     #[cfg(not(feature = "tracing"))]
     let _ = backend;
+}
+
+pub(crate) fn out(backend: &Backend, cause: DownCause) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        target: "bartizan::pin",
+        { backend.id = backend.id().as_str(), cause = cause.as_str() },
+        "backend out of service: no new work"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = (backend, cause);
+}
+
+pub(crate) fn back(backend: &Backend, cause: DownCause) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        target: "bartizan::pin",
+        { backend.id = backend.id().as_str(), cause = cause.as_str() },
+        "backend back in service"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = (backend, cause);
 }

@@ -15,7 +15,7 @@
 //!
 //! | work | outcome | inner service called? |
 //! |---|---|---|
-//! | a backend was chosen by an outer layer | goes there | once |
+//! | a backend was chosen by an outer layer | goes there; without a session, its name goes out with the response | once |
 //! | session or key is pinned, its backend ready or draining | goes there | once |
 //! | the same, and no connection can be made | the refusal from inside; the pin stays | once |
 //! | the same, and every connection seen was refused, for 5 s without a gap over 2 s | session or backend's key: 404; the pin goes | once |
@@ -25,11 +25,12 @@
 //! | the same, asked for since longer | session or backend's key: 404; the pin stays | no |
 //! | client's key is pinned to a backend that is lost or unknown as above, or [`OnLost::Repin`] | goes to another; the pin moves | once |
 //! | the same, and it is time to try the lost backend | stays if it can be reached; else goes to another | once for each |
-//! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404) | once |
+//! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404), unless it has moved since | once |
 //! | the service inside refuses the request without asking a backend | passed on; says nothing of the backend | once |
 //! | key whose pin the store cannot look up | 503, `Retry-After` | no |
 //! | no pin | goes to a backend by policy, whose name goes out with the response; not to one that an outer layer [has tried](bartizan_core::backend::Tried) | once |
 //! | the same, and nobody can have seen it (no connection) | goes to another, within 4 s | once for each |
+//! | new work, and the backend answers with an error | the error is passed on; failures keep later new work away (below) | once |
 //! | no pin and no backend that takes new work | 503, `Retry-After` | no |
 //! | client's key without a pin, and the store has no room for one | 503, `Retry-After` | no |
 //! | response names a key, or the client's own key had its first success | stored, then passed on; 503 if the store refuses | – |
@@ -69,22 +70,49 @@
 //! side, and what this set has never had may be known to another replica: then a client may be told to open a new
 //! session, but the old one stays where it is.
 //!
-//! When all are out of service, one
-//! is tried all the same. A drained backend leaves when its last session
+//! When all are out of service, one is tried all the same.
+//!
+//! New work goes where new work succeeds:
+//!
+//! | new work at a backend | effect on later new work |
+//! |---|---|
+//! | 5xx (but 501 and 505), connection reset, no response within the response timeout | a failure |
+//! | [`Work::Opening`](bartizan_core::Work::Opening) in flight for more than 2 s | a failure, taken back if the response is a success |
+//! | [`Work::Free`](bartizan_core::Work::Free) without a response within the response timeout | none: it may be a call that takes long |
+//! | 4xx, 501, 505 | none, unless three clients or more in a row meet it, and the other backends reject so rarely that this is not chance (1 in 500) |
+//! | the client leaves before the response | none |
+//! | a failure | one more session's worth of load, which halves every five seconds |
+//! | at least half of the recent new work failed | a pause of 250 ms; then one request tries the backend, and each try that fails doubles the pause, up to 10 s |
+//! | three failures in a row, or in total if at least half failed | out of service, for a second at first |
+//! | two openings wait for 250 ms or more, and the backend has answered none for 500 ms | new sessions go elsewhere until it answers |
+//! | a success | back in service |
+//!
+//! At least half of the backends, rounded up, stay in service, so a single backend always does. One that fails but has to
+//! stay counts as loaded as the busiest of the others. Work that asks for a session and other new work are judged apart: a
+//! backend may serve the one and fail the other. Clients are told apart by
+//! [`ClientAddr`](bartizan_core::ClientAddr), or else [`PeerAddr`](bartizan_core::PeerAddr), IPv6 by the first 64 bits. Where
+//! neither is known, or a proxy that is not trusted stands in front, all clients are one, and a 4xx never counts.
+//!
+//! [`Backends::probe`] asks backends whether they are well, and keeps new work from those that are not. [`BackendStatus`]
+//! states why a backend is out of service.
+//!
+//! A drained backend leaves when its last session
 //! has, if somebody counts them ([`Backends::counted_by`]), or at its deadline. The pin of a key idles
 //! from its last request, whatever stream is open.
 //!
 //! # Security
 //!
 //! A pin says where to go, never who may: put the guard of sessions above. Keys of more than 1,024 bytes
-//! are none; keys never reach a log. Keys that clients make up are stored only after a success, within
+//! are none; keys never reach a log. One client cannot take a backend out of service with requests that deserve a 4xx. With
+//! requests that a server answers with 5xx it can, for half of the backends at most. Keys that clients make up are stored only after a success, within
 //! the caps of the store.
 //!
 //! # Cost
 //!
 //! Work pinned by its session: one atomic load of the set, one lookup by id, no allocation. Work pinned
 //! by a key: a copy of the key, and what the store takes. New work: nine allocations whatever the number
-//! of backends, and a copy of the header fields for another try (`tests/allocations.rs`).
+//! of backends, and a copy of the header fields for another try (`tests/allocations.rs`). Its outcome takes one lock of the
+//! backend that nothing is awaited under, and the choice one more atomic load per backend.
 //!
 //! Work that must wait (for a store that answers later, for the store to have, move or remove a pin, for its turn at
 //! another backend) does so in one boxed future.
@@ -113,7 +141,9 @@ mod future;
 pub mod key;
 mod layer;
 mod learn;
+mod outcome;
 mod owned_key;
+mod probe;
 mod reclaimable;
 mod refusal;
 mod response;
@@ -131,9 +161,10 @@ pub mod deciders {
     };
 }
 
-pub use backends::{BackendState, BackendStatus, Backends, Change};
+pub use backends::{BackendState, BackendStatus, Backends, Change, DownCause};
 pub use config::OnLost;
 pub use future::ResponseFuture;
 pub use layer::PinBackendLayer;
+pub use probe::Probe;
 pub use reclaimable::ReclaimableBody;
 pub use service::PinBackend;

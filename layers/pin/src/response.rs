@@ -4,7 +4,7 @@ use std::{future::poll_fn, sync::Arc};
 
 use bartizan_core::{
     Answer, BackendId, Dialect, GuardBody, Key, Reason, Session, SessionStore, StoreError,
-    UpstreamFailure,
+    UpstreamFailure, store::RecordVersion,
 };
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -16,6 +16,7 @@ use crate::{
     config::{Config, OnLost},
     key::ExtractKey,
     learn::{Learned, learn},
+    outcome::Outcome,
     owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
     refusal::refuse,
@@ -34,8 +35,10 @@ pub(crate) struct Followed<K, T> {
     pub(crate) config: Arc<Config<K, T>>,
     // None for a backend that an outer layer chose and this one does not know.
     pub(crate) slot: Option<Arc<Slot>>,
-    // None when a session is the pin.
-    pub(crate) key: Option<OwnedKey>,
+    // With the version of its pin that was seen. None when a session is the pin.
+    pub(crate) key: Option<(OwnedKey, RecordVersion)>,
+    // An outer layer chose the backend of work that has no session yet.
+    pub(crate) may_open: bool,
 }
 
 /// What work still waits for when it has a response.
@@ -47,7 +50,11 @@ pub(crate) enum Unsettled<S, B, R, K, T: SessionStore> {
     /// The store, to move a pin to where the response comes from.
     Move(Arc<Config<K, T>>, Session, BackendId, Response<R>),
     /// The store, to be rid of a pin.
-    Unpin(Arc<Config<K, T>>, Answer<Result<(), StoreError>, T::Remove>, Response<GuardBody<R>>),
+    Unpin(
+        Arc<Config<K, T>>,
+        Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>,
+        Response<GuardBody<R>>,
+    ),
 }
 
 /// What comes of a response: it leaves now, or later.
@@ -120,10 +127,10 @@ where
     }
 }
 
-/// Holds `answer` back until its pin is removed.
+/// Holds `answer` back until the pin that was seen is removed. One that has moved meanwhile stays.
 pub(crate) async fn unpin<R, K, T: SessionStore>(
     config: &Config<K, T>,
-    removed: Answer<Result<(), StoreError>, T::Remove>,
+    removed: Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>,
     answer: Response<GuardBody<R>>,
 ) -> Response<GuardBody<R>> {
     // The answer stands even if the store cannot be told.
@@ -134,29 +141,34 @@ pub(crate) async fn unpin<R, K, T: SessionStore>(
 /// The backend that work is pinned to has responded, or could not.
 #[inline]
 fn on_followed<S, B, R, K, T>(
-    response: Response<R>,
+    mut response: Response<R>,
     followed: Followed<K, T>,
 ) -> Settled<S, B, R, K, T>
 where
     K: ExtractKey,
     T: SessionStore,
 {
-    let Followed { config, slot, key } = followed;
+    let Followed { config, slot, key, may_open } = followed;
     let Some(slot) = slot else { return done(response) };
-    let unpin = |config: Arc<Config<K, T>>, key: &OwnedKey, answer| {
-        let removed = config.store.remove(Key::new(&config.route, None, &key.bytes));
+    let unpin = |config: Arc<Config<K, T>>, (key, seen): (OwnedKey, RecordVersion), answer| {
+        let key = Key::new(&config.route, None, &key.bytes);
+        let removed = config.store.remove_if_unchanged(key, seen);
         Answer::Later(Unsettled::Unpin(config, removed, answer))
     };
     match UpstreamFailure::of(&response) {
         None if is_refusal(&response) => done(response),
         None => {
             Backends::responded(&slot);
+            if may_open {
+                // The session that it opens belongs there.
+                response.extensions_mut().insert(slot.backend().clone());
+            }
             match key {
                 Some(key) if config.lost_on_404 && response.status() == StatusCode::NOT_FOUND => {
-                    unpin(config, &key, response.map(GuardBody::forwarded))
+                    unpin(config, key, response.map(GuardBody::forwarded))
                 }
                 key => {
-                    let shown = key.as_ref().map(|key| &*key.bytes);
+                    let shown = key.as_ref().map(|(key, _)| &*key.bytes);
                     match learn(&response, &config, slot.backend().id(), shown, false) {
                         None => done(response),
                         Some(learned) => Answer::Later(Unsettled::Learn(config, learned, response)),
@@ -167,15 +179,15 @@ where
         Some(failure) if failure.is_unreachable() => {
             config.backends.unreachable(&slot, failure);
             // What moves to another backend does so on its next request.
-            let moves =
-                config.on_lost == OnLost::Repin || key.as_ref().is_some_and(|key| key.is_clients);
+            let moves = config.on_lost == OnLost::Repin
+                || key.as_ref().is_some_and(|(key, _)| key.is_clients);
             let reason = if moves { None } else { config.backends.loss(&slot, config.lost_after) };
             let Some(reason) = reason else { return done(response) };
             // The refusal that this one stands in for has the right form.
             let dialect = Dialect::like(response.headers());
             let answer = refuse(reason, Some(slot.backend().id()), &dialect);
             match key {
-                Some(key) if reason == Reason::BackendLost => unpin(config, &key, answer),
+                Some(key) if reason == Reason::BackendLost => unpin(config, key, answer),
                 _ => Answer::Now(answer),
             }
         }
@@ -196,9 +208,11 @@ where
 {
     let Some(failure) = UpstreamFailure::of(&response) else {
         if is_refusal(&response) {
+            attempt.settle(Outcome::Unknown);
             return done(response);
         }
         Backends::responded(attempt.slot());
+        attempt.settle(Outcome::of_status(response.status()));
         let backend = attempt.slot().backend().clone();
         response.extensions_mut().insert(backend.clone());
         // The backend must not leave until what it opened is in a store, or was refused.
@@ -218,6 +232,7 @@ where
             Some(learned) => Answer::Later(Unsettled::Learn(Arc::clone(config), learned, response)),
         };
     };
+    attempt.settle(Outcome::of_failure(failure, attempt.work()));
     if failure.is_unreachable() {
         attempt.config.backends.unreachable(attempt.slot(), failure);
     }

@@ -33,6 +33,23 @@ async fn a_backend_that_an_outer_layer_chose_is_honoured() {
 }
 
 #[tokio::test]
+async fn what_opens_at_a_backend_that_an_outer_layer_chose_belongs_there() {
+    let world = World::default();
+    let service = PinBackendLayer::new(backends([A, B])).layer(world.clone());
+    for chosen in [A, B] {
+        let mut opening = request("new");
+        Passage::with(&mut opening, |passage| passage.set_backend(chosen.parse().unwrap()));
+        let response = send(&service, opening).await;
+        assert_eq!(world.last().backend, chosen);
+        assert_eq!(response.extensions().get::<Backend>().unwrap().id().as_str(), chosen);
+        // A session's record says where it is: one that moves is named by the layer that moves it.
+        let mut call = of_session(A);
+        Passage::with(&mut call, |passage| passage.set_backend(chosen.parse().unwrap()));
+        assert!(send(&service, call).await.extensions().get::<Backend>().is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_session_goes_to_its_backend_ready_or_draining_and_nowhere_else() {
     let world = World::default();
     let set = backends([A, B, C]);

@@ -20,7 +20,7 @@ use bartizan_core::{
 };
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
-    BackendStatus, Backends, OnLost, PinBackendLayer,
+    BackendStatus, Backends, OnLost, PinBackendLayer, ReclaimableBody,
     balance::Candidate,
     key::{HeaderKey, PathSegmentKey, QueryKey},
 };
@@ -94,6 +94,7 @@ impl SessionStore for Late {
     type Insert = Later<Inserted>;
     type Replace = Later<Replaced>;
     type Remove = Later<()>;
+    type RemoveIfUnchanged = Later<bool>;
 
     fn get(&self, key: Key<'_>) -> StoreAnswer<Result<Option<Session>, StoreError>, Self::Get> {
         StoreAnswer::Later(self.later(Operation::Get, self.store.get(key)))
@@ -120,6 +121,15 @@ impl SessionStore for Late {
 
     fn remove(&self, key: Key<'_>) -> StoreAnswer<Result<(), StoreError>, Self::Remove> {
         StoreAnswer::Later(self.later(Operation::Remove, self.store.remove(key)))
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> StoreAnswer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        let answer = self.store.remove_if_unchanged(key, seen);
+        StoreAnswer::Later(self.later(Operation::Remove, answer))
     }
 
     fn touch(&self, session: &Session) {
@@ -344,6 +354,32 @@ async fn a_backends_own_404_ends_the_pin_of_a_key_only_if_that_is_asked_for() {
             assert_eq!(Reason::of(&response), None);
             assert_eq!(store.store.len(), usize::from(left), "{status} {ends}");
         }
+    }
+}
+
+/// What the old backend says late is about the pin that the request saw.
+#[tokio::test(start_paused = true)]
+async fn a_404_of_the_backend_that_a_key_has_left_does_not_unpin_it() {
+    for moves in [true, false] {
+        let (world, store) = (World::default(), Late::new());
+        let (inside, table) = (world.clone(), store.store.clone());
+        let meanwhile = tower::service_fn(move |request: Request<ReclaimableBody<Body>>| {
+            let (route, key) = (Route::new("pins"), b"k");
+            let key = Key::new(&route, None, key);
+            let pin = table.get(key);
+            if let (true, StoreAnswer::Now(Ok(Some(pin)))) = (moves, pin) {
+                let record = pin.record().clone().with_backend(id(B));
+                let replaced = table.replace(key, pin.version(), record);
+                assert!(matches!(replaced, StoreAnswer::Now(Ok(Replaced::Replaced(_)))));
+            }
+            inside.clone().oneshot(request)
+        });
+        let service = by_field(backends([A]), &store).lost_on_404(true).layer(meanwhile);
+        world.name("x-s", "k");
+        send(&service, request("open")).await;
+        world.answer(404);
+        assert_eq!(send(&service, shows("k")).await.status(), 404, "passed on");
+        assert_eq!(store.store.len(), usize::from(moves));
     }
 }
 

@@ -23,11 +23,14 @@ use crate::{
     clock::Clock,
     codec,
     counts::Counts,
+    first_try::FirstTry,
     near::{Near, Trust},
+    room::Room,
     script::Scripts,
     shared::Shared,
     status::Status,
     store::RedisStore,
+    unreadable::Reports,
 };
 
 /// Builds a [`RedisStore`].
@@ -44,6 +47,7 @@ pub struct RedisStoreBuilder {
     near_cache: usize,
     near_bound: Duration,
     max_sessions: usize,
+    max_sessions_per_principal: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -52,6 +56,8 @@ enum Server {
     Config(Box<Config>),
 }
 
+/// How long a connection may take to be made.
+pub(crate) const CONNECT: Duration = Duration::from_secs(1);
 /// How long "absent" is believed.
 const ABSENT_BOUND: Duration = Duration::from_secs(5);
 /// How many commands may wait for the connection.
@@ -94,6 +100,7 @@ impl RedisStoreBuilder {
             near_cache: 100_000,
             near_bound: Duration::from_secs(30),
             max_sessions: 1_000_000,
+            max_sessions_per_principal: None,
         }
     }
 
@@ -137,10 +144,17 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How many sessions there may be over all replicas, approximately. Past it new ones are refused.
-    /// Default: 1,000,000.
+    /// How many sessions there may be over all replicas. Past it new ones are refused. The server counts with each
+    /// insert, so that replicas do not pass the cap together. Default: 1,000,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
+        self
+    }
+
+    /// How many sessions one principal may have over all replicas; sessions without a principal are not counted.
+    /// Default: no bound of its own.
+    pub fn max_sessions_per_principal(mut self, sessions: usize) -> Self {
+        self.max_sessions_per_principal = Some(sessions);
         self
     }
 
@@ -173,20 +187,23 @@ impl RedisStoreBuilder {
             ..Options::default()
         };
         Ok(RedisStore::start(Shared {
-            client: client(config),
             runtime,
             options,
             timeout: self.timeout,
             own_key: own_key(&self.prefix),
-            prefix: self.prefix,
             is_cached,
-            max_sessions: self.max_sessions,
+            is_clustered: config.server.is_clustered(),
+            room: Room::new(&self.prefix, self.max_sessions, self.max_sessions_per_principal),
             // Even without a cache, sessions that are held must be known.
             near: Near::new(self.near_cache.max(1_000), trust),
             status: Status::new(),
             clock: Clock::start(),
             counts: Counts::default(),
             scripts: Scripts::new(),
+            reports: Reports::new(),
+            first_try: FirstTry::new(),
+            prefix: self.prefix,
+            client: client(config),
         }))
     }
 
@@ -199,8 +216,9 @@ impl RedisStoreBuilder {
             })?,
         };
         Ok(Config {
-            // The first connection is tried again like any other.
-            fail_fast: false,
+            // The first connection is tried at once; without this, it would wait as one that is tried again does.
+            // If it fails, the watching task tries again.
+            fail_fast: true,
             version: RespVersion::RESP3,
             username: self.user.clone().or(config.username.clone()),
             password: self.password.clone().or(config.password.clone()),
@@ -217,7 +235,7 @@ fn own_key(prefix: &str) -> String {
 }
 
 fn client(config: Config) -> Client {
-    let second = Duration::from_secs(1);
+    let second = CONNECT;
     let connection = ConnectionConfig {
         connection_timeout: second,
         internal_command_timeout: second,
@@ -247,6 +265,7 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("near_cache", &self.near_cache)
             .field("near_bound", &self.near_bound)
             .field("max_sessions", &self.max_sessions)
+            .field("max_sessions_per_principal", &self.max_sessions_per_principal)
             .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,10 @@
 //! part      = tag(1) length(4) content
 //! ```
 //!
-//! The first byte is the version of the layout: a release that does not know it says so, with an error, and
-//! takes the session for neither live nor gone. What can be added as a part needs no new one.
+//! The first byte is the version of the layout: `R` and `T` are version 1. What can be added as a part needs no new
+//! one. A value of a later version begins with the three bytes [`LATER`] and a byte for the version, from 2 on: a
+//! release that does not know it says so, with an error, and takes the session for neither live nor gone. Whatever
+//! begins otherwise is not of any release. `tests/format.rs` has vectors.
 //!
 //! Numbers are big-endian; times are in milliseconds, `born` and `touched` by the server's clock since
 //! 1970. The scripts know the head and nothing of the parts.
@@ -24,9 +26,14 @@ use std::time::Duration;
 
 use bartizan_core::{BackendId, Record, SessionId, store::RecordVersion};
 
+use crate::unreadable::Unreadable;
+
 const BACKEND: u8 = 1;
 const UPSTREAM_ID: u8 = 2;
 const FIELD: u8 = 3;
+
+/// What a value in a layout of a later release begins with. The scripts know it, too.
+pub(crate) const LATER: &[u8] = b"\0BZ";
 
 /// Names the fields in which parts of later releases travel through this one.
 const UNKNOWN: &str = "\u{0}part ";
@@ -48,12 +55,17 @@ pub(crate) struct Live {
     pub(crate) record: Record,
 }
 
-/// Reads a stored value; none if it is none of ours.
-pub(crate) fn decode(value: &[u8]) -> Option<Stored> {
-    match value.split_first()? {
-        (b'T', []) => Some(Stored::Ended),
-        (b'R', rest) => Some(Stored::Live(live(rest)?)),
-        _ => None,
+/// Reads a stored value.
+///
+/// # Errors
+///
+/// If a later release wrote it, or none did.
+pub(crate) fn decode(value: &[u8]) -> Result<Stored, Unreadable> {
+    match value {
+        b"T" => Ok(Stored::Ended),
+        [b'R', rest @ ..] => live(rest).map(Stored::Live).ok_or(Unreadable::Foreign),
+        value if value.starts_with(LATER) => Err(Unreadable::Later),
+        _ => Err(Unreadable::Foreign),
     }
 }
 
@@ -161,14 +173,14 @@ mod tests {
             .with_field("b", b"");
         let value = [head(), encode(&record)].concat();
         let live = Live { born_ms: 7, touched_ms: 8, version: 9.into(), record };
-        assert_eq!(decode(&value), Some(Stored::Live(live)));
-        assert_eq!(decode(b"T"), Some(Stored::Ended));
+        assert_eq!(decode(&value), Ok(Stored::Live(live)));
+        assert_eq!(decode(b"T"), Ok(Stored::Ended));
     }
 
     #[test]
     fn parts_of_later_releases_survive_a_read_and_a_write() {
         let parts = [&[200, 0, 0, 0, 2][..], b"xy", &[201, 0, 0, 0, 0]].concat();
-        let Some(Stored::Live(live)) = decode(&[head(), parts.clone()].concat()) else {
+        let Ok(Stored::Live(live)) = decode(&[head(), parts.clone()].concat()) else {
             panic!("it is read");
         };
         assert_eq!(live.record.backend(), None);
@@ -177,11 +189,19 @@ mod tests {
 
     #[test]
     fn what_is_none_of_ours_is_not_read() {
-        for value in [&b""[..], b"X", b"TT", b"R", b"hello", &head()[..20]] {
-            assert_eq!(decode(value), None, "{value:?}");
+        let foreign = Err(Unreadable::Foreign);
+        for value in [&b""[..], b"X", b"TT", b"R", b"hello", b"\0", b"\0B\x02", &head()[..20]] {
+            assert_eq!(decode(value), foreign, "{value:?}");
         }
         for part in [&[1][..], &[1, 0, 0, 0, 9, b'b'], &[1, 0, 0, 0, 0], &[3, 0, 0, 0, 1, 0]] {
-            assert_eq!(decode(&[head(), part.to_vec()].concat()), None, "{part:?}");
+            assert_eq!(decode(&[head(), part.to_vec()].concat()), foreign, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_later_release_wrote_is_told_from_what_none_did() {
+        for value in [&b"\0BZ"[..], b"\0BZ\x02", b"\0BZ\x02 a layout of its own"] {
+            assert_eq!(decode(value), Err(Unreadable::Later), "{value:?}");
         }
     }
 

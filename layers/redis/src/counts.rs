@@ -1,4 +1,5 @@
-//! How many sessions there are on each backend, over all replicas.
+//! How many sessions there are on each backend, over all replicas, for balancing and draining. Whether there is room
+//! for one more is not decided by it, but in [`room`](crate::room).
 //!
 //! ```text
 //! prefix ":backends"        a sorted set: ids of backends, by when the last session on each idles out (ms)
@@ -26,6 +27,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     digest::Digest,
+    room::{Places, Room},
     script::{self, Script},
 };
 
@@ -108,24 +110,52 @@ fn sessions_key(prefix: &str, backend: &str) -> String {
     format!("{prefix}:on:{backend}")
 }
 
+/// The sets that a session on `backend` is in, beside those of its [`Places`]: in groups that one script may reach.
+fn groups(prefix: &str, backend: &str, places: &Places, is_clustered: bool) -> Vec<Vec<String>> {
+    let own = sessions_key(prefix, backend);
+    if is_clustered {
+        return vec![vec![own], places.names().to_vec()];
+    }
+    vec![std::iter::once(own).chain(places.names().iter().cloned()).collect()]
+}
+
 /// Writes by `list` that a session on `backend` idles out at `until_ms`, which is `left_ms` from now.
 pub(crate) async fn add(
     client: &WithOptions<Client>,
     list: &Script,
-    prefix: &str,
-    backend: Option<&BackendId>,
+    (prefix, is_clustered): (&str, bool),
+    (backend, places): (Option<&BackendId>, &Places),
     digest: Digest,
     (until_ms, left_ms): (u64, u64),
 ) -> Result<(), Error> {
     let backend = backend.map_or(NONE, BackendId::as_str);
     let args = |member: Value| [until_ms.to_string().into(), left_ms.to_string().into(), member];
     let member = args(script::bytes(digest.short()));
-    let (): () = list.run(client, &sessions_key(prefix, backend), &member).await?;
-    list.run(client, &backends_key(prefix), &args(backend.into())).await
+    for keys in groups(prefix, backend, places, is_clustered) {
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let (): () = list.run(client, &keys, &member).await?;
+    }
+    list.run(client, &[&backends_key(prefix)], &args(backend.into())).await
 }
 
-/// Writes that a session on `backend` has ended.
+/// Writes by `unlist` that a session on `backend` has ended.
 pub(crate) async fn take(
+    client: &WithOptions<Client>,
+    unlist: &Script,
+    (prefix, is_clustered): (&str, bool),
+    (backend, places): (Option<&BackendId>, &Places),
+    digest: Digest,
+) -> Result<(), Error> {
+    let backend = backend.map_or(NONE, BackendId::as_str);
+    for keys in groups(prefix, backend, places, is_clustered) {
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let (): () = unlist.run(client, &keys, &[script::bytes(digest.short())]).await?;
+    }
+    Ok(())
+}
+
+/// Writes that a session is no longer on `backend`, and lives on another.
+pub(crate) async fn leave(
     client: &WithOptions<Client>,
     prefix: &str,
     backend: Option<&BackendId>,
@@ -140,8 +170,11 @@ pub(crate) async fn refresh(
     client: &WithOptions<Client>,
     prefix: &str,
     server_ms: u64,
-    counts: &Counts,
+    (counts, room): (&Counts, &Room),
 ) -> Result<(), Error> {
+    let all = room.all();
+    sweep(client, &all, server_ms).await?;
+    room.counted_all(client.zcard(all).await?);
     let before = counts.since();
     let key = backends_key(prefix);
     sweep(client, &key, server_ms).await?;

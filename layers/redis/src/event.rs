@@ -14,8 +14,10 @@ pub(crate) fn up() {
     tracing::info!(target: "bartizan::redis", "the session store answers");
 }
 
-/// Something is kept under a key of ours that is none of ours.
-pub(crate) fn corrupt() {
+/// Something is kept under a key of ours that cannot be read; `left_out` others were not reported since the last time.
+pub(crate) fn unreadable(cause: &str, left_out: u64) {
     #[cfg(feature = "tracing")]
-    tracing::error!(target: "bartizan::redis", "a stored session cannot be read");
+    tracing::error!(target: "bartizan::redis", cause, left_out, "a stored session cannot be read");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (cause, left_out);
 }

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | `get`, near | the session; its idle time starts anew | none |
 //! | `get`, otherwise | the session, or nothing; then it is near | one `GET`, for all who ask at once |
-//! | `insert_if_absent` | `Exists` with a live one; `Ended` within a minute of its end; else `Full` past the cap, or `Inserted` | one script; two more, behind, if inserted |
+//! | `insert_if_absent` | `Exists` with a live one; `Ended` within a minute of its end; else `Full` past a cap, or `Inserted` | one script (in a cluster two, at the same time); two more, behind, if inserted |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live | one script |
-//! | `remove` | ends it everywhere; for a minute nothing brings it back | one `SET` |
-//! | `touch` | its idle time starts anew; one that is gone stays gone | three scripts, behind, per quarter of the idle time |
+//! | `remove` | ends it everywhere; for a minute nothing brings it back | one `SET`; one script, behind |
+//! | `remove_if_unchanged` | ends it likewise if the version is the one seen; else nothing | one script; one more, behind |
+//! | `touch` | its idle time starts anew; one that is gone stays gone | three scripts (in a cluster four), behind, per quarter of the idle time |
 //!
 //! # When to use it, and when not
 //!
@@ -67,18 +68,29 @@
 //! | it is back and empty | unknown: 404 | as before |
 //! | it takes no writes (a replica, out of memory) | served | reads as before; new sessions and ends are errors |
 //! | a primary steps down and closes nothing | served | the same, while its name is asked every second for one that takes writes |
-//! | what is kept under a key is none of ours | an error | |
+//! | a later release wrote what is kept under a key, in a layout of its own | an error | |
+//! | what is kept under a key is not a session record, or of another type | unknown: 404; it is removed, if it is unchanged | |
 //! | wrong password | – | errors, until it is right |
 //!
 //! An error is never "absent": the layer answers 503, and no client throws a live session away. Nothing
 //! queues up: while the server does not answer, it is sent one question every 250 ms. A store is made
-//! before its server is there; [`RedisStore::is_ready`] tells when it answers.
+//! before its server is there; [`RedisStore::is_ready`] tells when it answers, and [`RedisStore::ready`] waits for
+//! the first try.
 //!
 //! # Counts
 //!
-//! `sessions_on` and the cap count over all replicas: sorted sets beside the sessions, read every second;
-//! what this replica opens in between is added. They are approximate by what others open within a second,
-//! and by sessions that ended without a word, until these idle out.
+//! The caps ([`RedisStoreBuilder::max_sessions`], [`RedisStoreBuilder::max_sessions_per_principal`]) are exact over all
+//! replicas: the script that inserts a session counts the live ones in the same step. A session stops counting when it
+//! idles out, whether or not a replica is left, and a moment after it was ended. If a replica breaks off at that very
+//! moment, it counts until it would have idled out. In a cluster a session and the counts are on different nodes: the
+//! place is taken at the same time, and a session that found none is removed before its id leaves. While a release
+//! that counted otherwise shares the server, its sessions count once this one has told of their use.
+//!
+//! `has_room` says what the last count, a second ago at most, and the last refusals of this replica said.
+//!
+//! `sessions_on` and [`RedisStore::len`] come from sorted sets beside the sessions, read every second; what this replica
+//! opens in between is added. They are approximate by what others open within a second, and by sessions that ended
+//! without a word, until these idle out.
 //!
 //! # Security
 //!
@@ -91,11 +103,11 @@
 //!
 //! # Cost
 //!
-//! A near session: one hash and one look-up, no allocation. Whatever the load, a replica sends eleven
-//! small commands a second to see that the server is there, and two for each backend. All go over one
+//! A near session: one hash and one look-up, no allocation. Whatever the load, a replica sends thirteen
+//! small commands a second to see that the server is there and to count, and two for each backend. All go over one
 //! connection (to each node of a cluster), in a pipeline: that replies and news come in one order is what the
 //! near-cache rests on, and more connections would give it up. Memory: some 300 bytes per near session here,
-//! some 350 bytes per session at the server. The figures are in the README of the workspace.
+//! some 470 bytes per session at the server, of which some 120 are for the caps. The figures are in the README of the workspace.
 //!
 //! # Sources
 //!
@@ -110,13 +122,18 @@ mod counts;
 mod digest;
 mod error;
 mod event;
+mod first_try;
 mod flights;
+mod insert;
 mod link;
 mod near;
+mod reply;
+mod room;
 mod script;
 mod shared;
 mod status;
 mod store;
+mod unreadable;
 
 pub use bartizan_core::ConfigError;
 pub use builder::RedisStoreBuilder;

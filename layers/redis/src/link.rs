@@ -84,7 +84,10 @@ async fn watch(client: Client, shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { break };
         match step {
             Step::News(told) => take(&shared, told),
-            Step::Down(error) => shared.down(error.as_ref().map_or("closed", cause)),
+            Step::Down(error) => {
+                shared.down(error.as_ref().map_or("closed", cause));
+                shared.first_try.end();
+            }
             // In a cluster, the node that is asked may not be the one whose connection is new.
             Step::Reconnected => ask(&client, &shared, &mut news, &mut writes, true).await,
             Step::Beat => ask(&client, &shared, &mut news, &mut writes, false).await,

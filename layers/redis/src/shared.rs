@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
-    Key, Session, StoreError,
+    BackendId, Key, Session, StoreError,
     store::{StoreErrorKind, StoredSession},
 };
 use bytes::Bytes;
@@ -17,15 +17,18 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     clock::Clock,
-    codec::{self, Stored},
+    codec::{self, Live, Stored},
     counts::{self, Counts},
     digest::Digest,
     error::store_error,
     event,
+    first_try::FirstTry,
     flights::{Reading, Ticket},
     near::{Entry, Near},
+    room::{self, Places, Room},
     script::Scripts,
     status::Status,
+    unreadable::{Reports, Seen, Unreadable, of_our_type},
 };
 
 /// How many sessions are asked for at once where nobody waits for the answer.
@@ -42,18 +45,22 @@ pub(crate) struct Shared {
     /// A key of this store alone.
     pub(crate) own_key: String,
     pub(crate) is_cached: bool,
-    pub(crate) max_sessions: usize,
+    pub(crate) is_clustered: bool,
+    pub(crate) room: Room,
     pub(crate) near: Near,
     pub(crate) status: Status,
     pub(crate) clock: Clock,
     pub(crate) counts: Counts,
     pub(crate) scripts: Scripts,
+    pub(crate) reports: Reports,
+    pub(crate) first_try: FirstTry,
 }
 
 impl Shared {
     pub(crate) fn up(&self) {
         if self.status.set_up() {
             event::up();
+            self.first_try.end();
         }
     }
 
@@ -142,18 +149,15 @@ impl Shared {
         let _landing = Landing { shared: &self, digest, ticket };
         let era = self.status.now().era;
         let client = self.asking()?;
-        let value: Option<Bytes> =
-            self.within(client.get(digest.name(&self.prefix)).boxed()).await?;
-        let live = match value {
-            None => None,
-            Some(value) => match codec::decode(&value) {
-                Some(Stored::Live(live)) => Some(live),
-                Some(Stored::Ended) => None,
-                None => {
-                    event::corrupt();
-                    return Err(StoreError::new(StoreErrorKind::Corrupt));
-                }
-            },
+        let live = match self.stored(&client, digest).await? {
+            Found::Live(live) => Some(live),
+            Found::Nothing => None,
+            Found::Foreign(seen) => {
+                // Nobody waits for it to be gone.
+                let shared = Arc::clone(&self);
+                self.runtime.spawn(async move { shared.discard(&client, digest, seen).await });
+                None
+            }
         };
         let (now_ms, server_ms) = self.now();
         let brought = live.map(|live| (owner.key(), live));
@@ -163,6 +167,27 @@ impl Shared {
             self.tell_use_if_due(digest);
         }
         Ok(session)
+    }
+
+    /// What is stored under `digest`.
+    async fn stored(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+    ) -> Result<Found, StoreError> {
+        let name = digest.name(&self.prefix);
+        let asked = client.get::<Option<Bytes>, _>(name).map(of_our_type);
+        let value = match self.within(asked.boxed()).await? {
+            None => return Ok(Found::Foreign(Seen::OtherType)),
+            Some(None) => return Ok(Found::Nothing),
+            Some(Some(value)) => value,
+        };
+        match codec::decode(&value) {
+            Ok(Stored::Live(live)) => Ok(Found::Live(live)),
+            Ok(Stored::Ended) => Ok(Found::Nothing),
+            Err(Unreadable::Later) => Err(self.later()),
+            Err(Unreadable::Foreign) => Ok(Found::Foreign(Seen::Value(value))),
+        }
     }
 
     /// Tells the server that the session under `digest` was used, if a quarter of its idle time has passed
@@ -189,7 +214,8 @@ impl Shared {
     async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
         let client = self.asking()?;
         let key = digest.name(&self.prefix);
-        let is_live: bool = self.within(self.scripts.touch.run(&client, &key, &[]).boxed()).await?;
+        let is_live: bool =
+            self.within(self.scripts.touch.run(&client, &[&key], &[]).boxed()).await?;
         if !is_live {
             self.near.forget(&digest);
             return Ok(());
@@ -207,12 +233,32 @@ impl Shared {
         digest: Digest,
         session: &Session,
     ) -> Result<(), StoreError> {
-        let record = session.record();
-        let left_ms = codec::millis(record.idle().min(record.lifetime()));
-        let times = (self.now().1.saturating_add(left_ms), left_ms);
-        let (list, backend) = (&self.scripts.list, record.backend());
-        self.within(counts::add(client, list, &self.prefix, backend, digest, times).boxed()).await
+        let (server_ms, backend) = (self.now().1, session.record().backend());
+        let left_ms = room::left_ms(session, server_ms);
+        let places = self.room.places(session.key().principal);
+        let (list, at) = (&self.scripts.list, (&*self.prefix, self.is_clustered));
+        let times = (server_ms.saturating_add(left_ms), left_ms);
+        self.within(counts::add(client, list, at, (backend, &places), digest, times).boxed()).await
     }
+
+    /// Writes down that a session of `places` has ended, which was on `backend`.
+    pub(crate) async fn uncount(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        (backend, places): (Option<&BackendId>, &Places),
+    ) -> Result<(), StoreError> {
+        let (unlist, at) = (&self.scripts.unlist, (&*self.prefix, self.is_clustered));
+        self.within(counts::take(client, unlist, at, (backend, places), digest).boxed()).await
+    }
+}
+
+/// What is stored under a key.
+enum Found {
+    Live(Live),
+    Nothing,
+    /// What no release wrote.
+    Foreign(Seen),
 }
 
 /// Whose session is read, kept for as long as the read takes.

@@ -8,6 +8,7 @@ use bartizan_core::{
 };
 use bytes::Bytes;
 use fred::{
+    clients::{Client, WithOptions},
     interfaces::KeysInterface,
     types::{Expiration, Value},
 };
@@ -15,13 +16,17 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{
+    builder::CONNECT,
     codec::{self, Stored},
     counts,
     digest::Digest,
     flights::Reading,
+    insert::insert,
     link::Watch,
+    reply::Reply,
     script,
     shared::{Owner, Shared},
+    unreadable::{Seen, of_our_type},
 };
 
 /// A session store for many replicas; see the [crate docs](crate). Clones share one connection.
@@ -56,6 +61,20 @@ impl RedisStore {
         self.0.shared.status.is_up()
     }
 
+    /// Waits until the server has answered, or the first try to reach it has failed: for a program that is not to
+    /// serve before it can. Returns whether the server answers. Takes at most a second, for the connection, and the
+    /// [timeout](crate::RedisStoreBuilder::timeout) of an operation, and nothing once the first try is over.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future changes nothing; the store goes on trying.
+    pub async fn ready(&self) -> bool {
+        let shared = &self.0.shared;
+        let bound = CONNECT.saturating_add(shared.timeout);
+        let _ = timeout(bound, shared.first_try.wait()).await;
+        self.is_ready()
+    }
+
     /// How many sessions there are over all replicas, approximately.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -74,6 +93,7 @@ impl SessionStore for RedisStore {
     type Insert = BoxFuture<'static, Result<Inserted, StoreError>>;
     type Replace = BoxFuture<'static, Result<Replaced, StoreError>>;
     type Remove = BoxFuture<'static, Result<(), StoreError>>;
+    type RemoveIfUnchanged = BoxFuture<'static, Result<bool, StoreError>>;
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         let shared = &self.0.shared;
@@ -100,9 +120,8 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        let has_room = self.has_room(key.route, key.principal);
         let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
-        Answer::Later(insert(shared, owner, record, has_room).boxed())
+        Answer::Later(insert(shared, owner, record).boxed())
     }
 
     fn replace(
@@ -116,7 +135,16 @@ impl SessionStore for RedisStore {
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        Answer::Later(remove(Arc::clone(&self.0.shared), Digest::of(key)).boxed())
+        Answer::Later(remove(Arc::clone(&self.0.shared), Owner::of(key)).boxed())
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        Answer::Later(remove_if_unchanged(shared, owner, seen).boxed())
     }
 
     fn touch(&self, session: &Session) {
@@ -131,8 +159,9 @@ impl SessionStore for RedisStore {
         }
     }
 
-    fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
-        self.0.shared.counts.total() < self.0.shared.max_sessions
+    fn has_room(&self, _: &Route, principal: Option<&Principal>) -> bool {
+        let shared = &self.0.shared;
+        shared.room.is_there(principal, shared.clock.now_ms())
     }
 
     fn answers(&self) -> bool {
@@ -144,47 +173,6 @@ impl CountSessions for RedisStore {
     fn sessions_on(&self, backend: &BackendId) -> usize {
         self.0.shared.counts.on(backend)
     }
-}
-
-async fn insert(
-    shared: Arc<Shared>,
-    owner: Owner,
-    record: Record,
-    has_room: bool,
-) -> Result<Inserted, StoreError> {
-    let digest = Digest::of(owner.key());
-    let era = shared.status.now().era;
-    let client = shared.asking()?;
-    let args = [
-        number(codec::millis(record.idle())),
-        number(codec::millis(record.lifetime())),
-        script::bytes(codec::encode(&record)),
-        number(has_room.into()),
-    ];
-    // What was known of the key, its absence mostly, no longer holds once this is sent.
-    shared.near.invalidate(&digest);
-    let key = digest.name(&shared.prefix);
-    let (outcome, value): (i64, Bytes) =
-        shared.within(shared.scripts.insert.run(&client, &key, &args).boxed()).await?;
-    shared.near.invalidate(&digest);
-    if outcome == 2 {
-        return Ok(Inserted::Full);
-    }
-    let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
-        return Ok(Inserted::Ended);
-    };
-    let session = shared.near.keep(digest, era, owner.key(), live);
-    if outcome == 0 {
-        return Ok(Inserted::Exists(session));
-    }
-    session.set_used_ms(shared.now().1);
-    shared.counts.opened(session.record().backend());
-    let (runtime, counted) = (shared.runtime.clone(), session.clone());
-    // The session is there; that it counts may be known a moment later.
-    runtime.spawn(async move {
-        let _ = shared.count(&client, digest, &counted).await;
-    });
-    Ok(Inserted::Inserted(session))
 }
 
 async fn replace(
@@ -203,19 +191,26 @@ async fn replace(
         script::bytes(codec::encode(&record)),
     ];
     let key = digest.name(&shared.prefix);
-    let (outcome, value): (i64, Bytes) =
-        shared.within(shared.scripts.replace.run(&client, &key, &args).boxed()).await?;
+    let keys = [&*key];
+    let asked = shared.scripts.replace.run(&client, &keys, &args).map(of_our_type);
+    let reply = Reply::read(&shared, shared.within(asked.boxed()).await?)?;
     shared.near.invalidate(&digest);
-    if outcome == 2 {
-        shared.near.forget(&digest);
-        return Ok(Replaced::Gone);
-    }
-    let Stored::Live(live) = codec::decode(&value).ok_or(corrupt())? else {
-        return Ok(Replaced::Gone);
+    let (is_done, live) = match reply {
+        Reply::Done(Stored::Live(live)) => (true, live),
+        Reply::Not(Stored::Live(live)) => (false, live),
+        Reply::Foreign(seen) => {
+            shared.near.forget(&digest);
+            shared.discard(&client, digest, seen).await?;
+            return Ok(Replaced::Gone);
+        }
+        _ => {
+            shared.near.forget(&digest);
+            return Ok(Replaced::Gone);
+        }
     };
     let was_on = shared.near.peek(&digest).and_then(|entry| entry.session().cloned());
     let session = shared.near.keep(digest, era, owner.key(), live);
-    if outcome == 0 {
+    if !is_done {
         return Ok(Replaced::Changed(session));
     }
     let (runtime, moved) = (shared.runtime.clone(), session.clone());
@@ -225,32 +220,76 @@ async fn replace(
             shared.counts.ended(from);
             shared.counts.opened(moved.record().backend());
             let _ =
-                shared.within(counts::take(&client, &shared.prefix, from, digest).boxed()).await;
+                shared.within(counts::leave(&client, &shared.prefix, from, digest).boxed()).await;
         }
         let _ = shared.count(&client, digest, &moved).await;
     });
     Ok(Replaced::Replaced(session))
 }
 
-async fn remove(shared: Arc<Shared>, digest: Digest) -> Result<(), StoreError> {
+async fn remove(shared: Arc<Shared>, owner: Owner) -> Result<(), StoreError> {
+    let digest = Digest::of(owner.key());
     // From here on this replica does not serve it, whatever becomes of the rest: in an outage too.
     shared.near.forget(&digest);
     let client = shared.asking()?;
     let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
     let key = digest.name(&shared.prefix);
-    let old: Option<Bytes> =
-        shared.within(client.set(key, "T", expiry, None, true).boxed()).await?;
-    shared.near.forget(&digest);
-    if let Some(Stored::Live(live)) = old.as_deref().and_then(codec::decode) {
-        shared.counts.ended(live.record.backend());
-        let runtime = shared.runtime.clone();
-        runtime.spawn(async move {
-            let backend = live.record.backend();
-            let _ =
-                shared.within(counts::take(&client, &shared.prefix, backend, digest).boxed()).await;
-        });
+    let set = async || {
+        let asked = client.set::<Option<Bytes>, _, _>(&*key, "T", expiry.clone(), None, true);
+        shared.within(asked.map(of_our_type).boxed()).await
+    };
+    let mut old = set().await?;
+    if old.is_none() {
+        shared.discard(&client, digest, Seen::OtherType).await?;
+        old = set().await?;
     }
+    let old = old.flatten();
+    forget_ended(&shared, client, &owner, old.as_deref());
     Ok(())
+}
+
+async fn remove_if_unchanged(
+    shared: Arc<Shared>,
+    owner: Owner,
+    seen: RecordVersion,
+) -> Result<bool, StoreError> {
+    let digest = Digest::of(owner.key());
+    let client = shared.asking()?;
+    let args = [number(seen.get().into()), number(codec::millis(TOMBSTONE))];
+    let key = digest.name(&shared.prefix);
+    let keys = [&*key];
+    let asked = shared.scripts.end.run::<(i64, Bytes)>(&client, &keys, &args).map(of_our_type);
+    let ended = shared.within(asked.boxed()).await;
+    // Whatever became of it, what is near is not the latest.
+    shared.near.invalidate(&digest);
+    match ended? {
+        Some((1, old)) => {
+            forget_ended(&shared, client, &owner, Some(&old));
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// The session of `owner`, which was stored as `old`, has been ended at the server.
+fn forget_ended(
+    shared: &Arc<Shared>,
+    client: WithOptions<Client>,
+    owner: &Owner,
+    old: Option<&[u8]>,
+) {
+    let digest = Digest::of(owner.key());
+    shared.near.forget(&digest);
+    let Some(Ok(Stored::Live(live))) = old.map(codec::decode) else { return };
+    let principal = owner.key().principal;
+    shared.counts.ended(live.record.backend());
+    shared.room.ended(principal);
+    let places = shared.room.places(principal);
+    let shared = Arc::clone(shared);
+    shared.runtime.clone().spawn(async move {
+        let backend = live.record.backend();
+        let _ = shared.uncount(&client, digest, (backend, &places)).await;
+    });
 }
 
 /// While a session is held by a call or a stream, the server is told of its use, and asked for it where no
@@ -274,7 +313,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         }
         let _ = timeout(2 * CHORES, shared.look_after_all()).await;
         if let Ok(client) = shared.asking() {
-            let counts = &shared.counts;
+            let counts = (&shared.counts, &shared.room);
             // Each command has the deadline of any; how many there are depends on the backends.
             let read = counts::refresh(&client, &shared.prefix, server_ms, counts);
             let _ = timeout(2 * CHORES, read).await;
@@ -282,12 +321,8 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
     }
 }
 
-fn number(number: u64) -> Value {
+pub(crate) fn number(number: u64) -> Value {
     number.to_string().into()
-}
-
-fn corrupt() -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt)
 }
 
 impl Drop for Chores {

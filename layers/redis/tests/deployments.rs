@@ -1,11 +1,18 @@
 //! Forms in which the server is run: a cluster, behind sentinels, with users.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod common;
 
 use std::{net::TcpListener, time::Duration};
 
-use bartizan_core::store::{Inserted, RecordVersion, Replaced};
+use bartizan_core::{
+    Key, Principal, Route, SessionStore,
+    store::{Inserted, RecordVersion, Replaced},
+};
 use bartizan_redis::RedisStore;
 use bartizan_testkit::{RedisServer, eventually};
 use common::{PATIENCE, get, insert, ready, record, relay::Relay, remove, replace};
@@ -34,8 +41,8 @@ async fn assert_works(a: &RedisStore, b: &RedisStore) {
     }
 }
 
-#[tokio::test]
-async fn in_a_cluster_sessions_are_spread_and_changes_are_seen() {
+/// A cluster of three, and its URL.
+async fn cluster() -> (Vec<RedisServer>, String) {
     let mut nodes = Vec::new();
     for _ in 0..3 {
         let bus = free_port();
@@ -54,6 +61,55 @@ async fn in_a_cluster_sessions_are_spread_and_changes_are_seen() {
     eventually("the cluster is whole", PATIENCE, whole).await;
 
     let url = format!("redis-cluster://{}?node={}", addrs[0], addrs[1]);
+    (nodes, url)
+}
+
+/// The session and the counts are on different nodes.
+#[tokio::test]
+async fn in_a_cluster_the_caps_are_kept_too() {
+    let (nodes, url) = cluster().await;
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        let store = RedisStore::builder(&url).timeout(PATIENCE).max_sessions(100);
+        replicas.push(store.max_sessions_per_principal(5).build().unwrap());
+    }
+    for store in &replicas {
+        ready(store).await;
+    }
+    let open = async |owner: Option<&Principal>, prefix: &str, many: usize| {
+        let inserts = (0..many).map(|n| {
+            let (store, owner) = (replicas[n % 3].clone(), owner.cloned());
+            let id = format!("{prefix}-{n}");
+            async move {
+                let route = Route::default();
+                let key = Key::new(&route, owner.as_ref(), id.as_bytes());
+                let inserted = store.insert_if_absent(key, record()).wait().await.unwrap();
+                matches!(inserted, Inserted::Inserted(_)).then_some(id)
+            }
+        });
+        let all = futures_util::future::join_all(inserts).await;
+        all.into_iter().flatten().collect::<Vec<_>>()
+    };
+    let live = || {
+        let keys = nodes.iter().map(|node| node.cli(&["--scan", "--pattern", "bartizan:{*"]));
+        keys.map(|keys| keys.lines().filter(|key| !key.is_empty()).count()).sum::<usize>()
+    };
+    let alice = Principal::new("i", "alice");
+    assert_eq!(open(Some(&alice), "alice", 30).await.len(), 5);
+    assert_eq!(live(), 5, "what found no room is not left behind");
+    let opened = open(None, "anyone", 300).await;
+    assert_eq!((opened.len(), live()), (95, 100));
+    assert!(matches!(insert(&replicas[0], &opened[0]).await.unwrap(), Inserted::Exists(_)));
+    remove(&replicas[0], &opened[0]).await.unwrap();
+    assert!(matches!(insert(&replicas[1], &opened[0]).await.unwrap(), Inserted::Ended));
+    let room = async || open(None, "later", 1).await.len() == 1;
+    eventually("an end makes room for one", PATIENCE, room).await;
+    assert!(open(None, "no-more", 5).await.is_empty());
+}
+
+#[tokio::test]
+async fn in_a_cluster_sessions_are_spread_and_changes_are_seen() {
+    let (nodes, url) = cluster().await;
     let a = RedisStore::builder(&url).build().unwrap();
     let b = RedisStore::builder(&url).build().unwrap();
     ready(&a).await;

@@ -45,6 +45,7 @@
 //! |---|---|---|
 //! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and takes `notifications/initialized` | the session goes on there | once |
 //! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
+//! | the request shows other credentials than the backend accepted last in this session | 503 for 10 s, then 404; the session stays | no |
 //! | it answers 401 or 403, as to a caller whose credentials it does not take | passed on without its body; the session stays as it is, and other requests that wait ask with their own | no |
 //! | it answers 5xx, 429, 408 or 404, forgets what it has just opened, or gives no answer in time | the next backend is asked; at last 503, `Retry-After`, and the session stays as it is | no |
 //! | it answers anything else | the next backend is asked; if all answer so, 404, and the session ends | no |
@@ -148,7 +149,10 @@
 //!
 //! # Security
 //!
-//! Only the owner's own request resumes a session, with the credentials that it shows: none are recorded.
+//! Only the owner's own request resumes a session, with the credentials that it shows. That is the principal's; without
+//! one, a request with the `Authorization` value that the backend accepted last (with 2xx) in this session, of which the
+//! record holds a digest (SHA-256, with the session's id). Another caller who meets the loss gets 503 for 10 s, then
+//! 404, and the session stays. A token that was rotated while the backend was away is such another caller's.
 //! Of its other fields, those that describe its content or a condition are not sent.
 //! What is recorded, the client's `initialize`, can be sealed with a key (feature `seal`), for the session's
 //! principal. Session ids reach no log.

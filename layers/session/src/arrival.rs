@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Dialect, Key, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
+    Answer, Dialect, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
     passage::Lease, take_ready,
 };
 use http::{Method, Request, Response, header::UPGRADE};
 
 use crate::{
     alias,
+    binding::{self, Claimed},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     change::Asked,
@@ -24,6 +25,7 @@ use crate::{
     peeking::peek,
     refusal::refuse,
     response::{After, receive},
+    stray::Stray,
 };
 
 /// What comes next for a request.
@@ -45,18 +47,19 @@ where
     B: Incoming,
     T: SessionStore,
 {
-    let next = match judge::head(&request, config.protocol, &config.header, config.sessionless) {
+    let next = match judge::head(&request, config) {
         Verdict::Lookup(id) => {
-            let key = Key::new(&config.route, Principal::of(&request), id);
-            match config.store.get(key) {
-                Answer::Now(found) => on_lookup(config, &mut request, found),
+            let caller = Principal::of(&request);
+            let has_principal = caller.is_some();
+            match binding::find(config, &request, caller, id) {
+                Answer::Now(found) => on_lookup(config, &mut request, has_principal, found),
                 Answer::Later(found) => {
                     let (service, config) = (take_ready(service), Arc::clone(config));
                     return ResponseFuture::boxed(look_up(service, config, request, found));
                 }
             }
         }
-        Verdict::Pass => pass(config, &mut request),
+        Verdict::Pass => pass(service, config, &mut request),
         Verdict::Forward(work) => match Opening::begin(service, config, &mut request, work, None) {
             Ok(opening) => Next::Send(After::Learn { opening }),
             Err(answer) => Next::Answer(answer),
@@ -91,7 +94,17 @@ where
 {
     Box::pin(async move {
         let found = config.wait(Answer::Later(found)).await;
-        match on_lookup(&config, &mut request, found) {
+        let has_principal = Principal::of(&request).is_some();
+        let again = match &found {
+            Ok(None) if has_principal => binding::find_unowned(&config, &request),
+            _ => None,
+        };
+        let found = match again {
+            // In a box of its own, as below.
+            Some(found) => Box::pin(config.wait(found)).await,
+            None => found,
+        };
+        match on_lookup(&config, &mut request, has_principal, found) {
             Next::Send(after) => {
                 let future = service.call(request.map(PeekedBody::untouched));
                 // What the instance holds is not held for as long as the response takes.
@@ -110,14 +123,20 @@ where
 fn on_lookup<S, B, R, T: SessionStore>(
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
+    has_principal: bool,
     found: Result<Option<Session>, StoreError>,
 ) -> Next<S, R, T> {
     let refusal = match found {
-        Ok(Some(session)) => return Next::Send(live(config, request, session)),
-        Ok(None) if judge::may_have_id(request, config.protocol) => {
-            return Next::Peek(Purpose::UnknownId);
+        Ok(Some(session)) if binding::is_own(&session, has_principal) => {
+            return Next::Send(live(config, request, session));
         }
-        Ok(None) => Reason::UnknownSession,
+        Ok(found) => match found.and_then(|session| claimed(config, request, session)) {
+            Some(after) => return Next::Send(after),
+            None if judge::may_have_id(request, config.protocol) => {
+                return Next::Peek(Purpose::UnknownId);
+            }
+            None => Reason::UnknownSession,
+        },
         // The session may be live: its client waits for an answer with this id.
         Err(_) if judge::may_have_id(request, config.protocol) => {
             return Next::Peek(Purpose::Echo(Reason::StoreUnavailable.into()));
@@ -127,8 +146,24 @@ fn on_lookup<S, B, R, T: SessionStore>(
     Next::Answer(refuse(config, request.headers(), refusal.into(), None))
 }
 
+/// Prepares a request of a live session that may be another caller's; none if it is.
+#[cold]
+fn claimed<S, B, T: SessionStore>(
+    config: &Arc<Config<T>>,
+    request: &mut Request<B>,
+    session: Session,
+) -> Option<After<S, T>> {
+    let claim = binding::claim(request, &session)?;
+    match (live(config, request, session), claim) {
+        (After::Live { in_use, asked }, Some(caller)) => {
+            Some(After::Claimed(Box::new(Claimed { in_use, asked, caller })))
+        }
+        (after, _) => Some(after),
+    }
+}
+
 /// Prepares a request of a live session.
-#[inline]
+#[inline(always)]
 fn live<S, B, T: SessionStore>(
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
@@ -156,13 +191,12 @@ fn live<S, B, T: SessionStore>(
 }
 
 /// Prepares a request that goes on without a session.
-fn pass<S, B, R, T: SessionStore>(
+fn pass<S: Clone, B, R, T: SessionStore>(
+    service: &S,
     config: &Arc<Config<T>>,
     request: &mut Request<B>,
 ) -> Next<S, R, T> {
     Passage::with(request, |passage| passage.set_work(Work::Free));
-    Next::Send(match config.protocol {
-        Protocol::Mcp => After::NoSession { config: Arc::clone(config) },
-        Protocol::Header => After::Pass,
-    })
+    let stray = Stray::prepare(service, config, request);
+    Next::Send(After::NoSession { config: Arc::clone(config), stray })
 }

@@ -34,6 +34,10 @@ impl<B, T: SessionStore> SessionBody<B, T> {
         Self { body, in_use }
     }
 
+    pub(crate) fn session(&self) -> Option<&Session> {
+        self.in_use.as_ref().map(InUse::session)
+    }
+
     pub(crate) fn hold(&mut self, in_use: InUse<T>) {
         self.in_use = Some(in_use);
     }

@@ -5,7 +5,7 @@ use std::{fmt::DebugStruct, time::Duration};
 use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKind};
 use http::HeaderName;
 
-use crate::{paths::Paths, within::within};
+use crate::{endpoints::Endpoints, paths::Paths, within::within};
 
 /// What happens to a request that needs a session and shows none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +24,7 @@ pub(crate) struct Config<T> {
     pub(crate) header: HeaderName,
     pub(crate) route: Route,
     pub(crate) sessionless: Sessionless,
+    pub(crate) endpoints: Endpoints,
     pub(crate) idle: Duration,
     pub(crate) lifetime: Duration,
     pub(crate) peek_limit_bytes: usize,
@@ -49,6 +50,7 @@ impl<T> Config<T> {
             .field("header", &self.header)
             .field("route", &self.route.as_str())
             .field("sessionless", &self.sessionless)
+            .field("endpoints", &self.endpoints)
             .field("idle", &self.idle)
             .field("lifetime", &self.lifetime);
     }

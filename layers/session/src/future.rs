@@ -25,9 +25,9 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it before the response gives the exchange up. A session that the backend may have opened is left to
-    /// the backend's own expiry: the client never saw its id. The store keeps nothing that was not handed out,
-    /// except for an insert that was on its way, which expires unused.
+    /// Dropping it before the response gives the exchange up. A request that asks for a session goes on in a task for up
+    /// to 30 s, and what the backend opens is ended there: the client never saw its id. The store keeps nothing that
+    /// was not handed out.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>
     where

@@ -21,6 +21,16 @@ pub(crate) struct Place<'a> {
     pub(crate) path: Option<Arc<str>>,
 }
 
+/// Whether the store knew a session.
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Known {
+    /// It did not.
+    New,
+    /// It did.
+    Already,
+}
+
 /// Inserts the session that `answer` names, with what layers inside have left for its record. From then on it is in
 /// use for as long as the body of `answer` lives.
 ///
@@ -32,7 +42,7 @@ pub(crate) async fn insert<R, T: SessionStore>(
     config: &Arc<Config<T>>,
     principal: Option<&Principal>,
     place: Place<'_>,
-) -> Result<(), Reason> {
+) -> Result<Known, Reason> {
     let Place { backend, path } = place;
     let record = Record::new(config.idle, config.lifetime);
     let record = match backend {
@@ -47,10 +57,10 @@ pub(crate) async fn insert<R, T: SessionStore>(
     let id = judge::session_id(answer.headers(), &config.header).ok().flatten();
     let key = Key::new(&config.route, principal, id.ok_or(Reason::InvalidResponse)?);
     let inserted = config.store.insert_if_absent(key, record);
-    let session = on_insert(config.wait(inserted).await, backend)?;
+    let (session, known) = on_insert(config.wait(inserted).await, backend)?;
     alias::to_client(answer.headers_mut(), &config.header, &session);
     answer.body_mut().hold(InUse::new(&session, Arc::clone(config)));
-    Ok(())
+    Ok(known)
 }
 
 /// The session that `backend` has named, if the store has it.
@@ -61,15 +71,15 @@ pub(crate) async fn insert<R, T: SessionStore>(
 pub fn on_insert(
     inserted: Result<Inserted, StoreError>,
     backend: Option<&BackendId>,
-) -> Result<Session, Reason> {
+) -> Result<(Session, Known), Reason> {
     match inserted {
-        Ok(Inserted::Inserted(session)) => Ok(session),
+        Ok(Inserted::Inserted(session)) => Ok((session, Known::New)),
         // The backend named a session that it had opened before, and knows by that id still.
         Ok(Inserted::Exists(session))
             if session.record().backend() == backend
                 && alias::upstream_id(&session) == session.id() =>
         {
-            Ok(session)
+            Ok((session, Known::Already))
         }
         Ok(Inserted::Full) => Err(Reason::TooManySessions),
         // The id is another session's: the client that got it second would be sent to the first.

@@ -8,7 +8,10 @@ use bartizan_core::{
 };
 use http::{HeaderMap, HeaderName, Method, Request};
 
-use crate::config::{Protocol, Sessionless};
+use crate::{
+    config::{Config, Protocol, Sessionless},
+    kind::{self, Kind},
+};
 
 /// What the head of a request leads to.
 #[derive(Debug)]
@@ -47,14 +50,9 @@ pub(crate) enum BodyVerdict {
 
 /// Judges the head of a request.
 #[inline]
-pub(crate) fn head<'a, B>(
-    request: &'a Request<B>,
-    protocol: Protocol,
-    header: &HeaderName,
-    sessionless: Sessionless,
-) -> Verdict<'a> {
-    match head_alone(request, protocol, header, sessionless) {
-        Verdict::Refuse(refusal) if may_have_id(request, protocol) => {
+pub(crate) fn head<'a, B, T>(request: &'a Request<B>, config: &Config<T>) -> Verdict<'a> {
+    match head_alone(request, config) {
+        Verdict::Refuse(refusal) if may_have_id(request, config.protocol) => {
             Verdict::Peek(Purpose::Echo(refusal))
         }
         verdict => verdict,
@@ -66,20 +64,20 @@ pub(crate) fn may_have_id<B>(request: &Request<B>, protocol: Protocol) -> bool {
     protocol == Protocol::Mcp && request.method() == Method::POST
 }
 
-fn head_alone<'a, B>(
-    request: &'a Request<B>,
-    protocol: Protocol,
-    header: &HeaderName,
-    sessionless: Sessionless,
-) -> Verdict<'a> {
+fn head_alone<'a, B, T>(request: &'a Request<B>, config: &Config<T>) -> Verdict<'a> {
+    let Config { protocol, sessionless, .. } = *config;
+    let shown = session_id(request.headers(), &config.header);
     if protocol == Protocol::Mcp {
+        if matches!(shown, Ok(None)) && kind::of(request, &config.endpoints) == Kind::Plain {
+            return Verdict::Pass;
+        }
         match *request.method() {
             Method::GET | Method::POST | Method::DELETE => {}
             Method::OPTIONS => return Verdict::Pass,
             _ => return not_allowed("GET, POST, DELETE, OPTIONS"),
         }
     }
-    match session_id(request.headers(), header) {
+    match shown {
         Ok(Some(id)) => Verdict::Lookup(id),
         Ok(None) => match protocol {
             Protocol::Mcp => head_without_session(request, sessionless),
@@ -96,11 +94,13 @@ fn head_without_session<B>(request: &Request<B>, sessionless: Sessionless) -> Ve
     let claim = Claim::of(request.headers());
     let forwards = sessionless == Sessionless::Forward;
     match *request.method() {
+        Method::POST if kind::may_be_forged(request.headers()) => {
+            Verdict::Refuse(Reason::UnsupportedMediaType.into())
+        }
         Method::POST if claim.is_modern() => Verdict::Pass,
         Method::POST if claim == Claim::Repeated => Verdict::Refuse(Reason::HeaderMismatch.into()),
         Method::POST => Verdict::Peek(Purpose::Judge),
-        // Metadata that clients must be able to find: `protocol.md` X-10.
-        Method::GET if request.uri().path().starts_with("/.well-known/") => Verdict::Pass,
+        _ if kind::asks_for_metadata(request) => Verdict::Pass,
         _ if claim.is_modern() => not_allowed("POST"),
         _ if forwards => Verdict::Forward(Work::MayOpen),
         Method::GET => not_allowed("POST, DELETE"),

@@ -8,6 +8,7 @@ use tower_layer::Layer;
 
 use crate::{
     config::{Config, Protocol, Sessionless},
+    endpoints::Endpoints,
     paths::Paths,
     service::ValidateSession,
 };
@@ -39,6 +40,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             header,
             route: Route::default(),
             sessionless,
+            endpoints: Endpoints::Default,
             idle: Record::IDLE,
             lifetime: Record::LIFETIME,
             peek_limit_bytes: 64 * 1024,
@@ -71,6 +73,17 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
     /// forwarded otherwise.
     pub fn sessionless(mut self, choice: Sessionless) -> Self {
         self.config.sessionless = choice;
+        self
+    }
+
+    /// Names a path at which the server speaks MCP, as the request names it: without a query, and with the prefix
+    /// that a router in front has not removed. Call it once for each path; `*` is every path. Default: `/mcp`.
+    ///
+    /// Requests to other paths are plain HTTP, which is forwarded without session rules, unless they show a session
+    /// id, claim an `MCP-Protocol-Version`, or accept `text/event-stream`. Other spellings of a path are the same
+    /// path: `/mcp/`, `//MCP`, `/%6dcp` and `/mcp;x` are `/mcp`. Has no effect with [`Self::header`].
+    pub fn endpoint(mut self, path: &str) -> Self {
+        self.config.endpoints = self.config.endpoints.with(path);
         self
     }
 

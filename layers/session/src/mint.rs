@@ -46,6 +46,7 @@ impl<T: SessionStore> SessionStore for MintIds<T> {
     type Insert = T::Insert;
     type Replace = T::Replace;
     type Remove = T::Remove;
+    type RemoveIfUnchanged = T::RemoveIfUnchanged;
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, T::Get> {
         self.store.get(key)
@@ -79,6 +80,14 @@ impl<T: SessionStore> SessionStore for MintIds<T> {
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, T::Remove> {
         self.store.remove(key)
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, T::RemoveIfUnchanged> {
+        self.store.remove_if_unchanged(key, seen)
     }
 
     fn touch(&self, session: &Session) {

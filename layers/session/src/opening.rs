@@ -16,10 +16,11 @@ use crate::{
     event,
     peeked_body::PeekedBody,
     refusal::{dialect, refuse, render},
+    run_on::HasLeft,
 };
 
 /// How long the client waits for a backend to end a session that the client does not get, before its refusal.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is kept of a request whose response may open a session.
 pub(crate) struct Opening<S, T> {
@@ -29,6 +30,7 @@ pub(crate) struct Opening<S, T> {
     pub(crate) principal: Option<Principal>,
     head: OpeningHead,
     pub(crate) dialect: Dialect,
+    pub(crate) has_left: HasLeft,
 }
 
 /// Why a session is not opened: a response.
@@ -61,6 +63,7 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
             principal,
             head: OpeningHead::of(request),
             dialect,
+            has_left: HasLeft::default(),
         }))
     }
 
@@ -111,7 +114,7 @@ fn has_room<T: SessionStore>(
 }
 
 /// Calls `service` once it is ready, and drops its response.
-async fn call<S: Inside<B>, B>(
+pub(crate) async fn call<S: Inside<B>, B>(
     mut service: S,
     request: Request<PeekedBody<B>>,
 ) -> Result<(), S::Error> {

@@ -15,6 +15,7 @@ use crate::{
     peeked_body::PeekedBody,
     refusal::refuse,
     response::{After, receive},
+    run_on::RunOn,
     within::within,
 };
 
@@ -42,7 +43,8 @@ where
             let future = service.call(request);
             // What the instance holds is not held for as long as the response takes.
             drop(service);
-            receive::<S, B, T>(future, After::Learn { opening }).await
+            let has_left = opening.has_left.clone();
+            RunOn::new(receive::<S, B, T>(future, After::Learn { opening }), has_left).await
         }
         Err(answer) => Ok(*answer),
     }

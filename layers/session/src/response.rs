@@ -2,32 +2,34 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Answer, Backend, GuardBody, Reason, SessionStore};
+use bartizan_core::{Answer, Backend, GuardBody, Principal, Reason, SessionStore};
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response};
 use http_body::Body;
 
 use crate::{
     alias,
+    binding::{self, Claimed},
     body::{InUse, SessionBody},
     bounds::{Incoming, Inside},
     change::{Asked, Change, change},
     config::Config,
     denial, event,
-    insert::{Place, insert},
+    insert::{Known, Place, insert},
     judge,
     opening::Opening,
     refusal::{gone, refuse_late, render},
+    stray::Stray,
 };
 
 /// What the response is looked at for.
 pub(crate) enum After<S, T: SessionStore> {
-    /// Nothing: no session comes of it.
-    Pass,
-    /// It must hand out no id: modern requests have no sessions.
-    NoSession { config: Arc<Config<T>> },
+    /// It must hand out no id: no session comes of plain HTTP and of the modern era.
+    NoSession { config: Arc<Config<T>>, stray: Option<Box<Stray<S, T>>> },
     /// The loss or the end of its session.
     Live { in_use: InUse<T>, asked: Asked },
+    /// The same, and whether its session is bound to its caller.
+    Claimed(Box<Claimed<T>>),
     /// The id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
@@ -36,8 +38,12 @@ pub(crate) enum After<S, T: SessionStore> {
 pub(crate) enum Unsettled<S, R, T: SessionStore> {
     /// It changes its session.
     Changed(Response<R>, InUse<T>, Change),
+    /// It may change its session, and bind it to its caller.
+    Claimed(Response<R>, Box<Claimed<T>>, Option<Change>),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
+    /// It names one that nobody gets.
+    Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
 }
 
 /// Waits for the response of the service inside, and settles it.
@@ -64,22 +70,24 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     after: After<S, T>,
 ) -> Answer<Response<SessionBody<R, T>>, Unsettled<S, R, T>> {
     match after {
-        After::Pass => Answer::Now(finish(response, None)),
-        After::NoSession { config } => {
-            response.headers_mut().remove(&config.header);
-            Answer::Now(finish(response, None))
+        After::NoSession { config, stray } => {
+            let id = response.headers_mut().remove(&config.header);
+            let response = finish(response, None);
+            match (id, stray) {
+                (Some(id), Some(stray)) => Answer::Later(Unsettled::Stray(response, stray, id)),
+                _ => Answer::Now(response),
+            }
         }
-        After::Live { in_use, asked } => {
-            let (config, session) = (in_use.config(), in_use.session());
-            let change = change(&response, session, asked, config.protocol, &config.header);
-            // One that ends or moves is named as it was, whatever its backend calls it.
-            if change != Some(Change::Another) {
-                alias::to_client(response.headers_mut(), &config.header, session);
+        After::Live { in_use, asked } => match look(&mut response, &in_use, asked) {
+            None => Answer::Now(finish(response, Some(in_use))),
+            Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
+        },
+        After::Claimed(claimed) => {
+            let change = look(&mut response, &claimed.in_use, claimed.asked);
+            if change.is_some() || binding::is_confirmed(&response, claimed.in_use.session()) {
+                return Answer::Later(Unsettled::Claimed(response, claimed, change));
             }
-            match change {
-                None => Answer::Now(finish(response, Some(in_use))),
-                Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
-            }
+            Answer::Now(finish(response, Some(claimed.in_use)))
         }
         After::Learn { opening } => {
             let status = response.status();
@@ -100,6 +108,22 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     }
 }
 
+/// What `response` changes about its session, which it names as the client knows it.
+#[inline(always)]
+fn look<R, T: SessionStore>(
+    response: &mut Response<R>,
+    in_use: &InUse<T>,
+    asked: Asked,
+) -> Option<Change> {
+    let (config, session) = (in_use.config(), in_use.session());
+    let change = change(response, session, asked, config.protocol, &config.header);
+    // One that ends or moves is named as it was, whatever its backend calls it.
+    if change != Some(Change::Another) {
+        alias::to_client(response.headers_mut(), &config.header, session);
+    }
+    change
+}
+
 /// Holds a response back until the store has done its part.
 pub(crate) async fn settle<S, B, T>(
     unsettled: Unsettled<S, S::Body, T>,
@@ -110,9 +134,35 @@ where
     T: SessionStore,
 {
     Ok(match unsettled {
-        Unsettled::Changed(response, in_use, change) => on_change(response, in_use, change).await,
+        Unsettled::Changed(response, in_use, change) => {
+            on_change(response, in_use, change, None).await
+        }
+        Unsettled::Claimed(response, claimed, change) => {
+            let Claimed { in_use, caller, .. } = *claimed;
+            match change {
+                Some(change) => on_change(response, in_use, change, Some(caller)).await,
+                None => on_accepted(response, in_use, caller).await,
+            }
+        }
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
+        Unsettled::Stray(response, stray, id) => {
+            let backend = response.extensions().get::<Backend>().cloned();
+            stray.end::<B>(backend, id).await;
+            response
+        }
     })
+}
+
+/// Holds a response back until its session has an owner: the caller, or another one that was faster.
+async fn on_accepted<R, T: SessionStore>(
+    response: Response<R>,
+    in_use: InUse<T>,
+    caller: Principal,
+) -> Response<SessionBody<R, T>> {
+    match binding::bind(in_use.config(), in_use.session(), &caller).await {
+        Ok(()) => finish(response, Some(in_use)),
+        Err(reason) => refuse_late(in_use.config(), reason),
+    }
 }
 
 /// Holds a response back until the store has what it changes about its session.
@@ -120,6 +170,7 @@ async fn on_change<R, T>(
     response: Response<R>,
     in_use: InUse<T>,
     change: Change,
+    caller: Option<Principal>,
 ) -> Response<SessionBody<R, T>>
 where
     R: Body<Data = Bytes> + Send + 'static,
@@ -130,13 +181,17 @@ where
     let (answer, cause) = match change {
         Change::Ended => (finish(response, None), "ended by the client"),
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
-        Change::Lost => (finish(response, None), "lost with its backend"),
+        Change::Lost => {
+            let answer = finish(response, None);
+            return on_lost(answer, in_use, "lost with its backend").await;
+        }
         Change::Denied => {
             let (denies, response) = denial::look(response, config.peek_limit_bytes).await;
             if !denies {
                 return response.map(|body| SessionBody::new(body, Some(in_use)));
             }
-            (response.map(|body| SessionBody::new(body, None)), "unknown to its backend")
+            let answer = response.map(|body| SessionBody::new(body, None));
+            return on_lost(answer, in_use, "unknown to its backend").await;
         }
         Change::Moved(backend) => {
             let record = session.record().clone().with_backend(backend);
@@ -148,13 +203,13 @@ where
         }
         Change::Another => {
             let backend = session.record().backend().cloned();
-            let principal = session.key().principal.cloned();
+            let principal = caller.or_else(|| session.key().principal.cloned());
             let path = session.record().shared_path();
             drop(in_use);
             let mut answer = finish(response, None);
             let place = Place { backend: backend.as_ref(), path };
             return match insert(&mut answer, &config, principal.as_ref(), place).await {
-                Ok(()) => answer,
+                Ok(_) => answer,
                 Err(reason) => refuse_late(&config, reason),
             };
         }
@@ -164,6 +219,25 @@ where
     drop(in_use);
     // The answer stands even if the store cannot be told: the backend's next 404 will.
     let _ = config.wait(removed).await;
+    answer
+}
+
+/// Holds a response back until the record that its request saw is gone: what a backend says about a session that has
+/// moved away from it since is no evidence about the session.
+async fn on_lost<R, T: SessionStore>(
+    answer: Response<SessionBody<R, T>>,
+    in_use: InUse<T>,
+    cause: &'static str,
+) -> Response<SessionBody<R, T>> {
+    let config = Arc::clone(in_use.config());
+    let session = in_use.session();
+    let fingerprint = session.fingerprint();
+    let removed = config.store.remove_if_unchanged(session.key(), session.version());
+    drop(in_use);
+    // The answer stands even if the store cannot be told: the backend's next 404 will.
+    if matches!(config.wait(removed).await, Ok(true)) {
+        event::ended(fingerprint, cause);
+    }
     answer
 }
 
@@ -183,7 +257,15 @@ where
     let (config, principal) = (&opening.config, opening.principal.as_ref());
     let place = Place { backend: backend.as_ref(), path: Some(opening.path()) };
     match insert(&mut answer, config, principal, place).await {
-        Ok(()) => answer,
+        // Nobody else knows of it, and nobody will.
+        Ok(Known::New) if opening.has_left.get() => {
+            if let Some(session) = answer.body().session().cloned() {
+                let _ = config.wait(config.store.remove(session.key())).await;
+                alias::to_backend(answer.headers_mut(), &config.header, &session);
+            }
+            opening.end(answer, Reason::UnknownSession).await
+        }
+        Ok(_) => answer,
         Err(reason) => opening.end(answer, reason).await,
     }
 }

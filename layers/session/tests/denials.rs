@@ -41,7 +41,9 @@ fn at(
     session: Option<&str>,
     body: &'static str,
 ) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(method).uri(path);
+    // On a path that is no endpoint, this makes it MCP's.
+    let request = Request::builder().method(method).uri(path);
+    let mut request = request.header("accept", "application/json, text/event-stream");
     if let Some(id) = session {
         request = request.header("mcp-session-id", id);
     }

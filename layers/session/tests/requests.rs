@@ -179,7 +179,7 @@ async fn a_request_that_needs_a_session_and_shows_none_is_refused_or_forwarded_b
 
 #[tokio::test]
 async fn the_modern_era_has_no_sessions_and_one_method() {
-    let (store, server) = (MemoryStore::new(), Server::new(|_| common::opened("minted")));
+    let (store, server) = (MemoryStore::new(), Server::mcp());
     let service = guard(&store, &server);
     let modern = send(&service, with(post(None, MODERN), VERSION, "2026-07-28")).await; // ED-1
     assert_eq!(modern.status(), 200);

@@ -7,8 +7,10 @@ mod common;
 use std::time::Duration;
 
 use bartizan_core::{
-    Backend, Key, Reason, Record, Route, SessionStore, UpstreamFailure, Work, failure::FailureKind,
-    session::Additions, store::Inserted,
+    Answer, Backend, Key, Reason, Record, Route, SessionStore, UpstreamFailure, Work,
+    failure::FailureKind,
+    session::Additions,
+    store::{Inserted, RecordVersion, Replaced},
 };
 use bartizan_memory::MemoryStore;
 use bartizan_session::MintIds;
@@ -279,6 +281,33 @@ async fn the_backends_own_404_ends_a_session_and_other_errors_do_not() {
             assert_eq!(text(response).await, "own words");
             assert_eq!(is_live(&store, "s1").await, status != 404, "{status}");
         }
+    }
+}
+
+/// What the old backend says late is about the record that the request saw.
+#[tokio::test]
+async fn a_404_of_the_backend_that_a_session_has_left_does_not_end_it() {
+    for moves in [true, false] {
+        let store = MemoryStore::new();
+        live(&store, "s1").await;
+        let table = store.clone();
+        let server = Server::new(move |_| {
+            if moves {
+                // Another request moves it while this 404 is on its way.
+                let (route, record) =
+                    (Route::default(), Record::new(Record::IDLE, Record::LIFETIME));
+                let record = record.with_backend("http://b:2".parse().unwrap());
+                let key = Key::new(&route, None, b"s1");
+                let replaced = table.replace(key, RecordVersion::FIRST, record);
+                assert!(matches!(replaced, Answer::Now(Ok(Replaced::Replaced(_)))));
+            }
+            let mut response = Response::new(Full::from("not here"));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        });
+        let response = send(&guard(&store, &server), post(Some("s1"), CALL)).await;
+        assert_eq!(response.status(), 404, "passed on");
+        assert_eq!(is_live(&store, "s1").await, moves);
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use bartizan_core::{Answer, Key, Reason, Route, SessionStore};
 use bartizan_memory::MemoryStore;
-use bartizan_session::{PeekedBody, ValidateSessionLayer};
+use bartizan_session::{MintIds, PeekedBody, ValidateSessionLayer};
 use bytes::Bytes;
 use common::{CALL, INITIALIZE, Mood, Moody, Server, guard, live, post, send, text};
 use futures_util::{FutureExt, StreamExt, stream};
@@ -96,7 +96,7 @@ async fn status_of(pieces: Pieces) -> (u16, Option<Reason>) {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let service = ValidateSessionLayer::mcp(MemoryStore::new()).layer(inner);
-    let response = service.oneshot(Request::post("/").body(pieces).unwrap()).await.unwrap();
+    let response = service.oneshot(Request::post("/mcp").body(pieces).unwrap()).await.unwrap();
     (response.status().as_u16(), Reason::of(&response))
 }
 
@@ -127,13 +127,19 @@ async fn wherever_a_client_leaves_its_session_stays_as_it_is_and_no_permit_is_ke
             Answer::Now(found) => found.unwrap(),
             Answer::Later(_) => panic!("the memory store answers now"),
         };
-        for after_ms in [0, 1, 2, 3, 4, 5, 6, 7, 100, 252, 254, 300] {
-            for request in
-                [post(Some("live"), CALL), post(Some("gone"), CALL), post(None, INITIALIZE)]
-            {
+        for after_ms in [300, 254, 252, 100, 7, 6, 5, 4, 3, 2, 1, 0] {
+            for (request, opens) in [
+                (post(Some("live"), CALL), false),
+                (post(Some("gone"), CALL), false),
+                (post(None, INITIALIZE), true),
+            ] {
                 let call = service.ready().await.unwrap().call(request);
                 let left = tokio::time::timeout(Duration::from_millis(after_ms), call).await;
                 drop(left);
+                if opens {
+                    // It runs on, to end what the backend opens.
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
                 let again = service.ready();
                 assert!(again.now_or_never().is_some(), "{insert:?}, {after_ms} ms");
                 assert!(!find("live").unwrap().is_held(), "{insert:?}, {after_ms} ms");
@@ -208,4 +214,34 @@ fn layer_and_service_print_their_names() {
         printed.starts_with("ValidateSession { inner: \"inside\", protocol: Mcp, "),
         "{printed}"
     );
+}
+
+/// A client that left while its session was opened left the session at the backend.
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_client_left_meanwhile_is_ended() {
+    // It leaves after 100 ms: before the backend has answered, or before the store has.
+    for (backend_ms, insert) in
+        [(500, None), (0, Some(Mood::Slow)), (0, Some(Mood::Stuck)), (500, Some(Mood::Slow))]
+    {
+        for mints in [false, true] {
+            let store = Moody { insert, ..Moody::new() };
+            let server = Server::mcp();
+            let slow = tower::ServiceBuilder::new().map_future(move |future| async move {
+                tokio::time::sleep(Duration::from_millis(backend_ms)).await;
+                future.await
+            });
+            let layer = ValidateSessionLayer::mcp(MintIds::new(store.clone()).only_if(mints));
+            let service = layer.layer(slow.service(server.clone()));
+            let opening = service.oneshot(post(None, INITIALIZE));
+            let left = tokio::time::timeout(Duration::from_millis(100), opening).await;
+            assert!(left.is_err());
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let case = format!("{backend_ms} ms, {insert:?}, mints: {mints}");
+            let journal = server.journal();
+            let methods: Vec<_> = journal.iter().map(|seen| &seen.method).collect();
+            assert_eq!(methods, [Method::POST, Method::DELETE], "{case}");
+            assert_eq!(journal[1].headers["mcp-session-id"], "s1", "as the backend knows it");
+            assert_eq!(store.inner.len(), 0, "{case}");
+        }
+    }
 }

@@ -9,6 +9,7 @@
 //! | `insert_if_absent` | `Inserted`: the session has a token for its id, and the backend's id is in the record |
 //! | `get` | the session, if the token was sealed with one of the keys for this route and principal, and its lifetime is not over |
 //! | `remove` | nothing; with [`TokenStore::remembering_ends`], ends it until its lifetime is over |
+//! | `remove_if_unchanged` | the same: a token never changes |
 //! | `replace` | `Changed`: a token that is out cannot be changed |
 //! | `touch` | nothing: no idle time runs |
 //!
@@ -60,4 +61,4 @@ mod content;
 mod store;
 
 pub use bartizan_core::{ConfigError, seal::KeyRing};
-pub use store::{NotEnded, Noted, TokenStore};
+pub use store::{NotEnded, Noted, NotedEnd, TokenStore};

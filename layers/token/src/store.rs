@@ -62,6 +62,19 @@ impl<E> TokenStore<E> {
         })
     }
 
+    /// Writes down that the session of the token in `key` has ended; none if there is nowhere to, or no such session.
+    fn note_end(&self, key: Key<'_>) -> Option<Answer<Result<Inserted, StoreError>, E::Insert>>
+    where
+        E: SessionStore,
+    {
+        let ends = self.ends.as_ref()?;
+        let session = self.read(key)?;
+        // For as long as the token would live by any clock. It is never used, and so must not idle out before.
+        let age = Duration::from_millis(now_ms().saturating_sub(session.born_ms()));
+        let left = session.record().lifetime().saturating_sub(age).saturating_add(CLOCKS_DIFFER);
+        Some(ends.insert_if_absent(key, Record::new(left, left)))
+    }
+
     /// A session that the client knows by a token.
     fn write(&self, key: Key<'_>, record: &Record) -> Option<Session> {
         let born_ms = now_ms();
@@ -85,6 +98,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     type Insert = Never<Result<Inserted, StoreError>>;
     type Replace = Never<Result<Replaced, StoreError>>;
     type Remove = Noted<E::Insert>;
+    type RemoveIfUnchanged = NotedEnd<E::Insert>;
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         // Whatever was not sealed here costs no question to anybody.
@@ -117,14 +131,24 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        let Some(ends) = &self.ends else { return Answer::Now(Ok(())) };
-        let Some(session) = self.read(key) else { return Answer::Now(Ok(())) };
-        // For as long as the token would live by any clock. It is never used, and so must not idle out before.
-        let age = Duration::from_millis(now_ms().saturating_sub(session.born_ms()));
-        let left = session.record().lifetime().saturating_sub(age).saturating_add(CLOCKS_DIFFER);
-        match ends.insert_if_absent(key, Record::new(left, left)) {
-            Answer::Now(outcome) => Answer::Now(noted(outcome)),
-            Answer::Later(noting) => Answer::Later(Noted { noting }),
+        match self.note_end(key) {
+            None => Answer::Now(Ok(())),
+            Some(Answer::Now(outcome)) => Answer::Now(noted(outcome)),
+            Some(Answer::Later(noting)) => Answer::Later(Noted { noting }),
+        }
+    }
+
+    /// A token that is out never changes: this one ends, where ends are remembered.
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        let noting = if seen == RecordVersion::FIRST { self.note_end(key) } else { None };
+        match noting {
+            None => Answer::Now(Ok(false)),
+            Some(Answer::Now(outcome)) => Answer::Now(noted_end(outcome)),
+            Some(Answer::Later(noting)) => Answer::Later(NotedEnd { noting }),
         }
     }
 
@@ -167,6 +191,16 @@ pin_project! {
     }
 }
 
+pin_project! {
+    /// Resolves to whether a session ended by this, when its end is remembered.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct NotedEnd<F> {
+        #[pin]
+        noting: F,
+    }
+}
+
 impl<F: Future<Output = Result<Option<Session>, StoreError>>> Future for NotEnded<F> {
     type Output = F::Output;
 
@@ -185,6 +219,14 @@ impl<F: Future<Output = Result<Inserted, StoreError>>> Future for Noted<F> {
     }
 }
 
+impl<F: Future<Output = Result<Inserted, StoreError>>> Future for NotedEnd<F> {
+    type Output = Result<bool, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().noting.poll(cx).map(noted_end)
+    }
+}
+
 fn unless(end: Option<&Session>, session: Session) -> Option<Session> {
     end.is_none().then_some(session)
 }
@@ -193,6 +235,15 @@ fn noted(outcome: Result<Inserted, StoreError>) -> Result<(), StoreError> {
     match outcome? {
         Inserted::Full => Err(StoreError::new(StoreErrorKind::Unavailable)),
         _ => Ok(()),
+    }
+}
+
+fn noted_end(outcome: Result<Inserted, StoreError>) -> Result<bool, StoreError> {
+    match outcome? {
+        Inserted::Inserted(_) => Ok(true),
+        Inserted::Full => Err(StoreError::new(StoreErrorKind::Unavailable)),
+        // It had ended before.
+        _ => Ok(false),
     }
 }
 

@@ -98,6 +98,27 @@ async fn any_replica_with_the_keys_serves_the_session_and_the_ids_stay_apart() {
 }
 
 #[tokio::test]
+async fn what_was_seen_of_a_token_is_what_it_is_until_it_ends() {
+    let (route, shared) = (Route::default(), MemoryStore::new());
+    let store = TokenStore::new(keys()).remembering_ends(shared.clone());
+    let record = Record::new(Record::IDLE, Record::LIFETIME);
+    let opened = Key::new(&route, None, UPSTREAM_ID.as_bytes());
+    let Inserted::Inserted(session) = store.insert_if_absent(opened, record).wait().await.unwrap()
+    else {
+        panic!("it has a token")
+    };
+    let (key, seen) = (session.key(), session.version());
+    let forgetful = TokenStore::new(keys());
+    assert!(!forgetful.remove_if_unchanged(key, seen).wait().await.unwrap(), "it cannot end it");
+    assert!(!store.remove_if_unchanged(key, seen.next()).wait().await.unwrap());
+    assert!(!store.remove_if_unchanged(opened, seen).wait().await.unwrap(), "not a token");
+    assert!(store.get(key).wait().await.unwrap().is_some() && shared.is_empty());
+    assert!(store.remove_if_unchanged(key, seen).wait().await.unwrap());
+    assert!(!store.remove_if_unchanged(key, seen).wait().await.unwrap(), "it has ended before");
+    assert!(store.get(key).wait().await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn an_end_is_remembered_where_there_is_a_store_for_it() {
     for remembers in [false, true] {
         let journal = Journal::default();

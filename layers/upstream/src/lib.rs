@@ -39,6 +39,10 @@
 //! | a response | fields of one hop stripped, streamed as it comes, trailers included |
 //! | unreachable (refused, no route, no name, TLS, connect deadline), pinned work | 503, `Retry-After`, `Proxy-Status` |
 //! | the same, other work | 502; 504 past the connect deadline |
+//! | name that does not resolve, or not within 1 s, after it did | dialled at the address that it had |
+//! | name with one address of each family (`localhost`, dual stack) | dialled at the one that connected last, then at the other |
+//! | name with several addresses of a family | one of them is dialled and kept, see [*Connections*](#connections) |
+//! | several addresses, none of which connects | refused only if all refuse, or if the one in use does and the others cannot be reached from this host |
 //! | [as many connections as there may be](transport::TransportBuilder::max_connections_per_backend), and none free in time | 503, `Retry-After`, `Proxy-Status` |
 //! | no descriptor left for a connection | 503, `Retry-After`, `Proxy-Status`; says nothing of the backend |
 //! | connection ended before a response head | 502 |
@@ -67,9 +71,27 @@
 //! HTTP/1.1 in clear text goes over connections of this crate's own
 //! ([`Http1Transport`](transport::Http1Transport)), HTTP/2 and TLS by hyper-util's client
 //! ([`HyperTransport`](transport::HyperTransport)): [`TransportBuilder`](transport::TransportBuilder) sets how
-//! both connect and what they keep. Names are resolved by the system; where a name has IPv6 and IPv4
-//! addresses, the second kind is tried when the first has not answered within 0.3 s. Addresses of one kind are
-//! tried one after the other, and share the time to connect.
+//! both connect and what they keep.
+//!
+//! A backend is one server, and so is its name: its sessions are at one of its addresses. Names are looked up by the
+//! system, for each connection that is made; a failed look-up says nothing about the server. The address that
+//! connected is kept for as long as the look-ups have it:
+//!
+//! | answer of the look-up | dialled |
+//! |---|---|
+//! | first answer, or the kept address is not among them any more | all addresses by turns, 0.3 s apart, until one connects: that one is kept |
+//! | one address of each family at most, the kept one among them | the kept one first, the other 0.3 s later or as soon as it fails; the one that connects is kept |
+//! | several of a family, the kept one among them | the kept one alone |
+//! | the same, and the kept one has refused for 5 s, or could not be reached for 30 s, tried once a second | the others, then the kept one; the one that connects is kept |
+//! | a failure, an empty answer, or none within 1 s | as with the answer before |
+//!
+//! Addresses of a family are dialled in ascending order, so that proxies that see the same answer choose the same
+//! address. When the kept address changes, connections to the old one are not used again; responses that are under way
+//! end in their own time. Connections to a name are not closed because its answer has changed: that is noticed when
+//! the next one is made.
+//!
+//! Replicas under one name should be backends of their own: nothing tells them from one server with several addresses,
+//! and when the kept one is given up, its sessions reach another replica, which answers 404.
 //!
 //! What hyper decides: `Expect: 100-continue` is answered by the server as soon as the body is asked
 //! for, which is when the backend has been connected to, and the field is passed on; other interim

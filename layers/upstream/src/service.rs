@@ -7,7 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Dialect, GuardBody, Passage, Reason, Refusal, Work};
+use bartizan_core::{
+    Backend, Dialect, GuardBody, Passage, Reason, Refusal, Work, failure::FailureKind,
+};
 use http::{Method, Request, Response};
 use tokio::time::sleep;
 use tower_service::Service;
@@ -31,6 +33,25 @@ pub struct Upstream<C = ByProtocol> {
 impl<C> Upstream<C> {
     pub(crate) fn new(transport: C, config: Arc<Config>) -> Self {
         Self { transport, config }
+    }
+}
+
+impl Upstream {
+    /// Makes a TCP connection to `backend`, at the address that its requests go to, and closes it: for `connect_by` of
+    /// [`bartizan_pin::Backends`](https://docs.rs/bartizan-pin).
+    ///
+    /// # Errors
+    ///
+    /// Why none could be made.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped, the attempt ends.
+    pub fn connect(
+        &self,
+        backend: &Backend,
+    ) -> impl Future<Output = Result<(), FailureKind>> + Send + use<> {
+        self.transport.connect(backend)
     }
 }
 

@@ -19,6 +19,7 @@ enum Op {
     /// By the version that is there, or one that is not.
     Replace(bool, u8),
     Remove,
+    RemoveIfUnchanged(bool),
     Idle,
 }
 
@@ -28,6 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Get),
         3 => (any::<bool>(), 0..2_u8).prop_map(|(is_current, backend)| Op::Replace(is_current, backend)),
         1 => Just(Op::Remove),
+        1 => any::<bool>().prop_map(Op::RemoveIfUnchanged),
         1 => Just(Op::Idle),
     ]
 }
@@ -85,6 +87,12 @@ async fn agree(ops: Vec<Op>) {
             Op::Remove => {
                 real.remove(key).wait().await.unwrap();
                 model.remove();
+            }
+            Op::RemoveIfUnchanged(is_current) => {
+                let version = model.get().map_or(1, |record| record.version);
+                let seen = if is_current { version } else { version + 1 };
+                let found = real.remove_if_unchanged(key, u32::from(seen).into()).wait().await;
+                assert_eq!(found.unwrap(), model.remove_if_unchanged(seen));
             }
             // Longer than a removal is remembered.
             Op::Idle => {

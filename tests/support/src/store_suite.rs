@@ -171,6 +171,64 @@ macro_rules! store_suite {
             }
 
             #[tokio::test]
+            async fn only_what_was_seen_is_removed() {
+                let ((store, _host), route) = ($store, Route::default());
+                let key = Key::new(&route, None, b"id");
+                let first = RecordVersion::FIRST;
+                let remove =
+                    async |key, seen| store.remove_if_unchanged(key, seen).wait().await.unwrap();
+                assert!(!remove(key, first).await, "there is nothing");
+                assert!(matches!(insert(&store, key, record()).await, Inserted::Inserted(_)));
+                let seen = get(&store, key).await.unwrap();
+                let moved = record().with_backend("b".parse().unwrap());
+                store.replace(key, seen.version(), moved).wait().await.unwrap();
+                assert!(!remove(key, seen.version()).await, "it has moved since");
+                let now = get(&store, key).await.unwrap();
+                assert_eq!(now.record().backend().unwrap().as_str(), "b");
+                let other = Key::new(&route, None, b"other");
+                insert(&store, other, record()).await;
+                assert!(!remove(key, now.version().next()).await, "nobody has seen that");
+                assert!(remove(key, now.version()).await);
+                assert!(get(&store, key).await.is_none() && now.is_ended());
+                assert!(!remove(key, now.version()).await, "it has ended before");
+                assert!(matches!(insert(&store, key, record()).await, Inserted::Ended));
+                assert!(get(&store, other).await.is_some());
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn of_a_move_and_a_removal_of_one_version_one_wins() {
+                let (store, _host) = $store;
+                for round in 0..20_u8 {
+                    let id = [b'm', b'a' + round];
+                    let route = Route::default();
+                    insert(&store, Key::new(&route, None, &id), record()).await;
+                    let tasks = (0..16).map(|n: u32| {
+                        let store = store.clone();
+                        tokio::spawn(async move {
+                            let route = Route::default();
+                            let key = Key::new(&route, None, &id);
+                            let first = RecordVersion::FIRST;
+                            if n % 2 == 0 {
+                                let removed = store.remove_if_unchanged(key, first);
+                                return (removed.wait().await.unwrap(), false);
+                            }
+                            let moved = store.replace(key, first, record()).wait().await.unwrap();
+                            (false, matches!(moved, Replaced::Replaced(_)))
+                        })
+                    });
+                    let (mut removed, mut moved) = (0, 0);
+                    for task in tasks.collect::<Vec<_>>() {
+                        let (is_removed, is_moved) = task.await.unwrap();
+                        removed += usize::from(is_removed);
+                        moved += usize::from(is_moved);
+                    }
+                    assert_eq!(removed + moved, 1);
+                    let there = get(&store, Key::new(&route, None, &id)).await;
+                    assert_eq!(there.is_some(), moved == 1);
+                }
+            }
+
+            #[tokio::test]
             async fn an_end_is_of_one_key_alone() {
                 let (store, _host) = $store;
                 let (here, there) = (Route::new("here"), Route::new("there"));

@@ -13,13 +13,14 @@ use bartizan::{
     core::{Backend, ProxyName, Route},
     forwarded::Network,
     hops::HopHeader,
+    pin::Probe,
 };
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
 };
 use http::HeaderName;
 
-pub(crate) use values::{Limit, LogFilter, Store};
+pub(crate) use values::{Limit, LogFilter, Principal, Store};
 
 /// A reverse proxy that keeps each session on the backend that opened it.
 ///
@@ -136,10 +137,43 @@ pub(crate) struct Options {
     )]
     pub(crate) session_header: Option<HeaderName>,
 
+    /// The path at which the servers speak MCP, or * for every path; repeat the option or separate with
+    /// commas. Requests elsewhere are forwarded as plain HTTP, unless they show a session id or an MCP
+    /// version, or accept text/event-stream
+    #[arg(
+        long = "endpoint",
+        env = "BARTIZAN_ENDPOINT",
+        value_name = "PATH",
+        default_value = "/mcp",
+        value_delimiter = ',',
+        value_parser = values::endpoint,
+        conflicts_with = "session_header"
+    )]
+    pub(crate) endpoints: Vec<String>,
+
+    /// Keep the requests of one OAuth client on one backend, for authorization servers that keep clients,
+    /// codes and tokens in memory: by client, code, transaction and token, in queries, forms and credentials
+    #[arg(long, env = "BARTIZAN_PIN_OAUTH", conflicts_with = "session_header")]
+    pub(crate) pin_oauth: bool,
+
     /// What becomes of a request that shows no session id where it should; by default it is refused
     /// for MCP, and forwarded with --session-header
     #[arg(long, env = "BARTIZAN_SESSIONLESS", value_name = "CHOICE")]
     pub(crate) sessionless: Option<Sessionless>,
+
+    /// What identifies the client that a session belongs to; to any other client, the session is unknown.
+    /// jwt: issuer and subject of the bearer token, which the gateway does not verify (the backend must);
+    /// other credentials as with authorization. authorization: the value of that header; a new token is a
+    /// new client. header:NAME: the value of that header, which a trusted proxy sets. none: the session id
+    /// alone
+    #[arg(
+        long,
+        env = "BARTIZAN_PRINCIPAL",
+        value_name = "none|jwt|authorization|header:NAME",
+        default_value = "none",
+        value_parser = values::principal
+    )]
+    pub(crate) principal: Principal,
 
     /// How long a session may stay unused; calls in flight and open streams are use
     #[arg(
@@ -170,6 +204,17 @@ pub(crate) struct Options {
         value_parser = values::count
     )]
     pub(crate) max_sessions: NonZeroUsize,
+
+    /// How many sessions one principal may have at once, or none for no limit of its own; past it, its new ones are
+    /// refused with 503. A session without a principal does not count
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_SESSIONS_PER_PRINCIPAL",
+        value_name = "N|none",
+        default_value = "none",
+        value_parser = values::count_or_none
+    )]
+    pub(crate) max_sessions_per_principal: Limit<NonZeroUsize>,
 
     /// How many event streams clients may listen on at once; past it, new ones are refused with 503
     #[arg(
@@ -255,7 +300,9 @@ pub(crate) struct Options {
     )]
     pub(crate) hop_header: HopHeader,
 
-    /// How a backend is chosen for a new session
+    /// How a backend is chosen for a new session, among those where new sessions succeed: a backend that
+    /// fails to open them, or takes longer than 2s, gets none for a while, as long as at least half of the
+    /// backends are left
     #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]
     pub(crate) policy: Policy,
 
@@ -328,6 +375,39 @@ pub(crate) struct Options {
         value_parser = values::duration_or_none
     )]
     pub(crate) response_timeout: Limit<Duration>,
+
+    /// A path, such as /healthz, that each backend is asked for from time to time, or off. A backend that
+    /// answers two probes in a row with neither 2xx nor 3xx, or not in time, gets no new sessions until it
+    /// answers one well; sessions that it has are still sent to it. With off, only the sessions that
+    /// clients ask for show whether a backend works
+    #[arg(
+        long,
+        env = "BARTIZAN_PROBE",
+        value_name = "PATH|off",
+        default_value = "off",
+        value_parser = values::probe
+    )]
+    pub(crate) probe: Limit<Probe>,
+
+    /// How long from one probe of a backend to the next, give or take 10 %
+    #[arg(
+        long,
+        env = "BARTIZAN_PROBE_INTERVAL",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = values::duration
+    )]
+    pub(crate) probe_interval: Duration,
+
+    /// How long a backend may take to answer a probe
+    #[arg(
+        long,
+        env = "BARTIZAN_PROBE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "2s",
+        value_parser = values::duration
+    )]
+    pub(crate) probe_timeout: Duration,
 
     /// How large a request body may be, such as 65536, 10MiB or 1GB, or none; a larger one is
     /// refused with 413

@@ -28,9 +28,14 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.lifetime, Duration::from_secs(86_400));
     assert_eq!(options.response_timeout, Limit::None);
     assert_eq!(options.max_body, Limit::None);
+    assert_eq!(options.max_sessions_per_principal, Limit::None);
     assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
+    assert_eq!(options.probe, Limit::None);
+    let times = (options.probe_interval, options.probe_timeout);
+    assert_eq!(times, (Duration::from_secs(5), Duration::from_secs(2)));
     assert!(options.session_header.is_none() && options.sessionless.is_none());
+    assert_eq!(options.endpoints, ["/mcp"]);
 }
 
 #[test]
@@ -44,8 +49,12 @@ fn values_are_read_with_their_units() {
         "--sessionless=refuse",
         "--policy=round-robin",
         "--max-sessions=3",
+        "--max-sessions-per-principal=2",
         "--max-streams=4",
         "--stream-keepalive=25s",
+        "--probe=/healthz?full",
+        "--probe-interval=1s",
+        "--probe-timeout=300ms",
     ]);
     let options = options.unwrap();
     assert_eq!(options.max_body, Limit::At(10 * 1024 * 1024));
@@ -54,7 +63,11 @@ fn values_are_read_with_their_units() {
     assert_eq!(options.backends.len(), 3);
     assert_eq!(options.session_header.unwrap(), "x-session");
     assert_eq!((options.max_sessions.get(), options.max_streams.get()), (3, 4));
+    assert_eq!(options.max_sessions_per_principal.get().unwrap().get(), 2);
     assert_eq!(options.stream_keepalive, Limit::At(Duration::from_secs(25)));
+    assert_eq!(options.probe, Limit::At(Probe::get("/healthz?full").unwrap()));
+    let times = (options.probe_interval, options.probe_timeout);
+    assert_eq!(times, (Duration::from_secs(1), Duration::from_millis(300)));
     for (text, bytes) in [("0", 0), ("65536", 65_536), ("1GB", 1_000_000_000), ("2 kib", 2048)] {
         let options = with_backend(&["--max-body", text]).unwrap();
         assert_eq!(options.max_body, Limit::At(bytes), "{text}");
@@ -74,15 +87,28 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--store-grace", "soon", "such as 30s, or 0s"),
         ("--near-cache", "0", "above zero, or off"),
         ("--admin", "9090", "an IP address and a port"),
+        ("--probe", "healthz", "a path such as /healthz, or off"),
+        ("--probe-interval", "0s", "a duration above zero"),
+        ("--probe-timeout", "2", "a duration above zero"),
         ("--route", "", "a name"),
         ("--session-header", "a b", "a header field name"),
         ("--session-header", "connection", "a meaning of its own"),
         ("--session-header", "Mcp-Session-Id", "without this option"),
+        ("--endpoint", "mcp", "a path such as /mcp"),
+        ("--endpoint", "", "a path such as /mcp"),
+        ("--endpoint", "/mcp?x", "without a query"),
         ("--sessionless", "maybe", "refuse, forward"),
+        ("--principal", "token", "expected none, jwt, authorization, or header:"),
+        ("--principal", "header:", "such as header:x-user"),
+        ("--principal", "header:a b", "such as header:x-user"),
+        ("--principal", "header:host", "a meaning of its own"),
+        ("--principal", "header:Authorization", "use the source authorization or jwt"),
         ("--idle", "2", "a duration above zero with its unit"),
         ("--idle", "0s", "a duration above zero"),
         ("--lifetime", "50days", "at most 49days"),
         ("--max-sessions", "0", "a whole number above zero"),
+        ("--max-sessions-per-principal", "0", "above zero, or none"),
+        ("--max-sessions-per-principal", "many", "above zero, or none"),
         ("--max-streams", "0", "a whole number above zero"),
         ("--stream-keepalive", "0s", "above zero"),
         ("--stream-keepalive", "often", "or none"),
@@ -109,6 +135,28 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         assert!(error.contains(option), "{option} {value}: {error}");
         assert!(error.contains(expected), "{option} {value}: {error}");
     }
+}
+
+#[test]
+fn clients_are_identified_by_choice_and_not_by_default() {
+    assert_eq!(with_backend(&[]).unwrap().principal, Principal::None);
+    for (text, expected) in [
+        ("none", Principal::None),
+        ("jwt", Principal::Jwt),
+        ("authorization", Principal::Authorization),
+        ("header:X-User", Principal::Header(HeaderName::from_static("x-user"))),
+    ] {
+        assert_eq!(with_backend(&["--principal", text]).unwrap().principal, expected);
+    }
+}
+
+#[test]
+fn endpoints_are_a_list_and_belong_to_mcp() {
+    let options = with_backend(&["--endpoint=/a,/b/", "--endpoint=*"]).unwrap();
+    assert_eq!(options.endpoints, ["/a", "/b/", "*"]);
+    let error = with_backend(&["--session-header=x-s", "--endpoint=/a"]).unwrap_err();
+    assert!(error.contains("--endpoint") && error.contains("--session-header"), "{error}");
+    with_backend(&["--session-header=x-s"]).unwrap();
 }
 
 #[test]

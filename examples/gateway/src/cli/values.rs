@@ -11,11 +11,13 @@ use bartizan::{
     core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
     forwarded::Network,
     hops::HopHeader,
+    pin::Probe,
+    principal::NamePrincipalLayer,
 };
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-/// A bound that can be switched off with `none`.
+/// A setting that can be switched off: a bound with `none`, probes with `off`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Limit<T> {
     None,
@@ -32,6 +34,16 @@ pub(crate) enum Store {
     Memory,
     /// A URL, which may hold a password.
     Redis(String),
+}
+
+/// What identifies the client that a session belongs to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Principal {
+    None,
+    Jwt,
+    Authorization,
+    /// A field that trusted proxies set.
+    Header(HeaderName),
 }
 
 impl<T> Limit<T> {
@@ -119,6 +131,32 @@ pub(super) fn session_header(text: &str) -> Result<HeaderName, String> {
     Ok(name)
 }
 
+pub(super) fn principal(text: &str) -> Result<Principal, String> {
+    let expected =
+        "expected none, jwt, authorization, or header: and a field name, such as header:x-user";
+    match text {
+        "none" => Ok(Principal::None),
+        "jwt" => Ok(Principal::Jwt),
+        "authorization" => Ok(Principal::Authorization),
+        _ => {
+            let name = text.strip_prefix("header:").and_then(|name| name.parse().ok());
+            let name: HeaderName = name.ok_or(expected)?;
+            match NamePrincipalLayer::header(name.clone()) {
+                Ok(_) => Ok(Principal::Header(name)),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+    }
+}
+
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && !text.contains(['?', '#', ' ']);
+    if is_path || text == "*" {
+        return Ok(text.to_owned());
+    }
+    Err("expected a path such as /mcp, without a query, or *".to_owned())
+}
+
 pub(super) fn network(text: &str) -> Result<Network, String> {
     text.trim().parse().map_err(|error: ConfigError| error.to_string())
 }
@@ -168,8 +206,24 @@ pub(super) fn duration_or_none(text: &str) -> Result<Limit<Duration>, String> {
     duration(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
 }
 
+pub(super) fn probe(text: &str) -> Result<Limit<Probe>, String> {
+    if text == "off" {
+        return Ok(Limit::None);
+    }
+    Probe::get(text)
+        .map(Limit::At)
+        .map_err(|_| "expected a path such as /healthz, or off".to_owned())
+}
+
 pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number above zero".to_owned())
+}
+
+pub(super) fn count_or_none(text: &str) -> Result<Limit<NonZeroUsize>, String> {
+    if text == "none" {
+        return Ok(Limit::None);
+    }
+    count(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
 }
 
 pub(super) fn bytes_or_none(text: &str) -> Result<Limit<u64>, String> {

@@ -51,7 +51,7 @@ pub(crate) async fn run(
     } else {
         say(invitation(address));
     }
-    serving.await??;
+    serving.await?;
     Ok(status)
 }
 

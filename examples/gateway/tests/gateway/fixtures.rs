@@ -34,14 +34,18 @@ impl Gateway {
 
     /// The same, before servers at `origins`.
     pub(crate) async fn before(origins: &[String], args: &[&str]) -> Self {
+        Self::run(&[PROGRAM], origins, args).await
+    }
+
+    /// The same, of another build, or as the last argument of a command.
+    pub(crate) async fn run(command: &[&str], origins: &[String], args: &[&str]) -> Self {
         let backends: Vec<_> = origins.iter().map(|uri| format!("--backend={uri}")).collect();
         let backends = backends.iter().map(String::as_str);
-        let args: Vec<_> = ["--listen=127.0.0.1:0"]
-            .into_iter()
-            .chain(backends)
-            .chain(args.iter().copied())
-            .collect();
-        let mut process = Process::start(PROGRAM, &args);
+        let is_placed = args.iter().any(|arg| arg.starts_with("--listen"));
+        let listen = (!is_placed).then_some("--listen=127.0.0.1:0");
+        let args = listen.into_iter().chain(backends).chain(args.iter().copied());
+        let args: Vec<_> = command[1..].iter().copied().chain(args).collect();
+        let mut process = Process::start(command[0], &args);
         let admin = if args.iter().any(|arg| arg.starts_with("--admin")) {
             let line = process.line_with("admin on").await;
             Some(line.strip_prefix("admin on http://").unwrap().parse().unwrap())
@@ -69,7 +73,7 @@ impl Gateway {
     }
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_bartizan-gateway");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_bartizan-gateway");
 
 /// The gateway's command.
 pub(crate) fn command() -> Command {

@@ -7,10 +7,16 @@
 )]
 
 mod bounds;
+mod compat;
 mod demo;
 mod fixtures;
 mod http2;
 mod loops;
+#[cfg(target_os = "linux")]
+mod names;
+mod oauth;
+mod principal;
+mod probes;
 mod provenance;
 mod replicas;
 mod resume;

@@ -312,6 +312,48 @@ async fn a_gateway_starts_before_its_store_and_becomes_ready() {
     }
 }
 
+/// The port opens when the store has answered: whoever asks as soon as it does is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_restarted_refuses_nobody() {
+    const RESTARTS: usize = 20;
+    let redis = RedisServer::start().await;
+    let servers = CounterServer::start_many(1).await;
+    let store = format!("--store={}", redis.url());
+    let mut gateway = Gateway::before(&[servers[0].uri()], &[&store]).await;
+    let id = Raw::new(&gateway.uri()).initialize().await;
+    for round in 1..=RESTARTS {
+        let address = gateway.address;
+        drop(gateway);
+        let raw = Raw::new(&format!("http://{address}"));
+        let (session, asks) = (id.clone(), raw.clone());
+        let asking = tokio::spawn(async move {
+            // No answer until the port is open, and then never a refusal.
+            loop {
+                if let Ok(answer) = asks.try_increment(&session).await {
+                    return answer.status;
+                }
+            }
+        });
+        let listen = format!("--listen={address}");
+        gateway = Gateway::before(&[servers[0].uri()], &[&store, &listen]).await;
+        assert_eq!(asking.await.unwrap(), 200, "restart {round}");
+        assert_eq!(raw.post(None, bartizan_testkit::client::INITIALIZE).await.status, 200);
+    }
+}
+
+/// It serves what needs no store, and says 503 to the rest, once it has asked.
+#[tokio::test]
+async fn a_store_that_says_nothing_holds_the_start_up_for_a_moment_only() {
+    let silent = bartizan_testkit::Silent::start().await;
+    let servers = CounterServer::start_many(1).await;
+    let store = format!("--store=redis://{}", silent.addr);
+    let started = Instant::now();
+    let gateway = Gateway::before(&[servers[0].uri()], &[&store]).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let raw = Raw::new(&gateway.uri());
+    assert_eq!(raw.post(None, bartizan_testkit::client::INITIALIZE).await.status, 503);
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_be_is_told_without_its_password() {
     let args =

@@ -24,6 +24,8 @@ pub enum Reason {
     HeaderMismatch,
     /// The protocol version in the header is none that exists.
     UnknownVersion,
+    /// The content type of a request that a browser sent is not the only one that is safe to take from it.
+    UnsupportedMediaType,
     /// The request body is larger than allowed.
     BodyTooLarge,
     /// The request body did not arrive in time.
@@ -168,6 +170,12 @@ impl Reason {
             Self::UnknownVersion => {
                 (StatusCode::BAD_REQUEST, INVALID, 3, "Unsupported MCP-Protocol-Version")
             }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                INVALID,
+                3,
+                "Content-Type must be application/json",
+            ),
             Self::BodyTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, INVALID, 8, "Request body too large")
             }

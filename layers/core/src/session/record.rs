@@ -20,6 +20,8 @@ pub struct Record {
 #[derive(Clone, Default, Eq, PartialEq)]
 struct Rare {
     upstream_id: Option<SessionId>,
+    // A field like any other, looked at for each request: so it needs no search.
+    owner: Option<Box<[u8]>>,
     fields: BTreeMap<Box<str>, Box<[u8]>>,
 }
 
@@ -31,6 +33,8 @@ impl Record {
 
     /// The name under which the path stands in the map, so that stores need not know it.
     pub const PATH: &str = "path";
+    /// The field that names the owner of a session which was opened without a principal.
+    pub const OWNER: &str = "owner";
 
     /// Starts a record that expires when unused for `idle`, and `lifetime` after it was made.
     #[must_use]
@@ -69,7 +73,12 @@ impl Record {
         if name == Self::PATH {
             return Self { path: str::from_utf8(value).ok().map(Into::into), ..self };
         }
-        self.rare.get_or_insert_default().fields.insert(name.into(), value.into());
+        let rare = self.rare.get_or_insert_default();
+        if name == Self::OWNER {
+            rare.owner = Some(value.into());
+        } else {
+            rare.fields.insert(name.into(), value.into());
+        }
         self
     }
 
@@ -109,20 +118,33 @@ impl Record {
         self.rare.as_ref()?.upstream_id.as_ref()
     }
 
+    /// Who the session belongs to that was opened without a principal: the field [`Self::OWNER`], in the form that
+    /// the layer which validates sessions gives it.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self) -> Option<&[u8]> {
+        self.rare.as_ref()?.owner.as_deref()
+    }
+
     /// What a layer left under `name`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         if name == Self::PATH {
             return self.path().map(str::as_bytes);
         }
+        if name == Self::OWNER {
+            return self.owner();
+        }
         self.rare.as_ref()?.fields.get(name).map(AsRef::as_ref)
     }
 
-    /// All that layers left, by name, and the path.
+    /// All that layers left, by name, with the path and the owner.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let path = self.path().map(|path| (Self::PATH, path.as_bytes()));
+        let owner = self.owner().map(|owner| (Self::OWNER, owner));
         let fields = self.rare.as_ref().map(|rare| &rare.fields).into_iter().flatten();
-        path.into_iter().chain(fields.map(|(name, value)| (name.as_ref(), value.as_ref())))
+        let fields = fields.map(|(name, value)| (name.as_ref(), value.as_ref()));
+        path.into_iter().chain(fields).chain(owner)
     }
 }
 
@@ -131,6 +153,7 @@ impl fmt::Debug for Rare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rare")
             .field("upstream_id", &self.upstream_id)
+            .field("has_owner", &self.owner.is_some())
             .field("fields", &self.fields.keys())
             .finish()
     }
@@ -167,6 +190,23 @@ mod tests {
         let read = record.fields().fold(read, |read, (name, value)| read.with_field(name, value));
         assert_eq!(read, record);
         assert_eq!(read.with_field("path", b"\xff").path(), None);
+    }
+
+    /// A store that knows nothing of owners keeps them.
+    #[test]
+    fn the_owner_is_a_field_like_any_other() {
+        let record = Record::new(Record::IDLE, Record::LIFETIME).with_field("x", b"1");
+        assert_eq!((record.owner(), record.field(Record::OWNER)), (None, None));
+        let owned = record.clone().with_field(Record::OWNER, b"a").with_field(Record::OWNER, b"b");
+        assert_eq!((owned.owner(), owned.field("owner")), (Some(&b"b"[..]), Some(&b"b"[..])));
+        assert_eq!(owned.fields().collect::<Vec<_>>(), [("x", &b"1"[..]), ("owner", b"b")]);
+        let copied = owned
+            .fields()
+            .fold(Record::new(Record::IDLE, Record::LIFETIME), |copy, (name, value)| {
+                copy.with_field(name, value)
+            });
+        assert_eq!(copied, owned);
+        assert_ne!(copied, record);
     }
 
     /// What a layer keeps may be a whole request, with all that it authenticates by.

@@ -79,6 +79,7 @@ impl<A: SessionStore, B: SessionStore> SessionStore for Either<A, B> {
     type Insert = EitherAnswer<A::Insert, B::Insert>;
     type Replace = EitherAnswer<A::Replace, B::Replace>;
     type Remove = EitherAnswer<A::Remove, B::Remove>;
+    type RemoveIfUnchanged = EitherAnswer<A::RemoveIfUnchanged, B::RemoveIfUnchanged>;
 
     #[inline]
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
@@ -115,6 +116,17 @@ impl<A: SessionStore, B: SessionStore> SessionStore for Either<A, B> {
         match self {
             Self::Left(store) => EitherAnswer::left(store.remove(key)),
             Self::Right(store) => EitherAnswer::right(store.remove(key)),
+        }
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        match self {
+            Self::Left(store) => EitherAnswer::left(store.remove_if_unchanged(key, seen)),
+            Self::Right(store) => EitherAnswer::right(store.remove_if_unchanged(key, seen)),
         }
     }
 
@@ -172,6 +184,7 @@ mod tests {
         type Insert = Ready<Result<Inserted, StoreError>>;
         type Replace = Ready<Result<Replaced, StoreError>>;
         type Remove = Ready<Result<(), StoreError>>;
+        type RemoveIfUnchanged = Ready<Result<bool, StoreError>>;
 
         fn get(&self, _: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
             later()
@@ -195,6 +208,14 @@ mod tests {
         }
 
         fn remove(&self, _: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+            later()
+        }
+
+        fn remove_if_unchanged(
+            &self,
+            _: Key<'_>,
+            _: RecordVersion,
+        ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
             later()
         }
 

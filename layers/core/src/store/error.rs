@@ -17,7 +17,7 @@ pub enum StoreErrorKind {
     Unavailable,
     /// It did not answer in time.
     Timeout,
-    /// It answered something that cannot be read.
+    /// It answered something that cannot be read: a record that a later release wrote, say.
     Corrupt,
 }
 

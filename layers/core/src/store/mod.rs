@@ -41,6 +41,8 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
     type Replace: Future<Output = Result<Replaced, StoreError>> + Send;
     /// Resolves when the record is gone.
     type Remove: Future<Output = Result<(), StoreError>> + Send;
+    /// Resolves to whether the record that was seen is gone by this.
+    type RemoveIfUnchanged: Future<Output = Result<bool, StoreError>> + Send;
 
     /// Finds a live session, and counts as a use of it. Absent, expired and ended look the same.
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get>;
@@ -61,8 +63,18 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
         record: Record,
     ) -> Answer<Result<Replaced, StoreError>, Self::Replace>;
 
-    /// Ends a session, and for a minute keeps a late insert from bringing it back.
+    /// Ends a session whatever its version, and for a minute keeps a late insert from bringing it back: for a client
+    /// that ends its session.
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove>;
+
+    /// Ends a session as [`Self::remove`] does, if its version is still `seen`; returns whether it did. For evidence
+    /// that a response brings: it is about the record that its request saw. A session that has moved to another
+    /// backend since then stays, and one that is absent, expired or ended leaves nothing behind.
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged>;
 
     /// Notes a use, which restarts the idle time. Never waits: a network store writes behind, and at
     /// most once per quarter of the idle time.

@@ -14,6 +14,7 @@ impl SessionStore for NoStore {
     type Insert = Never<Result<Inserted, StoreError>>;
     type Replace = Never<Result<Replaced, StoreError>>;
     type Remove = Never<Result<(), StoreError>>;
+    type RemoveIfUnchanged = Never<Result<bool, StoreError>>;
 
     fn get(&self, _: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         Answer::Now(Ok(None))
@@ -40,6 +41,14 @@ impl SessionStore for NoStore {
         Answer::Now(Ok(()))
     }
 
+    fn remove_if_unchanged(
+        &self,
+        _: Key<'_>,
+        _: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        Answer::Now(Ok(false))
+    }
+
     fn touch(&self, _: &Session) {}
 
     fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
@@ -63,5 +72,7 @@ mod tests {
         let replaced = store.replace(key, RecordVersion::FIRST, record());
         assert!(matches!(replaced, Answer::Now(Ok(Replaced::Gone))));
         assert!(matches!(store.remove(key), Answer::Now(Ok(()))));
+        let removed = store.remove_if_unchanged(key, RecordVersion::FIRST);
+        assert!(matches!(removed, Answer::Now(Ok(false))));
     }
 }

@@ -5,8 +5,11 @@ use std::{ptr, sync::Arc};
 use bartizan_core::{BackendId, Work, store::CountSessions};
 
 use super::{
+    openings::Standing,
+    outliers::burdened,
     set::{Backends, Set},
     slot::{InFlight, Slot},
+    watched::Kind,
 };
 use crate::balance::{Balance, Candidate};
 
@@ -14,7 +17,7 @@ impl Backends {
     /// Chooses a backend for new work among those that were not `tried`, before anything is dialled.
     ///
     /// One that is out of service is chosen only when there is no other: a try is better than a
-    /// refusal.
+    /// refusal. One that is in doubt is chosen only when fewer than half of the set are left without it.
     pub(crate) fn choose(
         &self,
         balance: &dyn Balance,
@@ -41,6 +44,8 @@ impl Backends {
         self.reap();
         let now_ms = self.now_ms();
         let set = self.0.set.load();
+        let kind = Kind::of(work);
+        let needs_look = self.look(&set, kind, now_ms);
         // Work that opens no session does not avoid a backend for those that it has.
         let counts = (work != Work::Free).then_some(&set.counters as &dyn CountSessions);
         let candidates = |is_eligible: &dyn Fn(&Slot) -> bool| -> Vec<_> {
@@ -50,11 +55,25 @@ impl Backends {
             candidates.extend(eligible.map(|slot| Candidate::new(slot.backend(), &**slot, counts)));
             candidates
         };
-        let mut in_service = candidates(&|slot| slot.takes_new_work(now_ms));
+        let mut in_service = if needs_look {
+            let eligible = |even_doubtful: bool| {
+                candidates(&|slot| match slot.standing(kind, now_ms) {
+                    Standing::Ready => slot.takes_new_work(now_ms),
+                    Standing::Doubtful => even_doubtful && slot.takes_new_work(now_ms),
+                    Standing::Paused => false,
+                })
+            };
+            let ready = eligible(false);
+            let are_enough = ready.len() >= set.slots.len().div_ceil(2);
+            let eligible = if are_enough { ready } else { eligible(true) };
+            burdened(eligible, |candidate| Some(set.slot_of(candidate)?.burden(kind, now_ms)))
+        } else {
+            candidates(&|slot| slot.takes_new_work(now_ms))
+        };
         while !in_service.is_empty() {
             let index = balance.choose(&in_service, key)?;
             let slot = set.slot_of(in_service.get(index)?)?;
-            if slot.health().claim(now_ms) {
+            if slot.claim(kind, now_ms) {
                 return Some(Arc::clone(slot));
             }
             // Its time was up, and another request tries it already.

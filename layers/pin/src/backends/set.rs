@@ -40,6 +40,8 @@ pub(super) struct SharedSet {
     pub(super) set: ArcSwap<Set>,
     // Changes are made one at a time; reading never waits for them.
     changing: Mutex<()>,
+    // So are the decisions that a backend gets no new work.
+    pub(super) deciding: Mutex<()>,
     on_removed: Callbacks,
     absent: Mutex<Absentees>,
     settle_ms: AtomicU64,
@@ -76,6 +78,7 @@ impl Backends {
         let this = Self(Arc::new(SharedSet {
             set: ArcSwap::default(),
             changing: Mutex::new(()),
+            deciding: Mutex::new(()),
             on_removed: Callbacks::default(),
             absent: Mutex::default(),
             settle_ms: AtomicU64::new(10_000),

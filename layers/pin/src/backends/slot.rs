@@ -7,7 +7,11 @@ use std::sync::{
 
 use bartizan_core::Backend;
 
-use super::health::Health;
+use super::{
+    health::Health,
+    probed::Probed,
+    watched::{Kind, Watched},
+};
 use crate::balance::InFlightCount;
 
 /// Stands for a backend that does not drain.
@@ -18,6 +22,9 @@ const NOT_DRAINING: u64 = 0;
 pub(crate) struct Slot {
     backend: Backend,
     health: Health,
+    probed: Probed,
+    opening: Watched,
+    other: Watched,
     /// When a drained backend leaves, whatever is left on it. One value, so that nobody sees a drain
     /// with the deadline of an earlier one.
     drained_by_ms: AtomicU64,
@@ -36,6 +43,9 @@ impl Slot {
         Self {
             backend,
             health: Health::default(),
+            probed: Probed::default(),
+            opening: Watched::default(),
+            other: Watched::default(),
             drained_by_ms: AtomicU64::new(NOT_DRAINING),
             in_flight: AtomicUsize::new(0),
             is_watched: AtomicBool::new(false),
@@ -48,6 +58,18 @@ impl Slot {
 
     pub(super) fn health(&self) -> &Health {
         &self.health
+    }
+
+    pub(super) fn probed(&self) -> &Probed {
+        &self.probed
+    }
+
+    /// What is known of new work of this kind.
+    pub(super) fn watched(&self, kind: Kind) -> &Watched {
+        match kind {
+            Kind::Opening => &self.opening,
+            Kind::Other => &self.other,
+        }
     }
 
     pub(crate) fn open(self: &Arc<Self>) -> InFlight {
@@ -78,8 +100,9 @@ impl Slot {
         }
     }
 
+    /// Whether nothing but its openings may keep new work from it.
     pub(super) fn takes_new_work(&self, now_ms: u64) -> bool {
-        !self.is_draining() && !self.health.is_out(now_ms)
+        !self.is_draining() && !self.health.is_out(now_ms) && !self.probed.is_down()
     }
 
     /// Says whether nobody else watches it: from now on the caller does.

@@ -2,7 +2,7 @@
 
 use bartizan_core::Backend;
 
-use super::{set::Backends, slot::Slot};
+use super::{set::Backends, slot::Slot, watched::Kind};
 use crate::balance::InFlightCount;
 
 /// What a backend is good for just now.
@@ -13,8 +13,33 @@ pub enum BackendState {
     Ready,
     /// It keeps its sessions and gets no new ones, until none is left or a deadline has passed.
     Draining,
-    /// No connection could be made: it gets no new work for a while. Its sessions are still tried.
+    /// It is out of service: it gets no new work for a while. Its sessions are still tried.
+    /// [`BackendStatus::cause`] says why.
     Down,
+}
+
+/// Why a backend is out of service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DownCause {
+    /// No connection could be made.
+    Unreachable,
+    /// New work failed there.
+    FailedOpenings,
+    /// Its probes failed ([`Backends::probe`]).
+    Probe,
+}
+
+impl DownCause {
+    /// The cause as a word, for logs and metrics: `unreachable`, `failed-openings`, `probe`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::FailedOpenings => "failed-openings",
+            Self::Probe => "probe",
+        }
+    }
 }
 
 /// A backend as it stands.
@@ -25,6 +50,8 @@ pub struct BackendStatus {
     sessions: usize,
     opening: usize,
     failures: u32,
+    failed_openings: u32,
+    cause: Option<DownCause>,
 }
 
 impl Backends {
@@ -37,19 +64,29 @@ impl Backends {
     }
 
     fn status(&self, slot: &Slot, now_ms: u64) -> BackendStatus {
-        let state = if slot.is_draining() {
-            BackendState::Draining
-        } else if slot.health().is_out(now_ms) {
-            BackendState::Down
+        let watched = [Kind::Opening, Kind::Other].map(|kind| slot.watched(kind));
+        let cause = if slot.health().is_out(now_ms) {
+            Some(DownCause::Unreachable)
+        } else if slot.probed().is_down() {
+            Some(DownCause::Probe)
         } else {
-            BackendState::Ready
+            let is_out = watched.iter().any(|watched| watched.with(|openings| openings.is_out()));
+            is_out.then_some(DownCause::FailedOpenings)
         };
+        let state = match cause {
+            _ if slot.is_draining() => BackendState::Draining,
+            Some(_) => BackendState::Down,
+            None => BackendState::Ready,
+        };
+        let failed = watched.map(|watched| watched.with(|openings| openings.failures(now_ms)));
         BackendStatus {
             backend: slot.backend().clone(),
             state,
             sessions: self.sessions_on(slot),
             opening: slot.in_flight(),
             failures: slot.health().failures(),
+            failed_openings: failed.iter().sum(),
+            cause,
         }
     }
 }
@@ -77,6 +114,18 @@ impl BackendStatus {
     #[must_use]
     pub fn opening(&self) -> usize {
         self.opening
+    }
+
+    /// Why it is out of service; none if it is not.
+    #[must_use]
+    pub fn cause(&self) -> Option<DownCause> {
+        self.cause
+    }
+
+    /// How much new work recently failed there. The count halves every five seconds.
+    #[must_use]
+    pub fn failed_openings(&self) -> u32 {
+        self.failed_openings
     }
 
     /// How many connections in a row could not be made.

@@ -33,7 +33,8 @@ pub(super) type Connect = Arc<
 impl Backends {
     /// Has `connect` try a backend that could not be reached: once a second, for one second, until it succeeds. A
     /// failure that is [`FailureKind::Refused`] is evidence that the server has ended, as that of a request is.
-    /// Default: a TCP connection to its host and port, closed at once.
+    /// Default: a TCP connection to its host and port, closed at once. Where a backend is named and `Upstream` forwards,
+    /// give `Upstream::connect`: it knows to which address of the name the sessions belong.
     #[must_use]
     pub fn connect_by<F>(self, connect: impl Fn(&Backend) -> F + Send + Sync + 'static) -> Self
     where

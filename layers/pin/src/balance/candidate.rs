@@ -16,6 +16,8 @@ pub struct Candidate<'a> {
     backend: &'a Backend,
     in_flight: &'a dyn InFlightCount,
     counts: Option<&'a dyn CountSessions>,
+    /// What has failed there.
+    burden: usize,
 }
 
 /// Counts the work that is on its way to one backend.
@@ -29,7 +31,12 @@ impl<'a> Candidate<'a> {
         in_flight: &'a dyn InFlightCount,
         counts: Option<&'a dyn CountSessions>,
     ) -> Self {
-        Self { backend, in_flight, counts }
+        Self { backend, in_flight, counts, burden: 0 }
+    }
+
+    /// Adds to the load.
+    pub(crate) fn burden(self, burden: usize) -> Self {
+        Self { burden: self.burden.saturating_add(burden), ..self }
     }
 
     /// The backend.
@@ -38,11 +45,12 @@ impl<'a> Candidate<'a> {
         self.backend
     }
 
-    /// Its sessions and the work that is on its way to it. Counted when asked for.
+    /// Its sessions, the work that is on its way to it, and the new work that recently failed there. Counted when asked
+    /// for.
     #[must_use]
     pub fn load(&self) -> usize {
         let sessions = self.counts.map_or(0, |counts| counts.sessions_on(self.backend.id()));
-        self.in_flight.in_flight().saturating_add(sessions)
+        self.in_flight.in_flight().saturating_add(sessions).saturating_add(self.burden)
     }
 }
 

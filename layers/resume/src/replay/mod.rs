@@ -7,6 +7,7 @@ pub(crate) mod answer;
 pub(crate) mod ask;
 pub(crate) mod by_session;
 pub(crate) mod closing;
+pub(crate) mod credentials;
 pub(crate) mod entry;
 pub(crate) mod handshake;
 pub(crate) mod inside;

@@ -9,6 +9,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
+    credentials,
     entry::{Entries, NAME},
     handshake::{Handshake, Scanned},
     kept::Kept,
@@ -55,6 +56,13 @@ where
         let handshake = Handshake { agreement, body };
         if let Some(entry) = entries.write(&handshake, owner) {
             Additions::leave(&mut head.extensions, NAME, &entry);
+            if let Some(id) = head.headers.get(&mcp::SESSION_ID)
+                && let Some(authorization) = kept.authorization()
+                && owner.is_none()
+            {
+                let digest = credentials::digest(id.as_bytes(), authorization);
+                Additions::leave(&mut head.extensions, credentials::NAME, &digest);
+            }
             if let Some(target) = target::write(&entries, kept.uri(), owner) {
                 Additions::leave(&mut head.extensions, target::NAME, &target);
             }

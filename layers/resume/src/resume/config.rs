@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU8, sync::Arc, time::Duration};
 
-use super::{counts::ResumeCounts, outcome::Attempts};
+use super::{counts::ResumeCounts, outcome::Attempts, strangers::Strangers};
 use crate::replay::{entry::Entries, record::Recording};
 
 #[derive(Clone)]
@@ -15,6 +15,7 @@ pub(crate) struct Config<T> {
     pub(crate) attempts: NonZeroU8,
     pub(crate) store_timeout: Duration,
     pub(crate) under_way: Arc<Attempts>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) counts: ResumeCounts,
 }
 
@@ -29,6 +30,7 @@ impl<T> Config<T> {
             attempts: NonZeroU8::MIN.saturating_add(1),
             store_timeout: Duration::from_millis(250),
             under_way: Arc::default(),
+            strangers: Arc::default(),
             counts: ResumeCounts::default(),
         }
     }

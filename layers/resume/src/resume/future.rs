@@ -105,6 +105,7 @@ where
                     let Some((shared, kept)) = kept.take() else { return Poll::Pending };
                     match loss::by_head(&response, || kept.is_at_endpoint()) {
                         Verdict::Arrived => {
+                            flow::accepted(&shared, &kept, &response);
                             return Poll::Ready(Ok(answer::pass(response, kept.is_get())));
                         }
                         verdict => Box::pin(flow::lost(shared, kept, response, verdict)),

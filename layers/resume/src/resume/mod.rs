@@ -9,6 +9,7 @@ mod layer;
 mod outcome;
 mod resumer;
 mod service;
+mod strangers;
 
 pub use counts::ResumeCounts;
 pub use future::ResponseFuture;

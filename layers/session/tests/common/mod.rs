@@ -165,6 +165,8 @@ pub async fn is_live<T: SessionStore>(store: &T, id: &str) -> bool {
 pub enum Mood {
     /// It answers later, correctly.
     Late,
+    /// It answers after 200 ms, correctly.
+    Slow,
     /// It answers now, with an error.
     Failing,
     /// It never answers.
@@ -189,15 +191,20 @@ impl Moody {
 pub enum LateOrNever<T> {
     Late(Ready<T>),
     Never(Pending<T>),
+    Slow(Pin<Box<tokio::time::Sleep>>, Option<T>),
 }
 
-impl<T> Future for LateOrNever<T> {
+impl<T: Unpin> Future for LateOrNever<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<T> {
         match self.get_mut() {
             Self::Late(late) => Pin::new(late).poll(cx),
             Self::Never(never) => Pin::new(never).poll(cx),
+            Self::Slow(sleep, value) => {
+                std::task::ready!(sleep.as_mut().poll(cx));
+                std::task::Poll::Ready(value.take().unwrap())
+            }
         }
     }
 }
@@ -214,6 +221,10 @@ fn spoil<T, F>(
         Some(Mood::Late) => Answer::Later(LateOrNever::Late(ready(value))),
         Some(Mood::Failing) => Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable))),
         Some(Mood::Stuck) => Answer::Later(LateOrNever::Never(pending())),
+        Some(Mood::Slow) => {
+            let sleep = tokio::time::sleep(std::time::Duration::from_millis(200));
+            Answer::Later(LateOrNever::Slow(Box::pin(sleep), Some(value)))
+        }
     }
 }
 
@@ -222,6 +233,7 @@ impl SessionStore for Moody {
     type Insert = LateOrNever<Told<Inserted>>;
     type Replace = LateOrNever<Told<Replaced>>;
     type Remove = LateOrNever<Told<()>>;
+    type RemoveIfUnchanged = LateOrNever<Told<bool>>;
 
     fn get(&self, key: Key<'_>) -> Answer<Told<Option<Session>>, Self::Get> {
         spoil(self.get, self.inner.get(key))
@@ -246,11 +258,23 @@ impl SessionStore for Moody {
         seen: RecordVersion,
         record: Record,
     ) -> Answer<Told<Replaced>, Self::Replace> {
+        if matches!(self.insert, Some(Mood::Failing | Mood::Stuck)) {
+            let nothing = Answer::<_, LateOrNever<Told<Replaced>>>::Now(Ok(Replaced::Gone));
+            return spoil(self.insert, nothing);
+        }
         spoil(self.insert, self.inner.replace(key, seen, record))
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Told<()>, Self::Remove> {
         spoil(self.remove, self.inner.remove(key))
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Told<bool>, Self::RemoveIfUnchanged> {
+        spoil(self.remove, self.inner.remove_if_unchanged(key, seen))
     }
 
     fn touch(&self, session: &Session) {

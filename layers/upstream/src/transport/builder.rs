@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ByProtocol, Http1Transport, HyperTransport, config::Config};
+use super::{ByProtocol, Http1Transport, HyperTransport, address::Resolver, config::Config};
 
 /// Builds a transport.
 #[must_use]
@@ -27,13 +27,15 @@ impl TransportBuilder {
             max_idle_per_backend: usize::MAX,
             max_connections_per_backend: usize::MAX,
             connection_wait: Duration::from_secs(5),
+            resolver: Resolver::System,
             #[cfg(feature = "tls")]
             tls_config: None,
         };
         Self { config }
     }
 
-    /// How long a connection may take to be made, name resolution and TLS included. Default: 5 s.
+    /// How long a connection may take to be made, name resolution and TLS included; the attempts to reach an address
+    /// end 2 % earlier. Default: 5 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
         self
@@ -94,6 +96,13 @@ impl TransportBuilder {
     #[must_use]
     pub fn build_hyper(self) -> HyperTransport {
         HyperTransport::new(&self.config)
+    }
+}
+
+#[cfg(test)]
+impl TransportBuilder {
+    pub(super) fn into_config(self) -> Config {
+        self.config
     }
 }
 

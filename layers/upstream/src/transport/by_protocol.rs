@@ -8,9 +8,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Backend, backend::Protocol};
+use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body;
 
 use super::{
@@ -44,6 +44,37 @@ impl ByProtocol {
         let http1 = Http1Transport::new(config);
         Self(Arc::new(Both { http1, others: HyperTransport::new(config) }))
     }
+
+    /// Makes a TCP connection to `backend`, at the address that its requests go to, and closes it.
+    ///
+    /// # Errors
+    ///
+    /// Why none could be made.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped, the attempt ends.
+    pub fn connect(
+        &self,
+        backend: &Backend,
+    ) -> impl Future<Output = Result<(), FailureKind>> + Send + use<> {
+        let names = match backend.protocol() {
+            Protocol::Http1 => Some(self.0.http1.names()),
+            _ => self.0.others.names(backend),
+        };
+        let uri = origin(backend);
+        async move {
+            let Some((names, uri)) = names.zip(uri) else {
+                return Err(FailureKind::ConnectionLimit);
+            };
+            names.connect(&uri).await.map(drop).map_err(|error| error.kind())
+        }
+    }
+}
+
+fn origin(backend: &Backend) -> Option<Uri> {
+    let uri = Uri::builder().scheme(backend.scheme().clone());
+    uri.authority(backend.authority().clone()).path_and_query("/").build().ok()
 }
 
 impl<B> Transport<B> for ByProtocol

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::address::Resolver;
+
 /// What all transports are configured with.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
@@ -10,6 +12,7 @@ pub(super) struct Config {
     pub(super) max_idle_per_backend: usize,
     pub(super) max_connections_per_backend: usize,
     pub(super) connection_wait: Duration,
+    pub(super) resolver: Resolver,
     #[cfg(feature = "tls")]
     pub(super) tls_config: Option<rustls::ClientConfig>,
 }

@@ -11,7 +11,7 @@ use std::{
 use bartizan_core::failure::FailureKind;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use pin_project_lite::pin_project;
 use tokio::time::timeout;
 use tower_service::Service;
@@ -46,19 +46,6 @@ impl<C> Connector<C> {
     }
 }
 
-/// How TCP connections are made to the addresses that `resolver` finds, within `deadline`.
-pub(super) fn tcp<R>(resolver: R, deadline: Duration) -> HttpConnector<R> {
-    let mut tcp = HttpConnector::new_with_resolver(resolver);
-    tcp.set_nodelay(true);
-    // Shared out among the addresses of one kind: one that is silent leaves time for the next.
-    tcp.set_connect_timeout(Some(deadline));
-    // A backend that has vanished without a word would hold what waits for it for ever, and a firewall
-    // forgets a silent stream.
-    tcp.set_keepalive(Some(Duration::from_secs(60)));
-    tcp.set_keepalive_interval(Some(Duration::from_secs(15)));
-    tcp
-}
-
 impl ConnectError {
     /// The kind of the failure to connect that caused `error`, if one did.
     pub(super) fn find(error: &(dyn Error + 'static)) -> Option<FailureKind> {
@@ -76,26 +63,38 @@ impl ConnectError {
         self.kind
     }
 
-    fn new(source: Box<dyn Error + Send + Sync>) -> Self {
+    pub(super) fn new(source: Box<dyn Error + Send + Sync>) -> Self {
         Self { kind: kind_of(&*source), source: Some(source) }
+    }
+
+    /// What the failure of a look-up is.
+    pub(super) fn of_look_up(error: &io::Error) -> FailureKind {
+        match kind_of_io(error) {
+            Some(FailureKind::ConnectionLimit) => FailureKind::ConnectionLimit,
+            _ => FailureKind::Dns,
+        }
+    }
+}
+
+impl From<FailureKind> for ConnectError {
+    fn from(kind: FailureKind) -> Self {
+        Self { kind, source: None }
     }
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
-    // The resolver's errors have no public type of their own.
-    let is_dns = error.to_string().starts_with("dns error");
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(failed) = error.downcast_ref::<ConnectError>() {
+            return failed.kind;
+        }
         #[cfg(feature = "tls")]
         if error.is::<rustls::Error>() {
             return FailureKind::Tls;
         }
         let io = error.downcast_ref::<io::Error>();
-        match io.and_then(kind_of_io) {
-            // Whatever was to be resolved or connected: it could not be begun.
-            Some(FailureKind::ConnectionLimit) => return FailureKind::ConnectionLimit,
-            Some(kind) if !is_dns => return kind,
-            _ => {}
+        if let Some(kind) = io.and_then(kind_of_io) {
+            return kind;
         }
         // `io::Error::source` skips the error that it wraps.
         next = match io.and_then(io::Error::get_ref) {
@@ -103,7 +102,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
             None => error.source(),
         };
     }
-    if is_dns { FailureKind::Dns } else { FailureKind::NoRoute }
+    FailureKind::NoRoute
 }
 
 /// What an error of a socket says of the backend, if it says so clearly.
@@ -223,37 +222,7 @@ impl<T: Write> Write for Quiet<T> {
 
 #[cfg(test)]
 mod tests {
-    use bartizan_testkit::Silent;
-    use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
-    use socket2::SockRef;
-    use tokio::net::TcpListener;
-    use tower::{ServiceExt, service_fn};
-
     use super::*;
-
-    #[tokio::test]
-    async fn an_address_that_is_silent_leaves_time_for_the_next() {
-        let silent = Silent::start().await;
-        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let both = vec![silent.addr, live.local_addr().unwrap()];
-        let resolver = service_fn(move |_: Name| {
-            let both = both.clone();
-            async move { Ok::<_, io::Error>(both.into_iter()) }
-        });
-        let deadline = Duration::from_secs(1);
-        let connector = Connector::new(tcp(resolver, deadline), deadline);
-        // Without a port in the URI, the addresses keep their own.
-        assert!(connector.oneshot(Uri::from_static("http://both")).await.is_ok());
-    }
-
-    /// A backend that vanished without a word would hold whatever waits for it, for ever.
-    #[tokio::test]
-    async fn a_connection_is_probed() {
-        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", live.local_addr().unwrap()).parse::<Uri>().unwrap();
-        let stream = tcp(GaiResolver::new(), Duration::from_secs(1)).oneshot(uri).await.unwrap();
-        assert!(SockRef::from(stream.inner()).keepalive().unwrap());
-    }
 
     #[cfg(target_os = "linux")]
     #[test]
@@ -273,21 +242,23 @@ mod tests {
         for (text, code, kind) in [
             ("tcp open error", 24, FailureKind::ConnectionLimit), // EMFILE
             ("tcp open error", 23, FailureKind::ConnectionLimit), // ENFILE
-            ("dns error", 24, FailureKind::ConnectionLimit),
-            ("dns error", 2, FailureKind::Dns),
             ("tcp connect error", 99, FailureKind::ConnectionLimit), // EADDRNOTAVAIL
             ("tcp connect error", 105, FailureKind::ConnectionLimit), // ENOBUFS
-            ("tcp open error", 12, FailureKind::ConnectionLimit),    // ENOMEM
-            ("tcp connect error", 111, FailureKind::Refused),        // ECONNREFUSED
+            ("tcp open error", 12, FailureKind::ConnectionLimit), // ENOMEM
+            ("tcp connect error", 111, FailureKind::Refused),     // ECONNREFUSED
             ("tcp connect error", 110, FailureKind::ConnectTimeout), // ETIMEDOUT
-            ("tcp connect error", 101, FailureKind::NoRoute),        // ENETUNREACH
-            ("tcp connect error", 113, FailureKind::NoRoute),        // EHOSTUNREACH
-            ("tcp connect error", 13, FailureKind::NoRoute),         // EACCES
-            ("tcp connect error", 1, FailureKind::NoRoute),          // EPERM
-            ("tcp open error", 97, FailureKind::NoRoute),            // EAFNOSUPPORT
+            ("tcp connect error", 101, FailureKind::NoRoute),     // ENETUNREACH
+            ("tcp connect error", 113, FailureKind::NoRoute),     // EHOSTUNREACH
+            ("tcp connect error", 13, FailureKind::NoRoute),      // EACCES
+            ("tcp connect error", 1, FailureKind::NoRoute),       // EPERM
+            ("tcp open error", 97, FailureKind::NoRoute),         // EAFNOSUPPORT
         ] {
             let error = Wrapped(text, io::Error::from_raw_os_error(code));
             assert_eq!(kind_of(&error), kind, "{text} {code}");
+        }
+        for (code, kind) in [(24, FailureKind::ConnectionLimit), (111, FailureKind::Dns)] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(ConnectError::of_look_up(&error), kind, "{code}");
         }
     }
 }

@@ -19,24 +19,23 @@ use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{
-        self, Client,
-        connect::{HttpConnector, dns::GaiResolver},
-    },
+    client::legacy::{self, Client},
     rt::{TokioExecutor, TokioTimer},
 };
 
 use super::{
     Transport, TransportError,
+    address::{ByName, Names},
     config::Config,
-    connector::{self, ConnectError, Connector},
+    connector::{ConnectError, Connector},
     error, framing,
+    moving_client::MovingClient,
     outgoing::OutgoingBody,
 };
 
-type TcpClient = Client<Connector<HttpConnector>, OutgoingBody>;
+type TcpClient = MovingClient<Connector<ByName>>;
 #[cfg(feature = "tls")]
-type TlsClient = Client<Connector<hyper_rustls::HttpsConnector<HttpConnector>>, OutgoingBody>;
+type TlsClient = MovingClient<Connector<hyper_rustls::HttpsConnector<ByName>>>;
 
 /// hyper-util's client as transport. Clones share its connections.
 #[derive(Clone)]
@@ -61,9 +60,7 @@ enum Sending {
 
 impl HyperTransport {
     pub(super) fn new(config: &Config) -> Self {
-        let mut tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
-        // The scheme is the affair of what is put over it.
-        tcp.enforce_http(false);
+        let names = || Names::new(config.resolver.clone(), config.connect_timeout);
         let mut client = Client::builder(TokioExecutor::new());
         client
             .timer(TokioTimer::new())
@@ -77,14 +74,37 @@ impl HyperTransport {
             .set_host(false);
         let mut http2 = client.clone();
         http2.http2_only(true);
-        let over_tcp = Connector::new(tcp.clone(), config.connect_timeout);
+        // A backend that speaks another protocol is another backend, even under the same authority.
+        let over_tcp = |builder| {
+            let names = names();
+            let connector = Connector::new(ByName(Arc::clone(&names)), config.connect_timeout);
+            MovingClient::new(builder, connector, names)
+        };
         Self(Arc::new(Clients {
-            http1: client.build(over_tcp.clone()),
-            http2: http2.build(over_tcp),
+            http1: over_tcp(client.clone()),
+            http2: over_tcp(http2),
             #[cfg(feature = "tls")]
-            tls: super::tls::connector(tcp, config.tls_config.clone())
-                .map(|tls| client.build(Connector::new(tls, config.connect_timeout))),
+            tls: {
+                let names = names();
+                let tls =
+                    super::tls::connector(ByName(Arc::clone(&names)), config.tls_config.clone());
+                tls.map(|tls| Connector::new(tls, config.connect_timeout))
+                    .map(|connector| MovingClient::new(client, connector, names))
+            },
         }))
+    }
+}
+
+impl HyperTransport {
+    /// The addresses of names, as the connections to `backend` know them.
+    pub(super) fn names(&self, backend: &Backend) -> Option<Arc<Names>> {
+        match backend.protocol() {
+            Protocol::Http1 => Some(self.0.http1.names()),
+            Protocol::Http2 => Some(self.0.http2.names()),
+            #[cfg(feature = "tls")]
+            Protocol::Tls => self.0.tls.as_ref().map(MovingClient::names),
+            _ => None,
+        }
     }
 }
 
@@ -104,11 +124,11 @@ where
         }
         let request = request.map(OutgoingBody::new);
         HyperFuture(match backend.protocol() {
-            Protocol::Http1 => Sending::Client(self.0.http1.request(request)),
-            Protocol::Http2 => Sending::Client(self.0.http2.request(request)),
+            Protocol::Http1 => Sending::Client(self.0.http1.request(backend, request)),
+            Protocol::Http2 => Sending::Client(self.0.http2.request(backend, request)),
             #[cfg(feature = "tls")]
             Protocol::Tls => match &self.0.tls {
-                Some(tls) => Sending::Client(tls.request(request)),
+                Some(tls) => Sending::Client(tls.request(backend, request)),
                 None => Sending::Unsupported,
             },
             _ => Sending::Unsupported,

@@ -1,5 +1,6 @@
 //! How a request gets to a backend.
 
+mod address;
 mod builder;
 mod by_protocol;
 mod config;
@@ -8,6 +9,7 @@ mod error;
 mod framing;
 mod http1;
 mod hyper_client;
+mod moving_client;
 mod outgoing;
 #[cfg(feature = "tls")]
 mod tls;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
+
+use super::address::ByName;
 
 /// Puts TLS over `tcp`: by `config`, or trusting the certificates of the system. None if those cannot
 /// be read.
 pub(super) fn connector(
-    tcp: HttpConnector,
+    tcp: ByName,
     config: Option<ClientConfig>,
-) -> Option<HttpsConnector<HttpConnector>> {
+) -> Option<HttpsConnector<ByName>> {
     let builder = HttpsConnectorBuilder::new();
     let builder = match config {
         Some(mut config) => {

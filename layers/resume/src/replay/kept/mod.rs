@@ -13,7 +13,7 @@ use std::{
 
 use bartizan_core::{Passage, Session, mcp, mcp::Content};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, Version, request::Parts};
+use http::{HeaderValue, Method, Request, Uri, Version, header::AUTHORIZATION, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
@@ -145,6 +145,11 @@ impl<B> Kept<B> {
     /// The id by which the request names its session.
     pub(crate) fn shown_id(&self) -> Option<&HeaderValue> {
         self.fields.get(&mcp::SESSION_ID)
+    }
+
+    /// The credentials that the request shows.
+    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+        self.fields.get(&AUTHORIZATION)
     }
 
     pub(crate) fn is_get(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use bartizan_core::{Reason, Session, backend::Tried, body::ReplaceBody};
+use http::header::AUTHORIZATION;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::replay::{
     ask::At,
-    entry,
+    credentials, entry,
     handshake::{Agreement, Handshake},
     inside::Inside,
     kept::Head,
@@ -66,7 +67,7 @@ where
         tried.add(backend);
     }
     let outcome = match open::<S, T, B>(shared, &head, &handshake, &tried).await {
-        Ok(opened) => put(shared, current.clone(), opened).await,
+        Ok(opened) => put(shared, &head, current.clone(), opened).await,
         Err(Unfit::Denied(denial)) => Outcome::Denied(denial),
         Err(Unfit::Other) => give_up(shared, current.clone()).await,
         Err(Unfit::NoAnswer(reason)) => match shared.current(seen).await {
@@ -120,9 +121,20 @@ where
 }
 
 /// Puts a session that was opened into the place of `current`.
-async fn put<S, T: Store>(shared: &Resumer<S, T>, mut current: Session, opened: Opened) -> Outcome {
+async fn put<S, T: Store>(
+    shared: &Resumer<S, T>,
+    head: &Head,
+    mut current: Session,
+    opened: Opened,
+) -> Outcome {
     for _ in 0..SWAPS {
         let mut record = entry::moved(current.record().clone()).with_upstream_id(opened.id.clone());
+        if let Some(authorization) = head.headers.get(AUTHORIZATION)
+            && current.key().principal.is_none()
+        {
+            let digest = credentials::digest(opened.id.as_bytes(), authorization);
+            record = record.with_field(credentials::NAME, &digest);
+        }
         if let Some(backend) = &opened.backend {
             record = record.with_backend(backend.id().clone());
         }
@@ -134,6 +146,7 @@ async fn put<S, T: Store>(shared: &Resumer<S, T>, mut current: Session, opened: 
                 // From now on the session is ended by its record.
                 drop(opened.keep());
                 shared.config.counts.add_resumed();
+                shared.config.strangers.forget(&session);
                 event::resumed(&session, current.record().backend());
                 return Outcome::Moved(session);
             }

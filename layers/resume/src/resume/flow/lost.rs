@@ -14,11 +14,12 @@ use super::{
     },
     answers::FORGOTTEN,
     elsewhere,
+    written::is_same_place,
 };
 use crate::replay::{
     answer::{accepted, pass, refuse_with_id, settle, show_as},
     by_session::BySession,
-    entry,
+    credentials, entry,
     inside::Inside,
     kept::{Kept, LAST_EVENT_ID},
     loss::{self, Verdict},
@@ -98,6 +99,11 @@ where
         let follow = match shared.config.under_way.join(BySession(seen.clone())) {
             Part::Follow(follow) => follow,
             Part::Lead(lead) => {
+                // What the owner opens, those who wait get; but nobody opens it as his own.
+                if let Some(outcome) = unless_own(shared, kept, seen).await {
+                    drop(lead);
+                    return outcome;
+                }
                 is_own = true;
                 let follow = lead.follow();
                 let (shared, head) = (Arc::clone(shared), kept.head());
@@ -125,6 +131,29 @@ where
         if Instant::now() >= deadline {
             return Outcome::Failed(Reason::BackendUnreachable);
         }
+    }
+}
+
+/// What comes of a loss that is met by somebody by whose credentials the session is not opened; none if it may be.
+async fn unless_own<S, T: Store, B>(
+    shared: &Resumer<S, T>,
+    kept: &Kept<B>,
+    seen: &Session,
+) -> Option<Outcome> {
+    let authorization = kept.authorization();
+    if credentials::may_open(seen, authorization) {
+        return None;
+    }
+    // Meanwhile it may have been opened, or others' credentials have been accepted.
+    match shared.current(seen).await {
+        Ok(Some(current)) if !is_same_place(&current, seen) => Some(Outcome::Moved(current)),
+        Ok(Some(current)) if credentials::may_open(&current, authorization) => None,
+        Ok(Some(_)) if shared.config.strangers.meet(seen) => {
+            Some(Outcome::Failed(Reason::BackendOutOfReach))
+        }
+        Ok(Some(_)) => Some(Outcome::Failed(Reason::BackendUnreachable)),
+        Ok(None) => Some(Outcome::Ended),
+        Err(_) => Some(Outcome::Failed(Reason::StoreUnavailable)),
     }
 }
 

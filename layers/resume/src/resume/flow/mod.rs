@@ -1,5 +1,6 @@
 //! The ways of a request that is not simply passed on.
 
+mod accepted;
 mod answers;
 mod elsewhere;
 mod end;
@@ -7,6 +8,7 @@ mod lost;
 mod noted;
 mod written;
 
+pub(crate) use accepted::accepted;
 pub use answers::{Answers, FORGOTTEN, unavailable};
 pub(crate) use end::end;
 pub use end::has_ended;

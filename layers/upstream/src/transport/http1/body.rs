@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 
-use super::{super::outgoing::OutgoingBody, pool::Pool};
+use super::{link::Link, pool::Pool};
 
 /// A response body as it comes. At its end the connection goes back to the others.
 ///
@@ -24,18 +24,14 @@ pub struct Http1Body {
 }
 
 struct Borrowed {
-    sender: SendRequest<OutgoingBody>,
+    link: Link,
     pool: Arc<Pool>,
 }
 
 impl Http1Body {
     #[inline]
-    pub(super) fn new(
-        incoming: Incoming,
-        sender: SendRequest<OutgoingBody>,
-        pool: Arc<Pool>,
-    ) -> Self {
-        let mut body = Self { incoming, borrowed: Some(Borrowed { sender, pool }) };
+    pub(super) fn new(incoming: Incoming, link: Link, pool: Arc<Pool>) -> Self {
+        let mut body = Self { incoming, borrowed: Some(Borrowed { link, pool }) };
         body.return_at_end();
         body
     }
@@ -55,7 +51,7 @@ impl Http1Body {
 
     fn give_back(&mut self) {
         if let Some(borrowed) = self.borrowed.take() {
-            borrowed.pool.check_in_when_ready(borrowed.sender);
+            borrowed.pool.check_in_when_ready(borrowed.link);
         }
     }
 }

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use bartizan_core::failure::FailureKind;
 use http::Uri;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1;
 use tokio::time::timeout;
-use tower_service::Service;
 
 use super::{
-    super::{TransportError, outgoing::OutgoingBody},
+    super::TransportError,
     dialer::Dialer,
+    link::Link,
     pool::{Checkout, Permit, Pool, Turn},
 };
 
 /// A connection for one request.
 #[derive(Debug)]
 pub(super) struct Given {
-    pub(super) sender: SendRequest<OutgoingBody>,
+    pub(super) link: Link,
     /// Whether it has served another before. It may have died since.
     pub(super) is_kept: bool,
 }
@@ -29,25 +29,21 @@ pub(super) async fn fulfil(
     checkout: Checkout,
 ) -> Result<Given, TransportError> {
     let permit = match checkout {
-        Checkout::Kept(sender) => return Ok(Given { sender, is_kept: true }),
+        Checkout::Kept(link) => return Ok(Given { link, is_kept: true }),
         Checkout::Dial(permit) => permit,
         Checkout::Wait(turn) => match timeout(dialer.connection_wait, turn).await {
-            Ok(Ok(Turn::Use(sender))) => return Ok(Given { sender, is_kept: true }),
+            Ok(Ok(Turn::Use(link))) => return Ok(Given { link, is_kept: true }),
             Ok(Ok(Turn::Dial(permit))) => permit,
             Ok(Err(_)) | Err(_) => {
                 return Err(TransportError::Failed(FailureKind::ConnectionLimit));
             }
         },
     };
-    let sender = dial(dialer, &pool, permit).await?;
-    Ok(Given { sender, is_kept: false })
+    let link = dial(&dialer, &pool, permit).await?;
+    Ok(Given { link, is_kept: false })
 }
 
-async fn dial(
-    mut dialer: Dialer,
-    pool: &Pool,
-    permit: Permit,
-) -> Result<SendRequest<OutgoingBody>, TransportError> {
+async fn dial(dialer: &Dialer, pool: &Pool, permit: Permit) -> Result<Link, TransportError> {
     let backend = pool.backend();
     let uri = Uri::builder()
         .scheme(backend.scheme().clone())
@@ -55,14 +51,16 @@ async fn dial(
         .path_and_query("/")
         .build()
         .map_err(|_| TransportError::Unsupported)?;
-    let io =
-        dialer.connector.call(uri).await.map_err(|error| TransportError::Failed(error.kind()))?;
-    let (sender, connection) =
-        http1::handshake(io).await.map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
+    let reached = dialer.names.connect(&uri).await;
+    let reached = reached.map_err(|error| TransportError::Failed(error.kind()))?;
+    pool.is_at(reached.epoch);
+    let (sender, connection) = http1::handshake(reached.io)
+        .await
+        .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
     tokio::spawn(async move {
         // How it ends is told to the request that it carries.
         let _ = connection.with_upgrades().await;
         drop(permit);
     });
-    Ok(sender)
+    Ok(Link { sender, epoch: reached.epoch })
 }

@@ -1,14 +1,12 @@
 //! What a connection is made with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use hyper_util::client::legacy::connect::HttpConnector;
-
-use super::super::connector::Connector;
+use super::super::address::Names;
 
 /// How connections are made, for all pools.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
-    pub(super) connector: Connector<HttpConnector>,
+    pub(super) names: Arc<Names>,
     pub(super) connection_wait: Duration,
 }

@@ -9,15 +9,13 @@ use std::{
 
 use bartizan_core::failure::FailureKind;
 use http::{Request, Response, Version};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1::SendRequest},
-};
+use hyper::{body::Incoming, client::conn::TrySendError};
 
 use super::{
     super::{TransportError, error, outgoing::OutgoingBody},
     Http1Body,
     dial::{Given, fulfil},
+    link::Link,
     pool::{Checkout, Pool},
 };
 
@@ -47,7 +45,7 @@ type SendResult = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>
 
 /// A request on its connection.
 struct Exchange {
-    sender: SendRequest<OutgoingBody>,
+    link: Link,
     pool: Arc<Pool>,
     // One that was made for this request and dies at once is not replaced by another.
     is_kept: bool,
@@ -75,16 +73,16 @@ impl State {
     #[inline]
     fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         match pool.check_out() {
-            Checkout::Kept(sender) => Self::send(Given { sender, is_kept: true }, pool, request),
+            Checkout::Kept(link) => Self::send(Given { link, is_kept: true }, pool, request),
             checkout => Self::connect(pool, checkout, request),
         }
     }
 
     #[inline]
     fn send(given: Given, pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
-        let Given { mut sender, is_kept } = given;
-        let answer = Box::pin(sender.try_send_request(request));
-        Self::Sent { answer, exchange: Some(Exchange { sender, pool, is_kept }) }
+        let Given { mut link, is_kept } = given;
+        let answer = Box::pin(link.sender.try_send_request(request));
+        Self::Sent { answer, exchange: Some(Exchange { link, pool, is_kept }) }
     }
 
     fn connect(pool: Arc<Pool>, checkout: Checkout, request: Request<OutgoingBody>) -> Self {
@@ -126,7 +124,7 @@ impl Exchange {
         if response.version() != Version::HTTP_11 {
             return response.map(Http1Body::not_kept);
         }
-        response.map(|body| Http1Body::new(body, self.sender, self.pool))
+        response.map(|body| Http1Body::new(body, self.link, self.pool))
     }
 
     /// Goes on with another connection if this one was dead before anything was written.

@@ -9,6 +9,7 @@ mod body;
 mod dial;
 mod dialer;
 mod future;
+mod link;
 mod pool;
 mod pools;
 
@@ -22,7 +23,9 @@ use http_body::Body;
 pub use body::Http1Body;
 pub use future::Http1Future;
 
-use super::{Transport, TransportError, config::Config, framing, outgoing::OutgoingBody};
+use super::{
+    Transport, TransportError, address::Names, config::Config, framing, outgoing::OutgoingBody,
+};
 use pools::Pools;
 
 /// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
@@ -36,6 +39,10 @@ pub struct Http1Transport(Arc<Pools>);
 impl Http1Transport {
     pub(super) fn new(config: &Config) -> Self {
         Self(Arc::new(Pools::new(config)))
+    }
+
+    pub(super) fn names(&self) -> Arc<Names> {
+        self.0.names()
     }
 }
 

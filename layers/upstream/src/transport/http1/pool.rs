@@ -7,6 +7,9 @@
 //! | there are as many as there may be | waits for its turn, which is one of the two |
 //!
 //! A connection counts from when it is begun to be made until its task ends ([`Permit`]).
+//!
+//! All connections that are kept lead to one address. Where the backend has moved to another, those to the old one
+//! are closed: the idle ones at once ([`Pool::is_at`]), the others when their response is over.
 
 use std::{
     collections::VecDeque,
@@ -16,10 +19,9 @@ use std::{
 };
 
 use bartizan_core::Backend;
-use hyper::client::conn::http1::SendRequest;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-use super::{super::outgoing::OutgoingBody, dialer::Dialer};
+use super::{dialer::Dialer, link::Link};
 
 pub(super) struct Pool {
     backend: Backend,
@@ -40,25 +42,27 @@ struct State {
     // The one used last is at the end: it is the likeliest to live, and the others may idle out.
     idle: Vec<Idle>,
     open: usize,
+    // Of the address that the backend is at: a connection of an earlier one leads elsewhere.
+    epoch: u64,
     // Those who wait no more are among them until it would be their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
 struct Idle {
-    sender: SendRequest<OutgoingBody>,
+    link: Link,
     since: Instant,
 }
 
 /// How a request gets a connection.
 pub(super) enum Checkout {
-    Kept(SendRequest<OutgoingBody>),
+    Kept(Link),
     Dial(Permit),
     Wait(oneshot::Receiver<Turn>),
 }
 
 /// What a request waits for.
 pub(super) enum Turn {
-    Use(SendRequest<OutgoingBody>),
+    Use(Link),
     Dial(Permit),
 }
 
@@ -67,7 +71,7 @@ pub(super) struct Permit(Weak<Pool>);
 
 impl Pool {
     pub(super) const fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
-        let state = State { idle: Vec::new(), open: 0, waiting: VecDeque::new() };
+        let state = State { idle: Vec::new(), open: 0, epoch: 0, waiting: VecDeque::new() };
         Self { backend, dialer, limits, state: Mutex::new(state) }
     }
 
@@ -84,8 +88,8 @@ impl Pool {
     pub(super) fn check_out(self: &Arc<Self>) -> Checkout {
         let mut state = self.state();
         while let Some(idle) = state.idle.pop() {
-            if idle.sender.is_ready() && idle.since.elapsed() < self.limits.idle_timeout {
-                return Checkout::Kept(idle.sender);
+            if idle.link.sender.is_ready() && idle.since.elapsed() < self.limits.idle_timeout {
+                return Checkout::Kept(idle.link);
             }
         }
         if state.open < self.limits.max_open {
@@ -102,28 +106,41 @@ impl Pool {
 
     /// Takes a connection back whose response is over.
     #[inline]
-    pub(super) fn check_in(&self, sender: SendRequest<OutgoingBody>) {
-        if !sender.is_ready() {
+    pub(super) fn check_in(&self, link: Link) {
+        if !link.sender.is_ready() {
             return;
         }
         let mut state = self.state();
-        let mut turn = Turn::Use(sender);
+        if link.epoch < state.epoch {
+            return;
+        }
+        let mut turn = Turn::Use(link);
         while let Some(next) = state.waiting.pop_front() {
             match next.send(turn) {
                 Ok(()) => return,
                 Err(refused) => turn = refused,
             }
         }
-        let Turn::Use(sender) = turn else { return };
+        let Turn::Use(link) = turn else { return };
         if state.idle.len() < self.limits.max_idle {
-            state.idle.push(Idle { sender, since: Instant::now() });
+            state.idle.push(Idle { link, since: Instant::now() });
+        }
+    }
+
+    /// Closes the idle connections if they lead to an address before that of `epoch`.
+    pub(super) fn is_at(&self, epoch: u64) {
+        let mut state = self.state();
+        if state.epoch < epoch {
+            state.epoch = epoch;
+            state.idle.clear();
         }
     }
 
     /// Closes connections that have not been used for long, and forgets those that have closed.
     pub(super) fn sweep(&self) {
         let idle_timeout = self.limits.idle_timeout;
-        let is_kept = |idle: &Idle| idle.sender.is_ready() && idle.since.elapsed() < idle_timeout;
+        let is_kept =
+            |idle: &Idle| idle.link.sender.is_ready() && idle.since.elapsed() < idle_timeout;
         self.state().idle.retain(is_kept);
     }
 
@@ -143,19 +160,19 @@ impl Pool {
     /// Takes a connection back whose response is over, even if the request is not yet: the backend
     /// answered before it had read all of it.
     #[inline]
-    pub(super) fn check_in_when_ready(self: &Arc<Self>, mut sender: SendRequest<OutgoingBody>) {
-        if sender.is_ready() {
-            self.check_in(sender);
-        } else if !sender.is_closed()
+    pub(super) fn check_in_when_ready(self: &Arc<Self>, mut link: Link) {
+        if link.sender.is_ready() {
+            self.check_in(link);
+        } else if !link.sender.is_closed()
             // Outside of the runtime there is nobody to wait; the connection is closed.
             && let Ok(runtime) = Handle::try_current()
         {
             let pool = Arc::downgrade(self);
             runtime.spawn(async move {
-                if sender.ready().await.is_ok()
+                if link.sender.ready().await.is_ok()
                     && let Some(pool) = pool.upgrade()
                 {
-                    pool.check_in(sender);
+                    pool.check_in(link);
                 }
             });
         }

@@ -12,14 +12,10 @@ use std::{
 
 use bartizan_core::Backend;
 use foldhash::quality::RandomState;
-use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    super::{
-        config::Config,
-        connector::{self, Connector},
-    },
+    super::{address::Names, config::Config},
     dialer::Dialer,
     pool::{Limits, Pool},
 };
@@ -33,12 +29,16 @@ pub(super) struct Pools {
 }
 
 impl Pools {
+    /// The addresses of names, as the connections know them.
+    pub(super) fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.dialer.names)
+    }
+
     pub(super) fn new(config: &Config) -> Self {
-        let tcp = connector::tcp(GaiResolver::new(), config.connect_timeout);
-        let connector = Connector::new(tcp, config.connect_timeout);
+        let names = Names::new(config.resolver.clone(), config.connect_timeout);
         Self {
             by_authority: RwLock::default(),
-            dialer: Dialer { connector, connection_wait: config.connection_wait },
+            dialer: Dialer { names, connection_wait: config.connection_wait },
             limits: Limits {
                 idle_timeout: config.idle_timeout,
                 max_idle: config.max_idle_per_backend,

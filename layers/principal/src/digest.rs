@@ -1,0 +1,50 @@
+//! A name for credentials that state none: their digest. Pure.
+//!
+//! SHA-256, without a key, so that all replicas give the same name, after a restart as well. That keeps a
+//! secret with enough entropy (an access token, an API key) safe: nobody finds it from its digest. A password
+//! of a person (`Basic`) could be guessed from it; but the digest stays in this process, since a shared store
+//! keeps it only hashed together with the session id.
+
+use bartizan_core::Principal;
+use sha2::{Digest as _, Sha256};
+
+/// Names the caller that shows `lines`, all of them, in a field whose names are given by `issuer`.
+pub(crate) fn principal<'a>(issuer: &str, lines: impl IntoIterator<Item = &'a [u8]>) -> Principal {
+    let mut hash = Sha256::new();
+    for line in lines {
+        // The length keeps two lines apart from one that holds both.
+        hash.update((line.len() as u64).to_be_bytes());
+        hash.update(line);
+    }
+    let mut digits = [0; 64];
+    let digest = base16ct::lower::encode_str(&hash.finalize(), &mut digits).unwrap_or_default();
+    Principal::new(issuer, digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_has_a_name_of_its_own_that_does_not_reveal_it() {
+        let of = |lines: &[&'static str]| principal("i", lines.iter().map(|line| line.as_bytes()));
+        let names = [of(&["ab"]), of(&["a", "b"]), of(&["b", "a"]), of(&[""]), of(&["", ""])];
+        for (at, name) in names.iter().enumerate() {
+            assert!(names.iter().skip(at + 1).all(|other| other != name), "{name:?}");
+        }
+        assert_eq!(of(&["Bearer secret"]), of(&["Bearer secret"]));
+        assert!(!of(&["Bearer secret"]).as_str().contains("secret"));
+        assert_ne!(principal("j", [&b"ab"[..]]), of(&["ab"]), "another field");
+    }
+
+    /// Replicas of two releases must agree.
+    #[test]
+    fn the_name_never_changes() {
+        let name = principal("bartizan:authorization", [&b"Bearer opaque"[..]]);
+        assert_eq!(name.issuer(), "bartizan:authorization");
+        assert_eq!(
+            name.subject(),
+            "a95070057ed32d5d7b5f9936ece6edb70f98935dbba5c3d3cf53a382531f0952"
+        );
+    }
+}

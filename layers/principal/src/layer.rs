@@ -1,0 +1,80 @@
+//! Configuration of [`NamePrincipal`] services.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use tower_layer::Layer;
+
+use crate::{
+    ConfigError, field,
+    service::NamePrincipal,
+    source::{Kind, Source},
+};
+
+/// Builds [`NamePrincipal`] services; see the [crate docs](crate).
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct NamePrincipalLayer {
+    kind: Kind,
+    may_bind: bool,
+    is_on: bool,
+}
+
+impl NamePrincipalLayer {
+    /// Names callers by the issuer and the subject of the JWT that they show in `Authorization: Bearer`, so that a
+    /// session outlives its token. Other credentials are named as by [`authorization`](Self::authorization).
+    ///
+    /// **The token is not verified.** Anybody can write one that names another caller. Use it only in front of
+    /// backends that verify the token of each request.
+    pub const fn jwt() -> Self {
+        Self::new(Kind::Jwt)
+    }
+
+    /// Names callers by a digest of the value of `Authorization`: for opaque tokens, API keys and other schemes.
+    /// A caller with a new token is another caller, and does not find its session.
+    ///
+    /// **The credentials are not verified.** Use it only in front of backends that verify those of each request.
+    pub const fn authorization() -> Self {
+        Self::new(Kind::Authorization)
+    }
+
+    /// Names callers as trusted proxies do in the field `name`, such as `x-user`. From any other peer, the field is
+    /// removed before the service inside can see it.
+    ///
+    /// Which peers are trusted is decided by a layer above (`SanitizeForwarded`, or
+    /// [`Passage::set_trusts_peer`](bartizan_core::Passage::set_trusts_peer)); without one, none is.
+    ///
+    /// # Errors
+    ///
+    /// If `name` has a meaning of its own: `authorization`, `host`, `x-forwarded-for`, a hop-by-hop field.
+    pub fn header(name: HeaderName) -> Result<Self, ConfigError> {
+        field::check(&name)?;
+        Ok(Self::new(Kind::header(name)))
+    }
+
+    /// Names nobody: its services pass every request on as it is. To switch the layer off while the program runs,
+    /// with the same type.
+    pub const fn none() -> Self {
+        Self { kind: Kind::Jwt, may_bind: false, is_on: false }
+    }
+
+    const fn new(kind: Kind) -> Self {
+        Self { kind, may_bind: true, is_on: true }
+    }
+
+    /// Whether a caller may become the owner of a session that was opened without credentials, as the first one
+    /// whose request in it is answered with 2xx. If not, such a session is unknown to callers with credentials.
+    /// Default: it may, since some servers ask for a token only when it matters.
+    pub fn binds_anonymous(self, may_bind: bool) -> Self {
+        Self { may_bind, ..self }
+    }
+}
+
+impl<S> Layer<S> for NamePrincipalLayer {
+    type Service = NamePrincipal<S>;
+
+    fn layer(&self, inner: S) -> NamePrincipal<S> {
+        let source = || Arc::new(Source::new(self.kind.clone(), self.may_bind));
+        NamePrincipal::new(inner, self.is_on.then(source))
+    }
+}

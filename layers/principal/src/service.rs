@@ -1,0 +1,63 @@
+//! How a caller is named. The inner service is called synchronously: the instance that was polled ready,
+//! without a clone. Responses are the inner service's.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::Request;
+use tower_service::Service;
+
+use crate::source::Source;
+
+/// Names the caller of each request; see the [crate docs](crate).
+#[derive(Clone, Debug)]
+pub struct NamePrincipal<S> {
+    inner: S,
+    // None: it is off.
+    source: Option<Arc<Source>>,
+}
+
+impl<S> NamePrincipal<S> {
+    pub(crate) const fn new(inner: S, source: Option<Arc<Source>>) -> Self {
+        Self { inner, source }
+    }
+
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to change.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, which names nobody.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for NamePrincipal<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline(always)]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(source) = &self.source {
+            source.name(&mut request);
+        }
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,133 @@
+//! By whose credentials a session may be opened again: those that its backend has accepted.
+//!
+//! Whoever knows the id of a session could otherwise have it opened as his own when its backend is lost. A session of a
+//! principal needs none of this: nobody else finds it.
+
+use std::{
+    cell::RefCell,
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+};
+
+use bartizan_core::{Record, Session};
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+/// The name of the entry: a digest of the `Authorization` value that the backend accepted last.
+pub(crate) const NAME: &str = "resume-by";
+
+/// How many pairs of session and value a thread remembers.
+const REMEMBERED: usize = 512;
+
+type Remembered = [(u64, u64); REMEMBERED];
+
+thread_local! {
+    static NOTED: RefCell<Box<Remembered>> = RefCell::new(Box::new([(0, 0); REMEMBERED]));
+}
+
+// Two secret keys: nobody can make up a value that looks noted.
+static KEYS: LazyLock<[RandomState; 2]> =
+    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
+/// The digest of `authorization` in the session that its backend knows by `upstream_id`.
+pub(crate) fn digest(upstream_id: &[u8], authorization: &HeaderValue) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    // The id has no byte of 0, and is a secret: equal values of two sessions look different.
+    digest.update(upstream_id);
+    digest.update([0]);
+    digest.update(authorization.as_bytes());
+    digest.finalize().into()
+}
+
+/// Whether a caller with `authorization` may have `session` opened again.
+pub(crate) fn may_open(session: &Session, authorization: Option<&HeaderValue>) -> bool {
+    // A session that was bound to a caller is found by nobody else, either.
+    if session.key().principal.is_some() || session.record().owner().is_some() {
+        return true;
+    }
+    let Some(accepted) = session.record().field(NAME) else { return true };
+    authorization.is_some_and(|shown| digest(upstream_id(session), shown) == *accepted)
+}
+
+/// The record of `session` that tells of `authorization`, which its backend has just accepted; none if it tells so
+/// already. Mostly that is known without a look at the record.
+pub(crate) fn accepted(session: &Session, authorization: &HeaderValue) -> Option<Record> {
+    if session.key().principal.is_some() || is_noted(session, authorization) {
+        return None;
+    }
+    let digest = digest(upstream_id(session), authorization);
+    if session.record().field(NAME) == Some(&digest) {
+        note(session, authorization);
+        return None;
+    }
+    Some(session.record().clone().with_field(NAME, &digest))
+}
+
+fn upstream_id(session: &Session) -> &[u8] {
+    session.record().upstream_id().map_or(session.id(), |id| id.as_bytes())
+}
+
+fn is_noted(session: &Session, authorization: &HeaderValue) -> bool {
+    let (place, mark) = mark(session, authorization);
+    NOTED.try_with(|noted| noted.try_borrow().ok()?.get(place).copied()).ok().flatten()
+        == Some(mark)
+}
+
+fn note(session: &Session, authorization: &HeaderValue) {
+    let (place, mark) = mark(session, authorization);
+    // Not where the thread ends.
+    let _ = NOTED.try_with(|noted| {
+        if let Ok(mut noted) = noted.try_borrow_mut()
+            && let Some(noted) = noted.get_mut(place)
+        {
+            *noted = mark;
+        }
+    });
+}
+
+fn mark(session: &Session, authorization: &HeaderValue) -> (usize, (u64, u64)) {
+    let pair = (upstream_id(session), authorization.as_bytes());
+    let [one, other] = &*KEYS;
+    let mark = (one.hash_one(pair), other.hash_one(pair));
+    (mark.0 as usize % REMEMBERED, mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_core::{Key, Principal, Route, store::StoredSession};
+
+    use super::*;
+
+    fn session(owner: Option<&Principal>, record: Record) -> Session {
+        Session::new(Key::new(&Route::default(), owner, b"id"), record, 1.into(), 1)
+    }
+
+    fn record() -> Record {
+        Record::new(Record::IDLE, Record::LIFETIME)
+    }
+
+    #[test]
+    fn whoever_was_accepted_last_may_open_and_nobody_else() {
+        let [one, two] = ["Bearer one", "Bearer two"].map(HeaderValue::from_static);
+        let fresh = session(None, record());
+        assert!(may_open(&fresh, None) && may_open(&fresh, Some(&one)), "nothing was recorded");
+        let first = session(None, accepted(&fresh, &one).unwrap());
+        assert!(may_open(&first, Some(&one)));
+        assert!(!may_open(&first, Some(&two)) && !may_open(&first, None));
+        assert!(accepted(&first, &one).is_none());
+        assert!(accepted(&first, &one).is_none(), "noted");
+        let second = session(None, accepted(&first, &two).unwrap());
+        assert!(may_open(&second, Some(&two)) && !may_open(&second, Some(&one)));
+        // It has moved: another id, and nothing of the digest is worth anything.
+        let moved = second.record().clone().with_upstream_id("other".parse().unwrap());
+        assert!(!may_open(&session(None, moved), Some(&two)));
+    }
+
+    #[test]
+    fn a_principals_session_needs_no_digest() {
+        let alice = Principal::new("issuer", "alice");
+        let session = session(Some(&alice), record());
+        assert!(accepted(&session, &HeaderValue::from_static("Bearer one")).is_none());
+        assert!(may_open(&session, None));
+    }
+}

@@ -1,0 +1,44 @@
+//! Sessions that were lost, and met by somebody by whose credentials they are not opened again.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bartizan_core::Session;
+use tokio::time::Instant;
+
+use crate::replay::by_session::BySession;
+
+/// How long the owner is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many are remembered. The oldest is forgotten first: it is waited for anew.
+const REMEMBERED: usize = 1_024;
+
+/// Lost sessions whose owner is waited for, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Strangers(Mutex<VecDeque<(BySession, Instant)>>);
+
+impl Strangers {
+    /// A stranger meets the loss of `session`. Says whether its owner was waited for long enough.
+    pub(crate) fn meet(&self, session: &Session) -> bool {
+        let (key, now) = (BySession(session.clone()), Instant::now());
+        let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, since)) = met.iter().find(|(other, _)| *other == key) {
+            return now.duration_since(*since) >= PATIENCE;
+        }
+        if met.len() >= REMEMBERED {
+            met.pop_front();
+        }
+        met.push_back((key, now));
+        false
+    }
+
+    /// The owner has opened `session` again.
+    pub(crate) fn forget(&self, session: &Session) {
+        let key = BySession(session.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != key);
+    }
+}
