@@ -22,6 +22,7 @@ use crate::{
     reclaimable::ReclaimableBody,
     refusal::refuse,
     response::{After, Followed, receive, unpin},
+    why,
 };
 
 /// What comes next for work.
@@ -149,16 +150,7 @@ fn by_passage<B, R, K, T: SessionStore>(
         Pinned::There(_) => Absence::Unknown,
         Pinned::Absent(absence) => absence,
     };
-    Some(Next::Answer(refuse(why(absence), Some(backend), &Dialect::of(request))))
-}
-
-/// Why work is refused whose backend is not in the set.
-const fn why(absence: Absence) -> Reason {
-    match absence {
-        Absence::Gone => Reason::BackendLost,
-        Absence::Unknown => Reason::BackendUnknown,
-        Absence::Foreign => Reason::BackendOutOfReach,
-    }
+    Some(Next::Answer(refuse(why::absent(absence), Some(backend), &Dialect::of(request))))
 }
 
 /// The key of a request, if it can be one.

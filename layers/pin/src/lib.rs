@@ -148,7 +148,18 @@ mod reclaimable;
 mod refusal;
 mod response;
 mod service;
+mod why;
 mod within;
+
+/// The rules of this layer as pure functions, for the model of this workspace: no part of the interface, and changed
+/// without notice.
+#[doc(hidden)]
+pub mod deciders {
+    pub use crate::{
+        backends::{Absence, Absentees, Health},
+        why::{absent, unreachable},
+    };
+}
 
 pub use backends::{BackendState, BackendStatus, Backends, Change, DownCause};
 pub use config::OnLost;

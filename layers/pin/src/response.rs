@@ -181,13 +181,8 @@ where
             // What moves to another backend does so on its next request.
             let moves = config.on_lost == OnLost::Repin
                 || key.as_ref().is_some_and(|(key, _)| key.is_clients);
-            let (backends, after) = (&config.backends, config.lost_after);
-            let reason = match () {
-                () if moves => return done(response),
-                () if backends.has_ended(&slot, after) => Reason::BackendLost,
-                () if backends.is_out_of_reach(&slot, after) => Reason::BackendOutOfReach,
-                () => return done(response),
-            };
+            let reason = if moves { None } else { config.backends.loss(&slot, config.lost_after) };
+            let Some(reason) = reason else { return done(response) };
             // The refusal that this one stands in for has the right form.
             let dialect = Dialect::like(response.headers());
             let answer = refuse(reason, Some(slot.backend().id()), &dialect);

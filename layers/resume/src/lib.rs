@@ -180,6 +180,20 @@ mod replay;
 mod resume;
 pub mod split;
 
+/// The rules of this layer as pure functions, for the model of this workspace: no part of the interface, and changed
+/// without notice.
+#[doc(hidden)]
+pub mod deciders {
+    pub use crate::{
+        replay::{
+            entry::{ENDING, NAME as ENTRY, is_ending},
+            loss::{Verdict, by_head, by_text},
+            opened::{Denial, Unfit, accept_head},
+        },
+        resume::deciders::*,
+    };
+}
+
 #[cfg(feature = "seal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
 pub use bartizan_core::{ConfigError, seal::KeyRing};

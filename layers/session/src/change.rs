@@ -6,8 +6,9 @@ use http::{HeaderName, Response, StatusCode};
 use crate::{alias, config::Protocol};
 
 /// What a response changes about its session.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Change {
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
     /// The client has ended it.
     Ended,
     /// The client has ended it, and its backend could not be reached.
@@ -23,18 +24,20 @@ pub(crate) enum Change {
 }
 
 /// What a request was, as far as its response is judged by it.
+#[allow(clippy::exhaustive_structs, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// Whether it asked for the end of its session.
-    pub(crate) ends: bool,
+    pub ends: bool,
     /// Whether it went to the path on which its session was opened.
-    pub(crate) is_at_endpoint: bool,
+    pub is_at_endpoint: bool,
 }
 
 impl Asked {
     /// What a request to `path` is in `session`.
     #[inline]
-    pub(crate) fn of(session: &Session, path: &str, ends: bool) -> Self {
+    #[must_use]
+    pub fn of(session: &Session, path: &str, ends: bool) -> Self {
         let is_at_endpoint =
             session.record().path().is_none_or(|endpoint| mcp::is_same_endpoint(endpoint, path));
         Self { ends, is_at_endpoint }
@@ -43,7 +46,7 @@ impl Asked {
 
 /// What `response` changes about `session`.
 #[inline]
-pub(crate) fn change<R>(
+pub fn change<R>(
     response: &Response<R>,
     session: &Session,
     asked: Asked,

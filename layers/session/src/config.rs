@@ -34,9 +34,12 @@ pub(crate) struct Config<T> {
 }
 
 /// Whose rules a session follows.
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Protocol {
+pub enum Protocol {
+    /// Those of MCP.
     Mcp,
+    /// A header names it.
     Header,
 }
 

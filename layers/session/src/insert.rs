@@ -22,9 +22,12 @@ pub(crate) struct Place<'a> {
 }
 
 /// Whether the store knew a session.
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Known {
+pub enum Known {
+    /// It did not.
     New,
+    /// It did.
     Already,
 }
 
@@ -60,8 +63,12 @@ pub(crate) async fn insert<R, T: SessionStore>(
     Ok(known)
 }
 
-/// The session that `backend` has named, if the store has it; or why it must not be handed out.
-fn on_insert(
+/// The session that `backend` has named, if the store has it.
+///
+/// # Errors
+///
+/// Why it must not be handed out.
+pub fn on_insert(
     inserted: Result<Inserted, StoreError>,
     backend: Option<&BackendId>,
 ) -> Result<(Session, Known), Reason> {

@@ -180,6 +180,17 @@ mod service;
 mod stray;
 mod within;
 
+/// The rules of this layer as pure functions, for the model of this workspace: no part of the interface, and changed
+/// without notice.
+#[doc(hidden)]
+pub mod deciders {
+    pub use crate::{
+        change::{Asked, Change, change},
+        config::Protocol,
+        insert::{Known, on_insert},
+    };
+}
+
 pub use body::SessionBody;
 pub use config::Sessionless;
 pub use future::ResponseFuture;

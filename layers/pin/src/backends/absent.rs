@@ -15,8 +15,9 @@ use foldhash::fast::RandomState;
 const REMEMBERED: usize = 4_096;
 
 /// What is known of a backend that is not in the set.
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Absence {
+pub enum Absence {
     /// It was seen to leave.
     Gone,
     /// It was never here, and was first asked for a moment ago.
@@ -27,7 +28,7 @@ pub(crate) enum Absence {
 
 /// Absent backends that are remembered.
 #[derive(Debug, Default)]
-pub(super) struct Absentees {
+pub struct Absentees {
     by_id: HashMap<BackendId, Remembered, RandomState>,
     /// By age; may still name some that came back.
     order: VecDeque<BackendId>,
@@ -42,17 +43,17 @@ enum Remembered {
 
 impl Absentees {
     /// It has left the set.
-    pub(super) fn left(&mut self, id: &BackendId) {
+    pub fn left(&mut self, id: &BackendId) {
         self.remember(id, Remembered::Left);
     }
 
     /// It has joined the set.
-    pub(super) fn joined(&mut self, id: &BackendId) {
+    pub fn joined(&mut self, id: &BackendId) {
         self.by_id.remove(id);
     }
 
     /// A session names it. It counts as unknown for the time `settle`, and as foreign from then on.
-    pub(super) fn meet(&mut self, id: &BackendId, now_ms: u64, settle: Duration) -> Absence {
+    pub fn meet(&mut self, id: &BackendId, now_ms: u64, settle: Duration) -> Absence {
         match self.by_id.get(id) {
             Some(Remembered::Left) => Absence::Gone,
             Some(Remembered::Met(since_ms)) => {

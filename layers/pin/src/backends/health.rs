@@ -25,7 +25,7 @@ const LONGEST_PROBATION_MS: u64 = 10_000;
 
 /// Times are milliseconds since the set of backends was made.
 #[derive(Debug, Default)]
-pub(super) struct Health {
+pub struct Health {
     // Whether `failing` holds anything; written under its lock. The usual case costs this one load.
     is_failing: AtomicBool,
     failing: Mutex<Option<Failing>>,
@@ -48,7 +48,7 @@ struct Failing {
 
 impl Health {
     /// No connection could be made. Says whether the backend went out of service by it.
-    pub(super) fn failed(&self, failure: UpstreamFailure, now_ms: u64) -> bool {
+    pub fn failed(&self, failure: UpstreamFailure, now_ms: u64) -> bool {
         let mut state = self.lock();
         self.is_failing.store(true, Ordering::Relaxed);
         let Some(failing) = state.as_mut() else {
@@ -66,7 +66,7 @@ impl Health {
     }
 
     /// A response came. Says whether the backend was out of service until now.
-    pub(super) fn responded(&self) -> bool {
+    pub fn responded(&self) -> bool {
         if !self.is_failing.load(Ordering::Relaxed) {
             return false;
         }
@@ -118,12 +118,12 @@ impl Health {
     }
 
     /// For how long every connection was refused, as far as was seen.
-    pub(super) fn refused_for(&self, now_ms: u64) -> Option<Duration> {
+    pub fn refused_for(&self, now_ms: u64) -> Option<Duration> {
         self.failing()?.refused?.lasts(now_ms)
     }
 
     /// For how long no connection could be made, as far as was seen.
-    pub(super) fn unreachable_for(&self, now_ms: u64) -> Option<Duration> {
+    pub fn unreachable_for(&self, now_ms: u64) -> Option<Duration> {
         self.failing()?.failed.lasts(now_ms)
     }
 

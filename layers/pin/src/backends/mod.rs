@@ -18,8 +18,9 @@ mod status;
 mod watch;
 mod watched;
 
-pub(crate) use absent::Absence;
+pub use absent::{Absence, Absentees};
 pub use change::Change;
+pub use health::Health;
 pub(crate) use openings::Client;
 pub(crate) use outliers::Ticket;
 pub(crate) use probed::WeakBackends;

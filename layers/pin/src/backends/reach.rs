@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bartizan_core::UpstreamFailure;
+use bartizan_core::{Reason, UpstreamFailure};
 
 use super::{set::Backends, slot::Slot};
-use crate::event;
+use crate::{event, why};
 
 impl Backends {
     pub(crate) fn responded(slot: &Slot) {
@@ -33,9 +33,10 @@ impl Backends {
         }
     }
 
-    /// Whether the server has ended, by all that was seen for the time `after`: its sessions are lost.
-    pub(crate) fn has_ended(&self, slot: &Slot, after: Duration) -> bool {
-        slot.health().refused_for(self.now_ms()).is_some_and(|time| time >= after)
+    /// Why pinned work is refused, by what was seen of its backend for the time `after`.
+    pub(crate) fn loss(&self, slot: &Slot, after: Duration) -> Option<Reason> {
+        let (health, now_ms) = (slot.health(), self.now_ms());
+        why::unreachable(health.refused_for(now_ms), health.unreachable_for(now_ms), after)
     }
 
     /// Whether no connection could be made for the time `after`, for whatever reason.

@@ -7,10 +7,10 @@ use bartizan_core::{Principal, Record};
 use super::handshake::Handshake;
 
 /// The name of the entry.
-pub(crate) const NAME: &str = "resume";
+pub const NAME: &str = "resume";
 
 /// The entry of a session that is being ended: an attempt to resume it finds that the record changed.
-pub(crate) const ENDING: &[u8] = &[0];
+pub const ENDING: &[u8] = &[0];
 
 const PLAIN: u8 = 1;
 #[cfg(feature = "seal")]
@@ -80,7 +80,8 @@ pub(crate) fn is_recorded(record: &Record) -> bool {
 }
 
 /// Whether the session is being ended.
-pub(crate) fn is_ending(record: &Record) -> bool {
+#[must_use]
+pub fn is_ending(record: &Record) -> bool {
     record.field(NAME) == Some(ENDING)
 }
 

@@ -18,8 +18,9 @@ use bartizan_core::{Reason, UpstreamFailure, fields::media, mcp};
 use http::{Response, StatusCode};
 
 /// What a response says of its session.
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It is there, or its state is unknown.
     Arrived,
     /// It is lost: its backend has left, or its host refuses connections.
@@ -47,7 +48,7 @@ const UNKNOWN: [&str; 5] = [
 
 /// Judges by the head. A 404 counts where the session was opened, which `is_at_endpoint` says of its request.
 #[inline]
-pub(crate) fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool) -> Verdict {
+pub fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool) -> Verdict {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return Verdict::Arrived;
@@ -72,7 +73,8 @@ pub(crate) fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -
 
 /// Judges a 404 or a 400 by what is in it: a JSON-RPC error, or plain text. The former says that the session has ended
 /// unless its body is about something else; the latter does not unless its body says so.
-pub(crate) fn by_text(status: StatusCode, text: &[u8]) -> Verdict {
+#[must_use]
+pub fn by_text(status: StatusCode, text: &[u8]) -> Verdict {
     let is_unknown = match status {
         StatusCode::NOT_FOUND => mcp::denies_session(text),
         _ => says_unknown(text),

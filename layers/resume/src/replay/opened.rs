@@ -39,7 +39,9 @@ pub(crate) struct Expected<'a> {
 }
 
 /// Why a backend cannot go on with a session.
-pub(crate) enum Unfit {
+#[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
+#[derive(Clone, Debug)]
+pub enum Unfit {
     /// It gave no answer, or none that lasts.
     NoAnswer(Reason),
     /// It gave another answer than the first one.
@@ -50,7 +52,7 @@ pub(crate) enum Unfit {
 
 /// A backend asks for other credentials: its status, and the challenges that it sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Denial {
+pub struct Denial {
     pub(crate) status: StatusCode,
     pub(crate) challenges: Arc<[HeaderValue]>,
 }
@@ -71,9 +73,6 @@ where
     let request: Request<B> = ask.initialize(handshake.body.clone(), at);
     let response = service.call(request).await.map_err(|_| NO_ANSWER)?;
     let (head, body) = accept_head(response)?.into_parts();
-    if is_sick(head.status) {
-        return Err(NO_ANSWER);
-    }
     let id = only_line(&head.headers, &mcp::SESSION_ID).ok().flatten().ok_or(Unfit::Other)?;
     let id = SessionId::from_bytes(id.as_bytes()).map_err(|_| Unfit::Other)?;
     let backend = match at {
@@ -111,8 +110,13 @@ fn is_sick(status: StatusCode) -> bool {
 
 const NO_ANSWER: Unfit = Unfit::NoAnswer(Reason::BackendUnreachable);
 
-/// Passes on the head of a response that a backend gave itself, and that does not ask for other credentials.
-fn accept_head<R>(response: Response<R>) -> Result<Response<R>, Unfit> {
+/// Passes on the head of a response that a backend gave itself, that does not ask for other credentials, and that does
+/// not show it to be sick.
+///
+/// # Errors
+///
+/// What it says of the backend.
+pub fn accept_head<R>(response: Response<R>) -> Result<Response<R>, Unfit> {
     if let Some(reason) = Reason::of(&response) {
         return Err(Unfit::NoAnswer(reason));
     }
@@ -121,6 +125,7 @@ fn accept_head<R>(response: Response<R>) -> Result<Response<R>, Unfit> {
     }
     match Denial::of(&response) {
         Some(denial) => Err(Unfit::Denied(denial)),
+        None if is_sick(response.status()) => Err(NO_ANSWER),
         None => Ok(response),
     }
 }

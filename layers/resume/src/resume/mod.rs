@@ -15,3 +15,10 @@ pub use counts::ResumeCounts;
 pub use future::ResponseFuture;
 pub use layer::ResumeSessionLayer;
 pub use service::ResumeSession;
+
+/// The rules of resuming, as pure functions.
+pub(crate) mod deciders {
+    pub use super::flow::{
+        Answers, FORGOTTEN, TIMES, Written, has_ended, is_same_place, unavailable,
+    };
+}

@@ -1,8 +1,8 @@
 //! A session is resumed: opened on another backend, checked, and put into its place.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use bartizan_core::{Reason, Session, backend::Tried, body::ReplaceBody, store::Replaced};
+use bartizan_core::{Reason, Session, backend::Tried, body::ReplaceBody};
 use http::header::AUTHORIZATION;
 use tokio::time::{Instant, timeout};
 
@@ -12,7 +12,9 @@ use super::{
         outcome::Outcome,
         resumer::{Resumer, Store},
     },
-    noted::{Noted, SWAPS, is_same_place, note_end},
+    answers::{Answers, unavailable},
+    noted::{Noted, SWAPS, note_end},
+    written::{Written, is_same_place},
 };
 use crate::replay::{
     ask::At,
@@ -94,11 +96,10 @@ where
     B: ReplaceBody + Unpin + Send + 'static,
 {
     let deadline = Instant::now() + shared.config.timeout;
-    let attempts = u32::from(shared.config.attempts.get());
-    let (mut silent, mut unfit) = (0, None);
+    let mut answers = Answers::new(shared.config.attempts);
     for _ in 0..MOST_ASKED {
         // A silent backend must leave time for the next one.
-        let share = deadline.saturating_duration_since(Instant::now()) / (attempts - silent);
+        let share = deadline.saturating_duration_since(Instant::now()) / answers.left();
         let expected = Expected {
             handshake,
             accepts: Agreement::is_kept_by,
@@ -112,28 +113,11 @@ where
             Ok(Err(failed)) => failed,
             Err(_) => Unfit::NoAnswer(Reason::BackendUnreachable),
         };
-        match (failed, unfit) {
-            // Another one would be shown the same credentials.
-            (Unfit::Denied(denial), _) => return Err(Unfit::Denied(denial)),
-            // There is no other: what those before answered stands.
-            (Unfit::NoAnswer(Reason::NoBackend), Some(before)) => return Err(before),
-            (Unfit::NoAnswer(reason), _) => {
-                silent += 1;
-                unfit = Some(Unfit::NoAnswer(reason));
-                if silent == attempts {
-                    break;
-                }
-            }
-            // One that could not answer may go on with it later.
-            (Unfit::Other, Some(Unfit::NoAnswer(reason))) => unfit = Some(Unfit::NoAnswer(reason)),
-            (Unfit::Other, _) => unfit = Some(Unfit::Other),
+        if let ControlFlow::Break(unfit) = answers.add(failed) {
+            return Err(unfit);
         }
     }
-    match unfit {
-        // All have been asked only if the layer below says so.
-        Some(Unfit::Other) | None => Err(Unfit::NoAnswer(Reason::BackendUnreachable)),
-        Some(unfit) => Err(unfit),
-    }
+    Err(answers.end())
 }
 
 /// Puts a session that was opened into the place of `current`.
@@ -154,8 +138,11 @@ async fn put<S, T: Store>(
         if let Some(backend) = &opened.backend {
             record = record.with_backend(backend.id().clone());
         }
-        match shared.replace(&current, record).await {
-            Ok(Replaced::Replaced(session)) => {
+        let Ok(replaced) = shared.replace(&current, record).await else {
+            return Outcome::Failed(Reason::StoreUnavailable);
+        };
+        match Written::of(replaced, &current) {
+            Written::Done(session) => {
                 // From now on the session is ended by its record.
                 drop(opened.keep());
                 shared.config.counts.add_resumed();
@@ -163,17 +150,10 @@ async fn put<S, T: Store>(
                 event::resumed(&session, current.record().backend());
                 return Outcome::Moved(session);
             }
-            Ok(Replaced::Changed(other)) if entry::is_ending(other.record()) => {
-                return Outcome::Ended;
-            }
+            Written::Ending | Written::Gone => return Outcome::Ended,
             // Another replica was first: its session is used, and this one ended.
-            Ok(Replaced::Changed(other)) if !is_same_place(&other, &current) => {
-                return Outcome::Moved(other);
-            }
-            // Some other entry was changed.
-            Ok(Replaced::Changed(other)) => current = other,
-            Ok(_) => return Outcome::Ended,
-            Err(_) => return Outcome::Failed(Reason::StoreUnavailable),
+            Written::Elsewhere(other) => return Outcome::Moved(other),
+            Written::Again(other) => current = other,
         }
     }
     Outcome::Failed(Reason::BackendUnreachable)
@@ -190,13 +170,5 @@ async fn give_up<S, T: Store>(shared: &Resumer<S, T>, current: Session) -> Outco
             let _ = shared.remove(&current).await;
             Outcome::Failed(Reason::BackendLost)
         }
-    }
-}
-
-/// Why a request is refused whose session may be resumed later.
-fn unavailable(reason: Reason) -> Reason {
-    match reason {
-        Reason::NoBackend | Reason::StoreUnavailable => reason,
-        _ => Reason::BackendUnreachable,
     }
 }

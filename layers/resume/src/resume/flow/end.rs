@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::{
     super::resumer::{Resumer, Store},
     lost::at_new_place,
-    noted::{Noted, is_same_place, note_end},
+    noted::{Noted, note_end},
+    written::is_same_place,
 };
 use crate::replay::{
     answer::{self, pass, settle, show_as},
@@ -87,7 +88,9 @@ where
                 request = at_new_place(&kept, &moved);
                 current = moved;
             }
-            Noted::Ends | Noted::Failed => break,
+            Noted::Ends => break,
+            // It may have moved meanwhile: what it moved to would be left where it is.
+            Noted::Failed => return refuse(Reason::StoreUnavailable),
         }
     }
     // Before others are let on: they must find it gone. The layer outside removes it once more.
@@ -100,6 +103,6 @@ where
 }
 
 /// Whether the session is over for its backend, or the backend for the session.
-fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
+pub fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
     verdict != Verdict::Arrived || response.status().is_success() && Reason::of(response).is_none()
 }

@@ -12,8 +12,9 @@ use super::{
         outcome::Outcome,
         resumer::{Resumer, Store},
     },
+    answers::FORGOTTEN,
     elsewhere,
-    noted::is_same_place,
+    written::is_same_place,
 };
 use crate::replay::{
     answer::{accepted, pass, refuse_with_id, settle, show_as},
@@ -28,7 +29,7 @@ use crate::replay::{
 };
 
 /// How often one request is sent again.
-const TIMES: usize = 2;
+pub const TIMES: usize = 2;
 
 /// Goes on with a request whose `response` shows a loss, or may.
 pub(crate) async fn lost<S, T, B>(
@@ -74,9 +75,8 @@ where
         };
         return Ok(refuse_with_id(&kept, reason).await);
     }
-    // Whoever forgets what it has just opened says nothing about the session: another backend may be well.
     if verdict != Verdict::Arrived {
-        return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
+        return Ok(refuse_with_id(&kept, FORGOTTEN).await);
     }
     Ok(answer)
 }

@@ -1,8 +1,11 @@
-//! The end of a session is noted in its record, and where a session is.
+//! The end of a session is noted in its record.
 
-use bartizan_core::{Session, store::Replaced};
+use bartizan_core::Session;
 
-use super::super::resumer::{Resumer, Store};
+use super::{
+    super::resumer::{Resumer, Store},
+    written::Written,
+};
 use crate::replay::entry;
 
 /// How often a record that others change at the same time is written again.
@@ -21,22 +24,12 @@ pub(super) enum Noted {
 pub(super) async fn note_end<S, T: Store>(shared: &Resumer<S, T>, mut current: Session) -> Noted {
     for _ in 0..SWAPS {
         let record = current.record().clone().with_field(entry::NAME, entry::ENDING);
-        match shared.replace(&current, record).await {
-            Ok(Replaced::Changed(other)) if entry::is_ending(other.record()) => return Noted::Ends,
-            Ok(Replaced::Changed(other)) if !is_same_place(&other, &current) => {
-                return Noted::Moved(other);
-            }
-            // Some other entry was changed.
-            Ok(Replaced::Changed(other)) => current = other,
-            Ok(_) => return Noted::Ends,
-            Err(_) => return Noted::Failed,
+        let Ok(replaced) = shared.replace(&current, record).await else { return Noted::Failed };
+        match Written::of(replaced, &current) {
+            Written::Done(_) | Written::Ending | Written::Gone => return Noted::Ends,
+            Written::Elsewhere(other) => return Noted::Moved(other),
+            Written::Again(other) => current = other,
         }
     }
     Noted::Ends
-}
-
-/// Whether two versions of a session are at one place.
-pub(super) fn is_same_place(one: &Session, other: &Session) -> bool {
-    let (one, other) = (one.record(), other.record());
-    one.backend() == other.backend() && one.upstream_id() == other.upstream_id()
 }

@@ -1,0 +1,30 @@
+//! All orders of events, in each configuration: no promise is broken in any.
+//!
+//! Each configuration has two clients with a request each (beside the one that opens the session), two replicas, two
+//! backends, and one DELETE among the requests. The words say what may happen besides, and how often.
+//!
+//! `BARTIZAN_MODEL="resume ticks=1 crashes=2" cargo test -p bartizan-model --test exhaustive -- --ignored --nocapture`
+//! explores another one.
+#![allow(clippy::print_stdout, reason = "the counts are the result")]
+
+use bartizan_model::{Config, Found, explore};
+
+fn holds(words: &str) {
+    let config = words.parse::<Config>().unwrap();
+    let Found { states, reached, depth, time, violated } = explore(config);
+    println!("{words}: {states} states, {reached} reached, depth {depth}, {time:.1?}");
+    for (property, path) in &violated {
+        println!("violated: {property}");
+        for action in path.clone().into_actions() {
+            println!("  {action:?}");
+        }
+    }
+    assert!(violated.is_empty(), "{words}");
+}
+
+#[test]
+#[ignore = "takes its configuration from the environment"]
+fn as_told() {
+    let words = std::env::var("BARTIZAN_MODEL").unwrap();
+    words.split(',').for_each(holds);
+}
