@@ -5,7 +5,7 @@
 //!
 //! `BARTIZAN_MODEL="resume ticks=1 crashes=2" cargo test -p bartizan-model --test exhaustive -- --ignored --nocapture`
 //! explores another one.
-#![allow(clippy::print_stdout, reason = "the counts are the result")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "test")]
 
 use bartizan_model::{Config, Found, explore};
 
