@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Dialect, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
+    Answer, Dialect, Key, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
     passage::Lease, take_ready,
 };
 use http::{Method, Request, Response, header::UPGRADE};
@@ -50,12 +50,20 @@ where
     let next = match judge::head(&request, config) {
         Verdict::Lookup(id) => {
             let caller = Principal::of(&request);
-            let has_principal = caller.is_some();
-            match binding::find(config, &request, caller, id) {
-                Answer::Now(found) => on_lookup(config, &mut request, has_principal, found),
-                Answer::Later(found) => {
-                    let (service, config) = (take_ready(service), Arc::clone(config));
-                    return ResponseFuture::boxed(look_up(service, config, request, found));
+            match config.store.get(Key::new(&config.route, caller, id)) {
+                // Found by the caller's key, and no other's by its record: the common case.
+                Answer::Now(Ok(Some(session))) if session.record().owner().is_none() => {
+                    Next::Send(live(config, &mut request, session))
+                }
+                found => {
+                    let has_principal = caller.is_some();
+                    match binding::find(config, &request, caller, id, found) {
+                        Answer::Now(found) => on_lookup(config, &mut request, has_principal, found),
+                        Answer::Later(found) => {
+                            let (service, config) = (take_ready(service), Arc::clone(config));
+                            return ResponseFuture::boxed(look_up(service, config, request, found));
+                        }
+                    }
                 }
             }
         }

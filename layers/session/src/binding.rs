@@ -27,16 +27,16 @@ pub(crate) struct Claimed<T: SessionStore> {
     pub(crate) caller: Principal,
 }
 
-/// Looks for the session `id` of the `caller` of `request`; then, if the caller may bind it, for one without an
-/// owner in its key.
-#[inline]
+/// What was `found` by the key of the `caller` of `request` for the session `id`. If that is nothing, and the caller
+/// may bind sessions, looks for one without an owner in its key.
 pub(crate) fn find<B, T: SessionStore>(
     config: &Config<T>,
     request: &Request<B>,
     caller: Option<&Principal>,
     id: &[u8],
+    found: Answer<Result<Option<Session>, StoreError>, T::Get>,
 ) -> Answer<Result<Option<Session>, StoreError>, T::Get> {
-    match config.store.get(Key::new(&config.route, caller, id)) {
+    match found {
         Answer::Now(Ok(None)) if caller.is_some() && may_bind(request) => {
             config.store.get(Key::new(&config.route, None, id))
         }

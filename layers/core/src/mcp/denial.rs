@@ -21,9 +21,15 @@ struct Error {
 }
 
 /// Whether two paths are one endpoint: a closing slash does not count.
+#[inline]
 #[must_use]
 pub fn is_same_endpoint(one: &str, other: &str) -> bool {
-    one.strip_suffix('/').unwrap_or(one) == other.strip_suffix('/').unwrap_or(other)
+    one == other || without_slash(one) == without_slash(other)
+}
+
+#[cold]
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 /// Whether the body of a backend's 404, on the path where a session was opened, leaves it as the verdict that MCP

@@ -1,0 +1,54 @@
+//! Two gateways over one Redis that see their backends differently: what one of them does not know, or cannot reach,
+//! ends no session for the other.
+
+use bartizan_testkit::{CounterServer, RedisServer, client::Raw, eventually};
+
+use crate::fixtures::{Gateway, PATIENCE};
+
+/// A replica before servers at `origins`, with its sessions at `redis`.
+async fn replica(redis: &RedisServer, origins: &[String], args: &[&str]) -> (Gateway, Raw) {
+    let store = format!("--store={}", redis.url());
+    let args: Vec<_> = [store.as_str()].into_iter().chain(args.iter().copied()).collect();
+    let gateway = Gateway::before(origins, &args).await;
+    let client = Raw::new(&gateway.uri());
+    (gateway, client)
+}
+
+/// One call at the replica whose list lacks the backend ended the session for all, or began its counter anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_lacks_a_backend_ends_none_of_its_sessions() {
+    for on_lost in ["fail", "resume"] {
+        let redis = RedisServer::start().await;
+        let servers = CounterServer::start_many(2).await;
+        let args = [&*format!("--on-lost={on_lost}"), "--settle=1s"];
+        let (_one, knows) = replica(&redis, &[servers[0].uri()], &args).await;
+        let (_other, lacks) = replica(&redis, &[servers[1].uri()], &args).await;
+        let id = knows.initialize().await;
+        assert_eq!(knows.increment(&id).await.count(), Some(1));
+
+        let answer = lacks.increment(&id).await;
+        assert_eq!(answer.status, 503, "{on_lost}: it may become known");
+        assert!(answer.headers.contains_key("retry-after"));
+        let not_here = async || lacks.increment(&id).await.status == 404;
+        eventually("the client is told to open another", PATIENCE, not_here).await;
+        assert_eq!(servers[1].initializes(), 0, "{on_lost}: nothing is resumed on hearsay");
+        assert_eq!(knows.increment(&id).await.count(), Some(2), "{on_lost}");
+    }
+}
+
+/// The server is gone: that is evidence, for every replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_ended_is_found_out_with_little_traffic() {
+    let redis = RedisServer::start().await;
+    let mut servers = CounterServer::start_many(1).await;
+    let args = ["--lost-after=2s"];
+    let (_one, client) = replica(&redis, &[servers[0].uri()], &args).await;
+    let (_two, other) = replica(&redis, &[servers[0].uri()], &args).await;
+    let id = client.initialize().await;
+    servers[0].kill().await;
+    assert_eq!(client.increment(&id).await.status, 503, "it may be back in a moment");
+    // Two calls, 3 s apart: what lies between is looked at in the background.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(client.increment(&id).await.status, 404);
+    assert_eq!(other.increment(&id).await.status, 404, "it is over for all");
+}
