@@ -27,7 +27,8 @@
 //!
 //! Each module is there with the feature of its name (`connection` with `hyper`, `peer` with `axum` or `tonic`);
 //! `full` is all of them. The guide says
-//! [why the layers are in this order](guide::order).
+//! [why the layers are in this order](guide::order), [what ends a session](guide::endings) and
+//! [what Bartizan guarantees](guide::guarantees).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use bartizan_core as core;

@@ -56,6 +56,7 @@
 //! | another replica was first | its session is used; one's own is ended | once |
 //! | DELETE at the same time | waits for the attempt, or keeps it from taking effect; nothing is left | no |
 //! | DELETE of a session that has moved | goes to where it is | – |
+//! | DELETE, and the store cannot be told that the session is about to end | 503, `Retry-After`; it can be sent again | no |
 //! | DELETE of a session that its backend does not know, however it says so | 404; it is over | no |
 //! | no record of how the session was opened | passed on as it is | no |
 //!

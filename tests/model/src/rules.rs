@@ -112,9 +112,6 @@ impl Rules {
             let verdict = verdict(kind, said, undone);
             (kind, said, verdict, has_ended(&response(said), verdict))
         });
-        let put = |is_same_version, is_same_place, is_ending| {
-            put(is_same_version, is_same_place, is_ending, undone)
-        };
         let puts = [false, true].map(|version| {
             [false, true].map(|place| [false, true].map(|ending| put(version, place, ending)))
         });
@@ -124,7 +121,7 @@ impl Rules {
             effects: effects.collect(),
             verdicts: verdicts.collect(),
             puts,
-            gone: on_written(Written::of(Replaced::Gone, &session(Record::default()))),
+            gone: on_written(&Written::of(Replaced::Gone, &session(Record::default()))),
             sick: sick(undone),
             forgotten: if undone.forgetful_backends_end_it { Why::Lost } else { why(FORGOTTEN) },
         }
@@ -370,7 +367,7 @@ fn verdict(kind: Kind, said: Said, undone: Undone) -> Verdict {
     }
 }
 
-fn put(is_same_version: bool, is_there: bool, is_ending: bool, _: Undone) -> Put {
+fn put(is_same_version: bool, is_there: bool, is_ending: bool) -> Put {
     let current = Record { version: 1, ..Record::default() };
     let other = Record {
         upstream: u8::from(!is_there),
@@ -382,10 +379,10 @@ fn put(is_same_version: bool, is_there: bool, is_ending: bool, _: Undone) -> Put
     debug_assert!(is_same_place(&current, &other) == is_there, "the model's records have places");
     let replaced =
         if is_same_version { Replaced::Replaced(other) } else { Replaced::Changed(other) };
-    on_written(Written::of(replaced, &current))
+    on_written(&Written::of(replaced, &current))
 }
 
-fn on_written(written: Written) -> Put {
+fn on_written(written: &Written) -> Put {
     match written {
         Written::Done(_) => Put::Done,
         Written::Ending => Put::Ending,

@@ -1,4 +1,5 @@
 //! The store of the model follows the same rules as the one in memory.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "test")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Each fix that is undone brings its defect back: the checker finds a shortest way to a broken promise.
-#![allow(clippy::print_stdout, reason = "the way to a defect is the result")]
+#![allow(clippy::expect_used, clippy::print_stdout, clippy::unwrap_used, reason = "test")]
 
 use bartizan_model::{Config, ENDED, EVIDENCE, LEFT, ONCE, ONE, SETTLES, Undone, explore, search};
 
