@@ -140,7 +140,9 @@ fn named_by<N: NameGateway>(
     let split = SplitSessionLayer::new(names, gateways);
     let sessions = split.sessions();
     let inner = split.layer(PinBackendLayer::new(backends).layer(upstream));
-    (ValidateSessionLayer::mcp(MintIds::new(store.clone())).layer(inner), sessions)
+    // Gateways may be named by their paths.
+    let guard = ValidateSessionLayer::mcp(MintIds::new(store.clone())).endpoint("*");
+    (guard.layer(inner), sessions)
 }
 
 fn request(method: Method, gateway: &str, id: Option<&str>) -> Request<Full<Bytes>> {
