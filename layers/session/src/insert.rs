@@ -18,7 +18,7 @@ use crate::{
 /// Where a session was opened.
 pub(crate) struct Place<'a> {
     pub(crate) backend: Option<&'a BackendId>,
-    pub(crate) path: Option<Arc<str>>,
+    pub(crate) path: Option<Arc<String>>,
 }
 
 /// Whether the store knew a session.

@@ -68,7 +68,7 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
     }
 
     /// The path of the request, for the record of the session.
-    pub(crate) fn path(&self) -> Arc<str> {
+    pub(crate) fn path(&self) -> Arc<String> {
         self.config.paths.share(self.head.path())
     }
 

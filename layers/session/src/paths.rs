@@ -7,16 +7,16 @@ const SHARED: usize = 16;
 
 /// Paths that records share.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Paths(Arc<Mutex<Vec<Arc<str>>>>);
+pub(crate) struct Paths(Arc<Mutex<Vec<Arc<String>>>>);
 
 impl Paths {
     /// `path`, shared with the sessions that were opened there before, if there is room for it.
-    pub(crate) fn share(&self, path: &str) -> Arc<str> {
+    pub(crate) fn share(&self, path: &str) -> Arc<String> {
         let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = paths.iter().find(|shared| ***shared == *path) {
+        if let Some(shared) = paths.iter().find(|shared| shared.as_str() == path) {
             return Arc::clone(shared);
         }
-        let path: Arc<str> = path.into();
+        let path = Arc::new(path.to_owned());
         if paths.len() < SHARED {
             paths.push(Arc::clone(&path));
         }

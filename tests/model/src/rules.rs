@@ -411,7 +411,7 @@ fn session(record: Record) -> Session {
     let upstream = [b'a' + record.upstream];
     let mut stored = SessionRecord::new(SessionRecord::IDLE, SessionRecord::LIFETIME)
         .with_backend(backend(record.backend))
-        .with_path(ENDPOINT.into());
+        .with_path(std::sync::Arc::new(ENDPOINT.to_owned()));
     if record.upstream != 0 {
         let id = bartizan_core::SessionId::from_bytes(&upstream);
         stored = stored.with_upstream_id(id.unwrap_or_else(|_| unreachable!("a letter is an id")));

@@ -11,8 +11,8 @@ pub struct Record {
     backend: Option<BackendId>,
     idle_ms: u32,
     lifetime_ms: u32,
-    // Shared: most sessions of a proxy are opened on one path.
-    path: Option<Arc<str>>,
+    // Shared, since most sessions of a proxy are opened on one path; and thin, since a record is kept a million times.
+    path: Option<Arc<String>>,
     // Boxed: most records have neither, and a record is kept a million times.
     rare: Option<Box<Rare>>,
 }
@@ -56,7 +56,7 @@ impl Record {
 
     /// States the path on which the session was opened: the backend's word about the session counts there.
     #[must_use]
-    pub fn with_path(self, path: Arc<str>) -> Self {
+    pub fn with_path(self, path: Arc<String>) -> Self {
         Self { path: Some(path), ..self }
     }
 
@@ -71,7 +71,8 @@ impl Record {
     #[must_use]
     pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
         if name == Self::PATH {
-            return Self { path: str::from_utf8(value).ok().map(Into::into), ..self };
+            let path = str::from_utf8(value).ok().map(|path| Arc::new(path.to_owned()));
+            return Self { path, ..self };
         }
         let rare = self.rare.get_or_insert_default();
         if name == Self::OWNER {
@@ -91,12 +92,12 @@ impl Record {
     /// The path on which the session was opened, if it is known.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
-        self.path.as_deref()
+        self.path.as_deref().map(String::as_str)
     }
 
     /// The same, to be shared with another record.
     #[must_use]
-    pub fn shared_path(&self) -> Option<Arc<str>> {
+    pub fn shared_path(&self) -> Option<Arc<String>> {
         self.path.clone()
     }
 
@@ -184,7 +185,8 @@ mod tests {
     /// A store writes the fields down and reads them back; it need not know which of them is the path.
     #[test]
     fn the_path_is_one_of_the_fields() {
-        let record = Record::new(Record::IDLE, Record::LIFETIME).with_path("/mcp".into());
+        let record =
+            Record::new(Record::IDLE, Record::LIFETIME).with_path(Arc::new("/mcp".to_owned()));
         assert_eq!((record.path(), record.field("path")), (Some("/mcp"), Some(&b"/mcp"[..])));
         let read = Record::new(Record::IDLE, Record::LIFETIME);
         let read = record.fields().fold(read, |read, (name, value)| read.with_field(name, value));

@@ -37,11 +37,14 @@ pub(crate) fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn opened_at(uri: &'static str) -> Option<PathAndQuery> {
         let (entries, uri) = (Entries::default(), Uri::from_static(uri));
-        let record = Record::new(Record::IDLE, Record::LIFETIME).with_path(uri.path().into());
+        let record =
+            Record::new(Record::IDLE, Record::LIFETIME).with_path(Arc::new(uri.path().to_owned()));
         let record = match write(&entries, &uri, None) {
             Some(entry) => record.with_field(NAME, &entry),
             None => record,
