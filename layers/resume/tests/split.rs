@@ -140,9 +140,7 @@ fn named_by<N: NameGateway>(
     let split = SplitSessionLayer::new(names, gateways);
     let sessions = split.sessions();
     let inner = split.layer(PinBackendLayer::new(backends).layer(upstream));
-    // Gateways may be named by their paths.
-    let guard = ValidateSessionLayer::mcp(MintIds::new(store.clone())).endpoint("*");
-    (guard.layer(inner), sessions)
+    (ValidateSessionLayer::mcp(MintIds::new(store.clone())).layer(inner), sessions)
 }
 
 fn request(method: Method, gateway: &str, id: Option<&str>) -> Request<Full<Bytes>> {
