@@ -181,7 +181,8 @@ where
             // What moves to another backend does so on its next request.
             let moves = config.on_lost == OnLost::Repin
                 || key.as_ref().is_some_and(|(key, _)| key.is_clients);
-            let reason = if moves { None } else { config.backends.loss(&slot, config.lost_after) };
+            let reason =
+                if moves { None } else { config.backends.loss(&slot, failure, config.lost_after) };
             let Some(reason) = reason else { return done(response) };
             // The refusal that this one stands in for has the right form.
             let dialect = Dialect::like(response.headers());

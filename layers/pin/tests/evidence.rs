@@ -152,6 +152,23 @@ async fn how_long_a_server_must_refuse_is_an_option() {
     assert_eq!(Reason::of(&response), Some(Reason::BackendLost));
 }
 
+/// The span of refusals is complete, and the server may have come back since.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_not_refused_itself_ends_no_session() {
+    let world = World::default();
+    let (set, _) = finds(backends([A, B]), Err(FailureKind::Refused));
+    let service = PinBackendLayer::new(set).layer(world.clone());
+    world.fail(A, FailureKind::Refused, Reads::Nothing);
+    assert_eq!(send(&service, of_session(A)).await.status(), 503);
+    sleep(secs(6)).await;
+    world.fail(A, FailureKind::ConnectTimeout, Reads::Nothing);
+    let response = send(&service, of_session(A)).await;
+    assert_eq!(Reason::of(&response), Some(Reason::BackendOutOfReach));
+    world.fail(A, FailureKind::Refused, Reads::Nothing);
+    let response = send(&service, of_session(A)).await;
+    assert_eq!(Reason::of(&response), Some(Reason::BackendLost));
+}
+
 /// A replica with a shorter list of backends ended live sessions of all replicas.
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_was_never_here_is_unknown_and_not_lost() {

@@ -33,10 +33,17 @@ impl Backends {
         }
     }
 
-    /// Why pinned work is refused, by what was seen of its backend for the time `after`.
-    pub(crate) fn loss(&self, slot: &Slot, after: Duration) -> Option<Reason> {
+    /// Why pinned work is refused that met `failure`, by what was seen of its backend for the time `after`.
+    pub(crate) fn loss(
+        &self,
+        slot: &Slot,
+        failure: UpstreamFailure,
+        after: Duration,
+    ) -> Option<Reason> {
         let (health, now_ms) = (slot.health(), self.now_ms());
-        why::unreachable(health.refused_for(now_ms), health.unreachable_for(now_ms), after)
+        // Whoever was not refused just now may have met a server that is back.
+        let refused_for = health.refused_for(now_ms).filter(|_| failure.is_refused());
+        why::unreachable(refused_for, health.unreachable_for(now_ms), after)
     }
 
     /// Whether no connection could be made for the time `after`, for whatever reason.
