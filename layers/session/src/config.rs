@@ -5,7 +5,7 @@ use std::{fmt::DebugStruct, time::Duration};
 use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKind};
 use http::HeaderName;
 
-use crate::{endpoints::Endpoints, paths::Paths, within::within};
+use crate::{endpoints::Endpoints, paths::Paths, run_on::Abandoned, within::within};
 
 /// What happens to a request that needs a session and shows none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +31,7 @@ pub(crate) struct Config<T> {
     pub(crate) peek_timeout: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) paths: Paths,
+    pub(crate) abandoned: Abandoned,
 }
 
 /// Whose rules a session follows.

@@ -26,7 +26,7 @@ pin_project! {
     /// # Cancellation
     ///
     /// Dropping it before the response gives the exchange up. A request that asks for a session goes on in a task for up
-    /// to 30 s, and what the backend opens is ended there: the client never saw its id. The store keeps nothing that
+    /// to 30 s (1,024 of them at once, the others are given up), and what the backend opens is ended there: the client never saw its id. The store keeps nothing that
     /// was not handed out.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>

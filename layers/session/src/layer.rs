@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Protocol, Sessionless},
     endpoints::Endpoints,
     paths::Paths,
+    run_on::Abandoned,
     service::ValidateSession,
 };
 
@@ -47,6 +48,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             peek_timeout: Duration::from_secs(10),
             store_timeout: Duration::from_millis(250),
             paths: Paths::default(),
+            abandoned: Abandoned::default(),
         };
         Self { config }
     }

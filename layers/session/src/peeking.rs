@@ -44,7 +44,9 @@ where
             // What the instance holds is not held for as long as the response takes.
             drop(service);
             let has_left = opening.has_left.clone();
-            RunOn::new(receive::<S, B, T>(future, After::Learn { opening }), has_left).await
+            let abandoned = config.abandoned.clone();
+            RunOn::new(receive::<S, B, T>(future, After::Learn { opening }), has_left, abandoned)
+                .await
         }
         Err(answer) => Ok(*answer),
     }

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -16,6 +16,17 @@ use tokio::{runtime::Handle, time::timeout};
 
 /// How long an opening whose client has left may go on.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many of them there may be at once; past it, they are given up. Otherwise clients that leave could have as many as
+/// they like wait for a silent backend.
+const MOST: usize = 1_024;
+
+/// Counts the openings of a layer whose clients have left.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Abandoned(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+struct One(Abandoned);
 
 /// Whether the client of an opening has left: what comes of it is to be ended.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +43,20 @@ impl HasLeft {
 pub(crate) struct RunOn<F: Future<Output: Send> + Send + 'static> {
     future: Option<Pin<Box<F>>>,
     has_left: HasLeft,
+    abandoned: Abandoned,
+}
+
+impl Abandoned {
+    /// One more, if there is room.
+    fn begin(&self) -> Option<One> {
+        let one = One(self.clone());
+        (self.0.fetch_add(1, Ordering::Relaxed) < MOST).then_some(one)
+    }
 }
 
 impl<F: Future<Output: Send> + Send + 'static> RunOn<F> {
-    pub(crate) fn new(future: F, has_left: HasLeft) -> Self {
-        Self { future: Some(Box::pin(future)), has_left }
+    pub(crate) fn new(future: F, has_left: HasLeft, abandoned: Abandoned) -> Self {
+        Self { future: Some(Box::pin(future)), has_left, abandoned }
     }
 }
 
@@ -58,10 +78,20 @@ impl<F: Future<Output: Send> + Send + 'static> Drop for RunOn<F> {
         // Without a runtime the process is on its way out.
         if let Some(future) = self.future.take()
             && let Ok(runtime) = Handle::try_current()
+            && let Some(one) = self.abandoned.begin()
         {
             self.has_left.0.store(true, Ordering::Release);
-            runtime.spawn(async move { drop(timeout(TIMEOUT, future).await) });
+            runtime.spawn(async move {
+                drop(timeout(TIMEOUT, future).await);
+                drop(one);
+            });
         }
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -84,10 +114,25 @@ mod tests {
                     end.0.store(true, Ordering::Release);
                 },
                 left.clone(),
+                Abandoned::default(),
             );
             let _ = timeout(Duration::from_secs(waits), run_on).await;
             sleep(Duration::from_secs(100)).await;
             assert_eq!((left.get(), ended.get()), (has_left, ends), "{takes} s");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_go_on_at_once() {
+        let abandoned = Abandoned::default();
+        let leave = || {
+            let left = HasLeft::default();
+            drop(RunOn::new(std::future::pending::<()>(), left.clone(), abandoned.clone()));
+            left.get()
+        };
+        assert!((0..MOST).all(|_| leave()) && !leave() && !leave());
+        sleep(Duration::from_secs(31)).await;
+        assert_eq!(abandoned.0.load(Ordering::Relaxed), 0);
+        assert!(leave(), "there is room again");
     }
 }
