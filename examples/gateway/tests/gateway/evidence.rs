@@ -52,3 +52,29 @@ async fn a_server_that_has_ended_is_found_out_with_little_traffic() {
     assert_eq!(client.increment(&id).await.status, 404);
     assert_eq!(other.increment(&id).await.status, 404, "it is over for all");
 }
+
+/// rmcp's server answers 404 in plain text: that is about the session, whoever asks first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_restarted_at_its_address_ends_its_sessions() {
+    for on_lost in ["fail", "repin", "resume"] {
+        let redis = RedisServer::start().await;
+        let mut servers = CounterServer::start_many(1).await;
+        let args = [&*format!("--on-lost={on_lost}")];
+        let (_one, client) = replica(&redis, &[servers[0].uri()], &args).await;
+        let (_two, other) = replica(&redis, &[servers[0].uri()], &args).await;
+        let id = client.initialize().await;
+        assert_eq!(client.increment(&id).await.count(), Some(1));
+        assert_eq!(other.increment(&id).await.count(), Some(2));
+        servers[0].restart_empty().await;
+        if on_lost == "resume" {
+            assert_eq!(other.increment(&id).await.count(), Some(1), "opened again");
+            assert_eq!(client.increment(&id).await.count(), Some(2));
+            continue;
+        }
+        assert_eq!(other.increment(&id).await.status, 404, "{on_lost}");
+        let over = async || client.increment(&id).await.status == 404;
+        eventually("it is over for all", PATIENCE, over).await;
+        let id = client.initialize().await;
+        assert_eq!(other.increment(&id).await.count(), Some(1), "{on_lost}");
+    }
+}
