@@ -15,8 +15,9 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let token = stop.clone();
     tokio::spawn(async move {
         signals.next().await;
-        tracing::info!("stopping: calls in flight are finished; a second signal leaves at once");
+        // Before a word is said: where nobody reads the log any more, saying it panics.
         token.cancel();
+        tracing::info!("stopping: calls in flight are finished; a second signal leaves at once");
         let status = signals.next().await;
         std::process::exit(status);
     });
