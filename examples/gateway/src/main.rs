@@ -51,6 +51,8 @@ async fn main() -> ExitCode {
         .with_env_filter(cli.options.log.to_filter())
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // Where nobody reads standard error any more, the report of that would panic in whatever task logs.
+        .log_internal_errors(false)
         .init();
     match run(cli).await {
         Ok(status) => status,

@@ -15,9 +15,8 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let token = stop.clone();
     tokio::spawn(async move {
         signals.next().await;
-        // Before a word is said: where nobody reads the log any more, saying it panics.
-        token.cancel();
         tracing::info!("stopping: calls in flight are finished; a second signal leaves at once");
+        token.cancel();
         let status = signals.next().await;
         std::process::exit(status);
     });

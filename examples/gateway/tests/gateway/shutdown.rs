@@ -1,5 +1,7 @@
 //! The orderly end, as a process.
 
+use std::process::Stdio;
+
 use bartizan_testkit::{
     CounterServer,
     client::{Raw, call},
@@ -8,6 +10,7 @@ use bartizan_testkit::{
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use tokio::{
+    io::{AsyncBufReadExt, BufReader},
     net::TcpStream,
     process::Command,
     task::JoinSet,
@@ -106,4 +109,28 @@ async fn nobody_is_let_in(gateway: &Gateway) {
         TcpStream::connect(address).await.is_err()
     })
     .await;
+}
+
+/// A line that could not be logged panicked in the task that logs: the gateway did not stop, and lost calls.
+#[tokio::test]
+async fn it_serves_and_stops_when_nobody_reads_its_log() {
+    let server = CounterServer::start().await;
+    let mut gateway = crate::fixtures::command()
+        .args(["--listen=127.0.0.1:0", "--log=trace", &format!("--backend={}", server.uri())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let address = line.strip_prefix("listening on ").unwrap().split(',').next().unwrap();
+    let client = Raw::new(address);
+    drop((lines, gateway.stderr.take()));
+
+    let id = client.initialize().await;
+    assert_eq!(client.increment(&id).await.count(), Some(1));
+    let pid = gateway.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let status = timeout(PATIENCE, gateway.wait()).await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
 }
