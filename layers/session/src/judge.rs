@@ -150,7 +150,7 @@ pub(crate) fn body(
 /// The one session id in `headers`, without the white space around it.
 ///
 /// The field is no list: a comma belongs to the id, and a second line is an error even if it repeats
-/// the first (`protocol.md` S-4, S-5).
+/// the first (RFC 9110 §5.3).
 pub(crate) fn session_id<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

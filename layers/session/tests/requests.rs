@@ -1,5 +1,4 @@
-//! Each row of the crate's table for requests, positive and negative, over `MemoryStore`. The vectors
-//! are `protocol.md` §12.1 (SV), §12.2 (SD) and §12.3 (ED).
+//! Each row of the crate's table for requests, positive and negative, over `MemoryStore`.
 
 mod common;
 

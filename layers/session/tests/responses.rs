@@ -1,5 +1,5 @@
 //! Each row of the crate's table for responses, positive and negative: what is stored, what is
-//! removed, and what the backend is told. The vectors are `protocol.md` §12.2 (SD) and SV-22.
+//! removed, and what the backend is told.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;

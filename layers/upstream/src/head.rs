@@ -1,6 +1,6 @@
 //! How the head of a request becomes the head that a backend sees. Pure.
 //!
-//! Path and query are forwarded byte for byte (`protocol.md` H-27, SM-43): what they mean is for the
+//! Path and query are forwarded byte for byte ([RFC 9110 §7.7](https://www.rfc-editor.org/rfc/rfc9110#section-7.7)): what they mean is for the
 //! backend to say, and a proxy that normalises them decides on other bytes than the backend does.
 
 use bartizan_core::{
@@ -61,13 +61,13 @@ pub(crate) fn rewrite(
 }
 
 /// Whether the method is one that is forwarded. `CONNECT` is not, but for what RFC 8441 makes of it;
-/// `TRACE` would show the backend's view of credentials (`protocol.md` H-25, H-30).
+/// `TRACE` would show the backend's view of credentials (RFC 9110 §9.3.8).
 pub(crate) fn is_forwarded(method: &Method) -> bool {
     *method != Method::TRACE && *method != Method::CONNECT
 }
 
 /// Over HTTP/2 a `Host` that is not the authority is an attack on whoever reads the other
-/// (`protocol.md` H-29, SM-31). Over HTTP/1.1 it gives way to an absolute target (F-11).
+/// (RFC 9113 §8.3.1). Over HTTP/1.1 it gives way to an absolute target (RFC 9112 §3.2.2).
 fn check_host(head: &Parts) -> Result<(), Reason> {
     if head.version != Version::HTTP_2 {
         return Ok(());
@@ -138,7 +138,7 @@ mod tests {
         head
     }
 
-    /// `protocol.md` SM-43.
+    /// RFC 9110 §7.7.
     #[test]
     fn path_and_query_are_kept_byte_for_byte() {
         for target in [
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(without.headers[HOST], "b:1");
     }
 
-    /// `protocol.md` SM-31.
+    /// RFC 9113 §8.3.1.
     #[test]
     fn over_http2_host_must_be_the_authority() {
         for (host, accepted) in [("a", true), ("A", true), ("b", false)] {

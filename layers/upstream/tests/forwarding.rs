@@ -52,7 +52,7 @@ async fn text(response: Response<BoxBody>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
 }
 
-/// `protocol.md` §13.4, as a backend sees it.
+/// RFC 9110 §7.6.1, as a backend sees it.
 async fn the_fields_of_one_hop_do_not_reach_the_backend<T: Kind>() {
     let rows: [(&str, &[(&str, &str)], &[&str]); 9] = [
         ("HB-1", &[("connection", "close")], &["close"]),

@@ -1,4 +1,5 @@
-//! `protocol.md` §15, the rows of HTTP/2: frames written by hand, since no client would send them.
+//! Malformed HTTP/2 requests ([RFC 9113 §8.1.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1)), in frames
+//! written by hand, since no client would send them.
 
 use std::{net::SocketAddr, time::Duration};
 

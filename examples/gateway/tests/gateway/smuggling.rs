@@ -1,5 +1,5 @@
-//! `protocol.md` §15: requests in dangerous shapes over raw sockets, with a backend that records every
-//! byte. What the server's parser (hyper) decides otherwise than the table proposes is said at the row.
+//! Requests in dangerous shapes over raw sockets, with a backend that records every byte
+//! ([RFC 9112 §11](https://www.rfc-editor.org/rfc/rfc9112#section-11)). Each row states what hyper's parser decides.
 
 use std::time::Duration;
 

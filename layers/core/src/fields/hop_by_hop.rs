@@ -206,7 +206,7 @@ pub fn nominates(headers: &HeaderMap, is_relied_on: impl Fn(&str) -> bool) -> bo
 }
 
 /// Whether a request's `Connection` may not nominate the field, since a backend, a later hop or
-/// Bartizan itself relies on it (`protocol.md` §13.4).
+/// Bartizan itself relies on it. RFC 9110 §7.6.1 forbids a sender to nominate fields that are meant for all recipients.
 #[must_use]
 pub fn is_protected(name: &HeaderName) -> bool {
     const PREFIXES: [&str; 6] = ["a2a-", "grpc-", "mcp-", "x-bartizan-", "x-forwarded-", "sec-"];
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(of_sender(&headers(&[&sender[..], &message].concat())), headers(&sender));
     }
 
-    /// `protocol.md` §13.4.
+    /// RFC 9110 §7.6.1.
     #[test]
     fn what_belongs_to_one_hop_stays_there() {
         let none = Vec::<String>::new();
@@ -403,7 +403,7 @@ mod tests {
         assert!(strip_request(&mut quoted).is_err()); // HB-25
     }
 
-    /// `protocol.md` F-1, SM-1, SM-35.
+    /// RFC 9112 §6.3.
     #[test]
     fn a_length_beside_a_transfer_coding_goes_with_it() {
         let lines = [("content-length", "3"), ("transfer-encoding", "chunked"), ("x-a", "1")];

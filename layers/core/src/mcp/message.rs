@@ -177,7 +177,6 @@ mod tests {
         }
     }
 
-    /// `protocol.md` §17.
     #[test]
     fn an_id_is_kept_byte_for_byte() {
         for id in ["1", "\"1\"", "9007199254740993", "1.5", r#""a\"\\\u2028\ud800""#, "-7", "0"] {

@@ -8,7 +8,7 @@ use crate::fields::{list::trim, only_line};
 /// A published revision of the protocol.
 ///
 /// Versions are compared with this list, never by the order of their texts: what is not on it is
-/// unknown (`protocol.md` E-17).
+/// unknown.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum ProtocolVersion {
@@ -85,7 +85,7 @@ impl ProtocolVersion {
         }
     }
 
-    /// Whether a body may be a batch: at 2025-03-26 only (`protocol.md` E-18).
+    /// Whether a body may be a batch: in MCP 2025-03-26 only.
     #[must_use]
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2025_03_26)

@@ -117,7 +117,7 @@ impl fmt::Display for Fingerprint {
 mod tests {
     use super::*;
 
-    /// `protocol.md` §12.1, the rows that a value alone decides.
+    /// MCP 2025-11-25, Session Management.
     #[test]
     fn visible_ascii_up_to_the_bound_is_an_id() {
         let all: String = (0x21..=0x7e_u8).map(char::from).collect();

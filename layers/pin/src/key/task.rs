@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use super::extract::{ExtractKey, PinKey};
 
 /// `Mcp-Name` of `tasks/get`, `tasks/update` and `tasks/cancel`: clients put the id of the task there so
-/// that it finds the instance that holds it (`protocol.md` M-3).
+/// that it finds the instance that holds it (MCP 2026-07-28, Streamable HTTP).
 ///
 /// A task is first named in the body of a response, which this crate does not read: let the policy be
 /// [`Rendezvous`](crate::balance::Rendezvous) over ids that carry their place, or pin it yourself in
