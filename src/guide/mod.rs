@@ -1,13 +1,62 @@
-//! The guide.
+//! The guide: how to use the layers, by task, and what they do, by topic.
+//!
+//! | task | page |
+//! |---|---|
+//! | the stack in an axum application: state, auth, CORS, timeouts, shutdown | `axum` |
+//! | the stack in a tonic server | `tonic` |
+//! | one layer alone | `one_layer` |
+//! | many replicas of one proxy | `replicas` |
+//! | refusals in your own words | `refusals` |
+//! | logs: targets, levels, fields | `logs` |
+//! | keys and secrets after a restart | `keys` |
+//! | a store of your own | `store` |
+//! | what a server around the layers has to do | `your_parts` |
+//!
+//! | reference | page |
+//! |---|---|
+//! | responses at a glance | `responses` |
+//! | what ends a session, and what does not | [`endings`] |
+//! | the order of the layers, and why | [`order`] |
+//! | what Bartizan guarantees, and how it is checked | [`guarantees`] |
+//! | figures | [`figures`] |
+//! | known limitations | `limitations` |
+//! | design decisions | [`decisions`] |
+//!
+//! Pages that link to every layer need the feature `full`.
 
-#[doc = include_str!("order.md")]
-pub mod order {}
+macro_rules! pages {
+    ($($(#[$attribute:meta])* $name:ident: $text:expr;)*) => {$(
+        #[doc = include_str!($text)]
+        $(#[$attribute])*
+        pub mod $name {}
+    )*};
+}
 
-#[doc = include_str!("endings.md")]
-pub mod endings {}
+pages! {
+    decisions: "decisions.md";
+    endings: "endings.md";
+    figures: "figures.md";
+    guarantees: "guarantees.md";
+    order: "order.md";
+}
 
-#[doc = include_str!("guarantees.md")]
-pub mod guarantees {}
+#[cfg(feature = "full")]
+pages! {
+    axum: "axum.md";
+    keys: "keys.md";
+    limitations: "limitations.md";
+    logs: "logs.md";
+    one_layer: "one_layer.md";
+    refusals: "refusals.md";
+    replicas: "replicas.md";
+    responses: "responses.md";
+    tonic: "tonic.md";
+    your_parts: "your_parts.md";
+}
 
-#[doc = include_str!("design.md")]
-pub mod design {}
+#[cfg(feature = "full")]
+#[doc = include_str!("store.md")]
+#[doc = "```"]
+#[doc = include_str!("map_store.rs")]
+#[doc = "```"]
+pub mod store {}
