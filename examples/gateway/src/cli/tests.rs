@@ -1,4 +1,4 @@
-//! What is accepted, and what a mistake is told.
+//! What is accepted, and which message a mistake gets.
 
 use super::*;
 
