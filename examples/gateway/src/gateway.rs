@@ -104,7 +104,7 @@ impl Gateway {
         };
         match cut {
             0 => tracing::info!("stopped"),
-            cut => tracing::warn!("stopped; {cut} connections had not ended and were cut"),
+            cut => tracing::warn!("stopped; {cut} connections were still open and were cut"),
         }
     }
 }

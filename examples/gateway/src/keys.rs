@@ -32,7 +32,7 @@ fn parse(text: &str) -> Result<KeyRing, String> {
         };
         ring = Some(added.map_err(|error: ConfigError| format!("line {line}: {error}"))?);
     }
-    ring.ok_or_else(|| "there is no key in it".to_owned())
+    ring.ok_or_else(|| "it contains no key".to_owned())
 }
 
 fn key(line: &str) -> Option<(u8, [u8; KeyRing::SECRET_BYTES])> {

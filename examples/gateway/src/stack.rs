@@ -73,7 +73,7 @@ pub(crate) fn stack(
     }
     if options.session_header.is_some() {
         return Err(
-            "--on-lost resume knows how MCP sessions are opened, and no --session-header".into()
+            "--on-lost resume works with MCP sessions only, not with --session-header".into()
         );
     }
     let keys = options.record_keys.as_deref().map(keys::read).transpose()?;

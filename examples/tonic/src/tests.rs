@@ -87,7 +87,7 @@ async fn refusals_are_grpc_statuses() {
     loop {
         let lost = increment(&mut client, Some(&id)).await.unwrap_err();
         assert_eq!(lost.code(), Code::Unavailable, "{lost:?}");
-        if lost.message() == "The backend of this session is unreachable" {
+        if lost.message() == "The backend of this session cannot be reached" {
             break;
         }
     }

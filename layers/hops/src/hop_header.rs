@@ -51,7 +51,7 @@ impl TryFrom<HeaderName> for HopHeader {
     fn try_from(name: HeaderName) -> Result<Self, ConfigError> {
         if hop_by_hop::is_hop_by_hop(&name) || hop_by_hop::is_protected(&name) {
             return Err(ConfigError::new(format!(
-                "{name} has a meaning of its own: expected a header field name such as x-hop-count"
+                "{name} is reserved by HTTP: expected a header field name such as x-hop-count"
             )));
         }
         if name.as_str().len() > Self::MAX_BYTES {

@@ -37,7 +37,7 @@ pub(crate) fn check(name: &HeaderName) -> Result<(), ConfigError> {
         || hop_by_hop::is_hop_by_hop(name);
     if has_use {
         return Err(ConfigError::new(format!(
-            "{name} has a meaning of its own: expected a field such as x-user"
+            "{name} is reserved by HTTP: expected a field such as x-user"
         )));
     }
     Ok(())

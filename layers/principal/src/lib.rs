@@ -1,23 +1,22 @@
 //! Names the caller of a request, so that a session belongs to the caller that opened it.
 //!
-//! A session id alone proves nothing: a caller that has learned the id of another one's session uses it with a
-//! token of its own, which the backend finds valid. With this layer above the one that validates sessions, such
-//! an id is unknown (404): sessions are found by their id *and* their [`Principal`](bartizan_core::Principal).
+//! A session id alone proves nothing. A caller that has learned the id of another caller's session can use it with
+//! its own token, which the backend accepts. With this layer above the one that validates sessions, such an id is
+//! unknown (404): a session is found by its id *and* its [`Principal`](bartizan_core::Principal).
 //!
 //! # It verifies nothing
 //!
-//! **The layer reads names out of credentials; it checks neither signature nor expiry nor audience.** Anybody
-//! can write a token that names somebody else. That is safe where the backend verifies the credentials of
-//! *each* request, since a forged token gets to the backend with the stolen session id and is refused there.
-//! It is not authentication: never base a decision on a principal of this layer that the backend does not
-//! check again, and never put it in front of servers that take everybody. If you verify tokens yourself, use
-//! `Principal::attach` instead: a principal that a layer above has named is left as it is.
+//! **The layer reads names from credentials. It checks neither signature nor expiry nor audience.** Any client can
+//! write a token that names another caller. That is safe if the backend verifies the credentials of *each* request: a
+//! forged token reaches the backend together with the stolen session id, and is refused there. It is not
+//! authentication. Never base a decision on this layer's principal unless the backend checks it again, and never put
+//! the layer in front of servers that accept every token. If you verify tokens yourself, use `Principal::attach`
+//! instead: the layer keeps a principal that a layer above has attached.
 //!
 //! # When to use it, and when not
 //!
-//! In front of backends that verify tokens and keep sessions, as servers of the Model Context Protocol with
-//! authorization do. Not where one session is shared by the tokens of several users on purpose: each of them would
-//! be another caller.
+//! In front of backends that verify tokens and keep sessions, such as MCP servers with authorization. Do not use it
+//! if several users share one session on purpose: each of them would be a different caller.
 //!
 //! # Rules
 //!
@@ -27,31 +26,30 @@
 //! | | other credentials: an opaque token, another scheme, a JWT without either, encrypted or malformed | as for `authorization` | yes |
 //! | [`authorization`](NamePrincipalLayer::authorization) | credentials | a digest of the value: another token is another caller | yes |
 //! | both | empty credentials | a digest of nothing | yes |
-//! | | two lines of `Authorization` | a digest of both, which is nobody that one of them names | yes |
+//! | | two lines of `Authorization` | a digest of both, which is neither of the callers that they name | yes |
 //! | | no credentials | none | yes |
 //! | [`header`](NamePrincipalLayer::header) | the field, from a trusted peer | its value | yes |
 //! | | two lines of it, from a trusted peer | a digest of both | yes |
 //! | | the field, from any other peer | none; the field is removed | yes |
 //! | | absent or empty | none | yes |
 //! | | spelled with `_` for `-` | removed, whatever the peer | yes |
-//! | any | a principal that a layer above has named | left as it is | yes |
-//! | [`none`](NamePrincipalLayer::none) | any | left as it is | yes |
+//! | any | a principal from a layer above | kept | yes |
+//! | [`none`](NamePrincipalLayer::none) | any | unchanged | yes |
 //!
-//! No request is refused: the layer fails closed by naming a caller that has no sessions, never by naming none.
-//! A caller without a principal owns what was opened without credentials, so that credentials that cannot be
-//! read must not count as none. An opaque token during a migration to JWTs works as it would with
-//! `authorization`.
+//! No request is refused. The layer fails closed by naming a caller that has no sessions, never by naming none: a
+//! request without a principal may use sessions that were opened without credentials, so unreadable credentials must
+//! not count as missing ones. During a migration to JWTs, an opaque token works as it would with `authorization`.
 //!
-//! A name is at most 512 bytes long, issuer and subject together, and the payload of a token 8 KiB: what is longer is
-//! named by its digest, too.
+//! Issuer and subject together have at most 512 bytes, and the payload of a token has at most 8 KiB. Longer ones are
+//! named by their digest.
 //!
 //! # Sessions that were opened without credentials
 //!
-//! Some servers open a session for anybody and ask for a token when a call needs one (401, and the client comes
-//! back with a token). Such a session is found by a caller with credentials, too, and belongs to the first one
-//! whose request in it is answered with 2xx: the backend has accepted the credentials then. From then on it is
-//! unknown to all others, and to callers without credentials. Of several at once, one wins.
-//! [`binds_anonymous(false)`](NamePrincipalLayer::binds_anonymous) switches that off.
+//! Some servers open a session for any client and ask for a token when a call needs one (401, and the client retries
+//! with a token). A caller with credentials may use such a session. It then belongs to the first caller that gets a
+//! 2xx in it, because the backend has accepted those credentials. From then on it is unknown to all others, and to
+//! callers without credentials. If several callers race, one wins.
+//! [`binds_anonymous(false)`](NamePrincipalLayer::binds_anonymous) switches this off.
 //!
 //! # Place in the stack
 //!
@@ -71,9 +69,8 @@
 //! const TOKEN: &str =
 //!     "Bearer e30.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwic3ViIjoiYWxpY2UifQ.c2ln";
 //!
-//! async fn who(request: Request<Body>) -> String {
-//!     Principal::of(&request).map_or("nobody", Principal::subject).to_owned()
-//! }
+//! async fn who(request: Request<Body>) -> String { Principal::of(&request).map_or("anonymous",
+//! Principal::subject).to_owned() }
 //!
 //! let app: Router = Router::new().route("/", get(who)).layer(NamePrincipalLayer::jwt());
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -101,21 +98,21 @@
 //!
 //! # Security
 //!
-//! A digest is SHA-256 without a key, so that all replicas name a caller alike, and a replica that was restarted as
-//! well. From the digest of a token nobody finds the token, which has too much entropy to be guessed. That does not
-//! hold for the passwords of people (`Basic`); but a digest stays in the process, and `RedisStore` writes it down
-//! only hashed together with the session id, a secret. Issuers that begin with `bartizan:` are this crate's:
+//! A digest is SHA-256 without a key, so that all replicas give a caller the same name, also after a restart. A token
+//! cannot be recovered from its digest, because it has too much entropy to be guessed. That does not hold for
+//! passwords that people choose (`Basic`). But a digest stays in the process, and `RedisStore` stores it only hashed
+//! together with the session id, which is a secret. Issuers that begin with `bartizan:` are reserved for this crate:
 //! a token that states one is not read.
 //!
-//! Credentials are never printed. The last 256 values of each thread, of at most 4 KiB each, are kept in memory with
-//! the names that they were read to, and zeroed when others take their place.
+//! Credentials are never printed. Each thread keeps the last 256 values in memory (at most 4 KiB each) with the names
+//! that were read from them, and zeroes them when others take their place.
 //!
 //! # Cost
 //!
-//! No allocation for a value that this thread has seen lately, if a layer above has made the
-//! [`Passage`](bartizan_core::Passage) of the request (`tests/allocations.rs`); else one decoding, or one SHA-256,
-//! and some allocations. [`header`](NamePrincipalLayer::header) looks at all names, too. The figures are in
-//! `benches/README.md`.
+//! No allocation for a value that this thread has seen recently, if a layer above has made the
+//! [`Passage`](bartizan_core::Passage) of the request (`tests/allocations.rs`). Otherwise one decoding or one
+//! SHA-256, and some allocations. [`header`](NamePrincipalLayer::header) also looks at the names of all fields. The
+//! figures are in `benches/README.md`.
 //!
 //! # Sources
 //!

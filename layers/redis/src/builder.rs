@@ -167,10 +167,12 @@ impl RedisStoreBuilder {
     /// password.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         if self.prefix.is_empty() || !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(ConfigError::new("a prefix is one or more visible characters"));
+            return Err(ConfigError::new(
+                "the prefix must be one or more visible ASCII characters",
+            ));
         }
         let runtime = Handle::try_current()
-            .map_err(|_| ConfigError::new("a store is made within a tokio runtime"))?;
+            .map_err(|_| ConfigError::new("the store must be built within a tokio runtime"))?;
         let config = self.config()?;
         let is_cached = self.near_cache > 0;
         let trust = Trust {
@@ -211,9 +213,8 @@ impl RedisStoreBuilder {
         let expected = "expected redis://host:port, or redis-sentinel, redis-cluster or rediss";
         let config = match &self.server {
             Server::Config(config) => (**config).clone(),
-            Server::Url(url) => Config::from_url(url).map_err(|_| {
-                ConfigError::new(format!("the URL of the store cannot be read: {expected}"))
-            })?,
+            Server::Url(url) => Config::from_url(url)
+                .map_err(|_| ConfigError::new(format!("invalid store URL: {expected}")))?,
         };
         Ok(Config {
             // The first connection is tried at once; without this, it would wait as one that is tried again does.

@@ -1,7 +1,7 @@
 //! Forwards a request to the backend that a layer chose.
 //!
-//! The innermost service of a reverse proxy: it strips the fields of one hop, sends the request, streams
-//! both ways, and answers for a backend that does not.
+//! The innermost service of a reverse proxy: it strips hop-by-hop fields, sends the request, streams both ways, and
+//! responds itself when the backend fails.
 //!
 //! # When to use it, and when not
 //!
@@ -25,32 +25,32 @@
 //! | request | outcome | backend called? |
 //! |---|---|---|
 //! | no backend chosen, none fixed | 500 | no |
-//! | `Connection` nominates a protected field, or no token | 400 | no |
+//! | `Connection` names a protected field, or something that is not a token | 400 | no |
 //! | HTTP/2 with a `Host` other than its authority | 400 | no |
 //! | TRACE; CONNECT | 405 | no |
 //! | extended CONNECT, unless for a relayed protocol and an HTTP/2 backend | 501 | no |
-//! | `Upgrade` to a relayed protocol (`websocket`), HTTP/1.1 or TLS backend | asked of the backend; 101 makes a tunnel | yes |
+//! | `Upgrade` to a relayed protocol (`websocket`), HTTP/1.1 or TLS backend | forwarded; a 101 opens a tunnel | yes |
 //! | `Upgrade` to anything else | stripped, forwarded | yes |
-//! | anything, for a backend that [somebody else runs](bartizan_core::Backend::third_party) | without `Forwarded` and `X-Forwarded-Host/-Port/-Prefix`; `X-Forwarded-Proto` is the backend's scheme | yes |
-//! | anything else | fields of one hop stripped, `Host` the backend's, path and query byte for byte | yes |
+//! | anything, for a [third-party backend](bartizan_core::Backend::third_party) | without `Forwarded` and `X-Forwarded-Host/-Port/-Prefix`; `X-Forwarded-Proto` is the backend's scheme | yes |
+//! | anything else | hop-by-hop fields stripped, `Host` of the backend, path and query byte for byte | yes |
 //!
 //! | backend | outcome |
 //! |---|---|
-//! | a response | fields of one hop stripped, streamed as it comes, trailers included |
-//! | unreachable (refused, no route, no name, TLS, connect deadline), pinned work | 503, `Retry-After`, `Proxy-Status` |
-//! | the same, other work | 502; 504 past the connect deadline |
-//! | name that does not resolve, or not within 1 s, after it did | dialled at the address that it had |
-//! | name with one address of each family (`localhost`, dual stack) | dialled at the one that connected last, then at the other |
-//! | name with several addresses of a family | one of them is dialled and kept, see [*Connections*](#connections) |
-//! | several addresses, none of which connects | refused only if all refuse, or if the one in use does and the others cannot be reached from this host |
-//! | [as many connections as there may be](transport::TransportBuilder::max_connections_per_backend), and none free in time | 503, `Retry-After`, `Proxy-Status` |
-//! | no descriptor left for a connection | 503, `Retry-After`, `Proxy-Status`; says nothing of the backend |
+//! | a response | hop-by-hop fields stripped, streamed as it arrives, including trailers |
+//! | unreachable (refused, no route, DNS, TLS, connect timeout), pinned work | 503, `Retry-After`, `Proxy-Status` |
+//! | the same, other work | 502; 504 after the connect timeout |
+//! | host name that no longer resolves, or not within 1 s | its last address is dialled |
+//! | host name with one address of each family (`localhost`, dual stack) | the one that connected last is dialled, then the other |
+//! | host name with several addresses of a family | one of them is dialled and kept, see [*Connections*](#connections) |
+//! | several addresses, none of which connects | counts as refused only if all refuse, or if the one in use does and the others cannot be reached from this host |
+//! | [connection limit](transport::TransportBuilder::max_connections_per_backend) reached, and no connection free in time | 503, `Retry-After`, `Proxy-Status` |
+//! | no file descriptor left | 503, `Retry-After`, `Proxy-Status`; does not count against the backend |
 //! | connection ended before a response head | 502 |
 //! | no response head in time | 504 |
-//! | no HTTP, or a 101 that nobody asked for | 502 |
-//! | body of the response breaks off | the client's breaks off too |
+//! | not HTTP, or an unrequested 101 | 502 |
+//! | response body cut off | the client's is cut off too |
 //!
-//! Such an answer has an [`UpstreamFailure`](bartizan_core::UpstreamFailure) in its extensions.
+//! The response to a failure has an [`UpstreamFailure`](bartizan_core::UpstreamFailure) in its extensions.
 //!
 //! # Place in the stack
 //!
@@ -59,55 +59,52 @@
 //!
 //! # Failure modes
 //!
-//! A request is sent once. Another connection is taken only when an idle one was dead before a byte of the
-//! request was written. When the client goes away, the exchange is given up at once; when the backend
-//! does, so is the response. A response that comes before the request is over is passed on; its
-//! connection is used again when the request is over too. There is no deadline on a body; but a silent
-//! connection is probed after 60 s, by TCP, and one over HTTP/2 that has anything to do every 30 s: a backend that
-//! does not answer is given up.
+//! A request is sent once. Another connection is used only if an idle one turns out to be closed before a byte of the
+//! request was written. When the client goes away, the exchange is dropped at once; when the backend does, the
+//! response is cut off. A response that arrives before the request has ended is passed on, and its connection is
+//! reused when the request has ended too. Bodies have no timeout. But a silent connection is probed by TCP after 60
+//! s, and an HTTP/2 connection in use every 30 s; if the backend does not answer, the connection is closed.
 //!
 //! # Connections
 //!
-//! HTTP/1.1 in clear text goes over connections of this crate's own
-//! ([`Http1Transport`](transport::Http1Transport)), HTTP/2 and TLS by hyper-util's client
-//! ([`HyperTransport`](transport::HyperTransport)): [`TransportBuilder`](transport::TransportBuilder) sets how
-//! both connect and what they keep.
+//! HTTP/1.1 without TLS uses connections of this crate's own ([`Http1Transport`](transport::Http1Transport)); HTTP/2
+//! and TLS use hyper-util's client ([`HyperTransport`](transport::HyperTransport)).
+//! [`TransportBuilder`](transport::TransportBuilder) configures both.
 //!
-//! A backend is one server, and so is its name: its sessions are at one of its addresses. Names are looked up by the
-//! system, for each connection that is made; a failed look-up says nothing about the server. The address that
-//! connected is kept for as long as the look-ups have it:
+//! A backend is one server, and its host name stands for that server: its sessions are at one of its addresses. Names
+//! are looked up by the system for each new connection; a failed lookup says nothing about the server. The address
+//! that connected is kept for as long as lookups return it:
 //!
-//! | answer of the look-up | dialled |
+//! | answer of the lookup | dialled |
 //! |---|---|
-//! | first answer, or the kept address is not among them any more | all addresses by turns, 0.3 s apart, until one connects: that one is kept |
-//! | one address of each family at most, the kept one among them | the kept one first, the other 0.3 s later or as soon as it fails; the one that connects is kept |
-//! | several of a family, the kept one among them | the kept one alone |
-//! | the same, and the kept one has refused for 5 s, or could not be reached for 30 s, tried once a second | the others, then the kept one; the one that connects is kept |
-//! | a failure, an empty answer, or none within 1 s | as with the answer before |
+//! | first answer, or the kept address is no longer in it | all addresses in turn, 0.3 s apart, until one connects: that one is kept |
+//! | at most one address of each family, including the kept one | the kept one first, the other 0.3 s later or as soon as it fails; the one that connects is kept |
+//! | several of a family, including the kept one | only the kept one |
+//! | the same, and the kept one, tried once a second, has refused for 5 s or was unreachable for 30 s | the others, then the kept one; the one that connects is kept |
+//! | a failure, an empty answer, or none within 1 s | the previous answer stays in use |
 //!
 //! Addresses of a family are dialled in ascending order, so that proxies that see the same answer choose the same
-//! address. When the kept address changes, connections to the old one are not used again; responses that are under way
-//! end in their own time. Connections to a name are not closed because its answer has changed: that is noticed when
-//! the next one is made.
+//! address. When the kept address changes, connections to the old one are not reused; responses in flight continue. A
+//! changed answer does not close connections: it is noticed when the next one is opened.
 //!
-//! Replicas under one name should be backends of their own: nothing tells them from one server with several addresses,
-//! and when the kept one is given up, its sessions reach another replica, which answers 404.
+//! List replicas that share a name as backends of their own. They cannot be distinguished from one server with
+//! several addresses, and when the kept address is given up, its sessions reach another replica, which answers 404.
 //!
-//! What hyper decides: `Expect: 100-continue` is answered by the server as soon as the body is asked
-//! for, which is when the backend has been connected to, and the field is passed on; other interim
-//! (1xx) responses of the backend are dropped, which RFC 9110 §15.2 allows only for those that the proxy
-//! itself asked for: hyper's server has no way to send them.
+//! hyper decides two things. The server answers `Expect: 100-continue` as soon as the body is read, which is when the
+//! backend is connected, and the field is passed on. Other interim (1xx) responses of the backend are dropped,
+//! because hyper's server cannot send them; RFC 9110 §15.2 allows that only for those that the proxy itself
+//! requested.
 //!
 //! # Security
 //!
-//! What `Connection` nominates is removed only if nobody relies on it. `Proxy-Status` says what went
-//! wrong, never where.
+//! A field that `Connection` names is removed unless it is protected. `Proxy-Status` states what went wrong, never
+//! where.
 //!
 //! # Cost
 //!
-//! One pass over the names of the request's fields and one over the response's; no allocation but those
-//! of the connection; no timer without a deadline. Over HTTP/1.1 in clear text a request costs some 14 %
-//! fewer instructions than by hyper-util's client alone.
+//! One pass over the field names of the request and one over those of the response; no allocation except those of the
+//! connection; a timer only if a timeout is set. Over HTTP/1.1 without TLS, a request costs about 14 % fewer
+//! instructions than with hyper-util's client alone.
 //!
 //! # Sources
 //!

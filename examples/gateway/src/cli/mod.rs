@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Start three counter servers, the gateway and a client in one process, and show that each
     /// session keeps its backend
     Demo {
-        /// Leave after the check: with 0 if every session counted right, else with 1
+        /// Exit after the check: status 0 if every session counted correctly, otherwise 1
         #[arg(long)]
         once: bool,
     },
@@ -48,7 +48,7 @@ pub(crate) enum Command {
 /// The settings of a gateway.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Where to accept connections: an IP address and a port; port 0 takes a free one
+    /// Address and port to listen on; port 0 picks a free one
     #[arg(
         long,
         env = "BARTIZAN_LISTEN",
@@ -58,8 +58,8 @@ pub(crate) struct Options {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// A server to forward to: http://, https:// or h2c:// (HTTP/2 in clear text), with host and
-    /// port; repeat the option or separate with commas
+    /// Server to forward to: http://, https:// or h2c:// (HTTP/2 without TLS), with host and port.
+    /// Repeat the option, or separate with commas
     #[arg(
         long = "backend",
         env = "BARTIZAN_BACKEND",
@@ -70,9 +70,9 @@ pub(crate) struct Options {
     )]
     pub(crate) backends: Vec<Backend>,
 
-    /// Where session records live: memory (of this process), or a server that replicas share, by
-    /// redis://user@host:port/database, redis-sentinel://… or redis-cluster://…, and with TLS by rediss;
-    /// its password is best given by the environment variable BARTIZAN_STORE_PASSWORD
+    /// Session store: memory (of this process), or a Redis or Valkey server that replicas share:
+    /// redis://user@host:port/database, redis-sentinel://… or redis-cluster://…; rediss for TLS. Pass the
+    /// password in the environment variable BARTIZAN_STORE_PASSWORD
     #[arg(
         long,
         env = "BARTIZAN_STORE",
@@ -83,7 +83,7 @@ pub(crate) struct Options {
     )]
     pub(crate) store: Store,
 
-    /// How long the store may take to answer
+    /// Timeout of each store operation
     #[arg(
         long,
         env = "BARTIZAN_STORE_TIMEOUT",
@@ -93,7 +93,7 @@ pub(crate) struct Options {
     )]
     pub(crate) store_timeout: Duration,
 
-    /// How long sessions that were read lately are served while the store does not answer, or 0s
+    /// How long recently used sessions keep working while the store does not answer, or 0s
     #[arg(
         long,
         env = "BARTIZAN_STORE_GRACE",
@@ -103,7 +103,7 @@ pub(crate) struct Options {
     )]
     pub(crate) store_grace: Duration,
 
-    /// How many sessions of a shared store are kept near, or off
+    /// Number of sessions of a shared store to cache in this process, or off
     #[arg(
         long,
         env = "BARTIZAN_NEAR_CACHE",
@@ -113,12 +113,12 @@ pub(crate) struct Options {
     )]
     pub(crate) near_cache: usize,
 
-    /// Where to answer /healthz (200 while the process serves) and /readyz (200 while the store answers
-    /// and the gateway is not leaving, else 503); by default nowhere
+    /// Address and port for /healthz (200 while the process runs) and /readyz (200 while the store
+    /// answers and the gateway is not shutting down, otherwise 503). Off by default
     #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// The name of this gateway's sessions in the store: those of another route are unknown here
+    /// Name of this gateway's sessions in a shared store. Sessions of another route are unknown here
     #[arg(
         long,
         env = "BARTIZAN_ROUTE",
@@ -128,7 +128,7 @@ pub(crate) struct Options {
     )]
     pub(crate) route: Route,
 
-    /// Keep sessions of any HTTP service whose ids are in this header field, instead of MCP sessions
+    /// Header field with the session id, for HTTP services other than MCP
     #[arg(
         long,
         env = "BARTIZAN_SESSION_HEADER",
@@ -137,9 +137,9 @@ pub(crate) struct Options {
     )]
     pub(crate) session_header: Option<HeaderName>,
 
-    /// The path at which the servers speak MCP, or * for every path; repeat the option or separate with
-    /// commas. Requests elsewhere are forwarded as plain HTTP, unless they show a session id or an MCP
-    /// version, or accept text/event-stream
+    /// Path at which the servers speak MCP, or * for every path. Repeat the option, or separate with
+    /// commas. Other requests are forwarded as plain HTTP, unless they have a session id or an MCP version,
+    /// or accept text/event-stream
     #[arg(
         long = "endpoint",
         env = "BARTIZAN_ENDPOINT",
@@ -151,21 +151,21 @@ pub(crate) struct Options {
     )]
     pub(crate) endpoints: Vec<String>,
 
-    /// Keep the requests of one OAuth client on one backend, for authorization servers that keep clients,
-    /// codes and tokens in memory: by client, code, transaction and token, in queries, forms and credentials
+    /// Keep the requests of one OAuth client on one backend, for authorization servers that keep their
+    /// state in memory. Follows client, code, transaction and token in queries, forms and credentials
     #[arg(long, env = "BARTIZAN_PIN_OAUTH", conflicts_with = "session_header")]
     pub(crate) pin_oauth: bool,
 
-    /// What becomes of a request that shows no session id where it should; by default it is refused
-    /// for MCP, and forwarded with --session-header
+    /// What to do with a request that needs a session id and has none. By default it is refused for MCP,
+    /// and forwarded with --session-header
     #[arg(long, env = "BARTIZAN_SESSIONLESS", value_name = "CHOICE")]
     pub(crate) sessionless: Option<Sessionless>,
 
-    /// What identifies the client that a session belongs to; to any other client, the session is unknown.
+    /// What identifies the client that owns a session; for other clients the session is unknown.
     /// jwt: issuer and subject of the bearer token, which the gateway does not verify (the backend must);
     /// other credentials as with authorization. authorization: the value of that header; a new token is a
-    /// new client. header:NAME: the value of that header, which a trusted proxy sets. none: the session id
-    /// alone
+    /// new client. header:NAME: the value of that header, which a trusted proxy sets. none: only the
+    /// session id counts
     #[arg(
         long,
         env = "BARTIZAN_PRINCIPAL",
@@ -175,7 +175,7 @@ pub(crate) struct Options {
     )]
     pub(crate) principal: Principal,
 
-    /// How long a session may stay unused; calls in flight and open streams are use
+    /// How long a session may stay unused; open calls and streams count as use
     #[arg(
         long,
         env = "BARTIZAN_IDLE",
@@ -185,7 +185,7 @@ pub(crate) struct Options {
     )]
     pub(crate) idle: Duration,
 
-    /// How long a session may live, used or not
+    /// How long a session may exist, used or not
     #[arg(
         long,
         env = "BARTIZAN_LIFETIME",
@@ -195,7 +195,7 @@ pub(crate) struct Options {
     )]
     pub(crate) lifetime: Duration,
 
-    /// How many sessions there may be at once; past it, new ones are refused with 503
+    /// Maximum number of sessions; further ones are refused with 503
     #[arg(
         long,
         env = "BARTIZAN_MAX_SESSIONS",
@@ -205,8 +205,8 @@ pub(crate) struct Options {
     )]
     pub(crate) max_sessions: NonZeroUsize,
 
-    /// How many sessions one principal may have at once, or none for no limit of its own; past it, its new ones are
-    /// refused with 503. A session without a principal does not count
+    /// Maximum number of sessions of one client (see --principal), or none; further ones are refused with
+    /// 503. Sessions without an owner do not count
     #[arg(
         long,
         env = "BARTIZAN_MAX_SESSIONS_PER_PRINCIPAL",
@@ -216,7 +216,7 @@ pub(crate) struct Options {
     )]
     pub(crate) max_sessions_per_principal: Limit<NonZeroUsize>,
 
-    /// How many event streams clients may listen on at once; past it, new ones are refused with 503
+    /// Maximum number of event streams that clients listen on; further ones are refused with 503
     #[arg(
         long,
         env = "BARTIZAN_MAX_STREAMS",
@@ -226,8 +226,8 @@ pub(crate) struct Options {
     )]
     pub(crate) max_streams: NonZeroUsize,
 
-    /// After how long a silent event stream gets a comment, for what stands between and closes idle
-    /// connections, or none; at least 100ms
+    /// Send a comment on an event stream that has been silent this long, so that intermediaries do not
+    /// close idle connections; at least 100ms, or none
     #[arg(
         long,
         env = "BARTIZAN_STREAM_KEEPALIVE",
@@ -237,8 +237,8 @@ pub(crate) struct Options {
     )]
     pub(crate) stream_keepalive: Limit<Duration>,
 
-    /// Whose word about the client is taken: proxies in this network, such as 10.0.0.0/8, or at this
-    /// address; repeat the option or separate with commas. By default nobody's
+    /// Trust forwarding headers from proxies in this network, such as 10.0.0.0/8, or at this address.
+    /// Repeat the option, or separate with commas. By default no proxy is trusted
     #[arg(
         long,
         env = "BARTIZAN_TRUST",
@@ -248,8 +248,8 @@ pub(crate) struct Options {
     )]
     pub(crate) trust: Vec<Network>,
 
-    /// How many proxies stand before this gateway, wherever they are: their word is taken, and nobody
-    /// may reach the gateway past them
+    /// Number of trusted proxies in front of the gateway, at any address. Clients must not be able to
+    /// reach the gateway directly
     #[arg(
         long,
         env = "BARTIZAN_TRUST_COUNT",
@@ -259,12 +259,12 @@ pub(crate) struct Options {
     )]
     pub(crate) trust_count: Option<NonZeroU8>,
 
-    /// What backends are told of the client: the chain of trusted proxies with the peer appended, the
-    /// client alone, or nothing; what others made up is dropped in any case
+    /// What to send to backends about the client. Forwarding headers from untrusted peers are dropped in
+    /// any case
     #[arg(long, env = "BARTIZAN_FORWARDED", value_name = "CHOICE", default_value = "append")]
     pub(crate) forwarded: Forwarded,
 
-    /// In which fields they are told
+    /// Which forwarding headers to write
     #[arg(
         long,
         env = "BARTIZAN_FORWARDED_FIELDS",
@@ -274,13 +274,13 @@ pub(crate) struct Options {
     )]
     pub(crate) forwarded_fields: Vec<ForwardedField>,
 
-    /// The name of this gateway in Via, by which it detects loops; replicas that are one gateway share a
+    /// Name of this gateway in Via, by which it detects loops. Give all replicas of one gateway the same
     /// name. By default bartizan- and eight random digits for each process
     #[arg(long, env = "BARTIZAN_VIA", value_name = "NAME", value_parser = values::proxy_name)]
     pub(crate) via: Option<ProxyName>,
 
-    /// How many gateways a request may cross, this one and the last one included; past it, it is refused
-    /// with 508
+    /// Maximum number of gateways that a request may cross, this one included; one that crosses more is
+    /// refused with 508
     #[arg(
         long,
         env = "BARTIZAN_MAX_HOPS",
@@ -290,7 +290,7 @@ pub(crate) struct Options {
     )]
     pub(crate) max_hops: NonZeroU32,
 
-    /// The header field that gateways are counted in, the same for all that know each other
+    /// Header field with the hop count; all gateways that may forward to each other need the same
     #[arg(
         long,
         env = "BARTIZAN_HOP_HEADER",
@@ -300,21 +300,19 @@ pub(crate) struct Options {
     )]
     pub(crate) hop_header: HopHeader,
 
-    /// How a backend is chosen for a new session, among those where new sessions succeed: a backend that
-    /// fails to open them, or takes longer than 2s, gets none for a while, as long as at least half of the
-    /// backends are left
+    /// How to choose a backend for a new session. A backend that fails to open sessions, or takes longer
+    /// than 2s, gets no new ones for a while; at least half of the backends stay in service
     #[arg(long, env = "BARTIZAN_POLICY", value_name = "POLICY", default_value = "least-sessions")]
     pub(crate) policy: Policy,
 
-    /// What becomes of a session whose backend is lost. With resume, it is opened on another backend as
-    /// the client opened it, and keeps its id: what the server kept in memory is gone all the same.
-    /// With repin, it is sent to another backend as it is, once its own was away for --lost-after: for
-    /// servers that share their state
+    /// What to do with a session whose backend is lost. resume: open it on another backend as the client
+    /// opened it, under the same id; what the server kept in memory is gone. repin: send it to another
+    /// backend unchanged, once its own was away for --lost-after; for servers that share their state
     #[arg(long, env = "BARTIZAN_ON_LOST", value_name = "CHOICE", default_value = "fail")]
     pub(crate) on_lost: OnLost,
 
-    /// For how long a backend must refuse every connection before its sessions count as lost; longer than
-    /// a restart takes, where an address refuses for servers that are merely not ready
+    /// How long a backend must refuse every connection before its sessions count as lost. If connections
+    /// are also refused while a server starts, set this longer than a restart takes
     #[arg(
         long,
         env = "BARTIZAN_LOST_AFTER",
@@ -324,8 +322,8 @@ pub(crate) struct Options {
     )]
     pub(crate) lost_after: Duration,
 
-    /// How long a session waits, with 503, for a backend that is not on this gateway's list and may be on
-    /// another's; then it is answered 404 here, and stays in the store
+    /// How long to answer 503 for a session whose backend is not on this gateway's list but may be on
+    /// another replica's; afterwards the answer is 404, and the session stays in the store
     #[arg(
         long,
         env = "BARTIZAN_SETTLE",
@@ -335,7 +333,7 @@ pub(crate) struct Options {
     )]
     pub(crate) settle: Duration,
 
-    /// How long it may take to resume a session
+    /// Timeout for resuming a session
     #[arg(
         long,
         env = "BARTIZAN_RESUME_TIMEOUT",
@@ -345,17 +343,17 @@ pub(crate) struct Options {
     )]
     pub(crate) resume_timeout: Duration,
 
-    /// A file of keys that seal what is recorded of sessions that are to be resumed: per line an id from
-    /// 0 to 255 and 64 hexadecimal digits, the same for all replicas. The first key seals, all of them
-    /// open. By default nothing is sealed
+    /// File with the keys that seal what is recorded for resuming sessions. Each line has an id from 0 to
+    /// 255 and 64 hexadecimal digits; all replicas need the same file. The first key seals, and every key
+    /// opens. By default nothing is sealed
     #[arg(long, env = "BARTIZAN_RECORD_KEYS", value_name = "FILE")]
     pub(crate) record_keys: Option<PathBuf>,
 
-    /// Give clients session ids of this gateway's own; those of the backends stay inside
+    /// Give clients session ids made by the gateway, so that they never see those of the backends
     #[arg(long, env = "BARTIZAN_MINT_IDS")]
     pub(crate) mint_ids: bool,
 
-    /// How long a backend may take to accept a connection
+    /// Timeout for connecting to a backend
     #[arg(
         long,
         env = "BARTIZAN_CONNECT_TIMEOUT",
@@ -365,8 +363,8 @@ pub(crate) struct Options {
     )]
     pub(crate) connect_timeout: Duration,
 
-    /// How long a backend may take until its response begins, or none; a response that has begun has
-    /// no time limit, and one that opens a session has 30s in any case
+    /// Timeout for the start of a backend's response, or none. A response that has started has no time
+    /// limit; one that opens a session must start within 30s in any case
     #[arg(
         long,
         env = "BARTIZAN_RESPONSE_TIMEOUT",
@@ -376,10 +374,9 @@ pub(crate) struct Options {
     )]
     pub(crate) response_timeout: Limit<Duration>,
 
-    /// A path, such as /healthz, that each backend is asked for from time to time, or off. A backend that
-    /// answers two probes in a row with neither 2xx nor 3xx, or not in time, gets no new sessions until it
-    /// answers one well; sessions that it has are still sent to it. With off, only the sessions that
-    /// clients ask for show whether a backend works
+    /// Path, such as /healthz, to request from each backend at regular intervals, or off. A backend that
+    /// fails two probes in a row (no 2xx or 3xx in time) gets no new sessions until it passes one; it
+    /// keeps the sessions it has. With off, only clients' requests show whether a backend works
     #[arg(
         long,
         env = "BARTIZAN_PROBE",
@@ -389,7 +386,7 @@ pub(crate) struct Options {
     )]
     pub(crate) probe: Limit<Probe>,
 
-    /// How long from one probe of a backend to the next, give or take 10 %
+    /// Time between two probes of a backend, plus or minus 10 %
     #[arg(
         long,
         env = "BARTIZAN_PROBE_INTERVAL",
@@ -399,7 +396,7 @@ pub(crate) struct Options {
     )]
     pub(crate) probe_interval: Duration,
 
-    /// How long a backend may take to answer a probe
+    /// Timeout of a probe
     #[arg(
         long,
         env = "BARTIZAN_PROBE_TIMEOUT",
@@ -409,8 +406,8 @@ pub(crate) struct Options {
     )]
     pub(crate) probe_timeout: Duration,
 
-    /// How large a request body may be, such as 65536, 10MiB or 1GB, or none; a larger one is
-    /// refused with 413
+    /// Maximum size of a request body, such as 65536, 10MiB or 1GB, or none; a larger one is refused with
+    /// 413
     #[arg(
         long,
         env = "BARTIZAN_MAX_BODY",
@@ -420,8 +417,8 @@ pub(crate) struct Options {
     )]
     pub(crate) max_body: Limit<u64>,
 
-    /// What is logged to standard error: error, warn, info, debug (every refusal), trace, or a
-    /// tracing filter such as info,bartizan_session=debug
+    /// What to log to standard error: error, warn, info, debug (every refusal), trace, or a tracing
+    /// filter such as info,bartizan::session=debug
     #[arg(
         long,
         env = "BARTIZAN_LOG",
@@ -435,29 +432,29 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Policy {
-    /// The backend with fewer sessions of two that are drawn at random
+    /// Of two random backends, the one with fewer sessions
     LeastSessions,
-    /// One after the other
+    /// Each backend in turn
     RoundRobin,
-    /// Any
+    /// A random backend
     Random,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum OnLost {
-    /// It ends: the client is answered 404 and opens a new one
+    /// End it: the client gets 404 and opens a new one
     Fail,
-    /// It goes on at another backend, with a new handshake
+    /// Continue on another backend, with a new handshake
     Resume,
-    /// It goes on at another backend, as if nothing had been
+    /// Continue on another backend, without a handshake
     Repin,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Forwarded {
-    /// The hops that trusted proxies vouched for, and the peer
+    /// The chain of trusted proxies, with the peer appended
     Append,
-    /// The client alone
+    /// Only the client
     Replace,
     /// Nothing
     Off,
@@ -475,18 +472,18 @@ pub(crate) enum ForwardedField {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Sessionless {
-    /// It is refused with 400
+    /// Refuse it with 400
     Refuse,
-    /// It is forwarded to any backend
+    /// Forward it to any backend
     Forward,
 }
 
 impl Options {
-    /// The defaults, whatever the environment says, for a gateway before `backends` on a free port.
+    /// The defaults, ignoring the environment, for a gateway in front of `backends` on a free port.
     ///
     /// # Errors
     ///
-    /// If a default of this module is no valid value.
+    /// If a default of this module is not a valid value.
     pub(crate) fn standard(backends: Vec<Backend>) -> Result<Self, clap::Error> {
         let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
         // A subcommand stands in for the required `--backend`.

@@ -123,10 +123,10 @@ pub(super) fn session_header(text: &str) -> Result<HeaderName, String> {
     let expected = "expected a header field name, such as x-session-id";
     let name: HeaderName = text.parse().map_err(|_| expected.to_owned())?;
     if hop_by_hop::is_hop_by_hop(&name) || name == header::HOST || name == header::CONTENT_LENGTH {
-        return Err(format!("{name} has a meaning of its own in HTTP; {expected}"));
+        return Err(format!("{name} is reserved by HTTP; {expected}"));
     }
     if name == mcp::SESSION_ID {
-        return Err(format!("MCP sessions are kept without this option; {expected}"));
+        return Err(format!("MCP sessions need no --session-header; {expected}"));
     }
     Ok(name)
 }

@@ -64,7 +64,7 @@ pub(crate) async fn serve(
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections just now");
+                tracing::warn!(%error, "cannot accept connections at the moment");
                 // Out of file descriptors, perhaps: the backlog keeps connections until some are free.
                 let pause = sleep(Duration::from_millis(500));
                 tokio::select! { () = stop.cancelled() => break, () = pause => {} }

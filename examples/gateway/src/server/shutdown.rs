@@ -15,7 +15,7 @@ pub(crate) fn on_signal() -> io::Result<CancellationToken> {
     let token = stop.clone();
     tokio::spawn(async move {
         signals.next().await;
-        tracing::info!("stopping: calls in flight are finished; a second signal leaves at once");
+        tracing::info!("stopping: finishing calls in flight; a second signal exits immediately");
         token.cancel();
         let status = signals.next().await;
         std::process::exit(status);

@@ -288,7 +288,7 @@ fn is_forbidden_trailer(name: &HeaderName) -> bool {
 
 impl fmt::Display for ProtectedField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connection nominates a field that is not its to remove")
+        f.write_str("Connection header names a protected field")
     }
 }
 

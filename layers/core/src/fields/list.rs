@@ -63,7 +63,7 @@ fn token(bytes: &[u8]) -> Option<&str> {
 
 impl fmt::Display for NotAToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list member is no token")
+        f.write_str("a list member is not a token")
     }
 }
 

@@ -160,7 +160,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 impl fmt::Display for NotJsonRpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body is no JSON-RPC message")
+        f.write_str("the body is not a JSON-RPC message")
     }
 }
 

@@ -140,10 +140,10 @@ impl Reason {
                 StatusCode::BAD_REQUEST,
                 INVALID,
                 3,
-                "Invalid session id: expected one field line of 1 to 1024 visible ASCII characters",
+                "Invalid session id: expected 1 to 1024 visible ASCII characters, in one header line",
             ),
             Self::MissingSessionId => {
-                (StatusCode::BAD_REQUEST, INVALID, 3, "Session id required: initialize first")
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Session id required: send initialize first")
             }
             Self::UnknownSession => (StatusCode::NOT_FOUND, -32001, 5, "Session not found"),
             Self::MethodNotAllowed => {
@@ -165,7 +165,7 @@ impl Reason {
                 StatusCode::BAD_REQUEST,
                 -32020,
                 3,
-                "MCP-Protocol-Version must appear once and equal the version in the body",
+                "MCP-Protocol-Version must appear once and match the version in the body",
             ),
             Self::UnknownVersion => {
                 (StatusCode::BAD_REQUEST, INVALID, 3, "Unsupported MCP-Protocol-Version")
@@ -191,17 +191,14 @@ impl Reason {
                 8,
                 "Request header section too large",
             ),
-            Self::ProtectedField => (
-                StatusCode::BAD_REQUEST,
-                INVALID,
-                3,
-                "Connection may name only field names that are not end-to-end",
-            ),
+            Self::ProtectedField => {
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Connection header names a protected field")
+            }
             Self::InvalidHost => (
                 StatusCode::BAD_REQUEST,
                 INVALID,
                 3,
-                "Host must appear once, be a name, and equal the authority",
+                "Host must appear once, be valid, and match the authority",
             ),
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
@@ -213,7 +210,7 @@ impl Reason {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 8, "Too many open streams")
             }
             Self::AlreadyListening => {
-                (StatusCode::CONFLICT, INVALID, 6, "This session has a listening stream already")
+                (StatusCode::CONFLICT, INVALID, 6, "This session already has a listening stream")
             }
             Self::LoopDetected => (StatusCode::LOOP_DETECTED, INTERNAL, 9, "Loop detected"),
             Self::MalformedHopCount => (StatusCode::BAD_REQUEST, INVALID, 3, "Invalid hop count"),
@@ -224,7 +221,7 @@ impl Reason {
                 StatusCode::SERVICE_UNAVAILABLE,
                 INTERNAL,
                 14,
-                "The backend of this session is unreachable",
+                "The backend of this session cannot be reached",
             ),
             Self::BackendUnknown => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -232,7 +229,7 @@ impl Reason {
                 14,
                 "The backend of this session is not known here yet",
             ),
-            // The client is told what it is told of any session that is gone: open a new one.
+            // The client gets the same answer as for any session that is gone: open a new one.
             Self::BackendLost | Self::BackendOutOfReach => {
                 (StatusCode::NOT_FOUND, -32001, 5, "Session not found")
             }
@@ -243,12 +240,15 @@ impl Reason {
                 StatusCode::SERVICE_UNAVAILABLE,
                 INTERNAL,
                 14,
-                "The session has moved to another backend: send the request again",
+                "The session has moved to another backend: please retry",
             ),
             Self::ConnectFailed => (StatusCode::BAD_GATEWAY, INTERNAL, 14, "Backend unreachable"),
-            Self::ConnectTimeout => {
-                (StatusCode::GATEWAY_TIMEOUT, INTERNAL, 4, "Backend did not accept in time")
-            }
+            Self::ConnectTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                INTERNAL,
+                4,
+                "Backend did not accept the connection in time",
+            ),
             Self::ConnectionTerminated => {
                 (StatusCode::BAD_GATEWAY, INTERNAL, 14, "Backend closed the connection")
             }
@@ -256,14 +256,20 @@ impl Reason {
                 (StatusCode::GATEWAY_TIMEOUT, INTERNAL, 4, "Backend did not respond in time")
             }
             Self::InvalidResponse => {
-                (StatusCode::BAD_GATEWAY, INTERNAL, 13, "Backend gave an invalid response")
+                (StatusCode::BAD_GATEWAY, INTERNAL, 13, "Backend sent an invalid response")
             }
-            Self::UpgradeNotSupported => {
-                (StatusCode::NOT_IMPLEMENTED, INVALID, 12, "Protocol not relayed")
-            }
-            Self::Misconfigured => {
-                (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, 13, "Proxy is not set up for this")
-            }
+            Self::UpgradeNotSupported => (
+                StatusCode::NOT_IMPLEMENTED,
+                INVALID,
+                12,
+                "Upgrade to this protocol is not supported",
+            ),
+            Self::Misconfigured => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                INTERNAL,
+                13,
+                "Proxy is not configured for this request",
+            ),
         };
         Wording { status, rpc_code, grpc_status, message }
     }
