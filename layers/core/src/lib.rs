@@ -1,28 +1,28 @@
-//! The vocabulary that Bartizan's layers share: what a session, a backend and a refusal are, and how
-//! one layer tells the next what it has learned about a request.
+//! The types that Bartizan's layers share: sessions, backends, refusals, the store trait, and the facts that one
+//! layer passes to the next.
 //!
-//! Layers never depend on each other; what two of them need is here, and nothing else is. There is no
-//! runtime, no Tower and no logging in this crate.
+//! Layers never depend on each other. This crate holds what two or more of them need, and nothing else. It has no
+//! runtime, no Tower and no logging.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`passage`] | the one request extension through which layers hand facts on |
+//! | [`passage`] | the request extension through which layers pass facts on |
 //! | [`session`] | session ids, principals, routes, records, and the shared [`Session`] |
 //! | [`store`] | the [`SessionStore`] trait: where records live |
 //! | [`backend`] | a server that requests are forwarded to |
 //! | [`peer`], [`client`] | who connected; who the client is, and what it addressed |
-//! | [`refusal`] | a response that a layer gives itself, in three renderings |
+//! | [`refusal`] | a response made by a layer, in three formats |
 //! | [`failure`] | why a backend gave no response |
-//! | [`body`] | the response body that is forwarded, refused or replaced, and the one whose trailers are filtered |
+//! | [`body`] | response bodies that are forwarded, refused or replaced, and bodies with filtered trailers |
 //! | [`ProxyName`] | the name of a proxy in `Via` and `Proxy-Status` |
-//! | [`OpeningHead`] | what is kept of a request that opens a session, to end that session |
+//! | [`OpeningHead`] | the part of a request that opens a session which is needed to end that session |
 //! | [`take_ready`] | the instance of a service that was polled ready |
-//! | [`guard`] | the future of a layer that forwards a request or answers it itself |
+//! | [`guard`] | the future of a layer that forwards or refuses a request |
 //! | [`fields`] | list headers over all field lines, hop-by-hop fields, media types |
-//! | [`mcp`] | header names, versions and eras, and the parts of a message that matter here |
-//! | `seal` | a ring of keys for what others keep (feature `seal`) |
+//! | [`mcp`] | header names, versions and eras of MCP, and the relevant parts of a message |
+//! | `seal` | a ring of keys for data that others store (feature `seal`) |
 //! | `axum` | the facts of a request as axum extractors (feature `axum`) |
-//! | [`ConfigError`] | what a setting that cannot be is answered with, in every layer |
+//! | [`ConfigError`] | the error for an invalid setting, in every layer |
 //!
 //! # Security
 //!

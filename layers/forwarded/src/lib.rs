@@ -1,16 +1,16 @@
 //! Drops spoofed forwarding headers, finds the client address, and writes `X-Forwarded-*` and `Forwarded`.
 //!
-//! Any client can write any address into these fields. This layer trusts the peers that you name, and no
-//! others: it drops what others wrote, finds the client by reading the chain of proxies from the right, and
-//! writes the fields for the backend from what is known. Your own layers and handlers read the same facts:
+//! Any client can write any address into these fields. This layer trusts only the peers that you name. It drops what
+//! other peers wrote, finds the client by reading the chain of proxies from the right, and writes the fields for the
+//! backend from what it knows. Your own layers and handlers read the same facts:
 //! [`ClientAddr`](bartizan_core::ClientAddr) and [`PublicOrigin`](bartizan_core::PublicOrigin).
 //!
 //! # When to use it, and when not
 //!
-//! In front of anything that believes these fields: rate limits, access lists, logs, redirects. It works at
-//! the edge, where no peer is trusted, and behind trusted balancers. It needs the peer's address: attach a
-//! [`PeerAddr`](bartizan_core::PeerAddr) where you accept connections, or find it where your framework keeps
-//! it ([`SanitizeForwardedLayer::peer_from`]). The PROXY protocol is not read.
+//! In front of everything that relies on these fields: rate limits, access lists, logs, redirects. It works at the
+//! edge, where no peer is trusted, and behind trusted load balancers. It needs the peer's address: attach a
+//! [`PeerAddr`](bartizan_core::PeerAddr) where you accept connections, or read it from where your framework keeps it
+//! ([`SanitizeForwardedLayer::peer_from`]). The PROXY protocol is not read.
 //!
 //! # Rules
 //!
@@ -19,26 +19,25 @@
 //! | field | from an untrusted peer | from a trusted peer | inner service called? |
 //! |---|---|---|---|
 //! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Prefix/-Proto` | dropped | read, then rewritten | yes |
-//! | `X-Real-IP` | dropped | dropped, and written if switched on | yes |
+//! | `X-Real-IP` | dropped | dropped; written if switched on | yes |
 //! | every other `X-Forwarded-*`, `X-Original-*`, `Client-Cert*`, `True-Client-IP`, `CF-Connecting-IP`, `Fastly-Client-IP`, `X-Client-IP`, `X-Cluster-Client-IP`, `X-Envoy-External-Address` and their like | dropped | passed on | yes |
 //! | any of these with `_` for `-` | dropped | dropped | yes |
 //! | internal prefixes (`x-bartizan-*`) | dropped | passed on | yes |
 //! | `traceparent`, `tracestate` | passed on; dropped with [`SanitizeForwardedLayer::restart_traces`] | passed on | yes |
-//! | any of these, but for the last two rows, named in `Connection` | 400 | 400 | no |
+//! | any of these except internal prefixes and trace fields, named in `Connection` | 400 | 400 | no |
 //!
-//! Below another `SanitizeForwarded`, which has judged the peer of this very request, in this process:
+//! Below another `SanitizeForwarded` in the same process, which has already judged the peer of the request:
 //!
 //! | fact | outcome |
 //! |---|---|
-//! | [`ClientAddr`](bartizan_core::ClientAddr), and whether the peer is trusted | kept, whatever this layer trusts |
-//! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Proto`, `X-Real-IP` | passed on as the outer layer wrote them, whatever this layer writes |
+//! | [`ClientAddr`](bartizan_core::ClientAddr), and whether the peer is trusted | kept, regardless of what this layer trusts |
+//! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Proto`, `X-Real-IP` | passed on as the outer layer wrote them, regardless of what this layer writes |
 //! | [`PublicOrigin`](bartizan_core::PublicOrigin), `X-Forwarded-Prefix` | kept; with [`SanitizeForwardedLayer::stripped_prefix`], that prefix is appended |
 //! | every other field above | as from a peer that the outer layer trusts or does not trust |
 //! | a peer that is attached, or found by [`SanitizeForwardedLayer::peer_from`], after the outer layer | judged by this layer, as if there were no other |
 //!
-//! The client is named by the first entry from the right that is not the address of a trusted hop.
-//! `Forwarded` and `X-Forwarded-For` are lists over all their field lines; IPv4 addresses mapped into IPv6
-//! are unmapped.
+//! The client is the first entry from the right that is not the address of a trusted hop. `Forwarded` and
+//! `X-Forwarded-For` are lists over all their field lines; IPv4 addresses mapped into IPv6 are unmapped.
 //!
 //! | entry | outcome |
 //! |---|---|
@@ -52,13 +51,13 @@
 //!
 //! | field | what | by default |
 //! |---|---|---|
-//! | `X-Forwarded-For` | the hops that trusted proxies vouched for, then the peer; with [`Chain::Replace`], the client | yes |
+//! | `X-Forwarded-For` | the chain that trusted proxies reported, then the peer; with [`Chain::Replace`], the client | yes |
 //! | `X-Forwarded-Proto`, `-Host` | what the client addressed | yes |
-//! | `X-Forwarded-Prefix` | the path that was stripped, where one was | yes |
+//! | `X-Forwarded-Prefix` | the path prefix that was stripped, if any | yes |
 //! | `X-Forwarded-Port`, `X-Real-IP` | the port that the client addressed; the client's address | no |
 //! | `Forwarded` | all of it ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)), on a line of its own | no |
 //!
-//! `Forwarded` and `X-Forwarded-For` of a response are dropped: they would reveal the way in.
+//! `Forwarded` and `X-Forwarded-For` are dropped from responses: they would reveal the internal route.
 //!
 //! # Place in the stack
 //!
@@ -101,25 +100,24 @@
 //!
 //! # Failure modes
 //!
-//! The layer depends on nothing that can be down. An unknown peer (no `PeerAddr`) is an untrusted one: what
-//! it states is dropped, and no address is written. What a trusted proxy states is checked: an invalid
-//! scheme, host, port or path is ignored.
+//! The layer depends on nothing that can be down. An unknown peer (no `PeerAddr`) is untrusted: its forwarding
+//! headers are dropped, and no address is written. Values from a trusted proxy are checked: an invalid scheme, host,
+//! port or path is ignored.
 //!
 //! # Security
 //!
-//! A trusted proxy must write or remove each of the fields of its [`Source`]: what it passes on as it came
-//! counts as its own statement. The other source is never believed. Use
-//! [`SanitizeForwardedLayer::trust_count`] only on a server that cannot be reached past its proxies. The part
-//! of a chain that lies beyond the client is the client's own claim; it is cut, so that a backend that reads
-//! from the left finds no forged address. What an outer layer has judged is marked in the request's
-//! extensions, where no client can write.
+//! A trusted proxy must write or remove each field of its [`Source`]: a field that it passes through counts as its
+//! own statement. The other source is never trusted. Use [`SanitizeForwardedLayer::trust_count`] only if clients
+//! cannot reach the server directly. The part of a chain beyond the client is the client's own claim; it is cut, so
+//! that a backend that reads from the left finds no forged address. The judgement of an outer layer is in the
+//! request's extensions, where no client can write.
 //!
 //! # Cost
 //!
-//! From an untrusted peer without forwarding headers: one pass over the field names and one insert for each
-//! field that is written; no allocation but the shared [`Passage`](bartizan_core::Passage) where this layer
-//! is the first to record something, and for `Forwarded` its text. Reading a chain allocates twice.
-//! The figures are in the README of the workspace.
+//! From an untrusted peer without forwarding headers: one pass over the field names and one insert for each field
+//! that is written; no allocation but the shared [`Passage`](bartizan_core::Passage) where this layer is the first to
+//! record something, and for `Forwarded` its text. Reading a chain allocates twice. Measured figures are in the guide
+//! of the crate `bartizan`.
 //!
 //! # Sources
 //!

@@ -1,13 +1,13 @@
-//! Detects forwarding loops from four independent signals, and refuses the requests that are in one.
+//! Detects forwarding loops from four independent signals and rejects them.
 //!
-//! Gateways that know each other can be configured into a ring, and then one request keeps all of them
-//! busy until something breaks. Each gateway with this layer counts itself, writes its name, and refuses a
-//! request that has been there before or has come too far: any method, websocket upgrades and gRPC alike.
+//! Gateways that forward to each other can be configured into a ring. One request then keeps all of them busy until
+//! something breaks. A gateway with this layer increments a hop count, writes its name, and refuses a request that
+//! has been there before or has crossed too many gateways. That holds for all methods, websocket upgrades and gRPC.
 //!
 //! # When to use it, and when not
 //!
-//! Wherever a request may be forwarded to another gateway. It limits neither rates nor the depth of calls
-//! that a backend makes on its own, unless the backend passes the fields on.
+//! Wherever a request may be forwarded to another gateway. It does not limit rates, nor the depth of calls that a
+//! backend makes itself, unless the backend passes the fields on.
 //!
 //! # Rules
 //!
@@ -15,17 +15,17 @@
 //!
 //! | signal | on by default | request | outcome | inner service called? |
 //! |---|---|---|---|---|
-//! | the mark of a guard of the same name, in this process | yes | with the mark | forwarded unchanged, the mark is used up | yes |
+//! | the mark of a guard of the same name, in this process | yes | with the mark | forwarded unchanged; the mark is removed | yes |
 //! | hop count (`X-Hop-Count`) | yes | absent | forwarded with 1 | yes |
 //! | | | below the limit | forwarded with one more | yes |
 //! | | | at the limit or above | 508 | no |
-//! | | | not a number: a sign, a fraction, a quote, nothing; one bad member among good ones | 400 | no |
+//! | | | malformed: a sign, a fraction, a quote, empty; one bad member among good ones | 400 | no |
 //! | | | [signed](HopCount::sign), and without a valid signature | 400 | no |
 //! | `Via` | yes | without this gateway's name | forwarded, with its name on a line of its own | yes |
 //! | | | with it, in any case, with a port or without | 508 | no |
 //! | | | more members than [`Via::max_members`] | 508 | no |
-//! | `CDN-Loop` | no | own id less often than [`CdnLoop::passes`] | forwarded, with the id added | yes |
-//! | | | as often or more | 508 | no |
+//! | `CDN-Loop` | no | own id, fewer times than [`CdnLoop::passes`] | forwarded, with the id added | yes |
+//! | | | that many times or more | 508 | no |
 //! | `Max-Forwards`, `OPTIONS` and `TRACE` only | no | above zero | forwarded with the smaller of one less and the own maximum | yes |
 //! | | | `OPTIONS`, zero | 204 with `Allow` | no |
 //! | | | `TRACE`, not switched on | 405 | no |
@@ -33,30 +33,30 @@
 //! | | | not a number, or two | 400 | no |
 //! | any | | named in `Connection` | 400 | no |
 //!
-//! The limit is inclusive: with limit 4, a request that crossed 3 gateways is forwarded with 4, one that
-//! crossed 4 is refused. A chain of four gateways works, a chain of five does not. Of several numbers the
-//! largest counts. Exactly one line leaves; in responses the count is dropped.
+//! The limit is inclusive: with limit 4, a request that crossed 3 gateways is forwarded with count 4, and one that
+//! crossed 4 is refused. A chain of four gateways works, a chain of five does not. If there are several numbers, the
+//! largest counts. The forwarded request has exactly one line; responses have none.
 //!
-//! A loop is refused with 508 and `Proxy-Status: …; error=proxy_loop_detected`; 502 and 404 are a
-//! [choice](LoopStatus).
+//! A loop is refused with 508 and `Proxy-Status: …; error=proxy_loop_detected`; 502 and 404 [can be
+//! chosen](LoopStatus).
 //!
 //! # Names
 //!
-//! A layer has the name that it was [given](LimitHopsLayer::name), or draws one. Its clones and services
-//! share it: together they are one gateway. Two layers with names of their own are two gateways, and a
-//! request may cross one after the other, even in one process.
+//! A layer has the name that you [set](LimitHopsLayer::name), or a random one. Its clones and services share it:
+//! together they are one gateway. Two layers with different names are two gateways, and a request may cross both,
+//! even in one process.
 //!
-//! Two guards of one name may stand on the way of one request: around a router and around a route in it,
-//! say. The first one leaves a mark in the request's extensions, where no client can write, and the second
-//! one lets the request pass unchanged and takes the mark away: the settings of the first apply. A router
-//! that nests itself is refused all the same, since the third guard finds its name in `Via` and no mark. A
-//! guard of another name between the two replaces the mark by its own.
+//! One request may meet two guards of the same name, for example around a router and around one of its routes. The
+//! first leaves a mark in the request's extensions, where no client can write. The second forwards the request
+//! unchanged and removes the mark: the settings of the first apply. A router that nests itself is still refused,
+//! because the third guard finds its name in `Via` and no mark. A guard of another name between the two replaces the
+//! mark with its own.
 //!
 //! # Place in the stack
 //!
-//! Below the layer that sanitises forwarding headers, whose judgement of the peer [`Inbound`] may use; above
-//! anything that is expensive: a store, a connection. This layer both reads and writes `Via`: a layer above
-//! it that wrote this gateway's name first would make every request a loop.
+//! Below the layer that sanitizes forwarding headers, because [`Inbound`] may depend on whether the peer is trusted;
+//! above everything expensive, such as a store or a connection. This layer both reads and writes `Via`: if a layer
+//! above it wrote this gateway's name first, every request would be a loop.
 //!
 //! ```
 //! use bartizan_hops::LimitHopsLayer;
@@ -90,33 +90,32 @@
 //!
 //! # Failure modes
 //!
-//! The layer depends on nothing that can be down. A count that cannot be read is refused and never taken for
-//! zero, since a loop could live on it. A member of `Via` or `CDN-Loop` that does not follow the grammar is
-//! not a signal, and stays.
+//! The layer depends on nothing that can be down. A malformed count is refused and never taken for zero, which would
+//! let a loop go on. A malformed member of `Via` or `CDN-Loop` is not a signal, and is passed on.
 //!
 //! # Security
 //!
-//! All of these fields can be forged. What protects from what:
+//! All of these fields can be forged:
 //!
 //! | sender | action | protection |
 //! |---|---|---|
-//! | a client | sends a high count, so that the federation refuses its request | none needed: it refuses its own request. [`Inbound::Ignored`] at the edge, if a page of another site can make a browser do it |
-//! | a client | sends a low count | none needed: a new request has a low count, too |
-//! | a hop in the ring | lowers or drops the count | `Via`, which it must drop, too; a signature, against lowering |
+//! | a client | sends a high count, so that its request is refused | none needed: only its own request suffers. Use [`Inbound::Ignored`] at the edge if a page of another site can make a browser do it |
+//! | a client | sends a low count | none needed: a new request has a low count too |
+//! | a hop in the ring | lowers or drops the count | `Via`, unless it drops that too; a signature, against lowering |
 //! | a hop in the ring | drops `Via` | the count |
-//! | a hop in the ring | drops both, knowingly | none: it could make requests of its own as well |
-//! | a client | names this gateway in `Via` | none needed: it refuses its own request |
-//! | a client | pretends that a guard in this process has marked its request | the mark is not a header field: it does not travel over a connection |
+//! | a hop in the ring | drops both on purpose | none: it could as well send requests of its own |
+//! | a client | names this gateway in `Via` | none needed: only its own request suffers |
+//! | a client | pretends that a guard in this process has marked its request | the mark is not a header field, so no client can send it |
 //!
-//! `Via` shows the gateway's name to the servers behind it. The default name reveals only that there is one.
+//! `Via` shows the gateway's name to the servers behind it. The default name reveals only that a gateway exists.
 //!
 //! # Cost
 //!
-//! One look-up of the count and one of `Via`, and one insert each; no allocation when the count is absent or
-//! up to 16, and none for the mark where the [`Passage`](bartizan_core::Passage) of the request exists: a
-//! server that attaches a [`PeerAddr`](bartizan_core::PeerAddr) makes it, and so does `SanitizeForwarded`.
-//! Where neither is there, this layer makes it, for itself and the layers below. A signature costs two
-//! hashes of SHA-256 each way. The figures are in the README of the workspace.
+//! One lookup and one insert for the count, and the same for `Via`. There is no allocation if the count is absent or
+//! up to 16, and none for the mark if the request has a [`Passage`](bartizan_core::Passage): a server that attaches a
+//! [`PeerAddr`](bartizan_core::PeerAddr) makes it, and so does `SanitizeForwarded`. Otherwise this layer makes it,
+//! for itself and the layers below. A signature costs two SHA-256 hashes each way. Measured figures are in the guide
+//! of the crate `bartizan`.
 //!
 //! # Sources
 //!

@@ -2,17 +2,17 @@
 //!
 //! | operation | outcome |
 //! |---|---|
-//! | `get` | the session, if it is live: its idle time starts anew; else nothing |
+//! | `get` | the session, if it is live, and its idle time restarts; else nothing |
 //! | `insert_if_absent` | `Inserted`; `Exists` with a live one; `Ended` within a minute of its end; `Full` past a cap |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live |
 //! | `remove` | ends it; for a minute nothing brings it back |
-//! | `remove_if_unchanged` | ends it likewise if the version is the one seen; else nothing |
-//! | `touch` | its idle time starts anew; one that is gone stays gone |
+//! | `remove_if_unchanged` | the same if the version is the one seen; else nothing |
+//! | `touch` | its idle time restarts; one that is gone stays gone |
 //!
 //! # When to use it, and when not
 //!
-//! For one replica of a proxy, and in tests. Sessions do not survive the process, and other replicas do
-//! not see them.
+//! For one replica of a proxy, and for tests. Sessions do not survive the process, and other replicas do not see
+//! them.
 //!
 //! ```
 //! use bartizan_core::{Key, Record, Route, SessionStore};
@@ -30,32 +30,32 @@
 //!
 //! # Failure modes
 //!
-//! It answers at once and never with an error. An expired session is forgotten when it is asked for, or
-//! swept by later inserts, a part of the table at a time; until then it counts, towards the caps too.
-//! Where inserts cease, [`MemoryStore::sweep`] gives the memory back.
+//! It answers at once and never with an error. An expired session is removed when it is looked up, or by later
+//! inserts, which sweep a part of the table each; until then it counts towards the limits. If inserts stop, call
+//! [`MemoryStore::sweep`] to release the memory.
 //!
-//! Full is full: a new session is refused, none that lives makes way for it. A refused insert sweeps
-//! first, but only a part of a table of more than some thousand sessions: a later try may find room.
+//! A full store refuses new sessions and evicts none. An insert into a full store sweeps first, but only a part of a
+//! table of more than some thousand sessions, so a later attempt may find room.
 //!
-//! Of the keys that ended within a minute the last 1,024 in each of 64 shards are remembered.
+//! Each of the 64 shards remembers the last 1,024 keys that ended within a minute.
 //!
 //! # Security
 //!
-//! The table is hashed with keys of its own, drawn at random, fast but not cryptographic. Ids that a backend
-//! gave are inserted, so that a client cannot choose where they fall. Where work is pinned by a key that
-//! clients make, they choose the keys and do not know how those are hashed; cap their number.
+//! The hash function is fast but not cryptographic, with random keys for each store. Session ids come from backends,
+//! so a client cannot choose which shard they go to. If work is pinned by keys that clients make, clients choose the
+//! keys but do not know the hash; limit the number of keys.
 //!
 //! # Cost
 //!
-//! `get` takes one short lock of one of 64 shards and allocates nothing. An insert looks at 64 places of
-//! one shard for what has expired; one that finds the store full, at 64 of every shard, at most once in
-//! 10 ms. A shard that grows or shrinks moves its sessions under its lock. A session with an id of 36
-//! bytes takes at most 208 bytes in all (`tests/size.rs`); one that was replaced keeps its first version
-//! beside the latest.
+//! `get` takes one short lock of one of 64 shards and allocates nothing. An insert checks 64 places of one shard for
+//! expired sessions; an insert into a full store checks 64 places of every shard, at most once in 10 ms. A shard that
+//! grows or shrinks moves its sessions under its lock. A session with an id of 36 bytes takes at most 208 bytes in
+//! all (`tests/size.rs`); a session that was replaced also keeps its first version.
 //!
 //! # Sources
 //!
-//! A session that has ended is answered as one that never was: [MCP 2025-11-25, Session Management][mcp].
+//! A session that has ended and one that never existed get the same answer: [MCP 2025-11-25, Session
+//! Management][mcp].
 //!
 //! [mcp]: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management
 

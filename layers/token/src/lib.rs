@@ -1,8 +1,8 @@
 //! Session records in the hands of their clients: sealed tokens instead of a store.
 //!
-//! The session id that a client gets is a token: which backend holds the session, by which id it knows it,
-//! and until when, sealed for its route and principal. Any replica with the keys reads it; nothing is
-//! stored, and nothing can be lost with a store.
+//! The session id that a client gets is a token. It contains the backend, the backend's id of the session and its
+//! expiry, sealed for one route and principal. Any replica with the keys can read it. Nothing is stored, so nothing
+//! can be lost with a store.
 //!
 //! | operation | outcome |
 //! |---|---|
@@ -10,17 +10,16 @@
 //! | `get` | the session, if the token was sealed with one of the keys for this route and principal, and its lifetime is not over |
 //! | `remove` | nothing; with [`TokenStore::remembering_ends`], ends it until its lifetime is over |
 //! | `remove_if_unchanged` | the same: a token never changes |
-//! | `replace` | `Changed`: a token that is out cannot be changed |
-//! | `touch` | nothing: no idle time runs |
+//! | `replace` | `Changed`: a token that was handed out cannot be changed |
+//! | `touch` | nothing: there is no idle time |
 //!
 //! # When to use it, and when not
 //!
-//! Where pins must survive restarts and be known to every replica, and there is no store to be had. What it
-//! cannot do:
+//! If pins must survive restarts and every replica must know them, but there is no store. It cannot:
 //!
-//! - **End a session early.** DELETE reaches the backend, and the token still names it; the backend answers
-//!   404 then. With a store beside it, ends are kept there, and nothing else.
-//! - **Notice that a session is idle**, cap the number of sessions, or count them: balance by turns.
+//! - **End a session early.** DELETE reaches the backend, but the token stays valid, and the backend answers 404 from
+//!   then on. A store beside it can remember ends, and nothing else.
+//! - **Notice that a session is idle**, limit the number of sessions, or count them: balance with round robin.
 //! - **Move a session** to another backend.
 //!
 //! ```
@@ -38,19 +37,20 @@
 //!
 //! # Failure modes
 //!
-//! None of its own. A store that remembers ends and cannot answer is an error: 503, never "ended" and never
-//! "live". A backend's id so long that the token would pass 1024 bytes is refused when the session opens.
+//! None of its own. If a store remembers ends and does not answer, the result is an error (503), never "ended" and
+//! never "live". A session is refused when it opens if the backend's id is so long that the token would exceed 1024
+//! bytes.
 //!
 //! # Security
 //!
-//! XChaCha20-Poly1305 with a random nonce of 24 bytes; route and principal are what it is sealed for, so
-//! that a token shown by somebody else is unknown. The id by which the backend knows the session never
-//! reaches the client. Keys are 32 random bytes; none is derived from a password.
+//! XChaCha20-Poly1305 with a random nonce of 24 bytes. A token is sealed for its route and principal, so it is
+//! unknown when another caller uses it. The backend's own id of the session never reaches the client. Keys are 32
+//! random bytes; none is derived from a password.
 //!
 //! # Cost
 //!
-//! One decryption per look-up and four small allocations; no round trip. A token of a session with an id of
-//! 36 bytes on `http://10.0.0.7:9001` has 148 bytes.
+//! One decryption per lookup and four small allocations; no round trip. A token of a session with an id of 36 bytes
+//! on `http://10.0.0.7:9001` has 148 bytes.
 //!
 //! # Sources
 //!
