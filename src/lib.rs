@@ -1,34 +1,52 @@
 //! Tower layers that turn any HTTP service into a session-keeping, loop-proof, spoof-proof reverse
 //! proxy.
 //!
-//! A stateful HTTP service, an MCP server above all, works with one replica and answers "session not
-//! found" as soon as there are two: the session lives in the memory of the replica that opened it, and
-//! its id is born in the response, after the load balancer chose. Bartizan is the cure in parts: each
-//! layer is a crate, useful alone, and together they are a gateway inside your own axum, hyper or tonic
-//! server.
+//! A stateful HTTP service (typically an MCP server) works with one replica and starts answering "session not found"
+//! when you add a second: the session lives in the memory of the replica that opened it, and the load balancer has
+//! made its choice before the session has an id. Bartizan is the fix, in composable parts. Each layer is a crate that
+//! works alone; together they are a gateway inside your own axum, hyper or tonic server.
+//!
+//! ```
+//! # #[cfg(feature = "full")] {
+//! use bartizan::{ReverseProxyStack, memory::MemoryStore, pin::Backends, upstream::Upstream};
+//! use tower::{Layer, ServiceExt};
+//! # use {bytes::Bytes, http::Request, http_body_util::Empty};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let backends = Backends::new(["http://10.0.0.7:9001".parse()?, "http://10.0.0.8:9001".parse()?]);
+//! let stack = ReverseProxyStack::mcp(MemoryStore::new(), backends);
+//! let proxy = stack.layer(Upstream::builder().build());
+//!
+//! // Any server takes `proxy`: `Router::new().route_service("/mcp", proxy)` in axum. A session id that no
+//! // backend has issued does not reach one:
+//! let guess = Request::get("/mcp").header("mcp-session-id", "guess").body(Empty::<Bytes>::new())?;
+//! assert_eq!(proxy.oneshot(guess).await?.status(), 404);
+//! # Ok(()) }
+//! # main().unwrap(); }
+//! ```
 //!
 //! | module | crate | what it does |
 //! |---|---|---|
-//! | [`core`] | `bartizan-core` | the vocabulary: sessions, backends, refusals, the store trait |
+//! | [`core`] | `bartizan-core` | the shared types: sessions, backends, refusals, the store trait |
 //! | `memory` | `bartizan-memory` | a session store for one process |
-//! | `forwarded` | `bartizan-forwarded` | drops spoofed provenance, finds the client, writes `X-Forwarded-*` |
-//! | `hops` | `bartizan-hops` | refuses requests that go round |
+//! | `forwarded` | `bartizan-forwarded` | drops spoofed forwarding headers, finds the client, writes `X-Forwarded-*` |
+//! | `hops` | `bartizan-hops` | detects forwarding loops and rejects them |
 //! | `principal` | `bartizan-principal` | names the caller by its token, so that a session belongs to the caller that opened it |
 //! | `redis` | `bartizan-redis` | a session store for many replicas, on Redis or Valkey |
-//! | `token` | `bartizan-token` | sessions in the hands of their clients: no store at all |
+//! | `token` | `bartizan-token` | sessions as sealed tokens that the clients keep: no server needed |
 //! | `session` | `bartizan-session` | lets only well-formed, known and owned session ids pass |
 //! | `resume` | `bartizan-resume` | resumes a session on another backend when its own is lost |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
-//! | `streams` | `bartizan-streams` | knows the open event streams of each session, and ends them |
+//! | `streams` | `bartizan-streams` | tracks the open event streams of each session, and ends them with it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
 //! | `connection` | this one | serves the layers with hyper, in an accept loop of your own |
-//! | `peer` | this one | finds the peer where axum or tonic keeps it |
-//! | `stack` | this one | the layers in their order, ready made |
+//! | `peer` | this one | reads the peer's address from where axum or tonic keeps it |
+//! | `stack` | this one | the layers in their order, connected: `ReverseProxyStack`, at the root |
 //!
-//! Each module is there with the feature of its name (`connection` with `hyper`, `peer` with `axum` or `tonic`);
-//! `full` is all of them. The guide says
-//! [why the layers are in this order](guide::order), [what ends a session](guide::endings) and
-//! [what Bartizan guarantees](guide::guarantees).
+//! Each module has a feature of the same name (`connection`: `hyper`; `peer`: `axum` or `tonic`); `full` enables all.
+//! The [guide](guide) shows how to do things by task, [why the layers are in this order](guide::order), [what ends a
+//! session](guide::endings) and [what Bartizan guarantees](guide::guarantees).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use bartizan_core as core;

@@ -47,9 +47,9 @@ use switch::Switch;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What is optional is switched when the program runs: it changes what the service does, not its type. To put a
-/// layer of your own elsewhere than at [`Self::auth`], stack the layers yourself: this type is no more than their
-/// order and their wiring.
+/// What is optional is switched when the program runs: it changes what the service does, not its type. To put a layer
+/// of your own elsewhere than at [`Self::auth`], stack the layers yourself: this type only adds their order and their
+/// wiring.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity> {

@@ -1,45 +1,46 @@
 //! Keeps a session on the backend that opened it.
 //!
-//! New work gets a backend by a policy, *before* anything is dialled; what it opens there is pinned to
-//! it, and every later request of it goes to the same backend for as long as that is there.
+//! A policy chooses a backend for new work, *before* any connection is made. What the work opens there is pinned:
+//! later requests go to the same backend for as long as it exists.
 //!
 //! # When to use it, and when not
 //!
-//! Below [`ValidateSession`](https://docs.rs/bartizan-session), which finds the session and with it the
-//! pin; alone, by a key of your own ([`key`]) with a store of its own. It does not speak to backends:
-//! put [`Upstream`](https://docs.rs/bartizan-upstream) or a service like it inside, which reads
+//! Below [`ValidateSession`](https://docs.rs/bartizan-session), which finds the session and its pin; or alone, with a
+//! key of your own ([`key`]) and a store for its pins. It does not connect to backends: put
+//! [`Upstream`](https://docs.rs/bartizan-upstream) or a similar service inside, which reads
 //! [`Backend::of`](bartizan_core::Backend::of) the request and leaves an
-//! [`UpstreamFailure`](bartizan_core::UpstreamFailure) in a response that stands in for a backend's.
+//! [`UpstreamFailure`](bartizan_core::UpstreamFailure) in a response that it makes in place of the backend's.
 //!
 //! # Rules
 //!
 //! | work | outcome | inner service called? |
 //! |---|---|---|
-//! | a backend was chosen by an outer layer | goes there; without a session, its name goes out with the response | once |
+//! | an outer layer chose a backend | goes there; without a session, the response names the backend | once |
 //! | session or key is pinned, its backend ready or draining | goes there | once |
-//! | the same, and no connection can be made | the refusal from inside; the pin stays | once |
-//! | the same, and every connection seen was refused, for 5 s without a gap over 2 s | session or backend's key: 404; the pin goes | once |
-//! | the same, and no connection could be made for as long for whatever reasons: timeouts, DNS, TLS, no route | session or backend's key: 404; the pin stays | once |
-//! | session or backend's key is pinned to a backend that has left the set | 404; the pin goes | no |
-//! | session or key is pinned to a backend that was never in the set, and was first asked for less than 10 s ago | 503, `Retry-After`; the pin stays | no |
-//! | the same, asked for since longer | session or backend's key: 404; the pin stays | no |
-//! | client's key is pinned to a backend that is lost or unknown as above, or [`OnLost::Repin`] | goes to another; the pin moves | once |
-//! | the same, and it is time to try the lost backend | stays if it can be reached; else goes to another | once for each |
-//! | the backend's own 404 to work pinned by a key | passed on; the pin goes if [`lost_on_404`](PinBackendLayer::lost_on_404), unless it has moved since | once |
-//! | the service inside refuses the request without asking a backend | passed on; says nothing of the backend | once |
+//! | the same, and no connection can be made | the inner service's refusal; the pin stays | once |
+//! | the same, and every connection was refused for 5 s, with no gap over 2 s | session or backend's key: 404; the pin is removed | once |
+//! | the same, and no connection could be made for 5 s for other reasons: timeouts, DNS, TLS, no route | session or backend's key: 404; the pin stays | once |
+//! | session or backend's key is pinned to a backend that has left the set | 404; the pin is removed | no |
+//! | session or key is pinned to a backend that was never in the set, first requested less than 10 s ago | 503, `Retry-After`; the pin stays | no |
+//! | the same, first requested longer ago | session or backend's key: 404; the pin stays | no |
+//! | client's key, or any pin with [`OnLost::Repin`], and its backend is lost or unknown as above | goes to another backend; the pin moves | once |
+//! | the same, and it is time to try the lost backend again | stays if it can be reached; otherwise goes to another | once for each |
+//! | the backend's own 404 to work pinned by a key | passed on; with [`lost_on_404`](PinBackendLayer::lost_on_404) the pin is removed, unless it has moved since | once |
+//! | the inner service refuses the request without calling a backend | passed on; does not count for or against the backend | once |
 //! | key whose pin the store cannot look up | 503, `Retry-After` | no |
-//! | no pin | goes to a backend by policy, whose name goes out with the response; not to one that an outer layer [has tried](bartizan_core::backend::Tried) | once |
-//! | the same, and nobody can have seen it (no connection) | goes to another, within 4 s | once for each |
+//! | no pin | goes to a backend by policy, and the response names it; not to one that an outer layer [has tried](bartizan_core::backend::Tried) | once |
+//! | the same, and no backend can have seen it (no connection) | goes to another, within 4 s | once for each |
 //! | new work, and the backend answers with an error | the error is passed on; failures keep later new work away (below) | once |
 //! | no pin and no backend that takes new work | 503, `Retry-After` | no |
 //! | client's key without a pin, and the store has no room for one | 503, `Retry-After` | no |
-//! | response names a key, or the client's own key had its first success | stored, then passed on; 503 if the store refuses | – |
+//! | response names a key, or is the first success for a client's key | stored, then passed on; 503 if the store refuses | – |
 //!
-//! Nothing else is sent twice. Two copies of a key field are no key.
+//! Nothing else is sent twice. A key field that appears twice is ignored.
 //!
 //! # Place in the stack
 //!
-//! Below the guard of sessions, so that only a valid one finds its pin; above the service that forwards.
+//! Below the layer that validates sessions, so that only a valid session finds its pin; above the service that
+//! forwards.
 //!
 //! ```
 //! use bartizan_core::Backend;
@@ -60,69 +61,68 @@
 //!
 //! # Failure modes
 //!
-//! One failure to connect takes a backend out of service for new work, for 250 ms; then one request
-//! tries it, and each try that fails doubles the time, up to 10 s. Failures while it is out change
-//! nothing, so that a burst counts once. As long as it fails, a connection is tried in the background once a second
-//! ([`Backends::connect_by`]); one that succeeds puts it back. Pinned work is always tried.
+//! One failed connection takes a backend out of service for new work for 250 ms. Then one request tries it, and each
+//! failed try doubles the time, up to 10 s. Failures during that time change nothing, so a burst counts once. While
+//! the backend fails, a connection is attempted in the background once a second ([`Backends::connect_by`]), and a
+//! success puts it back into service. Pinned work is always tried.
 //!
-//! A session's pin goes only on evidence that its server has ended. A refused connection is evidence, if nothing else
-//! was seen for the whole of [`PinBackendLayer::lost_after`]. A timeout or a missing route may have its cause on this
-//! side, and what this set has never had may be known to another replica: then a client may be told to open a new
-//! session, but the old one stays where it is.
+//! A session's pin is removed only on evidence that its server is gone: connections were refused, and nothing else
+//! was seen, for the whole of [`PinBackendLayer::lost_after`]. The cause of a timeout or a missing route may be on
+//! this side, and a backend that was never in this set may be known to another replica. In these cases the client may
+//! get a 404 and open a new session, but the old one stays in the store.
 //!
-//! When all are out of service, one is tried all the same.
+//! If all backends are out of service, one is tried anyway.
 //!
-//! New work goes where new work succeeds:
+//! New work goes to backends where new work succeeds:
 //!
 //! | new work at a backend | effect on later new work |
 //! |---|---|
-//! | 5xx (but 501 and 505), connection reset, no response within the response timeout | a failure |
-//! | [`Work::Opening`](bartizan_core::Work::Opening) in flight for more than 2 s | a failure, taken back if the response is a success |
-//! | [`Work::Free`](bartizan_core::Work::Free) without a response within the response timeout | none: it may be a call that takes long |
-//! | 4xx, 501, 505 | none, unless three clients or more in a row meet it, and the other backends reject so rarely that this is not chance (1 in 500) |
-//! | the client leaves before the response | none |
+//! | 5xx (except 501 and 505), connection reset, no response within the response timeout | a failure |
+//! | [`Work::Opening`](bartizan_core::Work::Opening) in flight for more than 2 s | a failure, reverted if the response is a success |
+//! | [`Work::Free`](bartizan_core::Work::Free) without a response within the response timeout | none: it may be a long call |
+//! | 4xx, 501, 505 | none, unless at least three clients in a row get it, and the other backends reject so rarely that chance is unlikely (1 in 500) |
+//! | the client goes away before the response | none |
 //! | a failure | one more session's worth of load, which halves every five seconds |
 //! | at least half of the recent new work failed | a pause of 250 ms; then one request tries the backend, and each try that fails doubles the pause, up to 10 s |
 //! | three failures in a row, or in total if at least half failed | out of service, for a second at first |
 //! | two openings wait for 250 ms or more, and the backend has answered none for 500 ms | new sessions go elsewhere until it answers |
 //! | a success | back in service |
 //!
-//! At least half of the backends, rounded up, stay in service, so a single backend always does. One that fails but has to
-//! stay counts as loaded as the busiest of the others. Work that asks for a session and other new work are judged apart: a
-//! backend may serve the one and fail the other. Clients are told apart by
-//! [`ClientAddr`](bartizan_core::ClientAddr), or else [`PeerAddr`](bartizan_core::PeerAddr), IPv6 by the first 64 bits. Where
-//! neither is known, or a proxy that is not trusted stands in front, all clients are one, and a 4xx never counts.
+//! At least half of the backends, rounded up, stay in service, so a single backend always does. A failing backend
+//! that has to stay counts as loaded as the busiest of the others. Requests that open a session and other new work
+//! are judged separately: a backend may serve the one and fail the other. Clients are distinguished by
+//! [`ClientAddr`](bartizan_core::ClientAddr), or else by [`PeerAddr`](bartizan_core::PeerAddr); for IPv6 by the first
+//! 64 bits. If neither is known, or an untrusted proxy is in front, all clients look like one, and a 4xx never
+//! counts.
 //!
-//! [`Backends::probe`] asks backends whether they are well, and keeps new work from those that are not. [`BackendStatus`]
+//! [`Backends::probe`] checks the health of backends, and keeps new work away from failing ones. [`BackendStatus`]
 //! states why a backend is out of service.
 //!
-//! A drained backend leaves when its last session
-//! has, if somebody counts them ([`Backends::counted_by`]), or at its deadline. The pin of a key idles
-//! from its last request, whatever stream is open.
+//! A drained backend is removed when its last session has ended, if sessions are counted ([`Backends::counted_by`]),
+//! or at its deadline. The idle time of a key's pin starts with its last request, even while a stream is open.
 //!
 //! # Security
 //!
-//! A pin says where to go, never who may: put the guard of sessions above. Keys of more than 1,024 bytes
-//! are none; keys never reach a log. One client cannot take a backend out of service with requests that deserve a 4xx. With
-//! requests that a server answers with 5xx it can, for half of the backends at most. Keys that clients make up are stored only after a success, within
-//! the caps of the store.
+//! A pin decides where a request goes, not whether it may: put the layer that validates sessions above. Keys longer
+//! than 1,024 bytes are ignored. Keys never reach a log. One client cannot take a backend out of service with
+//! requests that deserve a 4xx. With requests that a server answers with 5xx it can, but for at most half of the
+//! backends. Keys that clients make are stored only after a success, within the limits of the store.
 //!
 //! # Cost
 //!
-//! Work pinned by its session: one atomic load of the set, one lookup by id, no allocation. Work pinned
-//! by a key: a copy of the key, and what the store takes. New work: nine allocations whatever the number
-//! of backends, and a copy of the header fields for another try (`tests/allocations.rs`). Its outcome takes one lock of the
-//! backend that nothing is awaited under, and the choice one more atomic load per backend.
+//! Work pinned by its session: one atomic load of the set, one lookup by id, no allocation. Work pinned by a key: a
+//! copy of the key, and the store's cost. New work: nine allocations for any number of backends, and a copy of the
+//! header fields for another try (`tests/allocations.rs`). Recording its outcome takes one lock of the backend, not
+//! held across an await, and the choice one more atomic load per backend.
 //!
-//! Work that must wait (for a store that answers later, for the store to have, move or remove a pin, for its turn at
-//! another backend) does so in one boxed future.
+//! Work that must wait (for the store, or for its turn at another backend) does so in one boxed future.
 //!
 //! # Bounds
 //!
-//! A server moves that future between threads. Therefore the service inside and its futures, errors and response
-//! bodies must be `Send`, as must the request body; the service and the bodies must be `'static`.
-//! [`SessionStore`](bartizan_core::SessionStore) asks the same of a store's futures, and [`key::ExtractKey`] of
-//! itself, and that it can be shared.
+//! A server moves that future between threads. Therefore the inner service, its futures, errors and response bodies,
+//! and the request body must be `Send`; the service and the bodies must be `'static`.
+//! [`SessionStore`](bartizan_core::SessionStore) requires the same of a store's futures; a [`key::ExtractKey`] must
+//! also be `Sync`.
 //!
 //! # Sources
 //!

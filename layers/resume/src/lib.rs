@@ -1,29 +1,29 @@
 //! Resumes a session on another backend when its own is lost.
 //!
-//! How a session was opened is recorded beside its pin. When its backend is gone, or has forgotten it, this
-//! layer opens one like it on another backend, writes that into the record in one compare-and-set, and sends
-//! the request that met the loss again. The client keeps its id and notices nothing.
+//! The layer records how a session was opened, next to its pin. When the backend is gone or has forgotten the
+//! session, the layer opens a similar one on another backend, updates the record with one compare-and-set, and sends
+//! the failed request again. The client keeps its id and notices nothing.
 //!
-//! It works only through the service that it wraps, by calling it with requests of its own: it knows no set
-//! of backends and no client for them.
+//! It works only through the service that it wraps, with requests of its own: it has no list of backends and no HTTP
+//! client.
 //!
 //! # When to use it, and when not
 //!
-//! In front of MCP servers whose sessions are still useful when the server's memory of them is lost.
+//! In front of MCP servers whose sessions are still useful without the state that the server kept in memory.
 //!
-//! | comes back | does not |
+//! | is restored | is lost |
 //! |---|---|
-//! | the session itself: its id, its pin, its age | what the server kept in memory of it: counters, caches, open files |
-//! | what was agreed to: protocol version, capabilities, client information | subscriptions, log levels, roots: whatever was asked for later |
-//! | the tools, as the other server has them | calls in flight, and messages that a stream of the lost backend had still to send |
+//! | the session: its id, its pin, its age | what the server kept in memory: counters, caches, open files |
+//! | what was negotiated: protocol version, capabilities, client information | what was requested later: subscriptions, log levels, roots |
+//! | the tools, as the other server has them | calls in flight, and unsent messages of a stream of the lost backend |
 //!
-//! So the owner of the servers decides; a stack does not resume by default. Where servers share their
-//! state, `OnLost::Repin` of [`PinBackend`](https://docs.rs/bartizan-pin) moves a session without a handshake.
-//! Where a client must know that its state is gone, let its session end: 404 makes it open a new one.
+//! So the operator decides; a stack does not resume by default. If servers share their state, use `OnLost::Repin` of
+//! [`PinBackend`](https://docs.rs/bartizan-pin), which moves a session without a handshake. If a client must know
+//! that its state is gone, let its session end: a 404 makes it open a new one.
 //!
-//! [`split`] keeps one client session at several gateways, each with a session of its own.
-//! [`ResumeSessionLayer::only_if`] switches the layer at run time without changing the type of a stack;
-//! `ServiceBuilder::option_layer` takes an `Option` of it, where the service inside accepts both kinds of request.
+//! [`split`] spreads one client session over several gateways, each with a session of its own.
+//! [`ResumeSessionLayer::only_if`] switches the layer on or off at run time without changing the type of a stack;
+//! `ServiceBuilder::option_layer` takes an `Option` of it, if the inner service accepts both kinds of request.
 //!
 //! # Rules
 //!
@@ -32,50 +32,50 @@
 //! | response | verdict |
 //! |---|---|
 //! | the connection was refused, or the backend has left | lost |
-//! | no connection could be made for another reason (no name, no route, TLS, connect deadline) | not lost; 503 |
+//! | no connection could be made for another reason (DNS, no route, TLS, connect timeout) | not lost; 503 |
 //! | the backend is not known to this replica | not lost; 503, later 404 |
 //! | the backend's own 404 on the path on which the session was opened, unless its body is a JSON-RPC error about something else or a page | lost |
 //! | the backend's 400 that says "unknown session" or "not initialized", as the SDKs for Python, TypeScript, Go and Rust do | lost |
 //! | ended, reset or timed out after the request was sent: it may have been processed | not lost; 502 or 504, never sent again |
-//! | any other, a refusal of another layer among them | passed on |
+//! | any other, including a refusal of another layer | passed on |
 //!
 //! What is done about a loss:
 //!
 //! | situation | outcome | sent again? |
 //! |---|---|---|
-//! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and takes `notifications/initialized` | the session goes on there | once |
-//! | the same, and the body of the request was not kept | 503, `Retry-After`; the next one goes through | no |
-//! | the request shows other credentials than the backend accepted last in this session | 503 for 10 s, then 404; the session stays | no |
-//! | it answers 401 or 403, as to a caller whose credentials it does not take | passed on without its body; the session stays as it is, and other requests that wait ask with their own | no |
-//! | it answers 5xx, 429, 408 or 404, forgets what it has just opened, or gives no answer in time | the next backend is asked; at last 503, `Retry-After`, and the session stays as it is | no |
-//! | it answers anything else | the next backend is asked; if all answer so, 404, and the session ends | no |
-//! | there is no backend to ask | 503, `Retry-After`; the session stays as it is | no |
+//! | a backend answers the recorded `initialize` with 200, an id, a result, the same version and no fewer capabilities, and accepts `notifications/initialized` | the session continues there | once |
+//! | the same, but the body of the request was not kept | 503, `Retry-After`; the next request goes through | no |
+//! | the request has other credentials than those that the backend last accepted in this session | 503 for 10 s, then 404; the session stays | no |
+//! | it answers 401 or 403 because it does not accept the caller's credentials | passed on without its body; the session stays, and other waiting requests try with their own credentials | no |
+//! | it answers 5xx, 429, 408 or 404, forgets what it has just opened, or does not answer in time | the next backend is tried; after the last, 503, `Retry-After`, and the session stays | no |
+//! | it answers anything else | the next backend is tried; if all do so, 404, and the session ends | no |
+//! | there is no backend to try | 503, `Retry-After`; the session stays | no |
 //! | the session is lost again on two backends in a row | 503, `Retry-After`; the session stays | twice |
 //! | the request answers the lost server, or cancels one of its requests (`notifications/cancelled`) | 202: the server that expects it is gone | no |
-//! | others of the session meet the loss at the same time | they wait for the same attempt | each once |
-//! | another replica was first | its session is used; one's own is ended | once |
-//! | DELETE at the same time | waits for the attempt, or keeps it from taking effect; nothing is left | no |
-//! | DELETE of a session that has moved | goes to where it is | – |
-//! | DELETE, and the store cannot be told that the session is about to end | 503, `Retry-After`; it can be sent again | no |
-//! | DELETE of a session that its backend does not know, however it says so | 404; it is over | no |
-//! | no record of how the session was opened | passed on as it is | no |
+//! | other requests of the session meet the loss at the same time | they wait for the same attempt | each once |
+//! | another replica was first | its session is used; the one opened here is ended | once |
+//! | DELETE at the same time | waits for the attempt, or prevents it; nothing is left behind | no |
+//! | DELETE of a session that has moved | follows it | – |
+//! | DELETE, and the store does not accept the mark that the session is about to end | 503, `Retry-After`; the client can retry | no |
+//! | DELETE of a session that its backend does not know, whatever its answer | 404; the session is over | no |
+//! | no record of how the session was opened | the response is passed on | no |
 //!
-//! And of what surrounds it:
+//! Further effects:
 //!
 //! | | |
 //! |---|---|
-//! | a response that names the session | names it as its request did, whichever backend answers |
-//! | the path and query of the requests that open a session, or end one that is not used | those of the client's own `initialize` |
-//! | `Accept-Encoding` of an `initialize` | becomes `identity`: its answer is read here |
-//! | `Last-Event-ID` in a session that has moved | dropped: another backend would go on with another stream |
-//! | a response that comes from the new backend | its extensions hold the [`Session`](bartizan_core::Session) as it is now |
+//! | a response that names the session | names it as its request did, regardless of which backend answers |
+//! | the path and query of requests that open a session, or end an unused one | those of the client's own `initialize` |
+//! | `Accept-Encoding` of an `initialize` | becomes `identity`: the response is read here |
+//! | `Last-Event-ID` in a session that has moved | dropped: another backend would continue another stream |
+//! | a response from the new backend | its extensions hold the current [`Session`](bartizan_core::Session) |
 //! | an open GET stream whose backend is lost | ends; the client opens another |
 //!
 //! # Place in the stack
 //!
-//! Below the guard of sessions, so that one is resumed for its owner alone and its client keeps its id; above
-//! the layer that pins, which reports the loss and chooses another backend
-//! ([`Tried`](bartizan_core::backend::Tried) keeps it from those that were asked).
+//! Below the layer that validates sessions, so that a session is resumed only for its owner and its client keeps its
+//! id; above the layer that pins, which reports the loss and chooses another backend
+//! ([`Tried`](bartizan_core::backend::Tried) excludes those that were tried).
 //!
 //! ```
 //! use bartizan_core::Backend;
@@ -117,8 +117,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The service responds with the body type of the service inside, which is a
-//! [`ReplaceBody`](bartizan_core::body::ReplaceBody): the layer that pins responds so. Put
+//! The service responds with the body type of the inner service, which must be a
+//! [`ReplaceBody`](bartizan_core::body::ReplaceBody), as the bodies of the layer that pins are. Put
 //! `ServiceBuilder::map_response(|response| response.map(GuardBody::forwarded))` between this layer and a service
 //! with other bodies.
 //!
@@ -142,32 +142,30 @@
 //!
 //! # Failure modes
 //!
-//! A store that cannot answer: 503, and what was opened meanwhile is ended. A store that cannot change a
-//! record (sealed tokens) resumes nothing. A backend that was only out of reach keeps the old session until
-//! it expires there. A backend that was asked to open a session and gave no answer may keep one that is never
-//! used; it expires, too. The answer to `initialize` is held back until it was read, for the record; one that
-//! cannot be read within the deadline, or is too large, opens a session that is not resumed.
+//! If the store does not answer: 503, and a session that was opened meanwhile is ended. With a store that cannot
+//! change a record (sealed tokens), nothing is resumed. A backend that was only unreachable keeps the old session
+//! until it expires there. A backend that did not answer a request to open a session may keep one that is never used;
+//! it expires too. The response to `initialize` is held back until it was read for the record. If it cannot be read
+//! in time, or is too large, the session opens but is not resumed later.
 //!
 //! # Security
 //!
-//! Only the owner's own request resumes a session, with the credentials that it shows. That is the principal's; without
-//! one, a request with the `Authorization` value that the backend accepted last (with 2xx) in this session, of which the
-//! record holds a digest (SHA-256, with the session's id). Another caller who meets the loss gets 503 for 10 s, then
-//! 404, and the session stays. A token that was rotated while the backend was away is such another caller's.
-//! Of its other fields, those that describe its content or a condition are not sent.
-//! What is recorded, the client's `initialize`, can be sealed with a key (feature `seal`), for the session's
-//! principal. Session ids reach no log.
+//! Only a request of the owner resumes a session, with its own credentials. The owner is the principal. Without a
+//! principal, it is a caller with the `Authorization` value that the backend last accepted (with 2xx) in this
+//! session; the record holds a digest of it (SHA-256, with the session's id). Another caller gets 503 for 10 s, then
+//! 404, and the session stays. A token that was rotated while the backend was away counts as another caller's. Fields
+//! of the request that describe its content or a condition are not copied into the handshake. The recorded
+//! `initialize` can be sealed with a key (feature `seal`), for the session's principal. Session ids reach no log.
 //!
 //! # Cost
 //!
-//! For a request of a live session, so that it could be sent again: a copy of the head, into a list that is
-//! used again, and three allocations (the head that is kept, and the body twice). The body is kept by
-//! reference, up to 64 KiB. Figures are in the README of the benches.
-//! A response body passes as it is; one that was looked into, and an event stream that answers a GET, is boxed.
-//! A layer that is off passes requests and responses on. No lock is held across a wait, and no request is kept
-//! after its response. In the record: the body of `initialize`
-//! and the server's capabilities, some 300 to 1,000 bytes, at most 2 KiB each. All else is boxed, and runs in tasks that
-//! go on when the client leaves: hence `Send + 'static`.
+//! Each request of a live session is kept in case it must be sent again: a copy of the head, into a list that is
+//! reused, and three allocations (one for the head, two for the body). The body is kept by reference, up to 64 KiB.
+//! Figures are in `benches/README.md`. A response body passes unchanged, unless it was read here or is an event
+//! stream for a GET: these are boxed. A layer that is switched off only passes requests and responses on. No lock is
+//! held across an await, and no request is kept after its response. The record holds the body of `initialize` and the
+//! server's capabilities: about 300 to 1,000 bytes, at most 2 KiB each. Everything else is boxed and runs in tasks
+//! that continue when the client goes away, which requires `Send + 'static`.
 //!
 //! # Sources
 //!

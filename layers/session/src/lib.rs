@@ -1,46 +1,45 @@
 //! Lets only well-formed, known and owned session ids pass.
 //!
-//! A session is opened by a backend and named in its response; this layer puts it into a store before
-//! the response leaves, and from then on lets a request with that id pass only if the session is live
-//! and belongs to the caller. It knows the rules of the Model Context Protocol
-//! ([`ValidateSessionLayer::mcp`]) and works for any header that carries a session
-//! ([`ValidateSessionLayer::header`]).
+//! A backend opens a session and names it in its response. This layer stores the session before the response is sent.
+//! From then on, a request with that id passes only if the session is live and belongs to the caller. The layer
+//! implements the rules of the Model Context Protocol ([`ValidateSessionLayer::mcp`]), and works for any header with
+//! a session id ([`ValidateSessionLayer::header`]).
 //!
 //! # When to use it, and when not
 //!
-//! In front of servers that keep sessions and of a proxy that must find their backend again; alone, in
-//! front of a service that keeps its own sessions and should not be asked about foreign ones. It does
-//! not authenticate: possession of an id is never proof of identity, so put your own authentication
-//! above it and let it name a [`Principal`](bartizan_core::Principal).
+//! In a proxy for servers that keep sessions, where it finds the session's backend; or alone, in front of a service
+//! that keeps its own sessions and should only see ids that it has issued. It does not authenticate: an id is never
+//! proof of identity. Put your own authentication above it, and let that attach a
+//! [`Principal`](bartizan_core::Principal).
 //!
 //! # Rules
 //!
-//! A request is MCP's if it shows a session id or `MCP-Protocol-Version`, accepts `text/event-stream` by name (`*/*` and
-//! `text/*` do not), or goes to an [endpoint](ValidateSessionLayer::endpoint), in whatever spelling of its path.
-//! Anything else is plain HTTP. For MCP, on arrival:
+//! A request is an MCP request if it has a session id or `MCP-Protocol-Version`, accepts `text/event-stream` by name
+//! (`*/*` and `text/*` do not count), or goes to an [endpoint](ValidateSessionLayer::endpoint), in any spelling of
+//! the path. Anything else is plain HTTP. For MCP, on arrival:
 //!
 //! | request | outcome | inner service called? |
 //! |---|---|---|
-//! | plain HTTP, whatever its method | forwarded untouched, as work that opens no session | yes |
+//! | plain HTTP, any method | forwarded untouched, as work that opens no session | yes |
 //! | session id malformed (not 1 to 1024 bytes of 0x21 to 0x7E), empty, or on two lines | 400, −32600 | no |
 //! | session id unknown, expired, ended, another principal's, another route's | 404, −32001 | no |
-//! | POST without a session id, in need of one | 400, −32600 | no |
+//! | POST that needs a session id and has none | 400, −32600 | no |
 //! | GET without a session id | 405, `Allow: POST, DELETE` | no |
 //! | DELETE without a session id | 400, −32600 | no |
 //! | GET or DELETE without a session id that claims the modern era | 405, `Allow: POST` | no |
 //! | method other than GET, POST, DELETE, OPTIONS | 405, `Allow` | no |
-//! | POST without a session id, from a browser (`Origin` or `Sec-Fetch-Site`) and of another content type than JSON | 415, −32600 | no |
-//! | POST without a session id whose body is a batch (2025-06-18 or later) or no JSON-RPC | 400, −32600 | no |
-//! | the same, past the bound of the look into it | 413 | no |
-//! | the same, claiming a version in the body that the header does not | 400, −32020 | no |
-//! | `initialize` with an id that is not found | forwarded as new work, the id removed | yes |
+//! | POST without a session id, from a browser (`Origin` or `Sec-Fetch-Site`), with another content type than JSON | 415, −32600 | no |
+//! | POST without a session id whose body is a batch (2025-06-18 or later) or not JSON-RPC | 400, −32600 | no |
+//! | the same, longer than the peek limit | 413 | no |
+//! | the same, with a version in the body that the header does not have | 400, −32020 | no |
+//! | `initialize` with an unknown id | forwarded as a new session, without the id | yes |
 //! | `initialize` with a live id | forwarded; the backend decides | yes |
 //! | OPTIONS; GET of a path with `/.well-known/` in it | forwarded | yes |
 //! | modern POST without a session id | forwarded untouched, as work that opens no session | yes |
-//! | session id present *and* a modern version claimed | the id decides | – |
-//! | the id of a session without a principal, from a caller that may bind it | forwarded; the caller's from the first 2xx on | yes |
+//! | session id *and* a modern version | the id decides | – |
+//! | the id of a session without a principal, from a caller that may bind it | forwarded; belongs to the caller from the first 2xx on | yes |
 //! | the id of a session that another caller has bound | 404, −32001 | no |
-//! | store unreachable or past its deadline | 503, `Retry-After: 1`, −32603 | no |
+//! | store unreachable or timed out | 503, `Retry-After: 1`, −32603 | no |
 //! | too many sessions | 503, `Retry-After`, −32603 | no |
 //!
 //! and on the response:
@@ -48,30 +47,31 @@
 //! | response | outcome |
 //! |---|---|
 //! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
-//! | names a new session, and the client has left meanwhile | the session is ended by a DELETE, and not stored |
-//! | names a new session by the id of another one: another backend's, or one that has moved | 502, and the backend gets a DELETE |
-//! | names a session by something that is no id | 502 |
+//! | names a new session, but the client has gone away | the backend gets a DELETE; the session is not stored |
+//! | names a new session, but the id is in use: by another backend's session, or by one that has moved | 502, and the backend gets a DELETE |
+//! | names a session with a malformed id | 502 |
 //! | an error to a request without a session that names one | passed on without the id |
-//! | 2xx to a caller that may bind its session | the session is bound to the caller, then passed on; if another caller was faster: 404 |
+//! | 2xx to a caller that may bind its session | passed on after the session is bound to the caller; 404 if another caller was faster |
 //! | plain HTTP or a modern response that names a session | passed on without the id; if the request was a POST and the store does not have the session, the backend gets a DELETE first |
 //! | 2xx to DELETE, or a 404 that ends a session as below | passed on; the record is removed |
-//! | any other to DELETE | passed on; the record is kept |
+//! | any other response to DELETE | passed on; the record is kept |
 //! | backend unreachable for DELETE | 204; the record is removed |
-//! | the loss of the backend | passed on; the record that the request saw is removed, one that has been replaced since stays |
-//! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | likewise, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
+//! | backend lost | passed on; the record is removed, unless it has been replaced since the request |
+//! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | the same, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
 //! | any other 404 | passed on; the record is kept |
 //!
-//! A store may know a session by another id than its backend does (the record's upstream id): then requests
-//! carry the backend's id inwards, and responses the client's outwards. [`MintIds`] makes such a store of any.
+//! A store may know a session under another id than its backend does (the record's upstream id). Then the backend
+//! sees its own id in requests, and the client sees its own in responses. [`MintIds`] turns any store into such a
+//! store.
 //!
-//! [`Sessionless::Forward`] forwards what needs a session id and has none, for servers that keep no
-//! sessions. With [`ValidateSessionLayer::header`] all methods are alike, bodies are not looked into, a
-//! 404 is the backend's own affair, and sessions end by expiry or with their backend.
+//! [`Sessionless::Forward`] forwards requests that need a session id and have none, for servers without sessions.
+//! With [`ValidateSessionLayer::header`], methods make no difference, bodies are not read, a 404 of the backend has
+//! no effect, and sessions end by expiry or with their backend.
 //!
 //! # Place in the stack
 //!
-//! Below authentication, so that sessions belong to principals; above whatever chooses a backend, so
-//! that only a valid session chooses one.
+//! Below authentication, so that sessions belong to principals; above the layer that chooses a backend, so that only
+//! a valid session reaches one.
 //!
 //! ```
 //! use bartizan_memory::MemoryStore;
@@ -81,7 +81,7 @@
 //! # let server = service_fn(async |_: Request<_>| Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())));
 //! let guarded = ValidateSessionLayer::mcp(MemoryStore::new()).layer(server);
 //!
-//! let stranger = Request::get("/mcp").header("mcp-session-id", "nobody's").body(Full::<Bytes>::default());
+//! let stranger = Request::get("/mcp").header("mcp-session-id", "a-guess").body(Full::<Bytes>::default());
 //! # let stranger = stranger.unwrap();
 //! assert_eq!(guarded.oneshot(stranger).await.unwrap().status(), 404);
 //! # }
@@ -103,44 +103,45 @@
 //!
 //! # Failure modes
 //!
-//! A store that fails or is slow costs a bounded wait and a 503; it never counts as "unknown session",
-//! which would make clients throw live sessions away. A session is in use while a request or a response
-//! stream of it is open, and while a tunnel holds its [`Lease`](bartizan_core::passage::Lease).
+//! A store that fails or is slow costs a bounded wait and a 503. That never counts as "unknown session", which would
+//! make clients throw live sessions away. A session is in use while one of its requests, response streams or tunnels
+//! is open (a tunnel holds its [`Lease`](bartizan_core::passage::Lease)).
 //!
 //! # Security
 //!
-//! The key of a session is (route, principal, id): a stolen id is unknown to anybody else. A session that was opened
-//! without a principal has no owner: any caller that shows its id uses it, unless a layer above lets callers bind
+//! The key of a session is (route, principal, id): a stolen id is unknown to other callers. A session that was opened
+//! without a principal has no owner, and any caller with its id can use it, unless a layer above lets callers bind
 //! such sessions ([`Passage::set_may_bind`](bartizan_core::Passage::set_may_bind)). Then it belongs to the first
-//! one whose request the backend answers with 2xx; its record names the owner by a digest, in the field `owner`. A store
-//! that cannot replace records, such as `TokenStore`, binds none. Ids reach neither logs nor error bodies. What `MCP-Protocol-Version` claims never opens a way past the guard.
+//! caller whose request the backend answers with 2xx; its record names the owner by a digest, in the field `owner`. A
+//! store that cannot replace records, such as `TokenStore`, binds no sessions. Ids reach neither logs nor error
+//! bodies. No value of `MCP-Protocol-Version` bypasses the check of the session id.
 //!
-//! Nor does being plain HTTP. A request with a session id is never plain, and what a plain response opens is neither
-//! stored nor handed out, and is ended: a path that only the backend knows to be an endpoint leads to no session. The
-//! transport of MCP 2024-11-05 (HTTP with SSE) shows its sessions in the query; they are unknown here, and not guarded
-//! unless its paths are named as endpoints, which refuses them.
+//! Neither does plain HTTP. A request with a session id is never plain, and a session that a plain response opens is
+//! ended, neither stored nor handed out. So an endpoint that only the backend knows leads to no session. The
+//! transport of MCP 2024-11-05 (HTTP with SSE) has its session ids in the query. They are not checked here; if its
+//! paths are listed as endpoints, its requests are refused.
 //!
-//! A web page may send a POST to any server with a content type that needs no
+//! A web page can send a POST to any server with a content type that needs no
 //! [preflight](https://fetch.spec.whatwg.org/#cors-preflight-fetch). Such a request opens no session here.
 //!
 //! # Cost
 //!
-//! For a live session and a store that answers at once: one lookup, no allocation except the shared
-//! [`Passage`](bartizan_core::Passage) where this is the first layer that writes to it. A body is looked
-//! into, up to 64 KiB, only of a POST without a session id, or to echo its id in a refusal. A plain or modern POST costs
-//! an allocation and a copy of its header fields, for the end of a session that its response may name.
+//! For a live session and a store that answers at once: one lookup, and no allocation, except for the shared
+//! [`Passage`](bartizan_core::Passage) if this is the first layer that writes to it. A body is read only for a POST
+//! without a session id, or to echo the request's id in a refusal, and only up to 64 KiB. A plain or modern POST
+//! costs an allocation and a copy of its header fields, which are needed to end a session that its response may open.
 //!
-//! A session that was bound costs its owner two look-ups per request (with `RedisStore`, the first of them goes to the
+//! A session that was bound costs its owner two lookups per request (with `RedisStore`, the first of them goes to the
 //! server), a SHA-256 and an allocation.
 //!
-//! A request that must wait (for a store that answers later, for its own body, for the store to have what a
-//! response changes) does so in one boxed future, with the instance of the service inside that was ready.
+//! A request that must wait (for the store or for its own body) does so in one boxed future, together with the inner
+//! service that was ready.
 //!
 //! # Bounds
 //!
-//! A server moves that future between threads. Therefore the service inside and its futures, errors and response
-//! bodies must be `Send`, as must the request body; the service and the bodies must be `'static`.
-//! [`SessionStore`](bartizan_core::SessionStore) asks the same of a store's futures.
+//! A server moves that future between threads. Therefore the inner service, its futures, errors and response bodies,
+//! and the request body must be `Send`; the service and the bodies must be `'static`.
+//! [`SessionStore`](bartizan_core::SessionStore) requires the same of a store's futures.
 //!
 //! # Sources
 //!
