@@ -1,4 +1,4 @@
-//! The whole stack behind one type that says nothing of what is in it.
+//! The whole stack behind one type that hides what is in it.
 
 use std::{convert::Infallible, error::Error};
 
@@ -18,8 +18,8 @@ pub type BoxedProxy<B, E = Infallible> = BoxCloneSyncService<Request<B>, Respons
 pub type BoxedBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 impl<S> ReverseProxy<S> {
-    /// Puts the proxy into a box whose type says nothing of its layers: for a struct field, or axum's `State`.
-    /// Costs an allocation for the future of each request, and one for the body of each response.
+    /// Boxes the proxy, which hides its layers from the type: for a struct field, or axum's `State`. Costs an
+    /// allocation for the future of each request, and one for the body of each response.
     #[must_use]
     pub fn boxed<B, R>(self) -> BoxedProxy<B, S::Error>
     where

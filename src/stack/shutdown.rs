@@ -1,4 +1,4 @@
-//! What a server has to do before it leaves.
+//! What a server has to do before it stops.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ impl Shutdown {
     ///
     /// Await it before the server stops, in the future that axum's `with_graceful_shutdown` takes: a listening
     /// stream has no end of its own, and a graceful server waits for it forever. Calls that are not streams are
-    /// served as ever, so `within` is also the time during which the server still takes requests.
+    /// still served, so the server accepts requests during `within`.
     ///
     /// # Cancellation
     ///
-    /// Dropped, listening streams have ended all the same, and the others continue.
+    /// If the future is dropped, listening streams have ended anyway, and the others continue.
     pub async fn shut_down(&self, within: Duration) -> usize {
         self.0.shut_down(within).await
     }

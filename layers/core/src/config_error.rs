@@ -2,12 +2,13 @@
 
 use std::{error::Error, fmt};
 
-/// Says which setting is wrong, and what was expected. Returned by whoever got it, before anything runs.
+/// The error for an invalid setting: which one, and what was expected. Returned before anything runs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ConfigError(Box<str>);
 
 impl ConfigError {
-    /// Says `message`: a lower-case phrase that names the setting. It is shown, and must hold no secret.
+    /// Makes an error from `message`: a lower-case phrase that names the setting. It is displayed, so it must
+    /// contain no secret.
     #[must_use]
     pub fn new(message: impl Into<Box<str>>) -> Self {
         Self(message.into())

@@ -42,7 +42,7 @@ pub struct Passage {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Work {
-    /// Any backend will do, and the response may open a session there: nobody has said otherwise.
+    /// Any backend will do, and the response may open a session there. The default.
     #[default]
     MayOpen,
     /// Any backend will do, and no session comes of it.
@@ -136,8 +136,8 @@ impl Passage {
         false
     }
 
-    /// Takes all that is known of a request out of its extensions. For whoever ends its way through the
-    /// layers: the emptied place is kept for the next request of this thread, where nothing else is in it.
+    /// Takes the facts out of a request's extensions. For the innermost service: if the extensions
+    /// hold nothing else, their allocation is kept for the next request of this thread.
     pub fn take(extensions: &mut Extensions) -> Self {
         let Some(place) = extensions.get_mut::<Self>() else { return Self::default() };
         let passage = std::mem::take(place);
@@ -206,7 +206,8 @@ impl Passage {
         self.tried.as_ref()
     }
 
-    /// Has whoever chooses a backend for the request pass over those in `tried`, and add its choice.
+    /// Excludes the backends in `tried` from the choice for this request; the chosen one is added
+    /// to it.
     pub fn set_tried(&mut self, tried: Tried) {
         self.tried = Some(tried);
     }
@@ -233,7 +234,8 @@ impl Passage {
         self.dialect = Some(dialect);
     }
 
-    /// Leaves a lease for whoever keeps the exchange going beyond the response body.
+    /// Leaves a lease for a service that keeps the exchange open beyond the response body, such as
+    /// a tunnel.
     pub fn set_lease(&mut self, lease: Lease) {
         self.lease = Some(lease);
     }

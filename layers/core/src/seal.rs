@@ -6,10 +6,10 @@
 //!
 //! # Security
 //!
-//! The nonce is drawn at random each time, and is long enough for that. What is sealed shows its key's id
-//! and the content's length, and nothing else. Secrets are 32 random bytes: deriving them from a password
-//! would cost every request dear. Uses that share a secret must tell their owners apart, for what one
-//! seals the other opens: better, each has a secret of its own.
+//! The nonce is drawn at random each time, and is long enough for that. Sealed data shows the id of its key
+//! and the length of the content, and nothing else. Secrets are 32 random bytes: deriving them from a
+//! password would make every request expensive. If two uses share a secret, their owners must differ, because
+//! each opens what the other has sealed; better use a secret for each.
 //!
 //! # Sources
 //!

@@ -25,7 +25,7 @@ pub struct SanitizeForwardedLayer {
 }
 
 impl SanitizeForwardedLayer {
-    /// Trusts no peer, and writes the [`Fields`] that backends ask for.
+    /// Trusts no peer, and writes the default [`Fields`].
     pub fn new() -> Self {
         let style = Style {
             fields: Fields::default(),
@@ -60,16 +60,17 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// Trusts the forwarding headers of the last `count` proxies, the peer among them, wherever they are:
-    /// for platforms that document how many proxies they run, but not their addresses. A client that can
-    /// reach this server past them is believed; a chain that is shorter is not. Replaces [`Self::trust`].
+    /// Trusts the forwarding headers of the last `count` proxies, including the peer, at any address: for
+    /// platforms that document how many proxies they run, but not their addresses. A client that can reach
+    /// this server directly is trusted too, so make sure that none can; a shorter chain is not trusted.
+    /// Replaces [`Self::trust`].
     pub fn trust_count(mut self, count: NonZeroU8) -> Self {
         self.config.trust = Trust::Count(count);
         self
     }
 
-    /// The field that names the client. Default: `X-Forwarded-For`. Where a request has both and they name
-    /// two clients, an event at `DEBUG` reports it.
+    /// The field that names the client. Default: `X-Forwarded-For`. If a request has both and they name
+    /// different clients, an event at `DEBUG` reports it.
     pub fn source(mut self, source: Source) -> Self {
         self.config.source = source;
         self
@@ -81,7 +82,7 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// What becomes of the hops that trusted proxies wrote down. Default: they stay, and the peer is added.
+    /// What to do with the chain that trusted proxies wrote. Default: it stays, and the peer is appended.
     pub fn chain(mut self, chain: Chain) -> Self {
         self.config.style.chain = chain;
         self
@@ -93,13 +94,13 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// The interface by which requests come in, for the parameter `by` of `Forwarded`. Default: left out.
+    /// The interface that receives requests, for the parameter `by` of `Forwarded`. Default: omitted.
     pub fn by(mut self, node: ForwardedBy) -> Self {
         self.config.style.by = Some(node);
         self
     }
 
-    /// States that clients reach this server over TLS, where the connection does not show it
+    /// States that clients reach this server over TLS, if the connection does not show it
     /// ([`PeerAddr::over_tls`](bartizan_core::PeerAddr::over_tls)). Default: they do not.
     pub fn over_tls(mut self) -> Self {
         self.config.is_over_tls = true;
@@ -114,25 +115,25 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// How the names of fields begin that only proxies may set: from an untrusted peer they are dropped.
-    /// These replace the default, `x-bartizan-`.
+    /// Prefixes of field names that only proxies may set: such fields are dropped from untrusted peers. These
+    /// replace the default, `x-bartizan-`.
     pub fn internal_prefixes(mut self, prefixes: impl IntoIterator<Item = InternalPrefix>) -> Self {
         self.config.internal_prefixes = prefixes.into_iter().collect();
         self
     }
 
-    /// Drops `traceparent` and `tracestate` of an untrusted peer, so that the next service that takes
-    /// part in tracing starts a trace of its own and decides on its sampling. Default: both pass
-    /// untouched ([Trace Context](https://www.w3.org/TR/trace-context-2/)).
+    /// Drops `traceparent` and `tracestate` from untrusted peers, so that the next service that takes part in
+    /// tracing starts a new trace and decides on sampling. Default: both pass untouched ([Trace
+    /// Context](https://www.w3.org/TR/trace-context-2/)).
     pub fn restart_traces(mut self) -> Self {
         self.config.restarts_traces = true;
         self
     }
 
-    /// Finds the peer in the request extensions of a server that does not attach a
-    /// [`PeerAddr`](bartizan_core::PeerAddr): axum's `ConnectInfo`, say. Its text is made for each request
-    /// then; that of an attached one is made once per connection. Default: a request without a `PeerAddr`
-    /// comes from an unknown peer, which is not trusted.
+    /// Reads the peer from the request extensions of a server that does not attach a
+    /// [`PeerAddr`](bartizan_core::PeerAddr), such as axum's `ConnectInfo`. The address is then formatted for
+    /// each request; that of an attached `PeerAddr` only once per connection. Default: a request without a
+    /// `PeerAddr` comes from an unknown peer, which is not trusted.
     pub fn peer_from(mut self, find: fn(&Extensions) -> Option<SocketAddr>) -> Self {
         self.config.peer_from = Some(find);
         self

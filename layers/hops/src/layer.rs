@@ -34,8 +34,8 @@ pub struct LimitHopsLayer {
 impl LimitHopsLayer {
     /// Counts up to 10 hops in `X-Hop-Count`, and writes and finds a random name in `Via`.
     ///
-    /// Each call draws a name of its own ([`ProxyName::random`]): two layers that are made by `new` are two
-    /// gateways, and a request may cross one after the other, even in one process.
+    /// Each call draws a new name ([`ProxyName::random`]): two layers made by `new` are two gateways, and a
+    /// request may cross both, even in one process.
     pub fn new() -> Self {
         Self {
             is_on: true,
@@ -56,8 +56,8 @@ impl LimitHopsLayer {
         Self::new().count(count).status(LoopStatus::NotFound)
     }
 
-    /// Guards only if `is_on`. A service that is off passes every request and response on as it is, and has the same
-    /// type as one that is on. Default: it is on.
+    /// Switches the layer on or off. A service that is off passes every request and response on unchanged,
+    /// and has the same type as one that is on. Default: on.
     pub fn only_if(self, is_on: bool) -> Self {
         Self { is_on, ..self }
     }
@@ -67,14 +67,13 @@ impl LimitHopsLayer {
         Self { name, ..self }
     }
 
-    /// Counts hops as `count` describes, in place of any count that was configured before. Default:
-    /// [`HopCount::new`].
+    /// Counts hops as `count` describes. Replaces the previous setting. Default: [`HopCount::new`].
     pub fn count(self, count: HopCount) -> Self {
         Self { count: Some(count), ..self }
     }
 
-    /// Changes the [limit](HopCount::limit) of the count, and nothing else about it. Where the count was
-    /// switched off, it is switched on. Default: 10.
+    /// Changes only the [limit](HopCount::limit) of the count. If the count was switched off, this switches
+    /// it on. Default: 10.
     pub fn limit(self, limit: NonZeroU32) -> Self {
         let count = self.count.clone().unwrap_or_default();
         self.count(count.limit(limit))
@@ -90,7 +89,7 @@ impl LimitHopsLayer {
         Self { via: Some(via), ..self }
     }
 
-    /// Neither writes `Via` nor looks into it.
+    /// Neither writes nor reads `Via`.
     pub fn without_via(self) -> Self {
         Self { via: None, ..self }
     }

@@ -6,17 +6,16 @@ use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKi
 
 use crate::{backends::Backends, balance::Balance, within::within};
 
-/// What becomes of work whose backend is lost: it has left the set, or has refused connections for too long.
+/// What to do with work whose backend is lost: it has left the set, or has refused connections for too long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OnLost {
-    /// It is refused with 404, which makes an MCP client open a new session; the pin goes. A key that
-    /// the client has made moves even so, since it could not make another. A layer above may resume the
-    /// session elsewhere, with a handshake of its own.
+    /// Refuse it with 404, which makes an MCP client open a new session, and remove the pin. A key that the
+    /// client has made moves to another backend anyway, since the client could not make another key. A layer
+    /// above may resume the session elsewhere, with a handshake of its own.
     Fail,
-    /// Another backend is chosen and the pin moves there: for servers that share their state. A
-    /// session's new backend is named in the extensions of the response, for the layer that guards
-    /// sessions to write it down.
+    /// Choose another backend and move the pin there: for servers that share their state. The response's
+    /// extensions name the new backend of a session, so that the layer that validates sessions can record it.
     Repin,
 }
 

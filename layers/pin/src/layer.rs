@@ -86,44 +86,43 @@ impl<K, T> PinBackendLayer<K, T> {
         &self.config.backends
     }
 
-    /// Says which backend gets new work. Default: [`LeastSessions`].
+    /// The policy that chooses a backend for new work. Default: [`LeastSessions`].
     pub fn balance(mut self, policy: impl Balance + 'static) -> Self {
         self.config.balance = Arc::new(policy);
         self
     }
 
-    /// Says what becomes of work whose backend is lost. Default: [`OnLost::Fail`].
+    /// What to do with work whose backend is lost. Default: [`OnLost::Fail`].
     pub fn on_lost(mut self, choice: OnLost) -> Self {
         self.config.on_lost = choice;
         self
     }
 
-    /// For how long a backend must have refused every connection before its pins count as lost, and for how long it may
-    /// be out of reach for other reasons before its sessions are answered 404 here. Longer than a restart takes, where
-    /// an address refuses connections for servers that are merely not ready. Default: 5 s.
+    /// How long a backend must refuse every connection before its pins count as lost, and how long it may be
+    /// unreachable for other reasons before its sessions get 404 here. If connections are also refused while
+    /// a server starts, set this longer than a restart takes. Default: 5 s.
     pub fn lost_after(mut self, time: Duration) -> Self {
         self.config.lost_after = time;
         self
     }
 
-    /// Whether a backend's own 404 to work that is pinned by a key ends the pin; the response is passed
-    /// on either way. For backends that answer an unknown key so, as MCP servers do. Default: no, since a
-    /// 404 mostly speaks of a path. What it says of a session is the business of the layer that guards
-    /// sessions.
+    /// Whether a backend's own 404 to work that is pinned by a key removes the pin; the response is passed on
+    /// either way. For backends that answer an unknown key with 404. Default: no, since a 404 is usually
+    /// about a path. A 404 in a session is handled by the layer that validates sessions.
     pub fn lost_on_404(mut self, ends: bool) -> Self {
         self.config.lost_on_404 = ends;
         self
     }
 
-    /// For how long after a first try new work whose connection is refused may be given to another
-    /// backend. Shorter than the connect deadline, it keeps one silent backend from being followed by
-    /// another. Default: 4 s.
+    /// How long after its first try new work may be sent to another backend when a connection fails. If this
+    /// is shorter than the connect timeout, a backend that times out is not followed by another one. Default:
+    /// 4 s.
     pub fn failover_within(mut self, time: Duration) -> Self {
         self.config.failover_within = time;
         self
     }
 
-    /// Names the space of keys, where several stacks share a store. Default: `pins`.
+    /// The name of this stack's pins, if several stacks share a store. Default: `pins`.
     pub fn route(mut self, route: impl Into<Route>) -> Self {
         self.config.route = route.into();
         self
@@ -135,13 +134,13 @@ impl<K, T> PinBackendLayer<K, T> {
         self
     }
 
-    /// How long the pin of a key may live. Default: 24 h.
+    /// How long the pin of a key may exist. Default: 24 h.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.config.lifetime = lifetime;
         self
     }
 
-    /// How long the store of pins may take for one operation. Default: 250 ms.
+    /// The timeout of each operation of the store of pins. Default: 250 ms.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.config.store_timeout = timeout;
         self

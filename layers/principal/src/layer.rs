@@ -24,8 +24,8 @@ impl NamePrincipalLayer {
     /// Names callers by the issuer and the subject of the JWT that they show in `Authorization: Bearer`, so that a
     /// session outlives its token. Other credentials are named as by [`authorization`](Self::authorization).
     ///
-    /// **The token is not verified.** Anybody can write one that names another caller. Use it only in front of
-    /// backends that verify the token of each request.
+    /// **The token is not verified.** Any client can write one that names another caller. Use it only in front
+    /// of backends that verify the token of each request.
     pub const fn jwt() -> Self {
         Self::new(Kind::Jwt)
     }
@@ -46,14 +46,14 @@ impl NamePrincipalLayer {
     ///
     /// # Errors
     ///
-    /// If `name` has a meaning of its own: `authorization`, `host`, `x-forwarded-for`, a hop-by-hop field.
+    /// If `name` is reserved: `authorization`, `host`, `x-forwarded-for`, a hop-by-hop field.
     pub fn header(name: HeaderName) -> Result<Self, ConfigError> {
         field::check(&name)?;
         Ok(Self::new(Kind::header(name)))
     }
 
-    /// Names nobody: its services pass every request on as it is. To switch the layer off while the program runs,
-    /// with the same type.
+    /// Names no caller: its services pass every request on unchanged. To switch the layer off at run time, with
+    /// the same type.
     pub const fn none() -> Self {
         Self { kind: Kind::Jwt, may_bind: false, is_on: false }
     }

@@ -34,7 +34,7 @@ impl<S> NamePrincipal<S> {
         &mut self.inner
     }
 
-    /// The service inside, which names nobody.
+    /// The inner service, which names no caller.
     pub fn into_inner(self) -> S {
         self.inner
     }

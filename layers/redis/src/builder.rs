@@ -123,9 +123,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long sessions that this replica has read lately are served while the server does not answer;
-    /// zero for not at all. An end of a session on another replica may stay unknown for as long. Default:
-    /// 30 s.
+    /// How long recently read sessions are served while the server does not answer; zero for not at all. An
+    /// end of a session on another replica may stay unknown for as long. Default: 30 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

@@ -119,7 +119,7 @@ struct Writes {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum OwnKey {
     Kept,
-    /// It was gone, and is set anew.
+    /// It was gone, and was set again.
     Gone,
     /// The server is a replica of another.
     ReadOnly,

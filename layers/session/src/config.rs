@@ -7,13 +7,13 @@ use http::HeaderName;
 
 use crate::{endpoints::Endpoints, paths::Paths, run_on::Abandoned, within::within};
 
-/// What happens to a request that needs a session and shows none.
+/// What to do with a request that needs a session id and has none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Sessionless {
-    /// It is refused with 400.
+    /// Refuse it with 400.
     Refuse,
-    /// It is forwarded as new work: the servers behind keep no sessions, or not only.
+    /// Forward it as new work: for servers that have no sessions, or not only sessions.
     Forward,
 }
 

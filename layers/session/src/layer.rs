@@ -27,9 +27,9 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
         Self::new(store, Protocol::Mcp, mcp::SESSION_ID.clone(), Sessionless::Refuse)
     }
 
-    /// Guards sessions of any protocol over HTTP whose ids are in the field `name`, in requests as in
-    /// the response that opens a session. Requests without an id are forwarded, unless
-    /// [`sessionless`](Self::sessionless) says otherwise.
+    /// Guards sessions of any HTTP service whose ids are in the field `name`, both in requests and in the
+    /// response that opens a session. Requests without an id are forwarded, unless
+    /// [`sessionless`](Self::sessionless) is set.
     pub fn header(name: HeaderName, store: T) -> Self {
         Self::new(store, Protocol::Header, name, Sessionless::Forward)
     }
@@ -59,7 +59,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
         &self.config.store
     }
 
-    /// The form that all refusals take here, but for gRPC; none if each request tells its own.
+    /// The format of all refusals of this layer, except for gRPC; none if it depends on the request.
     #[must_use]
     pub fn dialect(&self) -> Option<Dialect> {
         (self.config.protocol == Protocol::Mcp).then_some(Dialect::JsonRpc(None))
@@ -71,52 +71,54 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
         self
     }
 
-    /// Says what happens to a request that needs a session and shows none. Default: refused for MCP,
-    /// forwarded otherwise.
+    /// What to do with a request that needs a session id and has none. Default: refused for MCP, forwarded
+    /// otherwise.
     pub fn sessionless(mut self, choice: Sessionless) -> Self {
         self.config.sessionless = choice;
         self
     }
 
-    /// Names a path at which the server speaks MCP, as the request names it: without a query, and with the prefix
-    /// that a router in front has not removed. Call it once for each path; `*` is every path. Default: `/mcp`.
+    /// Adds a path at which the server speaks MCP, as this layer sees it: without a query, and without a
+    /// prefix that an outer router has stripped. Call it once for each path; `*` is every path. Default:
+    /// `/mcp`.
     ///
-    /// Requests to other paths are plain HTTP, which is forwarded without session rules, unless they show a session
-    /// id, claim an `MCP-Protocol-Version`, or accept `text/event-stream`. Other spellings of a path are the same
-    /// path: `/mcp/`, `//MCP`, `/%6dcp` and `/mcp;x` are `/mcp`. Has no effect with [`Self::header`].
+    /// Requests to other paths are plain HTTP, which is forwarded without session rules, unless they have a
+    /// session id or an `MCP-Protocol-Version`, or accept `text/event-stream`. Other spellings of a path are
+    /// the same path: `/mcp/`, `//MCP`, `/%6dcp` and `/mcp;x` are `/mcp`. Has no effect with
+    /// [`Self::header`].
     pub fn endpoint(mut self, path: &str) -> Self {
         self.config.endpoints = self.config.endpoints.with(path);
         self
     }
 
-    /// How long a session may stay unused. Calls in flight and open streams are use. Default: 2 h.
+    /// How long a session may stay unused. Open calls and streams count as use. Default: 2 h.
     pub fn idle(mut self, idle: Duration) -> Self {
         self.config.idle = idle;
         self
     }
 
-    /// How long a session may live, used or not. Default: 24 h.
+    /// How long a session may exist, used or not. Default: 24 h.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.config.lifetime = lifetime;
         self
     }
 
-    /// How far a body is looked into, in bytes; a larger one that must be looked into is refused with
-    /// 413. Default: 64 KiB.
+    /// How much of a body is read, in bytes, if it has to be read; a larger one is refused with 413. Default:
+    /// 64 KiB.
     pub fn peek_limit(mut self, bytes: usize) -> Self {
         self.config.peek_limit_bytes = bytes;
         self
     }
 
-    /// How long a body that is looked into may take to arrive; past it, the request is refused with
-    /// 408. Default: 10 s.
+    /// How long a body that has to be read may take to arrive; otherwise the request is refused with 408.
+    /// Default: 10 s.
     pub fn peek_timeout(mut self, timeout: Duration) -> Self {
         self.config.peek_timeout = timeout;
         self
     }
 
-    /// How long the store may take for one operation; past it, the request is refused with 503. Costs
-    /// nothing with a store that answers at once. Default: 250 ms.
+    /// The timeout of each store operation; after it, the request is refused with 503. Costs nothing with a
+    /// store that answers at once. Default: 250 ms.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.config.store_timeout = timeout;
         self

@@ -24,7 +24,7 @@ pub(crate) type Owner = [u8; 32];
 pub(crate) enum Standing {
     /// Its own.
     Own,
-    /// Nobody's, and its own if the backend accepts it.
+    /// It has no owner yet; the caller becomes the owner if the backend accepts it.
     ToBind,
     /// Unknown.
     Foreign,

@@ -42,7 +42,7 @@ pub(crate) enum Unsettled<S, R, T: SessionStore> {
     Claimed(Response<R>, Box<Claimed<T>>, Option<Change>),
     /// It opens one.
     Opened(Response<R>, Box<Opening<S, T>>),
-    /// It names one that nobody gets.
+    /// It names one that the client must not get.
     Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
 }
 

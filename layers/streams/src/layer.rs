@@ -38,7 +38,7 @@ impl TrackStreamsLayer {
         self.config.streams.clone()
     }
 
-    /// How many streams there may be at once on which somebody listens; past it, a new one is refused with
+    /// The maximum number of listening streams; a further one is refused with
     /// 503. Default: 100,000.
     pub fn max(mut self, streams: NonZeroUsize) -> Self {
         self.config.rules.max = streams;

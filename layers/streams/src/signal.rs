@@ -17,7 +17,7 @@ pub(crate) enum Cause {
     Replaced,
     /// Its backend is gone.
     BackendGone,
-    /// Somebody who holds the handle wants so.
+    /// It was ended through the handle.
     Asked,
     /// The server leaves.
     Leaving,

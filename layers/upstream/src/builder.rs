@@ -34,17 +34,16 @@ impl UpstreamBuilder {
         Self { config, transport: TransportBuilder::new() }
     }
 
-    /// Forwards to `backend` what no layer has chosen a backend for. Default: such a request is refused
-    /// with 500.
+    /// Forwards requests for which no layer has chosen a backend to `backend`. Default: such a request is
+    /// refused with 500.
     pub fn to(mut self, backend: Backend) -> Self {
         self.config.to = Some(backend);
         self
     }
 
-    /// Passes the client's `Host` on instead of the backend's own, for backends that speak HTTP/1.1. A
-    /// backend that guards itself by its name must then know the public one. One that speaks HTTP/2 over TLS
-    /// is told its own name as authority beside it, and may refuse the two; in clear text it is told its own
-    /// alone.
+    /// Passes the client's `Host` on instead of the backend's own, for HTTP/1.1 backends. A backend that
+    /// checks `Host` must then know the public name. An HTTP/2 backend over TLS also gets its own name as the
+    /// authority, and may refuse the mismatch; without TLS it gets only its own name.
     pub fn preserve_host(mut self) -> Self {
         self.config.host = HostRule::Preserve;
         self
@@ -57,21 +56,22 @@ impl UpstreamBuilder {
         self
     }
 
-    /// How long the head of any response may take, from when the service is called: to wait for a connection
-    /// and to make it is part of it. Below those bounds ([`Self::connections`]) a backend that cannot be reached
-    /// is never told from one that is slow. Default: no bound, since a long call is legal.
+    /// The timeout for the head of any response, from the call of the service; it includes waiting for a
+    /// connection and connecting. If it is shorter than those timeouts ([`Self::connections`]), an
+    /// unreachable backend cannot be distinguished from a slow one. Default: none, since long calls are
+    /// legal.
     pub fn response_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.response_timeout = timeout;
         self
     }
 
-    /// How long the head of a response that may open a session may take. Default: 30 s.
+    /// The timeout for the head of a response that may open a session. Default: 30 s.
     pub fn opening_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.opening_timeout = timeout;
         self
     }
 
-    /// Which protocols a client may change to. Default: `websocket`.
+    /// The protocols that a client may upgrade to. Default: `websocket`.
     pub fn upgrades<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         self.config.relayed = protocols.into_iter().map(Into::into).collect();
         self

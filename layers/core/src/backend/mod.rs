@@ -125,10 +125,10 @@ impl Backend {
         Ok(Self(Arc::new(Origin { id, scheme, authority, host, protocol, is_third_party })))
     }
 
-    /// States that somebody else runs this server. It is told nothing of the public face of the proxy:
-    /// neither host nor port nor prefix, and the scheme that it is spoken to by, not the client's. From
-    /// what it is told, such a server would make redirects to itself that lead back to the proxy, or to
-    /// its own other scheme. The client's address is told as to any other.
+    /// Marks this server as run by a third party. It is not sent the proxy's public host, port or
+    /// prefix, and `X-Forwarded-Proto` has the scheme of the connection to it, not the client's.
+    /// Otherwise such a server could build redirects to itself that lead back to the proxy, or to
+    /// another scheme. It is sent the client's address like any other backend.
     #[must_use]
     pub fn third_party(self) -> Self {
         Self(Arc::new(Origin { is_third_party: true, ..(*self.0).clone() }))
@@ -164,7 +164,7 @@ impl Backend {
         self.0.protocol
     }
 
-    /// Whether somebody else runs it.
+    /// Whether a third party runs it.
     #[must_use]
     pub fn is_third_party(&self) -> bool {
         self.0.is_third_party

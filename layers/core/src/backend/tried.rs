@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::BackendId;
 
-/// The backends that some work was given to so far, or that are known not to have it. All clones are one
-/// account: a layer that asks again hands it in with each request, and whoever chooses a backend passes
-/// over those in it and adds its choice. So the account stands even if an answer never comes.
+/// The backends that a piece of work was sent to, or that are known not to have it. All clones share one
+/// list. A layer that retries passes it along with each request; the layer that chooses a backend skips those
+/// in the list and adds its choice, so the list is right even if no response arrives.
 #[derive(Clone, Debug, Default)]
 pub struct Tried(Arc<Mutex<Vec<BackendId>>>);
 

@@ -1,19 +1,19 @@
 //! The fields that belong to one hop
 //! ([RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
 //!
-//! A proxy reads `Connection` over all its lines, removes each field that it nominates, then
-//! `Connection` itself and the fields that are hop-by-hop whether nominated or not. An attacker
-//! nominates fields that a later hop relies on, so that this rule deletes them; in a *request* such a
-//! nomination is refused:
+//! A proxy reads all lines of `Connection`, removes each field that it names, then `Connection`
+//! itself and the fields that are always hop-by-hop. An attacker can use this rule to delete fields
+//! that a later hop relies on, by naming them. In a *request* that is refused:
 //!
-//! | `Connection` nominates | outcome |
+//! | `Connection` names | outcome |
 //! |---|---|
 //! | `close`, `keep-alive`, `upgrade`, `te`, an absent field, any field not below | obeyed |
-//! | an end-to-end field that somebody relies on ([`is_protected`]) | [`ProtectedField`] |
-//! | something that is no token | [`ProtectedField`] |
+//! | a protected end-to-end field ([`is_protected`]) | [`ProtectedField`] |
+//! | something that is not a token | [`ProtectedField`] |
 //!
-//! In a response all nominations are obeyed: the backend may take back what it said. `Forwarded` and
-//! `X-Forwarded-For` tell of the way in and have no place there (RFC 7239 §8.2): they go as well.
+//! In a response every named field is removed: they are the backend's own. `Forwarded` and
+//! `X-Forwarded-For` describe the internal route and do not belong there (RFC 7239 §8.2), so they
+//! are removed too.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ use http::{
 
 use crate::fields::list;
 
-/// What was stripped and matters to the one who forwards.
+/// What was stripped and matters for forwarding.
 #[derive(Debug, Default)]
 pub struct Stripped {
     upgrade: Option<HeaderValue>,
@@ -43,7 +43,7 @@ pub struct TrailerRule {
     nominated: Option<Box<Vec<HeaderName>>>,
 }
 
-/// Says that `Connection` nominates a field that is not its to remove.
+/// The error when `Connection` names a protected field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ProtectedField(());
 
@@ -91,14 +91,14 @@ impl TrailerRule {
     }
 }
 
-/// Strips the fields of one hop from a request.
+/// Strips hop-by-hop fields from a request.
 ///
 /// Costs one pass over the field names when there are none.
 ///
 /// # Errors
 ///
-/// If `Connection` nominates a field that is not its to remove, or something that is no token. The
-/// fields are untouched then.
+/// If `Connection` names a protected field, or something that is not a token. The fields are
+/// unchanged then.
 pub fn strip_request(headers: &mut HeaderMap) -> Result<Stripped, ProtectedField> {
     if !headers.keys().any(is_hop_by_hop) {
         return Ok(Stripped::default());
@@ -115,7 +115,7 @@ pub fn strip_request(headers: &mut HeaderMap) -> Result<Stripped, ProtectedField
     Ok(strip(headers, nominated))
 }
 
-/// Strips the fields of one hop from a response.
+/// Strips hop-by-hop fields from a response.
 ///
 /// Costs one pass over the field names when there are none.
 pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
@@ -131,9 +131,9 @@ pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
     strip(headers, nominated)
 }
 
-/// What speaks of the sender of a request: all but what speaks of this one message, of its hop, its content
-/// and its trailers, of conditions and of a repetition. A layer begins with it that makes a request of its
-/// own on a client's behalf.
+/// Headers that describe the sender: everything except message framing, content, trailers,
+/// conditionals and idempotency keys. For a layer that makes a request of its own on behalf of a
+/// client.
 ///
 /// Costs one pass, and a copy of what is left.
 #[must_use]
@@ -199,8 +199,8 @@ pub fn is_of_the_way_in(name: &HeaderName) -> bool {
     matches!(name.as_str(), "forwarded" | "x-forwarded-for")
 }
 
-/// Whether `Connection` nominates a field of which `is_relied_on` holds; it is asked with the options
-/// as they stand, in upper or lower case.
+/// Whether `Connection` names a field for which `is_relied_on` returns true. It gets the options as
+/// they were sent, in upper or lower case.
 pub fn nominates(headers: &HeaderMap, is_relied_on: impl Fn(&str) -> bool) -> bool {
     list::tokens(headers, &CONNECTION).flatten().any(is_relied_on)
 }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Says that a list holds a member that is no token.
+/// The error when a list member is not a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotAToken(());
 
@@ -30,7 +30,7 @@ pub fn members<'a>(
         .filter(|member| !member.is_empty())
 }
 
-/// The tokens of `name` in `headers`, in order; an error for each member that is no token.
+/// The tokens of `name` in `headers`, in order; an error for each member that is not a token.
 pub fn tokens<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

@@ -30,7 +30,7 @@ pub struct Message {
     meta_version: Option<Box<str>>,
 }
 
-/// Says that a body is no JSON-RPC message.
+/// The error when a body is not a JSON-RPC message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotJsonRpc(());
 
@@ -40,8 +40,8 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// If `body` is no JSON, no object or array, has a member twice, an id that is neither a string nor
-    /// a number, or neither a method nor an id.
+    /// If `body` is not JSON or not an object or array, has a duplicate member, an id that is
+    /// neither a string nor a number, or neither a method nor an id.
     pub fn parse(body: &[u8]) -> Result<Self, NotJsonRpc> {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
         match first {

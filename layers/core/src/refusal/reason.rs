@@ -1,4 +1,4 @@
-//! Why a request is refused, and what each reason is answered with.
+//! Why a request is refused, and the response for each reason.
 
 use std::fmt;
 
@@ -12,58 +12,59 @@ pub enum Reason {
     MalformedSessionId,
     /// The request needs a session id and has none.
     MissingSessionId,
-    /// The session id is unknown, expired, ended, or somebody else's: all look the same.
+    /// The session is unknown, expired, ended, or belongs to another caller: all look the same.
     UnknownSession,
-    /// The method has no meaning here.
+    /// The method is not supported here.
     MethodNotAllowed,
-    /// The body is no single JSON-RPC message.
+    /// The body is not one JSON-RPC message.
     MalformedBody,
-    /// The body is a batch, which this revision of the protocol does not have.
+    /// The body is a batch, which this revision of the protocol does not support.
     BatchNotAllowed,
-    /// The protocol version in the header is missing, repeated, or not the body's.
+    /// The protocol version in the header is missing, repeated, or differs from the body's.
     HeaderMismatch,
-    /// The protocol version in the header is none that exists.
+    /// The protocol version in the header does not exist.
     UnknownVersion,
-    /// The content type of a request that a browser sent is not the only one that is safe to take from it.
+    /// A browser sent a request with another content type than JSON, which a web page can do without a
+    /// preflight.
     UnsupportedMediaType,
     /// The request body is larger than allowed.
     BodyTooLarge,
     /// The request body did not arrive in time.
     BodyTimeout,
-    /// The request body broke off or could not be read.
+    /// The request body was cut off or could not be read.
     BodyBroken,
     /// The header section is larger than allowed.
     HeadersTooLarge,
-    /// `Connection` names a field that is not its to remove, or something that is no field name.
+    /// `Connection` names a protected field, or something that is not a field name.
     ProtectedField,
-    /// `Host` is missing, repeated, no name, or not the authority that the request names.
+    /// `Host` is missing, repeated, malformed, or differs from the request's authority.
     InvalidHost,
     /// The session store cannot answer.
     StoreUnavailable,
-    /// There are as many sessions as there may be.
+    /// The limit of sessions is reached.
     TooManySessions,
-    /// There are as many open streams as there may be.
+    /// The limit of open streams is reached.
     TooManyStreams,
-    /// The session has a listening stream, and may have one.
+    /// The session already has a listening stream, and only one is allowed.
     AlreadyListening,
-    /// The request has come round in a circle.
+    /// The request is in a forwarding loop.
     LoopDetected,
-    /// The hop count cannot be read.
+    /// The hop count is malformed.
     MalformedHopCount,
     /// No backend takes new work.
     NoBackend,
-    /// The backend of the session cannot be reached just now.
+    /// The backend of the session cannot be reached at the moment.
     BackendUnreachable,
-    /// The backend of the session is gone for good.
+    /// The backend of the session is gone.
     BackendLost,
-    /// The backend of the session is not known here, and may be known soon.
+    /// The backend of the session is not known here yet.
     BackendUnknown,
     /// The backend of the session has been unknown here, or out of reach from here, for too long. That says nothing
     /// about the session, which may be live elsewhere.
     BackendOutOfReach,
-    /// There are as many connections to the backend as there may be.
+    /// The connection limit of the backend is reached.
     BackendBusy,
-    /// The session has moved to another backend, and this request could not be sent there, too.
+    /// The session has moved to another backend, and this request could not be sent there as well.
     SessionMoved,
     /// No connection to a backend could be made.
     ConnectFailed,
@@ -73,11 +74,11 @@ pub enum Reason {
     ConnectionTerminated,
     /// The backend gave no response in time.
     ResponseTimeout,
-    /// What the backend answered is not valid.
+    /// The backend's response is invalid.
     InvalidResponse,
-    /// The request asks for a protocol that is not relayed.
+    /// The request asks to upgrade to a protocol that is not relayed.
     UpgradeNotSupported,
-    /// The proxy is not set up to forward this request.
+    /// The proxy is not configured to forward this request.
     Misconfigured,
 }
 
@@ -113,7 +114,7 @@ impl Reason {
         self.wording().grpc_status
     }
 
-    /// What the client is told.
+    /// The text that the client gets.
     #[must_use]
     pub const fn message(self) -> &'static str {
         self.wording().message

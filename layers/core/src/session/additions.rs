@@ -4,8 +4,8 @@ use http::Extensions;
 
 use crate::Record;
 
-/// Entries for the map of a record, left in the extensions of the response that opens a session: whoever
-/// puts the session into a store puts them in with it, so that there never is one without the other.
+/// Entries for the map of a record, left in the extensions of the response that opens a session.
+/// The layer that stores the session stores them with it, in one step.
 #[derive(Clone, Default)]
 pub struct Additions(Vec<(&'static str, Box<[u8]>)>);
 

@@ -15,11 +15,11 @@ use std::{
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct SessionId(Box<str>);
 
-/// Says that some bytes are no session id. It does not repeat them.
+/// The error when some bytes are not a session id. It does not contain them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidSessionId(());
 
-/// A short hash of a session id, keyed anew in each process: what a log may carry.
+/// A short hash of a session id, with a key that each process draws at random: it may be logged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fingerprint(u32);
 

@@ -79,7 +79,7 @@ impl Session {
         self.first().holds.load(Ordering::Acquire) & !(ENDED | WATCHED) > 0
     }
 
-    /// Whether the session is known to have ended. A store may not have looked for it lately.
+    /// Whether the session is known to have ended. A store may not have checked recently.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.first().holds.load(Ordering::Acquire) & ENDED != 0

@@ -22,12 +22,13 @@ pub use no_store::NoStore;
 pub use outcome::{Inserted, Replaced};
 pub use version::RecordVersion;
 
-/// Where session records live: in this process, or beside many.
+/// Stores session records: in this process, or for many replicas.
 ///
-/// Every operation that races is required of an implementation, and is atomic. An implementation is a
-/// handle: clones share one store. A store that cannot answer says so with a [`StoreError`]; it never
-/// answers "absent" instead, since a session would be lost by it. Its futures are `Send`: the layers that wait for
-/// them run on servers that move work between threads.
+/// Every operation that can race is a required method, and must be atomic. An implementation is a handle:
+/// clones share one store. A store that cannot answer returns a [`StoreError`], never "absent", because that
+/// would lose a session. Its futures are `Send`: the layers that wait for them run on servers that move work
+/// between threads. The [guide](https://docs.rs/bartizan/latest/bartizan/guide/store/) has all rules, and a
+/// complete store in a `HashMap`.
 ///
 /// # Cancellation
 ///
@@ -44,7 +45,7 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
     /// Resolves to whether the record that was seen is gone by this.
     type RemoveIfUnchanged: Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Finds a live session, and counts as a use of it. Absent, expired and ended look the same.
+    /// Finds a live session and restarts its idle time. Absent, expired and ended sessions look the same.
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get>;
 
     /// Adds a record unless the key has one, or had one that ended within the last minute.
@@ -54,8 +55,8 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert>;
 
-    /// Replaces the record of a live session if its version is still `seen`; never creates one, so an
-    /// ended session stays ended. Expiries that run go on running: the age counts from the insert.
+    /// Replaces the record of a live session if its version is still `seen`. It never creates one, so an
+    /// ended session stays ended. The age still counts from the insert.
     fn replace(
         &self,
         key: Key<'_>,
@@ -63,29 +64,29 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
         record: Record,
     ) -> Answer<Result<Replaced, StoreError>, Self::Replace>;
 
-    /// Ends a session whatever its version, and for a minute keeps a late insert from bringing it back: for a client
-    /// that ends its session.
+    /// Ends a session regardless of its version, and for a minute prevents a late insert from bringing it
+    /// back. For a client that ends its session.
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove>;
 
-    /// Ends a session as [`Self::remove`] does, if its version is still `seen`; returns whether it did. For evidence
-    /// that a response brings: it is about the record that its request saw. A session that has moved to another
-    /// backend since then stays, and one that is absent, expired or ended leaves nothing behind.
+    /// Ends a session as [`Self::remove`] does, if its version is still `seen`; returns whether it did. For
+    /// evidence from a response, which is about the record that its request saw. A session that has since
+    /// moved to another backend stays, and an absent, expired or ended one leaves nothing behind.
     fn remove_if_unchanged(
         &self,
         key: Key<'_>,
         seen: RecordVersion,
     ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged>;
 
-    /// Notes a use, which restarts the idle time. Never waits: a network store writes behind, and at
+    /// Records a use, which restarts the idle time. Never waits: a network store writes in the background, at
     /// most once per quarter of the idle time.
     fn touch(&self, session: &Session);
 
-    /// Whether a new session of `principal` would find room. A hint, asked before a backend is
-    /// bothered with opening one; [`Self::insert_if_absent`] decides.
+    /// Whether there is room for a new session of `principal`. A hint, used before a backend is asked to open
+    /// one; [`Self::insert_if_absent`] decides.
     fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool;
 
-    /// Whether the store answers at all just now. A hint, asked with [`Self::has_room`]: what a backend
-    /// opened and the store cannot keep would be an orphan. Default: it does.
+    /// Whether the store answers at the moment. A hint, used together with [`Self::has_room`]: a session that
+    /// a backend opens but the store cannot keep would have to be ended again. Default: it does.
     fn answers(&self) -> bool {
         true
     }

@@ -1,11 +1,11 @@
-//! The store of who needs none.
+//! A store that stores nothing.
 
 use super::{Answer, Inserted, Key, Never, RecordVersion, Replaced, SessionStore, StoreError};
 use crate::{Principal, Record, Route, Session};
 
-/// Finds nothing and takes nothing: for whoever could keep something and has nothing to keep.
+/// A store that stores nothing: the default where a store is optional.
 ///
-/// It is full from the start, so that whoever does try to keep a record in it is told.
+/// It is always full, so an attempt to keep a record in it fails visibly.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore(());
 

@@ -73,7 +73,7 @@ impl Pinned {
 }
 
 impl Backends {
-    /// Makes a set; of two backends with one id the later counts.
+    /// Makes a set. If two backends have the same id, the later one counts.
     pub fn new(backends: impl IntoIterator<Item = Backend>) -> Self {
         let this = Self(Arc::new(SharedSet {
             set: ArcSwap::default(),
@@ -89,29 +89,29 @@ impl Backends {
         this
     }
 
-    /// Has `counter` say how many sessions a backend has, for balancing and draining. Several counters add up: the
-    /// store of sessions, and that of pins by keys. Without any, only requests in flight count, and a drain ends at
-    /// its deadline.
+    /// Counts the sessions of each backend with `counter`, for balancing and draining. Several counters add
+    /// up, such as the session store and the store of pins by key. Without a counter, only requests in flight
+    /// count, and a drain ends at its deadline.
     #[must_use]
     pub fn counted_by(self, counter: Arc<dyn CountSessions>) -> Self {
         self.change(|set| set.counters.add(counter));
         self
     }
 
-    /// Calls `callback` with each backend that leaves the set, and with each that is replaced by a new one of its
-    /// name: for what outlives a request, such as an open stream. It is called after the change, and may change
-    /// the set in turn. Several callbacks are called in turn.
+    /// Calls `callback` for each backend that leaves the set, or is replaced by a new one with its id: to end
+    /// what outlives a request, such as an open stream. It is called after the change, and may change the set
+    /// itself. Several callbacks are called in order.
     ///
-    /// A backend that has drained leaves when that is noticed: when new work comes, or a snapshot is taken.
+    /// A drained backend leaves when new work arrives or a snapshot is taken.
     #[must_use]
     pub fn on_removed(self, callback: impl Fn(&BackendId) + Send + Sync + 'static) -> Self {
         self.0.on_removed.add(callback);
         self
     }
 
-    /// How long a session waits for a backend that this set has never had. Until then its requests are refused with
-    /// 503; from then on with 404. Another replica may know the backend, so the session stays as it is either way.
-    /// Default: 10 s.
+    /// How long requests of a session whose backend was never in this set are refused with 503; afterwards
+    /// with 404. Another replica may know the backend, so the session stays in the store either way. Default:
+    /// 10 s.
     #[must_use]
     pub fn settle(self, time: Duration) -> Self {
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -124,8 +124,8 @@ impl Backends {
         !self.0.set.load().counters.is_empty()
     }
 
-    /// Adds a backend. One with an id that is there already ends its drain; if its origin is another,
-    /// it is a new backend and the old one is gone.
+    /// Adds a backend. If its id is already in the set, this ends its drain; with another origin, it replaces
+    /// the old backend.
     pub fn add(&self, backend: Backend) {
         self.change(|set| {
             match set.by_id.get(backend.id()) {
@@ -142,7 +142,7 @@ impl Backends {
         });
     }
 
-    /// Removes a backend: its pins are lost. Says whether it was there.
+    /// Removes a backend: its pins are lost. Returns whether it was in the set.
     #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
     pub fn remove(&self, id: &BackendId) -> bool {
         let mut was_there = false;

@@ -98,19 +98,19 @@ impl BackendStatus {
         &self.backend
     }
 
-    /// What it is good for just now.
+    /// Its current state.
     #[must_use]
     pub fn state(&self) -> BackendState {
         self.state
     }
 
-    /// How many sessions it has; 0 when nobody counts them.
+    /// How many sessions it has; 0 if sessions are not counted.
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions
     }
 
-    /// How much work without a pin is on its way to it.
+    /// How many requests without a pin are in flight to it.
     #[must_use]
     pub fn opening(&self) -> usize {
         self.opening

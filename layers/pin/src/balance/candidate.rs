@@ -6,8 +6,8 @@ use bartizan_core::{Backend, store::CountSessions};
 
 /// Chooses a backend for work that is not pinned.
 pub trait Balance: Send + Sync {
-    /// The index of the chosen candidate; none only if there is no candidate. `key` is what an extractor
-    /// found in the request, if one did.
+    /// Returns the index of the chosen candidate, or `None` if there are no candidates. `key` is the key that
+    /// an extractor found in the request, if any.
     fn choose(&self, candidates: &[Candidate<'_>], key: Option<&[u8]>) -> Option<usize>;
 }
 
@@ -45,8 +45,8 @@ impl<'a> Candidate<'a> {
         self.backend
     }
 
-    /// Its sessions, the work that is on its way to it, and the new work that recently failed there. Counted when asked
-    /// for.
+    /// Its sessions, the requests in flight to it, and the new work that recently failed there. Computed on
+    /// each call.
     #[must_use]
     pub fn load(&self) -> usize {
         let sessions = self.counts.map_or(0, |counts| counts.sessions_on(self.backend.id()));

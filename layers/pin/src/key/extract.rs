@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use bartizan_core::session::Fingerprint;
 use http::{HeaderMap, Uri};
 
-/// The longest key, in bytes; a longer one is no key.
+/// The maximum length of a key, in bytes; a longer one is ignored.
 pub const MAX_KEY_BYTES: usize = 1024;
 
 /// A key that was found in a request.
@@ -15,7 +15,7 @@ pub struct PinKey<'a> {
     is_clients: bool,
 }
 
-/// Finds the key that work is pinned by. It is shared by all requests, whichever thread they are on.
+/// Finds the key that a request is pinned by.
 pub trait ExtractKey: Send + Sync + 'static {
     /// The key of a request.
     fn key<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>>;

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, Uri};
 
 use super::extract::{ExtractKey, PinKey};
 
-/// The value of a field, without the white space around it. Two lines are no key: nobody knows which of
-/// them the backend reads.
+/// The value of a field, without the white space around it. A field that appears twice is ignored:
+/// the backend may read either line.
 #[derive(Clone, Debug)]
 pub struct HeaderKey(HeaderName);
 

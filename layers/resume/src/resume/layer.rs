@@ -16,7 +16,7 @@ pub struct ResumeSessionLayer<T> {
 }
 
 impl<T: SessionStore> ResumeSessionLayer<T> {
-    /// Resumes sessions whose records are in `store`: the one that the layer which guards them has.
+    /// Resumes sessions whose records are in `store`: the same store as the layer that validates them has.
     pub fn new(store: T) -> Self {
         Self { config: Config::new(store), is_on: true }
     }
@@ -28,43 +28,43 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
         self
     }
 
-    /// How much of an `initialize` is recorded with its session, in bytes, and how much of what the server agreed to. Of
-    /// a larger `initialize`, the version, the capabilities, and the client's name and version are recorded; a session
-    /// for which that is too large, too, is not resumed. Default: 2 KiB.
+    /// How many bytes of an `initialize` are recorded with its session, and how many of the server's answer.
+    /// Of a larger `initialize`, only the version, the capabilities, and the client's name and version are
+    /// recorded; if that is too large as well, the session is not resumed. Default: 2 KiB.
     pub fn record_limit(mut self, bytes: usize) -> Self {
         self.config.record_limit_bytes = bytes;
         self
     }
 
-    /// How much of a request's body is kept while it is on its way, in bytes; a larger one whose session
-    /// is lost after more was sent is refused with 503. Default: 64 KiB.
+    /// How many bytes of a request's body are kept while it is in flight. A request with a larger body is
+    /// refused with 503 if its session is lost after more was sent. Default: 64 KiB.
     pub fn keep_limit(mut self, bytes: usize) -> Self {
         self.config.keep_limit_bytes = bytes;
         self
     }
 
-    /// How long it may take to resume a session, from its loss; past it, the request is refused with
-    /// 503. More than a day counts as a day. Default: 10 s.
+    /// The timeout for resuming a session, from its loss; after it, the request is refused with 503. More
+    /// than a day counts as a day. Default: 10 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.config.timeout = timeout.min(Duration::from_secs(24 * 60 * 60));
         self
     }
 
-    /// How many backends may give no answer, or one that says nothing of the session (5xx, 429, 408, 404), before the
-    /// request is refused with 503. Those that answer are asked one after the other, 32 at most. Default: 2.
+    /// How many backends may fail to answer, or answer with 5xx, 429, 408 or 404, before the request is
+    /// refused with 503. Backends are tried one after the other, at most 32. Default: 2.
     pub fn attempts(mut self, attempts: NonZeroU8) -> Self {
         self.config.attempts = attempts;
         self
     }
 
-    /// How long the store may take for one operation. Default: 250 ms.
+    /// The timeout of each store operation. Default: 250 ms.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.config.store_timeout = timeout;
         self
     }
 
-    /// Seals what is recorded with `keys`, for the session's principal. What was recorded before is
-    /// read all the same. Default: it is recorded as it is.
+    /// Seals what is recorded with `keys`, for the session's principal. Unsealed records are still read.
+    /// Default: not sealed.
     #[cfg(feature = "seal")]
     #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
     pub fn seal(mut self, keys: bartizan_core::seal::KeyRing) -> Self {
@@ -72,7 +72,7 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
         self
     }
 
-    /// How many sessions were resumed so far by the services of this layer and its clones.
+    /// How many sessions the services of this layer and its clones have resumed.
     #[must_use]
     pub fn counts(&self) -> ResumeCounts {
         self.config.counts.clone()

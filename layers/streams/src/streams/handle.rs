@@ -63,13 +63,13 @@ impl Streams {
         open
     }
 
-    /// Ends one stream, and says whether that was needed: it was there, and nobody had ended it.
+    /// Ends one stream. Returns whether it was open.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn end(&self, id: StreamId) -> bool {
         self.0.find(id).is_some_and(|stream| stream.end(Cause::Asked))
     }
 
-    /// Ends all streams of the session with `key`, and says how many. The session lives on.
+    /// Ends all streams of the session with `key`, and returns how many. The session stays live.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn end_all_of(&self, key: Key<'_>) -> usize {
         let mut ended = 0;
@@ -77,8 +77,8 @@ impl Streams {
         ended
     }
 
-    /// Ends all streams from `backend`, and says how many: for whoever takes it out of service. Costs a
-    /// pass over all streams.
+    /// Ends all streams from `backend`, and returns how many: for when it is taken out of service.
+    /// Costs a pass over all streams.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn end_all_on(&self, backend: &BackendId) -> usize {
         let mut ended = 0;
@@ -89,17 +89,18 @@ impl Streams {
         ended
     }
 
-    /// Ends the streams that somebody listens on, and lets no more begin; waits until those that answer a
-    /// call have ended by themselves, and ends them too when `within` has passed. Says how many had not
-    /// ended by then. One that begins after all, since its call was in flight, ends then as well; it is not
-    /// waited for if no other is open.
+    /// Ends all listening streams and refuses new ones. Waits until the streams that answer a call
+    /// have ended by themselves, and ends the rest when `within` has passed. Returns how many those
+    /// were. A stream that begins later, because its call was in flight, ends then as well; it is
+    /// not waited for if no other is open.
     ///
-    /// All of them end as a stream does, not as one that broke off. One whose client reads nothing ends when
-    /// it does, or with its connection: cutting that is the server's part.
+    /// All of them end cleanly. A stream whose client reads nothing ends when the client reads
+    /// again, or with its connection; closing that is up to the server.
     ///
     /// # Cancellation
     ///
-    /// Dropped, listening streams are over all the same, and those that answer a call already go on.
+    /// If the future is dropped, listening streams have ended anyway, and streams that answer a
+    /// call continue.
     pub async fn shut_down(&self, within: Duration) -> usize {
         self.0.leave(Instant::now().checked_add(within));
         if timeout(within, self.0.closed()).await.is_ok() {

@@ -77,7 +77,7 @@ impl OpenStream {
         self.live.backend()
     }
 
-    /// Whether somebody listens on it; otherwise it answers a call.
+    /// Whether its client listens on it; otherwise it answers a call.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         self.live.is_listening

@@ -1,4 +1,4 @@
-//! How connections are made and kept, whoever keeps them.
+//! How connections are made and kept.
 
 use std::time::Duration;
 
@@ -34,43 +34,43 @@ impl TransportBuilder {
         Self { config }
     }
 
-    /// How long a connection may take to be made, name resolution and TLS included; the attempts to reach an address
+    /// The timeout for connecting, including name resolution and TLS; attempts to reach an address
     /// end 2 % earlier. Default: 5 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
         self
     }
 
-    /// How long an unused connection is kept. Below what the backend allows, or requests meet
-    /// connections that it is just closing. Default: 90 s.
+    /// How long an unused connection is kept. Keep it below the backend's own idle timeout, or
+    /// requests meet connections that the backend is closing. Default: 90 s.
     pub const fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.idle_timeout = timeout;
         self
     }
 
-    /// How many unused connections to one backend are kept. A number below the usual count of requests
-    /// at a time means connecting anew all the time. Default: no bound.
+    /// How many unused connections to one backend are kept. A number below the usual number of
+    /// concurrent requests causes constant reconnecting. Default: no limit.
     pub const fn max_idle_per_backend(mut self, connections: usize) -> Self {
         self.config.max_idle_per_backend = connections;
         self
     }
 
-    /// How many connections to one backend there may be at once, in use or not; a request past them
-    /// waits for one ([`Self::connection_wait`]). An open stream has one for itself, and a connection
-    /// that became a tunnel does not count any more. For HTTP/1.1 in clear text. Default: no bound.
+    /// The maximum number of connections to one backend, in use or not; further requests wait for
+    /// one ([`Self::connection_wait`]). An open stream occupies one, and a connection that became a
+    /// tunnel no longer counts. For HTTP/1.1 without TLS. Default: no limit.
     pub const fn max_connections_per_backend(mut self, connections: usize) -> Self {
         self.config.max_connections_per_backend = connections;
         self
     }
 
-    /// How long a request waits for a connection where there are as many as there may be; then it is
-    /// refused with 503, and the backend has seen nothing of it. Default: 5 s.
+    /// How long a request waits for a connection when the limit is reached. Then it is refused with
+    /// 503; the backend has not seen it. Default: 5 s.
     pub const fn connection_wait(mut self, wait: Duration) -> Self {
         self.config.connection_wait = wait;
         self
     }
 
-    /// How to speak TLS: roots, client certificate, versions. Its ALPN protocols are replaced.
+    /// The TLS configuration: roots, client certificate, versions. Its ALPN protocols are replaced.
     /// Default: trust the certificates of the system.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -86,13 +86,13 @@ impl TransportBuilder {
         ByProtocol::new(&self.config)
     }
 
-    /// Makes the lean one alone. It has no way to a backend that speaks anything but HTTP/1.1 in clear text.
+    /// Makes only the HTTP/1.1 transport. It cannot reach backends that need TLS or HTTP/2.
     #[must_use]
     pub fn build_http1(self) -> Http1Transport {
         Http1Transport::new(&self.config)
     }
 
-    /// Makes hyper-util's client alone. It bounds idle connections only.
+    /// Makes only hyper-util's client. It limits idle connections only.
     #[must_use]
     pub fn build_hyper(self) -> HyperTransport {
         HyperTransport::new(&self.config)

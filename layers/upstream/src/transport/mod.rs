@@ -22,13 +22,13 @@ pub use by_protocol::{ByProtocol, ByProtocolFuture};
 pub use http1::{Http1Body, Http1Future, Http1Transport};
 pub use hyper_client::{HyperFuture, HyperTransport};
 
-/// Sends one request to one backend.
+/// Sends one request to one backend: what [`Upstream`](crate::Upstream) is built on.
 ///
-/// A request is sent once: an implementation may try again only what no backend can have seen.
+/// A request is sent once: an implementation may retry only what no backend can have seen.
 ///
 /// # Cancellation
 ///
-/// Dropping the future, or the response body, gives the exchange up at once.
+/// Dropping the future, or the response body, aborts the exchange at once.
 pub trait Transport<B> {
     /// The response body.
     type Body;

@@ -1,8 +1,8 @@
 //! What new work has shown of a backend: whether it succeeds there.
 //!
-//! Pure: what is told, and when, decides what is known. A failure counts as load that decays. A backend where at least
-//! half of the recent work failed is paused, as one that refuses a connection is: for 250 ms, then for twice as long
-//! after each try that fails, up to ten seconds. With the third failure in a row it is out of service, for a second at
+//! Pure: what was reported, and when, decides. A failure counts as load that decays. A backend where at least half of
+//! the recent work failed is paused, as one that refuses a connection is: for 250 ms, then for twice as long after
+//! each try that fails, up to ten seconds. With the third failure in a row it is out of service, for a second at
 //! least. A success puts it back.
 //!
 //! A 4xx may be the client's own fault. It counts only if several clients in a row meet it here and the siblings do
@@ -68,8 +68,8 @@ pub(super) enum Wish {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Standing {
     Ready,
-    /// Its openings pile up, or it has lately rejected clients and another opening is on its way to it: only if others
-    /// are not enough.
+    /// Its openings pile up, or it has recently rejected clients and another opening is in flight to it: only if
+    /// others are not enough.
     Doubtful,
     Paused,
 }

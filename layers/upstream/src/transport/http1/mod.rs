@@ -1,9 +1,9 @@
 //! A lean transport for HTTP/1.1 in clear text: hyper's connections, and a pool of them for each backend.
 //!
-//! A connection runs in a task of its own. Whoever takes it out of the pool has it alone; the response
-//! body brings it back when it has ended. A kept connection may have died meanwhile: hyper then gives the
-//! request back, of which nothing was written, and it goes to the next. Once a byte was written it is never
-//! sent again.
+//! A connection runs in a task of its own. A request that takes it out of the pool has it alone;
+//! the response body brings it back when it has ended. A kept connection may have died meanwhile:
+//! hyper then gives the request back, of which nothing was written, and it goes to the next. Once a
+//! byte was written it is never sent again.
 
 mod body;
 mod dial;
