@@ -17,6 +17,17 @@ use crate::{
 };
 
 /// Builds [`SanitizeForwarded`] services; see the [crate docs](crate).
+///
+/// ```
+/// use bartizan_forwarded::{Chain, SanitizeForwardedLayer, TrustedPeers};
+///
+/// // Behind load balancers in this network; the backend sees only the client's address.
+/// let layer = SanitizeForwardedLayer::new()
+///     .trust(TrustedPeers::networks(["10.0.0.0/8".parse()?]))
+///     .chain(Chain::Replace);
+/// # let _ = layer;
+/// # Ok::<(), bartizan_forwarded::ConfigError>(())
+/// ```
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct SanitizeForwardedLayer {

@@ -18,6 +18,14 @@ use crate::{
 /// Builds [`LimitHops`] services; see the [crate docs](crate).
 ///
 /// Clones of a layer, and all services that it builds, have one name: together they are one gateway.
+///
+/// ```
+/// use bartizan_hops::LimitHopsLayer;
+///
+/// let layer = LimitHopsLayer::new().name("edge-eu".parse()?).limit(4.try_into()?);
+/// # let _ = layer;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct LimitHopsLayer {

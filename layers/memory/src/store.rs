@@ -24,6 +24,13 @@ const SWEEP_PLACES: usize = 64;
 const MAKE_ROOM_MS: u64 = 10;
 
 /// A session store for one process; see the [crate docs](crate). Clones share one table.
+///
+/// ```
+/// use bartizan_memory::MemoryStore;
+///
+/// let store = MemoryStore::builder().max_sessions(10_000).max_sessions_per_principal(100).build();
+/// assert!(store.is_empty());
+/// ```
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Table>);
 

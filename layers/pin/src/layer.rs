@@ -14,6 +14,22 @@ use crate::{
 };
 
 /// Builds [`PinBackend`] services; see the [crate docs](crate).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bartizan_memory::MemoryStore;
+/// use bartizan_pin::{Backends, PinBackendLayer, balance::Rendezvous, key::PathSegmentKey};
+///
+/// let backends = Backends::new(["http://10.0.0.7:9001".parse()?, "http://10.0.0.8:9001".parse()?]);
+/// // By its session, or else by the segment after `/rooms/`.
+/// let layer = PinBackendLayer::new(backends)
+///     .key(PathSegmentKey::after("/rooms/"), MemoryStore::new())
+///     .balance(Rendezvous::new())
+///     .lost_after(Duration::from_secs(15));
+/// # let _ = layer;
+/// # Ok::<(), bartizan_core::backend::InvalidBackend>(())
+/// ```
 #[must_use]
 #[derive(Clone)]
 pub struct PinBackendLayer<K = NoKey, T = NoStore> {

@@ -12,6 +12,17 @@ use crate::{
 };
 
 /// Builds [`NamePrincipal`] services; see the [crate docs](crate).
+///
+/// ```
+/// use bartizan_principal::NamePrincipalLayer;
+///
+/// // Only in front of backends that verify the token of each request.
+/// let by_token = NamePrincipalLayer::jwt();
+/// // Behind a proxy that authenticates callers.
+/// let by_proxy = NamePrincipalLayer::header("x-user".parse()?)?;
+/// # let _ = (by_token, by_proxy);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct NamePrincipalLayer {

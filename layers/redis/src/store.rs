@@ -30,6 +30,16 @@ use crate::{
 };
 
 /// A session store for many replicas; see the [crate docs](crate). Clones share one connection.
+///
+/// ```no_run
+/// use bartizan_redis::RedisStore;
+///
+/// # fn main() -> Result<(), bartizan_redis::ConfigError> {
+/// // Within a tokio runtime: the store connects in the background.
+/// let store = RedisStore::builder("redis://10.0.0.3:6379/1").max_sessions(50_000).build()?;
+/// # let _ = store;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 

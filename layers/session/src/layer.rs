@@ -15,6 +15,19 @@ use crate::{
 };
 
 /// Builds [`ValidateSession`] services; see the [crate docs](crate).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bartizan_memory::MemoryStore;
+/// use bartizan_session::ValidateSessionLayer;
+///
+/// let mcp = ValidateSessionLayer::mcp(MemoryStore::new()).endpoint("/mcp").endpoint("/api/mcp");
+/// let other = ValidateSessionLayer::header("x-session-id".parse()?, MemoryStore::new())
+///     .idle(Duration::from_secs(30 * 60));
+/// # let _ = (mcp, other);
+/// # Ok::<(), http::header::InvalidHeaderName>(())
+/// ```
 #[must_use]
 #[derive(Clone)]
 pub struct ValidateSessionLayer<T> {

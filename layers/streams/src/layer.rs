@@ -10,6 +10,16 @@ use crate::{
 };
 
 /// Builds [`TrackStreams`] services, whose streams are one set; see the [crate docs](crate).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bartizan_streams::TrackStreamsLayer;
+///
+/// let layer = TrackStreamsLayer::new().keep_alive(Duration::from_secs(25));
+/// let streams = layer.streams(); // lists, counts and ends the open streams
+/// assert_eq!(streams.len(), 0);
+/// ```
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct TrackStreamsLayer {

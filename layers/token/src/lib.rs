@@ -1,4 +1,4 @@
-//! Session records in the hands of their clients: sealed tokens instead of a store.
+//! Session records as sealed tokens that clients keep, instead of a store.
 //!
 //! The session id that a client gets is a token. It contains the backend, the backend's id of the session and its
 //! expiry, sealed for one route and principal. Any replica with the keys can read it. Nothing is stored, so nothing

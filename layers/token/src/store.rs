@@ -26,7 +26,19 @@ use crate::{
 /// How far the clocks of replicas, and the one that a store of ends goes by, may be apart.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-/// Sessions in the hands of their clients; see the [crate docs](crate). Clones share the keys.
+/// Keeps sessions as sealed tokens; see the [crate docs](crate). Clones share the keys.
+///
+/// ```
+/// use bartizan_memory::MemoryStore;
+/// use bartizan_token::{KeyRing, TokenStore};
+///
+/// # fn main() -> Result<(), bartizan_token::ConfigError> {
+/// # let secret = [7; 32]; // read it from a file: 32 random bytes, the same for all replicas
+/// // The second store only remembers which sessions were ended.
+/// let store = TokenStore::new(KeyRing::new(1, &secret)?).remembering_ends(MemoryStore::new());
+/// # let _ = store;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct TokenStore<E = NoStore> {
     keys: Arc<KeyRing>,

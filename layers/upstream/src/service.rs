@@ -25,6 +25,21 @@ use crate::{
 };
 
 /// Forwards a request to the backend that a layer chose; see the [crate docs](crate).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bartizan_upstream::{Upstream, transport::TransportBuilder};
+///
+/// let connections = TransportBuilder::new()
+///     .connect_timeout(Duration::from_secs(2))
+///     .max_connections_per_backend(500);
+/// let upstream = Upstream::builder()
+///     .connections(connections)
+///     .response_timeout(Some(Duration::from_secs(60)))
+///     .build();
+/// # let _ = upstream;
+/// ```
 pub struct Upstream<C = ByProtocol> {
     transport: C,
     config: Arc<Config>,

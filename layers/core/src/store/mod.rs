@@ -30,6 +30,21 @@ pub use version::RecordVersion;
 /// between threads. The [guide](https://docs.rs/bartizan/latest/bartizan/guide/store/) has all rules, and a
 /// complete store in a `HashMap`.
 ///
+/// ```
+/// use bartizan_core::{Key, Route, SessionStore, StoreError};
+///
+/// /// Whether `id` is a live session of an anonymous caller. Works with any store.
+/// async fn is_live<T: SessionStore>(store: &T, id: &[u8]) -> Result<bool, StoreError> {
+///     let route = Route::default();
+///     let found = store.get(Key::new(&route, None, id)).wait().await?;
+///     Ok(found.is_some())
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # let store = bartizan_core::store::NoStore::default();
+/// # assert_eq!(is_live(&store, b"id").await.unwrap(), false);
+/// # }
+/// ```
+///
 /// # Cancellation
 ///
 /// A dropped future may or may not have taken effect. Each operation is safe to repeat.

@@ -5,6 +5,23 @@ use std::fmt;
 use bartizan_core::{Backend, store::CountSessions};
 
 /// Chooses a backend for work that is not pinned.
+///
+/// A closure is a policy as well:
+///
+/// ```
+/// use bartizan_pin::{Backends, PinBackendLayer, balance::Candidate};
+///
+/// let backends = Backends::new(["http://a:1".parse()?, "http://b:1".parse()?]);
+/// // The least loaded of all; the first of several.
+/// let layer = PinBackendLayer::new(backends).balance(
+///     |candidates: &[Candidate<'_>], _key: Option<&[u8]>| {
+///         let loads = candidates.iter().map(Candidate::load).enumerate();
+///         loads.min_by_key(|(_, load)| *load).map(|(index, _)| index)
+///     },
+/// );
+/// # let _ = layer;
+/// # Ok::<(), bartizan_core::backend::InvalidBackend>(())
+/// ```
 pub trait Balance: Send + Sync {
     /// Returns the index of the chosen candidate, or `None` if there are no candidates. `key` is the key that
     /// an extractor found in the request, if any.

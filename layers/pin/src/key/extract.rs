@@ -16,6 +16,25 @@ pub struct PinKey<'a> {
 }
 
 /// Finds the key that a request is pinned by.
+///
+/// ```
+/// use bartizan_pin::key::{ExtractKey, PinKey};
+/// use http::{HeaderMap, Uri};
+///
+/// /// The first label of the host: `acme` of `acme.example.com`.
+/// struct Tenant;
+///
+/// impl ExtractKey for Tenant {
+///     fn key<'a>(&self, uri: &'a Uri, _: &'a HeaderMap) -> Option<PinKey<'a>> {
+///         let (tenant, _) = uri.host()?.split_once('.')?;
+///         Some(PinKey::of_client(tenant.as_bytes()))
+///     }
+/// }
+///
+/// let uri: Uri = "http://acme.example.com/".parse()?;
+/// assert_eq!(Tenant.key(&uri, &HeaderMap::new()).unwrap().as_bytes(), b"acme");
+/// # Ok::<(), http::uri::InvalidUri>(())
+/// ```
 pub trait ExtractKey: Send + Sync + 'static {
     /// The key of a request.
     fn key<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<PinKey<'a>>;

@@ -8,6 +8,21 @@ use tower_layer::Layer;
 use super::{config::Config, counts::ResumeCounts, service::ResumeSession};
 
 /// Builds [`ResumeSession`] services; see the [crate docs](crate).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use bartizan_memory::MemoryStore;
+/// use bartizan_resume::ResumeSessionLayer;
+/// use bartizan_session::ValidateSessionLayer;
+///
+/// // Both layers need the same store.
+/// let store = MemoryStore::new();
+/// let sessions = ValidateSessionLayer::mcp(store.clone());
+/// let resume = ResumeSessionLayer::new(store).timeout(Duration::from_secs(5));
+/// assert_eq!(resume.counts().resumed(), 0);
+/// # let _ = sessions;
+/// ```
 #[must_use]
 #[derive(Clone)]
 pub struct ResumeSessionLayer<T> {

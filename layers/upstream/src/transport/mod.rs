@@ -26,6 +26,39 @@ pub use hyper_client::{HyperFuture, HyperTransport};
 ///
 /// A request is sent once: an implementation may retry only what no backend can have seen.
 ///
+/// ```
+/// use std::sync::{
+///     Arc,
+///     atomic::{AtomicU64, Ordering},
+/// };
+///
+/// use bartizan_core::Backend;
+/// use bartizan_upstream::{Upstream, transport::{Transport, TransportBuilder}};
+/// use http::Request;
+///
+/// /// Counts the requests that are sent.
+/// #[derive(Clone)]
+/// struct Counting<C> {
+///     inner: C,
+///     sent: Arc<AtomicU64>,
+/// }
+///
+/// impl<B, C: Transport<B>> Transport<B> for Counting<C> {
+///     type Body = C::Body;
+///     type Future = C::Future;
+///
+///     fn send(&self, backend: &Backend, request: Request<B>) -> C::Future {
+///         self.sent.fetch_add(1, Ordering::Relaxed);
+///         self.inner.send(backend, request)
+///     }
+/// }
+///
+/// let sent = Arc::new(AtomicU64::new(0));
+/// let transport = Counting { inner: TransportBuilder::new().build(), sent: sent.clone() };
+/// let upstream = Upstream::builder().build_on(transport);
+/// # let _ = upstream;
+/// ```
+///
 /// # Cancellation
 ///
 /// Dropping the future, or the response body, aborts the exchange at once.
