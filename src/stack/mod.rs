@@ -96,7 +96,7 @@ impl<T: SessionStore + CountSessions> ReverseProxyStack<T> {
 
 impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
     /// Puts two layers together that you have made and connected yourself: the backends of `pin` are counted by
-    /// what you gave to [`Backends::counted_by`]. Streams are not tracked unless [`Self::streams`] says so.
+    /// what you gave to [`Backends::counted_by`]. Streams are not tracked unless [`Self::streams`] is called.
     pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
         Self {
             switches: Switches { guards: true, streams: false, resume: false },

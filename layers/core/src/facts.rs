@@ -71,14 +71,14 @@ impl Backend {
         Passage::of(carrier)?.backend()
     }
 
-    /// Sends the request to this backend: layers that choose one leave the choice as it is.
+    /// Sends the request to this backend: layers that choose one keep this choice.
     pub fn attach(self, carrier: &mut impl Carrier) {
         Passage::with(carrier, |passage| passage.set_backend(self));
     }
 }
 
 impl Dialect {
-    /// The form for `request`: what an outer layer decided, else what its header fields tell.
+    /// The format for `request`: as an outer layer decided, or else by its header fields.
     pub fn of<B>(request: &Request<B>) -> Self {
         match Passage::of(request).and_then(Passage::dialect) {
             Some(dialect) => dialect.clone(),

@@ -6,7 +6,7 @@ use http::Response;
 
 use crate::Reason;
 
-/// Why a backend gave no response, as found in the extensions of the response that stands in for it.
+/// Why a backend gave no response; found in the extensions of the response made in its place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UpstreamFailure {
     kind: FailureKind,
@@ -22,38 +22,38 @@ pub enum FailureKind {
     Dns,
     /// The backend's host refused the connection: nothing listens there.
     Refused,
-    /// There is no way to the backend from here: no route, no permission, or another error of this host's own.
+    /// The backend cannot be reached from here: no route, no permission, or another error of this
+    /// host.
     NoRoute,
-    /// No connection within the connect deadline.
+    /// No connection within the connect timeout.
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
-    /// There are as many connections as there may be, and none became free in time: to the backend by configuration,
-    /// or from this host, which has no port, descriptor or memory left.
+    /// No connection became free in time: the configured limit for the backend is reached, or this
+    /// host has no port, descriptor or memory left.
     ConnectionLimit,
     /// The backend refused the request unprocessed (HTTP/2 `REFUSED_STREAM`, or past its `GOAWAY`).
     RefusedStream,
     /// The connection ended before a response head.
     Terminated,
-    /// No response head within its deadline.
+    /// No response head in time.
     ResponseTimeout,
-    /// What came was no HTTP response.
+    /// The response was not HTTP.
     Protocol,
 }
 
-/// What a request body fails with when a layer cuts it off: the request is then refused for this
-/// reason.
+/// The error of a request body that a layer cuts off: the request is then refused for this reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BodyRefused(Reason);
 
 impl UpstreamFailure {
-    /// States a failure.
+    /// Makes a failure of this kind.
     #[must_use]
     pub const fn new(kind: FailureKind) -> Self {
         Self { kind }
     }
 
-    /// The failure that `response` stands in for, if it does.
+    /// The failure that caused `response`, if the proxy made it in place of a backend's.
     pub fn of<B>(response: &Response<B>) -> Option<Self> {
         response.extensions().get().copied()
     }
@@ -64,15 +64,16 @@ impl UpstreamFailure {
         self.kind
     }
 
-    /// Whether it is proven that the backend saw nothing of the request, so that another may have it.
+    /// Whether it is certain that the backend saw nothing of the request, so that it may be sent to
+    /// another.
     #[must_use]
     pub fn is_untouched(self) -> bool {
         self.is_unreachable()
             || matches!(self.kind, FailureKind::RefusedStream | FailureKind::ConnectionLimit)
     }
 
-    /// Whether the backend's host refused the connection. Of all failures, this one alone is evidence that the server
-    /// has ended; the others may have their cause on this side.
+    /// Whether the backend's host refused the connection. Only this failure is evidence that the
+    /// server is gone; the cause of the others may be on this side.
     #[must_use]
     pub fn is_refused(self) -> bool {
         self.kind == FailureKind::Refused
@@ -91,7 +92,7 @@ impl UpstreamFailure {
         )
     }
 
-    /// Whether a deadline passed.
+    /// Whether it is a timeout.
     #[must_use]
     pub fn is_timeout(self) -> bool {
         matches!(self.kind, FailureKind::ConnectTimeout | FailureKind::ResponseTimeout)

@@ -53,7 +53,7 @@ pub enum Work {
     Pinned,
 }
 
-/// Keeps a session in use for as long as a copy of it lives, beyond the response body: a tunnel, say.
+/// Keeps a session in use for as long as a clone exists, even beyond the response body, as for a tunnel.
 #[derive(Clone)]
 pub struct Lease(Arc<dyn Any + Send + Sync>);
 

@@ -12,8 +12,8 @@ use crate::{ConfigError, fields::list};
 /// The name that a proxy writes into `Via` and `Proxy-Status`, and looks for in `Via` to find loops.
 /// Cloning it costs one reference count.
 ///
-/// Replicas that are one gateway share a name. Two gateways that a request may cross one after the other
-/// need two. Names are compared without regard to case, as they are in `Via`.
+/// Replicas of one gateway share a name. Two gateways that one request may cross need two names. Names are
+/// compared without regard to case, as in `Via`.
 #[derive(Clone, Debug)]
 pub struct ProxyName(Arc<str>);
 

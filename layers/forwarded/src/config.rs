@@ -7,8 +7,8 @@ use http::Extensions;
 
 use crate::{internal_prefix::InternalPrefix, path_prefix::PathPrefix, trust::Trust, write::Style};
 
-/// The field that names the client, where the peer is trusted. The other one is never believed, even where
-/// it stands alone: a proxy that writes one of the two may pass the other on as a client sent it.
+/// The field that names the client, where the peer is trusted. The other one is never trusted, even where it
+/// stands alone: a proxy that writes one of the two may pass the other on as a client sent it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Source {

@@ -58,8 +58,8 @@ impl SanitizeForwardedLayer {
         Self { config, is_on: true }
     }
 
-    /// Sanitizes only if `is_on`. A service that is off passes every request and response on as it is, and has the
-    /// same type as one that is on. Default: it is on.
+    /// Switches the layer on or off. A service that is off passes every request and response on unchanged,
+    /// and has the same type as one that is on. Default: on.
     pub fn only_if(mut self, is_on: bool) -> Self {
         self.is_on = is_on;
         self

@@ -18,8 +18,8 @@ pub enum LoopStatus {
     /// ([RFC 5842 §7.2](https://www.rfc-editor.org/rfc/rfc5842#section-7.2)).
     #[default]
     LoopDetected,
-    /// 502, which goes with `proxy_loop_detected`
-    /// ([RFC 9209 §2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3)).
+    /// 502, the usual status for `proxy_loop_detected` ([RFC 9209
+    /// §2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3)).
     BadGateway,
     /// 404, which reveals nothing about what is there.
     NotFound,

@@ -48,8 +48,8 @@ impl Via {
         Self { max_members: MAX_MEMBERS, on_responses: false }
     }
 
-    /// Refuses a request whose `Via` has more than `max` members: it is in a loop, wherever that is.
-    /// Default: 100.
+    /// Refuses a request whose `Via` has more than `max` members: it must be in a loop somewhere. Default:
+    /// 100.
     pub fn max_members(self, max: NonZeroUsize) -> Self {
         Self { max_members: max, ..self }
     }

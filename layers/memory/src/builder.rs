@@ -28,7 +28,7 @@ impl MemoryStoreBuilder {
         Self { max_sessions: 1_000_000, max_sessions_per_principal: usize::MAX }
     }
 
-    /// How many sessions there may be. Past it new ones are refused. Default: 1,000,000.
+    /// The maximum number of sessions; further ones are refused. Default: 1,000,000.
     pub const fn max_sessions(self, sessions: usize) -> Self {
         Self { max_sessions: sessions, ..self }
     }

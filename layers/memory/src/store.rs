@@ -69,9 +69,9 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    /// Forgets all that has expired, and says how many sessions that were. Inserts do it bit by bit;
-    /// call it where exact counts matter, or where inserts may cease and memory is to be given back.
-    /// Costs a pass over the table, one shard locked at a time.
+    /// Removes all expired sessions, and returns how many those were. Inserts do it bit by bit; call this if
+    /// exact counts matter, or if inserts may stop and memory should be released. Costs a pass over the
+    /// table, one shard locked at a time.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn sweep(&self) -> usize {
         let table = &*self.0;

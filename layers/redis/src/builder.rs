@@ -72,9 +72,9 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    /// Starts to configure a store on the server that `config` names, for settings that a URL cannot hold: a
-    /// certificate authority of your own, say. The store sets the protocol version, and what a failure of the
-    /// first connection leads to.
+    /// Starts to configure a store on the server that `config` names, for settings that a URL cannot hold,
+    /// such as a certificate authority of your own. The store sets the protocol version and the behaviour
+    /// when the first connection fails.
     pub fn from_config(config: Config) -> RedisStoreBuilder {
         RedisStoreBuilder::with_config(config)
     }
@@ -104,7 +104,7 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// Logs in as `user` with `password`, over what the URL says: neither is ever printed.
+    /// Logs in as `user` with `password`, overriding the URL. Neither is ever printed.
     pub fn credentials(mut self, user: Option<&str>, password: &str) -> Self {
         self.user = user.map(str::to_owned);
         self.password = Some(password.to_owned());
@@ -137,14 +137,14 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long the near-cache believes what it has read, whatever the server tells it. Default: 30 s.
+    /// How long a cached session is valid without being read again. Default: 30 s.
     pub fn near_bound(mut self, bound: Duration) -> Self {
         self.near_bound = bound;
         self
     }
 
-    /// How many sessions there may be over all replicas. Past it new ones are refused. The server counts with each
-    /// insert, so that replicas do not pass the cap together. Default: 1,000,000.
+    /// The maximum number of sessions over all replicas; further ones are refused. The server counts with
+    /// each insert, so that replicas do not pass the cap together. Default: 1,000,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
         self

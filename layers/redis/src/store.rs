@@ -65,7 +65,7 @@ impl RedisStore {
         Self(Arc::new(Inner { shared, _watch: watch, _chores: Chores(chores.abort_handle()) }))
     }
 
-    /// Whether the server answers just now. A store is made before it does.
+    /// Whether the server answers at the moment. A store can be built before it does.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.shared.status.is_up()

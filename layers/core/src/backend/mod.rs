@@ -53,7 +53,7 @@ struct Origin {
     is_third_party: bool,
 }
 
-/// Says why a text or URI names no backend.
+/// The error when a text or URI does not name a backend.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidBackend(&'static str);
 
@@ -90,7 +90,7 @@ impl Backend {
     /// # Errors
     ///
     /// If `uri` has another scheme, no host, user information, or a path or query: a backend is an
-    /// origin, and the path of each request is forwarded as it came.
+    /// origin, and the path of each request is forwarded unchanged.
     pub fn new(id: BackendId, uri: &Uri) -> Result<Self, InvalidBackend> {
         let (scheme, protocol) = match uri.scheme_str() {
             Some("http") => (Scheme::HTTP, Protocol::Http1),
@@ -170,7 +170,7 @@ impl Backend {
         self.0.is_third_party
     }
 
-    /// Whether `other` stands for the same server: the same origin, spoken to in the same way.
+    /// Whether `other` is the same server: the same origin, with the same protocol.
     #[must_use]
     pub fn same_origin(&self, other: &Self) -> bool {
         self.0.scheme == other.0.scheme

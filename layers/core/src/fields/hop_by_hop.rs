@@ -161,7 +161,7 @@ fn is_of_message(name: &HeaderName) -> bool {
     name.starts_with("content-") || name.starts_with("if-") || NAMES.contains(&name)
 }
 
-/// Asks the next hop to change to `protocol`, or tells it of the change.
+/// Asks the next hop to upgrade to `protocol`, or confirms the upgrade.
 pub fn upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol);
@@ -193,7 +193,7 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// Whether the field tells of the way that a request came, and so has no place in a response.
+/// Whether the field describes the route of a request, and so does not belong in a response.
 #[must_use]
 pub fn is_of_the_way_in(name: &HeaderName) -> bool {
     matches!(name.as_str(), "forwarded" | "x-forwarded-for")

@@ -1,4 +1,4 @@
-//! Whether a backend's 404 speaks of the session. Pure.
+//! Whether a backend's 404 is about the session. Pure.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ struct Error {
     code: i64,
 }
 
-/// Whether two paths are one endpoint: a closing slash does not count.
+/// Whether two paths are the same endpoint: a trailing slash is ignored.
 #[inline]
 #[must_use]
 pub fn is_same_endpoint(one: &str, other: &str) -> bool {

@@ -17,12 +17,13 @@ pub enum Dialect {
     Grpc,
 }
 
-/// The id of a JSON-RPC request, byte for byte as it came: a JSON string or number.
+/// The id of a JSON-RPC request, byte for byte as the client sent it: a JSON string or number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RequestId(Box<str>);
 
 impl Dialect {
-    /// The form that `headers` tell: gRPC by content type, MCP by its own fields, else plain HTTP.
+    /// The format for a request with `headers`: gRPC by content type, MCP by its own fields, else plain
+    /// HTTP.
     #[must_use]
     pub fn detect(headers: &HeaderMap) -> Self {
         if media::is_grpc(headers) {
@@ -34,7 +35,7 @@ impl Dialect {
         if speaks_mcp { Self::JsonRpc(None) } else { Self::Problem }
     }
 
-    /// The form of a refusal that stands in for another one, which has `headers`.
+    /// The format of a refusal that replaces another one, which has `headers`.
     #[must_use]
     pub fn like(headers: &HeaderMap) -> Self {
         if media::is_grpc(headers) {
@@ -43,7 +44,7 @@ impl Dialect {
         if media::is_json(headers) { Self::JsonRpc(None) } else { Self::Problem }
     }
 
-    /// This form, unless the request is gRPC, which has one of its own.
+    /// This format, unless the request is gRPC, which has its own.
     #[must_use]
     pub fn unless_grpc(self, headers: &HeaderMap) -> Self {
         if media::is_grpc(headers) { Self::Grpc } else { self }
@@ -51,7 +52,7 @@ impl Dialect {
 }
 
 impl RequestId {
-    /// Takes `raw`, which must be a JSON string or number as it stood in the body.
+    /// Takes `raw`, which must be a JSON string or number, exactly as in the body.
     #[must_use]
     pub fn from_raw(raw: &str) -> Option<Self> {
         let first = raw.bytes().next()?;

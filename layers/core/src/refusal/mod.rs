@@ -1,4 +1,4 @@
-//! A response that a layer gives itself, without a backend: its typed reason, and how it is rendered.
+//! A response made by a layer, not by a backend: its typed reason, and its three formats.
 //!
 //! | rendering | when | form |
 //! |---|---|---|
@@ -6,7 +6,8 @@
 //! | [`Dialect::Problem`] | other HTTP | `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) |
 //! | [`Dialect::Grpc`] | `content-type: application/grpc…` | trailers-only 200 with `grpc-status` |
 //!
-//! A refusal never repeats what the peer sent: no session id, no header, no body bytes.
+//! A refusal never contains what the peer sent: no session id, no header, no body bytes, except the
+//! JSON-RPC id.
 
 mod dialect;
 mod reason;
@@ -17,7 +18,7 @@ use http::{HeaderValue, StatusCode};
 pub use dialect::{Dialect, RequestId};
 pub use reason::Reason;
 
-/// A response that a layer gives itself.
+/// A response made by a layer, not by a backend.
 #[derive(Clone, Debug)]
 #[must_use = "a refusal does nothing until it responds"]
 pub struct Refusal {
@@ -40,7 +41,7 @@ impl Refusal {
         }
     }
 
-    /// Answers with `status` instead of the one that goes with the reason. A gRPC status stays.
+    /// Responds with `status` instead of the reason's own. A gRPC status is unchanged.
     pub const fn status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
@@ -51,8 +52,8 @@ impl Refusal {
         Self { allow: Some(methods), ..self }
     }
 
-    /// Says in `Proxy-Status` that `proxy` met `error`, a type of
-    /// [RFC 9209 §2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3). `proxy` must be a token.
+    /// Adds `Proxy-Status`, in which `proxy` reports `error`, a type of [RFC 9209
+    /// §2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3). `proxy` must be a token.
     pub fn proxy_status(self, proxy: &str, error: &str) -> Self {
         let status = HeaderValue::try_from(format!("{proxy}; error={error}")).ok();
         Self { proxy_status: status, ..self }

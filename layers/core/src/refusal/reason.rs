@@ -59,8 +59,8 @@ pub enum Reason {
     BackendLost,
     /// The backend of the session is not known here yet.
     BackendUnknown,
-    /// The backend of the session has been unknown here, or out of reach from here, for too long. That says nothing
-    /// about the session, which may be live elsewhere.
+    /// The backend of the session has been unknown or unreachable here for too long. The session may still be
+    /// live elsewhere.
     BackendOutOfReach,
     /// The connection limit of the backend is reached.
     BackendBusy,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// The authenticated caller, as the user's own authentication established it.
+/// The authenticated caller, as your own authentication layer established it.
 ///
 /// It must stay the same when a token is refreshed: issuer and subject, never the token itself.
 /// Sessions belong to their principal: a session id presented by another one is answered like an unknown id.
@@ -25,7 +25,7 @@ impl Principal {
         Self(format!("{}:{issuer}{subject}", issuer.len()).into())
     }
 
-    /// Who vouches for the subject: the issuer of its token, say.
+    /// The authority that vouches for the subject, such as the issuer of its token.
     #[must_use]
     pub fn issuer(&self) -> &str {
         self.parts().0

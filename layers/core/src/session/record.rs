@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::{BackendId, SessionId};
 
-/// What a store keeps of a session: its backend, how long it may live, and a small map for layers to
-/// come. Expiries are kept in whole milliseconds, up to 49 days.
+/// What a store keeps of a session: its backend, its expiry, and a small map in which layers keep data. Times
+/// are in whole milliseconds, up to 49 days.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Record {
     backend: Option<BackendId>,
@@ -31,7 +31,7 @@ impl Record {
     /// The default lifetime: a day.
     pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The name under which the path stands in the map, so that stores need not know it.
+    /// The name of the path in the map, so that stores need no special case for it.
     pub const PATH: &str = "path";
     /// The field that names the owner of a session which was opened without a principal.
     pub const OWNER: &str = "owner";
@@ -67,7 +67,7 @@ impl Record {
         self
     }
 
-    /// Puts `value` under `name` in the map for layers, replacing what was there. [`Self::PATH`] stands for the path.
+    /// Sets the field `name` in the map for layers, replacing its value. [`Self::PATH`] is the path.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
         if name == Self::PATH {

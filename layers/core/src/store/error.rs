@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-/// Says that a store could not answer. It is never a way to say "absent".
+/// The error when a store could not answer. It never means "absent".
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -13,11 +13,11 @@ pub struct StoreError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// It cannot be reached, or refused the operation.
+    /// It cannot be reached, or it refused the operation.
     Unavailable,
     /// It did not answer in time.
     Timeout,
-    /// It answered something that cannot be read: a record that a later release wrote, say.
+    /// Its answer cannot be read, for example because a later release wrote the record.
     Corrupt,
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{Principal, Route, session::Fingerprint};
 
-/// What a session is found by: its route, its principal, its id. All three must match, so that an id
-/// shown by another principal or on another route is simply unknown.
+/// The key of a session: its route, its principal and its id. All three must match, so an id is
+/// unknown to another principal and on another route.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct Key<'a> {

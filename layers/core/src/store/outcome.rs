@@ -2,27 +2,27 @@
 
 use crate::Session;
 
-/// What became of an insert.
+/// The outcome of an insert.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Inserted {
     /// The record is in the store.
     Inserted(Session),
-    /// The key has a live record already: here it is.
+    /// The key already has a live record: this one.
     Exists(Session),
-    /// The key had a record that ended a moment ago; nothing was inserted.
+    /// The key had a record that ended within the last minute; nothing was inserted.
     Ended,
-    /// The store holds as many sessions as it may; nothing was inserted.
+    /// The store is full; nothing was inserted.
     Full,
 }
 
-/// What became of a replacement.
+/// The outcome of a replacement.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Replaced {
     /// The new record is in the store.
     Replaced(Session),
-    /// Another version is there: here it is.
+    /// The record has another version: this one.
     Changed(Session),
     /// The session is absent, expired or ended.
     Gone,

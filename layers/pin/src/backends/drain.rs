@@ -8,7 +8,8 @@ use super::{set::Backends, slot::Slot};
 use crate::balance::InFlightCount;
 
 impl Backends {
-    /// Gives a backend no new sessions, and removes it when none is left. Says whether it was there.
+    /// Gives a backend no new sessions, and removes it when its last one has ended. Returns whether
+    /// it was in the set.
     ///
     /// Whether any is left is looked at whenever new work comes and whenever a snapshot is taken.
     #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
@@ -23,8 +24,8 @@ impl Backends {
         self.drain_by(id, self.now_ms().saturating_add(deadline_ms))
     }
 
-    /// Takes a drain back, and counts the backend as reachable until it fails again. Says whether it
-    /// was there.
+    /// Cancels a drain, and counts the backend as reachable until it fails again. Returns whether
+    /// it was there.
     #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
     pub fn ready(&self, id: &BackendId) -> bool {
         let mut is_there = false;

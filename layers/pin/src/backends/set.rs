@@ -23,7 +23,7 @@ use super::{
     watch::{self, Connect},
 };
 
-/// A handle on the set of backends: cheap to clone, one atomic load to read. All clones are one set.
+/// A handle on the set of backends: cheap to clone, one atomic load to read. All clones share one set.
 ///
 /// ```
 /// use bartizan_pin::{BackendState, Backends};

@@ -5,7 +5,7 @@ use bartizan_core::Backend;
 use super::{set::Backends, slot::Slot, watched::Kind};
 use crate::balance::InFlightCount;
 
-/// What a backend is good for just now.
+/// The state of a backend.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BackendState {
@@ -14,7 +14,7 @@ pub enum BackendState {
     /// It keeps its sessions and gets no new ones, until none is left or a deadline has passed.
     Draining,
     /// It is out of service: it gets no new work for a while. Its sessions are still tried.
-    /// [`BackendStatus::cause`] says why.
+    /// [`BackendStatus::cause`] states why.
     Down,
 }
 

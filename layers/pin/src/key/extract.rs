@@ -125,7 +125,7 @@ where
     }
 }
 
-/// Makes an extractor of a closure; it tells the compiler the lifetimes that the closure does not.
+/// Makes an extractor from a closure, and adds the lifetimes that the compiler cannot infer.
 ///
 /// ```
 /// use std::borrow::Cow;

@@ -14,7 +14,7 @@ use crate::signal::Cause;
 /// A handle on the open streams of a [`TrackStreamsLayer`](crate::TrackStreamsLayer): cheap to clone, and all
 /// clones are one.
 ///
-/// It knows this process alone: that a session has ended elsewhere is for the store to tell.
+/// It only knows this process: the store reports sessions that ended elsewhere.
 ///
 /// ```
 /// use std::time::Duration;

@@ -68,7 +68,7 @@ pub trait Transport<B> {
     /// Resolves at the response head.
     type Future: Future<Output = Result<Response<Self::Body>, TransportError>>;
 
-    /// Sends `request`, whose URI is path and query alone, and whose version is the one that `backend` speaks.
+    /// Sends `request`. Its URI has only path and query, and its version is the one that `backend` uses.
     fn send(&self, backend: &Backend, request: Request<B>) -> Self::Future;
 }
 
@@ -76,10 +76,10 @@ pub trait Transport<B> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The backend, or the way to it, failed.
+    /// The backend or the connection to it failed.
     Failed(FailureKind),
-    /// The request could not be sent to its end, for a reason on the client's side.
+    /// The request could not be sent completely, for a reason on the client's side.
     Request(Reason),
-    /// The transport has no way to a backend of this kind.
+    /// The transport cannot reach a backend of this kind.
     Unsupported,
 }
