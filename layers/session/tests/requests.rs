@@ -195,7 +195,7 @@ async fn the_modern_era_has_no_sessions_and_one_method() {
             (405, &"POST".parse().unwrap())
         );
     }
-    // The id decides: neither era lets a stale one pass (design §6; ED-23, ED-24 proposed otherwise).
+    // The id decides: neither era lets a stale one pass (unlike ED-23 and ED-24).
     for method in [Method::POST, Method::GET, Method::DELETE] {
         let claims = with(request(method, Some("x"), MODERN), VERSION, "2026-07-28");
         assert_eq!(send(&service, claims).await.status(), 404);

@@ -1,4 +1,4 @@
-//! Session ids: the bytes of S-2, at most 1,024 of them, never printed.
+//! Session ids: 1 to 1,024 bytes of visible ASCII, never printed.
 
 use std::{
     fmt,
