@@ -31,7 +31,7 @@ struct Counter {
 
 #[tool_router(server_handler)]
 impl Counter {
-    #[tool(description = "Counts one up within this session, and says which server counted")]
+    #[tool(description = "Increments this session's counter, and names the server that counted")]
     fn increment(&self) -> String {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         format!(r#"{{"count":{count},"server":"{}"}}"#, self.server)

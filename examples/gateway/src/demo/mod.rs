@@ -79,9 +79,9 @@ fn invitation(address: SocketAddr) -> String {
     let initialize = client::initialize();
     let increment = client::increment(2);
     format!(
-        "\nTry it. This opens a session; its id is in the field mcp-session-id:\n\n\
+        "\nTry it. This opens a session; the response has its id in the header mcp-session-id:\n\n\
          curl -si http://{address}/mcp {headers} -d '{initialize}'\n\n\
-         This opens one and counts in it; repeat the last line, it goes on counting:\n\n\
+         This opens a session and counts in it; repeat the last line to keep counting:\n\n\
          ID=$(curl -s -D - -o /dev/null http://{address}/mcp {headers} -d '{initialize}' \
          | tr -d '\\r' | sed -n 's/^mcp-session-id: //p')\n\
          curl -s http://{address}/mcp {headers} -H \"mcp-session-id: $ID\" -d '{increment}'\n\n\
