@@ -45,7 +45,7 @@
 //! | `stack` | this one | the layers in their order, connected: `ReverseProxyStack`, at the root |
 //!
 //! Each module has a feature of the same name (`connection`: `hyper`; `peer`: `axum` or `tonic`); `full` enables all.
-//! The [guide](guide) shows how to do things by task, [why the layers are in this order](guide::order), [what ends a
+//! The [guide] shows how to do things by task, [why the layers are in this order](guide::order), [what ends a
 //! session](guide::endings) and [what Bartizan guarantees](guide::guarantees).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
