@@ -30,6 +30,7 @@ impl UpstreamBuilder {
             response_timeout: None,
             opening_timeout: Some(Duration::from_secs(30)),
             relayed: vec!["websocket".into()],
+            tunnel_idle: Some(Duration::from_secs(3600)),
         };
         Self { config, transport: TransportBuilder::new() }
     }
@@ -74,6 +75,13 @@ impl UpstreamBuilder {
     /// The protocols that a client may upgrade to. Default: `websocket`.
     pub fn upgrades<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         self.config.relayed = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How long a tunnel may be without a byte in either direction; then both sides are closed. One whose client or
+    /// backend has ended its half is closed after 10 s of silence, whatever this is. Default: 1 h.
+    pub fn tunnel_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.tunnel_idle = timeout;
         self
     }
 

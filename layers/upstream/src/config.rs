@@ -14,6 +14,7 @@ pub(crate) struct Config {
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) opening_timeout: Option<Duration>,
     pub(crate) relayed: Vec<Box<str>>,
+    pub(crate) tunnel_idle: Option<Duration>,
 }
 
 impl Config {

@@ -121,6 +121,7 @@ mod future;
 mod head;
 mod service;
 pub mod transport;
+mod tunnel;
 mod upgrade;
 
 pub use bartizan_core::TrailerFilterBody;

@@ -112,7 +112,7 @@ where
             Ok(stripped) => stripped,
             Err(reason) => return refuse(reason.into(), Some(&backend)),
         };
-        let tunnel = Tunnel::open(&mut head, &stripped, &backend, &config.relayed, &mut passage);
+        let tunnel = Tunnel::open(&mut head, &stripped, &backend, config, &mut passage);
         let work = passage.work();
         let deadline = match work {
             Work::Opening => shorter(config.opening_timeout, config.response_timeout),

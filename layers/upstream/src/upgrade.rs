@@ -3,28 +3,34 @@
 //! `CONNECT` ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)).
 //!
 //! The proxy asks the backend for what the client asked for, if it is on the list of protocols that are
-//! relayed. When the backend agrees, both connections become one tunnel, which ends when either side
-//! ends it; bytes that are on their way are still delivered.
+//! relayed. When the backend agrees, both connections become one [tunnel](crate::tunnel), which ends when both
+//! sides have, when it is silent for too long, or with its session.
+
+use std::time::Duration;
 
 use bartizan_core::{
-    Backend, Passage, Reason,
+    Backend, Passage, Reason, Session,
     backend::Protocol,
     fields::hop_by_hop::{self, Stripped},
     passage::Lease,
+    session::Ended,
 };
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::UPGRADE, request::Parts,
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
+
+use crate::{config::Config, transport::HeldStream, tunnel};
 
 /// A change of protocol that the client has asked for.
 pub(crate) struct Tunnel {
     client: OnUpgrade,
     asked: Asked,
-    // Keeps the session in use for as long as the tunnel stands.
+    // Keeps the session in use for as long as the tunnel stands, which is no longer than the session.
     lease: Option<Lease>,
+    ended: Option<Ended>,
+    idle: Option<Duration>,
 }
 
 enum Asked {
@@ -38,13 +44,13 @@ impl Tunnel {
         head: &mut Parts,
         stripped: &Stripped,
         backend: &Backend,
-        relayed: &[Box<str>],
+        config: &Config,
         passage: &mut Passage,
     ) -> Option<Box<Self>> {
         let asked = if head.method == Method::CONNECT {
             Asked::Connect
         } else {
-            let protocol = stripped.upgrade_to(relayed)?;
+            let protocol = stripped.upgrade_to(&config.relayed)?;
             if backend.protocol() == Protocol::Http2 {
                 return None;
             }
@@ -54,7 +60,13 @@ impl Tunnel {
         if let Asked::Upgrade(protocol) = &asked {
             hop_by_hop::upgrade(&mut head.headers, protocol.clone());
         }
-        Some(Box::new(Self { client, asked, lease: passage.take_lease() }))
+        Some(Box::new(Self {
+            client,
+            asked,
+            lease: passage.take_lease(),
+            ended: passage.session().map(Session::ended),
+            idle: config.tunnel_idle,
+        }))
     }
 
     /// Ties the two connections together if `response` agrees to the change.
@@ -77,7 +89,18 @@ impl Tunnel {
         if let Asked::Upgrade(protocol) = self.asked {
             hop_by_hop::upgrade(response.headers_mut(), protocol);
         }
-        tokio::spawn(relay(self.client, backend, self.lease));
+        let stream = response.extensions_mut().remove::<HeldStream>();
+        tokio::spawn(async move {
+            let standing = stand(self.client, backend, self.idle);
+            match self.ended {
+                Some(ended) => tokio::select! {
+                    () = standing => {}
+                    () = ended => {}
+                },
+                None => standing.await,
+            }
+            drop((self.lease, stream));
+        });
         Ok(())
     }
 }
@@ -90,13 +113,11 @@ pub(crate) fn is_extended_connect(head: &Parts, backend: &Backend, relayed: &[Bo
         && relayed.iter().any(|name| name.eq_ignore_ascii_case(protocol.as_str()))
 }
 
-async fn relay(client: OnUpgrade, backend: OnUpgrade, lease: Option<Lease>) {
-    // A side that breaks off ends the tunnel; there is nobody left to tell.
+async fn stand(client: OnUpgrade, backend: OnUpgrade, idle: Option<Duration>) {
+    // A side that does not become a tunnel has broken off.
     if let (Ok(client), Ok(backend)) = (client.await, backend.await) {
-        let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-        let _ = copy_bidirectional(&mut client, &mut backend).await;
+        tunnel::relay(TokioIo::new(client), TokioIo::new(backend), idle).await;
     }
-    drop(lease);
 }
 
 fn names(headers: &HeaderMap, protocol: &HeaderValue) -> bool {

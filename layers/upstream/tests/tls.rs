@@ -47,10 +47,8 @@ async fn server(protocols: &[&str]) -> (u16, rustls::pki_types::CertificateDer<'
                 let response = Response::builder()
                     .header("x-sni", &sni)
                     .header("x-version", format!("{:?}", request.version()))
-                    .header(
-                        "x-host",
-                        request.headers().get("host").map_or("", |host| host.to_str().unwrap()),
-                    )
+                    .header("x-hosts", request.headers().get_all("host").iter().count())
+                    .header("x-host", named(&request))
                     .body(Full::<Bytes>::default());
                 async move { Ok::<_, Infallible>(response.unwrap()) }
             });
@@ -61,6 +59,12 @@ async fn server(protocols: &[&str]) -> (u16, rustls::pki_types::CertificateDer<'
         }
     });
     (port, certificate)
+}
+
+/// The host that `request` is for, by `Host` or `:authority`.
+fn named(request: &Request<Incoming>) -> String {
+    let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+    host.or(request.uri().authority().map(ToString::to_string)).unwrap_or_default()
 }
 
 /// Trusts `certificate` alone.
@@ -101,6 +105,9 @@ async fn sni_and_host_are_the_backends_and_alpn_chooses_the_version() {
         assert_eq!(response.headers()["x-sni"], "localhost");
         assert_eq!(response.headers()["x-version"], version);
         assert_eq!(response.headers()["x-host"], format!("localhost:{port}").as_str());
+        // Beside `:authority`, some servers refuse it (RFC 9113 §8.3.1).
+        let hosts = if version == "HTTP/2.0" { "0" } else { "1" };
+        assert_eq!(response.headers()["x-hosts"], hosts);
     }
 }
 

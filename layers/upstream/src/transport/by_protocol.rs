@@ -5,44 +5,91 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
 use bytes::Bytes;
-use http::{Request, Response, Uri};
-use http_body::Body;
+use http::{Request, Response, header::UPGRADE};
+use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Http1Body, Http1Future, Http1Transport, HyperFuture, HyperTransport, Transport, TransportError,
+    Http1Body, Http1Future, Http1Transport, Transport, TransportError,
     config::Config,
+    dialer::Dialer,
+    framing, http1,
+    http2::{self, Http2Body, Http2Future, Unsent},
+    outgoing::OutgoingBody,
+    pools::Pools,
 };
 
-/// [`Http1Transport`] for HTTP/1.1 in clear text, [`HyperTransport`] for HTTP/2 and TLS. Clones share their
-/// connections.
+/// Connections of this crate's own: HTTP/1.1 and HTTP/2, in clear text and over TLS. Clones share them.
+///
+/// Over TLS, HTTP/2 and HTTP/1.1 are offered, and the backend chooses
+/// ([ALPN, RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)); a request that asks for another protocol (`Upgrade`) goes
+/// over HTTP/1.1 in any case.
 #[derive(Clone)]
-pub struct ByProtocol(Arc<Both>);
+pub struct ByProtocol(Arc<Ways>);
 
-struct Both {
+struct Ways {
     http1: Http1Transport,
-    others: HyperTransport,
+    http2: Arc<Pools<http2::Pool>>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsWays>,
+}
+
+/// The same over TLS.
+#[cfg(feature = "tls")]
+struct TlsWays {
+    http1: Arc<Pools<http1::Pool>>,
+    http2: Arc<Pools<http2::Pool>>,
 }
 
 /// Resolves at the response head.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ByProtocolFuture(Sending);
 
-#[derive(Debug)]
 enum Sending {
     Http1(Http1Future),
-    Other(HyperFuture),
+    // Boxed, so that the future of HTTP/1.1, the common one, is small.
+    Http2(Box<OverHttp2>),
+}
+
+struct OverHttp2 {
+    sending: Http2Future,
+    // For a backend that chooses HTTP/1.1.
+    http1: Option<Arc<http1::Pool>>,
+}
+
+/// A response body as it comes.
+///
+/// # Cancellation
+///
+/// Dropped before its end, a connection that speaks HTTP/1.1 is closed, and a stream of HTTP/2 is reset.
+#[derive(Debug)]
+pub struct ByProtocolBody(Coming);
+
+#[derive(Debug)]
+enum Coming {
+    Http1(Http1Body),
+    Http2(Http2Body),
 }
 
 impl ByProtocol {
     pub(super) fn new(config: &Config) -> Self {
-        let http1 = Http1Transport::new(config);
-        Self(Arc::new(Both { http1, others: HyperTransport::new(config) }))
+        Self(Arc::new(Ways {
+            http1: Http1Transport::new(config),
+            // A backend that speaks another protocol is another backend, even under the same authority.
+            http2: Arc::new(Pools::new(config, config.dialer())),
+            #[cfg(feature = "tls")]
+            tls: super::tls::Tls::new(config.tls_config.clone()).map(|tls| {
+                let dialer = Dialer { tls: Some(tls), ..config.dialer() };
+                TlsWays {
+                    http1: Arc::new(Pools::new(config, dialer.clone())),
+                    http2: Arc::new(Pools::new(config, dialer)),
+                }
+            }),
+        }))
     }
 
     /// Makes a TCP connection to `backend`, at the address that its requests go to, and closes it.
@@ -58,51 +105,136 @@ impl ByProtocol {
         &self,
         backend: &Backend,
     ) -> impl Future<Output = Result<(), FailureKind>> + Send + use<> {
-        let names = match backend.protocol() {
-            Protocol::Http1 => Some(self.0.http1.names()),
-            _ => self.0.others.names(backend),
-        };
-        let uri = origin(backend);
+        let dialer = self.dialer(backend).cloned();
+        let backend = backend.clone();
         async move {
-            let Some((names, uri)) = names.zip(uri) else {
-                return Err(FailureKind::ConnectionLimit);
-            };
-            names.connect(&uri).await.map(drop).map_err(|error| error.kind())
+            // Without a way there, there is nothing to learn about the backend.
+            let dialer = dialer.ok_or(FailureKind::ConnectionLimit)?;
+            dialer.probe(&backend).await
         }
     }
-}
 
-fn origin(backend: &Backend) -> Option<Uri> {
-    let uri = Uri::builder().scheme(backend.scheme().clone());
-    uri.authority(backend.authority().clone()).path_and_query("/").build().ok()
+    fn dialer(&self, backend: &Backend) -> Option<&Dialer> {
+        match backend.protocol() {
+            Protocol::Http1 => Some(self.0.http1.dialer()),
+            Protocol::Http2 => Some(self.0.http2.dialer()),
+            #[cfg(feature = "tls")]
+            Protocol::Tls => self.0.tls.as_ref().map(|tls| tls.http2.dialer()),
+            _ => None,
+        }
+    }
 }
 
 impl<B> Transport<B> for ByProtocol
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    type Body = Http1Body;
+    type Body = ByProtocolBody;
     type Future = ByProtocolFuture;
 
     #[inline]
     fn send(&self, backend: &Backend, request: Request<B>) -> ByProtocolFuture {
+        match backend.protocol() {
+            Protocol::Http1 => {
+                ByProtocolFuture(Sending::Http1(self.0.http1.send(backend, request)))
+            }
+            _ => self.send_otherwise(backend, request.map(OutgoingBody::new)),
+        }
+    }
+}
+
+impl ByProtocol {
+    fn send_otherwise(
+        &self,
+        backend: &Backend,
+        request: Request<OutgoingBody>,
+    ) -> ByProtocolFuture {
         ByProtocolFuture(match backend.protocol() {
-            Protocol::Http1 => Sending::Http1(self.0.http1.send(backend, request)),
-            _ => Sending::Other(self.0.others.send(backend, request)),
+            Protocol::Http2 => {
+                let sending = Http2Future::begin(self.0.http2.of(backend), request);
+                Sending::Http2(Box::new(OverHttp2 { sending, http1: None }))
+            }
+            #[cfg(feature = "tls")]
+            Protocol::Tls if self.0.tls.is_some() => self.send_over_tls(backend, request),
+            _ => Sending::Http1(Http1Future::failed(TransportError::Unsupported)),
         })
+    }
+
+    #[cfg(feature = "tls")]
+    fn send_over_tls(&self, backend: &Backend, mut request: Request<OutgoingBody>) -> Sending {
+        let Some(tls) = &self.0.tls else {
+            return Sending::Http1(Http1Future::failed(TransportError::Unsupported));
+        };
+        framing::state_body(&mut request);
+        let http1 = tls.http1.of(backend);
+        if request.headers().contains_key(UPGRADE) {
+            return Sending::Http1(Http1Future::begin(http1, request));
+        }
+        let sending = Http2Future::begin(tls.http2.of(backend), request);
+        Sending::Http2(Box::new(OverHttp2 { sending, http1: Some(http1) }))
     }
 }
 
 impl Future for ByProtocolFuture {
-    type Output = Result<Response<Http1Body>, TransportError>;
+    type Output = Result<Response<ByProtocolBody>, TransportError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Sending::Http1(sending) => Pin::new(sending).poll(cx),
-            Sending::Other(sending) => {
-                Pin::new(sending).poll(cx).map_ok(|response| response.map(Http1Body::not_kept))
+        loop {
+            self.0 = match &mut self.0 {
+                Sending::Http1(sending) => {
+                    let response = ready!(Pin::new(sending).poll(cx))?;
+                    return Poll::Ready(Ok(
+                        response.map(|body| ByProtocolBody(Coming::Http1(body)))
+                    ));
+                }
+                Sending::Http2(over) => match ready!(Pin::new(&mut over.sending).poll(cx)) {
+                    Ok(response) => {
+                        let body = |body| ByProtocolBody(Coming::Http2(body));
+                        return Poll::Ready(Ok(response.map(body)));
+                    }
+                    Err(Unsent::Failed(error)) => return Poll::Ready(Err(error)),
+                    Err(Unsent::NotHttp2(mut request)) => {
+                        let Some(pool) = over.http1.take() else {
+                            return Poll::Ready(Err(TransportError::Unsupported));
+                        };
+                        framing::state_body(&mut request);
+                        Sending::Http1(Http1Future::begin(pool, request))
+                    }
+                },
             }
+        }
+    }
+}
+
+impl Body for ByProtocolBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    #[inline]
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.0 {
+            Coming::Http1(body) => Pin::new(body).poll_frame(cx),
+            Coming::Http2(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Coming::Http1(body) => body.is_end_stream(),
+            Coming::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Coming::Http1(body) => body.size_hint(),
+            Coming::Http2(body) => body.size_hint(),
         }
     }
 }
@@ -110,5 +242,14 @@ impl Future for ByProtocolFuture {
 impl fmt::Debug for ByProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ByProtocol")
+    }
+}
+
+impl fmt::Debug for ByProtocolFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Sending::Http1(_) => "ByProtocolFuture(Http1)",
+            Sending::Http2(_) => "ByProtocolFuture(Http2)",
+        })
     }
 }

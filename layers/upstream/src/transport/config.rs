@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::address::Resolver;
+use super::{
+    address::{Names, Resolver},
+    dialer::Dialer,
+};
 
 /// What all transports are configured with.
 #[derive(Clone, Debug)]
@@ -15,4 +18,17 @@ pub(super) struct Config {
     pub(super) resolver: Resolver,
     #[cfg(feature = "tls")]
     pub(super) tls_config: Option<rustls::ClientConfig>,
+}
+
+impl Config {
+    /// How to make connections in clear text, by names that are known to these alone.
+    pub(super) fn dialer(&self) -> Dialer {
+        Dialer {
+            names: Names::new(self.resolver.clone(), self.connect_timeout),
+            connect_timeout: self.connect_timeout,
+            connection_wait: self.connection_wait,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
 }

@@ -15,6 +15,8 @@ use std::{
 
 use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
 use bytes::Bytes;
+#[cfg(feature = "tls")]
+use http::header::HOST;
 use http::{Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -88,23 +90,12 @@ impl HyperTransport {
                 let names = names();
                 let tls =
                     super::tls::connector(ByName(Arc::clone(&names)), config.tls_config.clone());
+                // Only the client knows whether a connection speaks HTTP/2, which has no `Host`.
+                client.set_host(true);
                 tls.map(|tls| Connector::new(tls, config.connect_timeout))
                     .map(|connector| MovingClient::new(client, connector, names))
             },
         }))
-    }
-}
-
-impl HyperTransport {
-    /// The addresses of names, as the connections to `backend` know them.
-    pub(super) fn names(&self, backend: &Backend) -> Option<Arc<Names>> {
-        match backend.protocol() {
-            Protocol::Http1 => Some(self.0.http1.names()),
-            Protocol::Http2 => Some(self.0.http2.names()),
-            #[cfg(feature = "tls")]
-            Protocol::Tls => self.0.tls.as_ref().map(MovingClient::names),
-            _ => None,
-        }
     }
 }
 
@@ -128,7 +119,7 @@ where
             Protocol::Http2 => Sending::Client(self.0.http2.request(backend, request)),
             #[cfg(feature = "tls")]
             Protocol::Tls => match &self.0.tls {
-                Some(tls) => Sending::Client(tls.request(backend, request)),
+                Some(tls) => Sending::Client(tls.request(backend, without_host(request, backend))),
                 None => Sending::Unsupported,
             },
             _ => Sending::Unsupported,
@@ -156,6 +147,15 @@ fn name_origin(uri: &mut Uri, backend: &Backend) -> Result<(), http::uri::Invali
     parts.authority = Some(backend.authority().clone());
     *uri = Uri::from_parts(parts)?;
     Ok(())
+}
+
+/// Leaves `Host` to the client, unless it is another than the backend's.
+#[cfg(feature = "tls")]
+fn without_host<B>(mut request: Request<B>, backend: &Backend) -> Request<B> {
+    if request.headers().get(HOST) == Some(backend.host()) {
+        request.headers_mut().remove(HOST);
+    }
+    request
 }
 
 fn classify(error: &legacy::Error) -> TransportError {

@@ -5,12 +5,15 @@ mod builder;
 mod by_protocol;
 mod config;
 mod connector;
+mod dialer;
 mod error;
 mod framing;
 mod http1;
+mod http2;
 mod hyper_client;
 mod moving_client;
 mod outgoing;
+mod pools;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -18,8 +21,9 @@ use bartizan_core::{Backend, Reason, failure::FailureKind};
 use http::{Request, Response};
 
 pub use builder::TransportBuilder;
-pub use by_protocol::{ByProtocol, ByProtocolFuture};
+pub use by_protocol::{ByProtocol, ByProtocolBody, ByProtocolFuture};
 pub use http1::{Http1Body, Http1Future, Http1Transport};
+pub(crate) use http2::HeldStream;
 pub use hyper_client::{HyperFuture, HyperTransport};
 
 /// Sends one request to one backend: what [`Upstream`](crate::Upstream) is built on.

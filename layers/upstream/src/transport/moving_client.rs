@@ -41,11 +41,6 @@ where
         Self { first, moved: RwLock::default(), names, builder, connector }
     }
 
-    /// The addresses of names, as this client knows them.
-    pub(super) fn names(&self) -> Arc<Names> {
-        Arc::clone(&self.names)
-    }
-
     /// Sends `request` to `backend`.
     #[inline]
     pub(super) fn request(

@@ -2,28 +2,102 @@
 
 use std::sync::Arc;
 
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use rustls::ClientConfig;
+use bartizan_core::{Backend, failure::FailureKind};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::address::ByName;
+use super::{TransportError, address::ByName, connector::ConnectError, dialer::Dialer};
 
-/// Puts TLS over `tcp`: by `config`, or trusting the certificates of the system. None if those cannot
-/// be read.
+/// How to speak TLS to backends.
+#[derive(Clone)]
+pub(super) struct Tls {
+    any: TlsConnector,
+    http1: TlsConnector,
+}
+
+/// Which protocols are offered
+/// ([ALPN, RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Alpn {
+    /// HTTP/2 and HTTP/1.1.
+    Any,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+impl Tls {
+    /// By `config`, or trusting the certificates of the system. None if those cannot be read.
+    pub(super) fn new(config: Option<ClientConfig>) -> Option<Self> {
+        let config = match config {
+            Some(config) => config,
+            None => system()?,
+        };
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            TlsConnector::from(Arc::new(config))
+        };
+        Some(Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]) })
+    }
+
+    /// Connects to `backend`, and agrees on a protocol; with the epoch of the address.
+    pub(super) async fn reach(
+        &self,
+        dialer: &Dialer,
+        backend: &Backend,
+        alpn: Alpn,
+    ) -> Result<(TokioIo<TlsStream<TcpStream>>, u64), TransportError> {
+        let connector = match alpn {
+            Alpn::Any => &self.any,
+            Alpn::Http1 => &self.http1,
+        };
+        let host = backend.authority().host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| TransportError::Failed(FailureKind::Tls))?;
+        let reaching = async {
+            let reached = dialer.reach(backend).await?;
+            let stream =
+                connector.connect(name, reached.io.into_inner()).await.map_err(|error| {
+                    TransportError::Failed(ConnectError::new(Box::new(error)).kind())
+                })?;
+            Ok((TokioIo::new(stream), reached.epoch))
+        };
+        match timeout(dialer.connect_timeout, reaching).await {
+            Ok(reached) => reached,
+            Err(_) => Err(TransportError::Failed(FailureKind::ConnectTimeout)),
+        }
+    }
+}
+
+fn system() -> Option<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().ok()?;
+    Some(config.with_native_roots().ok()?.with_no_client_auth())
+}
+
+/// Puts TLS over `tcp`, as hyper-util's client takes it: by `config`, or trusting the certificates of the system. None
+/// if those cannot be read.
 pub(super) fn connector(
     tcp: ByName,
     config: Option<ClientConfig>,
 ) -> Option<HttpsConnector<ByName>> {
-    let builder = HttpsConnectorBuilder::new();
-    let builder = match config {
-        Some(mut config) => {
-            // The connector states what it can speak.
-            config.alpn_protocols.clear();
-            builder.with_tls_config(config)
-        }
-        None => {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            builder.with_provider_and_native_roots(provider).ok()?
-        }
+    let mut config = match config {
+        Some(config) => config,
+        None => system()?,
     };
+    // The connector states what it can speak.
+    config.alpn_protocols.clear();
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config);
     Some(builder.https_only().enable_all_versions().wrap_connector(tcp))
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
 }

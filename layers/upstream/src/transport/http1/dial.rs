@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bartizan_core::failure::FailureKind;
-use http::Uri;
-use hyper::client::conn::http1;
+use hyper::{
+    client::conn::http1,
+    rt::{Read, Write},
+};
 use tokio::time::timeout;
 
+#[cfg(feature = "tls")]
+use super::super::tls::Alpn;
 use super::{
-    super::TransportError,
-    dialer::Dialer,
+    super::{TransportError, dialer::Dialer},
     link::Link,
     pool::{Checkout, Permit, Pool, Turn},
 };
@@ -44,23 +47,31 @@ pub(super) async fn fulfil(
 }
 
 async fn dial(dialer: &Dialer, pool: &Pool, permit: Permit) -> Result<Link, TransportError> {
-    let backend = pool.backend();
-    let uri = Uri::builder()
-        .scheme(backend.scheme().clone())
-        .authority(backend.authority().clone())
-        .path_and_query("/")
-        .build()
-        .map_err(|_| TransportError::Unsupported)?;
-    let reached = dialer.names.connect(&uri).await;
-    let reached = reached.map_err(|error| TransportError::Failed(error.kind()))?;
-    pool.is_at(reached.epoch);
-    let (sender, connection) = http1::handshake(reached.io)
-        .await
-        .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &dialer.tls {
+        let (io, epoch) = tls.reach(dialer, pool.backend(), Alpn::Http1).await?;
+        return shake_hands(io, epoch, pool, permit).await;
+    }
+    let reached = dialer.reach(pool.backend()).await?;
+    shake_hands(reached.io, reached.epoch, pool, permit).await
+}
+
+async fn shake_hands<T>(
+    io: T,
+    epoch: u64,
+    pool: &Pool,
+    permit: Permit,
+) -> Result<Link, TransportError>
+where
+    T: Read + Write + Send + Unpin + 'static,
+{
+    pool.is_at(epoch);
+    let (sender, connection) =
+        http1::handshake(io).await.map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
     tokio::spawn(async move {
-        // How it ends is told to the request that it carries.
+        // The request that it carries is told how it ends.
         let _ = connection.with_upgrades().await;
         drop(permit);
     });
-    Ok(Link { sender, epoch: reached.epoch })
+    Ok(Link { sender, epoch })
 }

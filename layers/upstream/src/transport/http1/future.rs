@@ -57,14 +57,14 @@ struct Queued {
 }
 
 impl Http1Future {
-    pub(super) const fn failed(error: TransportError) -> Self {
+    pub(in super::super) const fn failed(error: TransportError) -> Self {
         Self(State::Failed(error))
     }
 }
 
 impl Http1Future {
     #[inline]
-    pub(super) fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
+    pub(in super::super) fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         Self(State::begin(pool, request))
     }
 }

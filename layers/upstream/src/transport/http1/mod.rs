@@ -7,11 +7,9 @@
 
 mod body;
 mod dial;
-mod dialer;
 mod future;
 mod link;
 mod pool;
-mod pools;
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -23,10 +21,12 @@ use http_body::Body;
 pub use body::Http1Body;
 pub use future::Http1Future;
 
+pub(super) use pool::Pool;
+
 use super::{
-    Transport, TransportError, address::Names, config::Config, framing, outgoing::OutgoingBody,
+    Transport, TransportError, config::Config, dialer::Dialer, framing, outgoing::OutgoingBody,
+    pools::Pools,
 };
-use pools::Pools;
 
 /// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
 ///
@@ -34,15 +34,15 @@ use pools::Pools;
 /// [`TransportBuilder::idle_timeout`](super::TransportBuilder::idle_timeout), or when the last clone and the
 /// last response body are gone.
 #[derive(Clone)]
-pub struct Http1Transport(Arc<Pools>);
+pub struct Http1Transport(Arc<Pools<Pool>>);
 
 impl Http1Transport {
     pub(super) fn new(config: &Config) -> Self {
-        Self(Arc::new(Pools::new(config)))
+        Self(Arc::new(Pools::new(config, config.dialer())))
     }
 
-    pub(super) fn names(&self) -> Arc<Names> {
-        self.0.names()
+    pub(super) fn dialer(&self) -> &Dialer {
+        self.0.dialer()
     }
 }
 

@@ -15,27 +15,24 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
 };
 
 use bartizan_core::Backend;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-use super::{dialer::Dialer, link::Link};
+use super::{
+    super::{
+        dialer::Dialer,
+        pools::{self, Limits},
+    },
+    link::Link,
+};
 
-pub(super) struct Pool {
+pub(in super::super) struct Pool {
     backend: Backend,
     dialer: Dialer,
     limits: Limits,
     state: Mutex<State>,
-}
-
-/// What bounds a pool.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) idle_timeout: Duration,
-    pub(super) max_idle: usize,
-    pub(super) max_open: usize,
 }
 
 struct State {
@@ -70,11 +67,6 @@ pub(super) enum Turn {
 pub(super) struct Permit(Weak<Pool>);
 
 impl Pool {
-    pub(super) const fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
-        let state = State { idle: Vec::new(), open: 0, epoch: 0, waiting: VecDeque::new() };
-        Self { backend, dialer, limits, state: Mutex::new(state) }
-    }
-
     pub(super) const fn backend(&self) -> &Backend {
         &self.backend
     }
@@ -136,20 +128,6 @@ impl Pool {
         }
     }
 
-    /// Closes connections that have not been used for long, and forgets those that have closed.
-    pub(super) fn sweep(&self) {
-        let idle_timeout = self.limits.idle_timeout;
-        let is_kept =
-            |idle: &Idle| idle.link.sender.is_ready() && idle.since.elapsed() < idle_timeout;
-        self.state().idle.retain(is_kept);
-    }
-
-    /// Whether there is no connection, and nobody waits for one.
-    pub(super) fn is_empty(&self) -> bool {
-        let state = self.state();
-        state.idle.is_empty() && state.open == 0
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is one step: what a panic elsewhere left behind is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -176,6 +154,25 @@ impl Pool {
                 }
             });
         }
+    }
+}
+
+impl pools::Pool for Pool {
+    fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
+        let state = State { idle: Vec::new(), open: 0, epoch: 0, waiting: VecDeque::new() };
+        Self { backend, dialer, limits, state: Mutex::new(state) }
+    }
+
+    fn sweep(&self) {
+        let idle_timeout = self.limits.idle_timeout;
+        let is_kept =
+            |idle: &Idle| idle.link.sender.is_ready() && idle.since.elapsed() < idle_timeout;
+        self.state().idle.retain(is_kept);
+    }
+
+    fn is_empty(&self) -> bool {
+        let state = self.state();
+        state.idle.is_empty() && state.open == 0
     }
 }
 

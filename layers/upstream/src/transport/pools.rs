@@ -14,31 +14,40 @@ use bartizan_core::Backend;
 use foldhash::quality::RandomState;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{
-    super::{address::Names, config::Config},
-    dialer::Dialer,
-    pool::{Limits, Pool},
-};
+use super::{config::Config, dialer::Dialer};
 
-pub(super) struct Pools {
-    // By authority, as written: the rest of the origin is the same for all.
-    by_authority: RwLock<HashMap<Box<str>, Arc<Pool>, RandomState>>,
+/// Pools of one kind, by authority as written: the rest of the origin is the same for all.
+pub(super) struct Pools<P> {
+    by_authority: RwLock<HashMap<Box<str>, Arc<P>, RandomState>>,
     dialer: Dialer,
     limits: Limits,
     is_swept: AtomicBool,
 }
 
-impl Pools {
-    /// The addresses of names, as the connections know them.
-    pub(super) fn names(&self) -> Arc<Names> {
-        Arc::clone(&self.dialer.names)
-    }
+/// What bounds a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) idle_timeout: Duration,
+    pub(super) max_idle: usize,
+    pub(super) max_open: usize,
+}
 
-    pub(super) fn new(config: &Config) -> Self {
-        let names = Names::new(config.resolver.clone(), config.connect_timeout);
+/// The connections to one backend.
+pub(super) trait Pool: Send + Sync + 'static {
+    fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self;
+
+    /// Closes connections that have not been used for long, and forgets those that have closed.
+    fn sweep(&self);
+
+    /// Whether there is no connection, and no request waits for one.
+    fn is_empty(&self) -> bool;
+}
+
+impl<P: Pool> Pools<P> {
+    pub(super) fn new(config: &Config, dialer: Dialer) -> Self {
         Self {
             by_authority: RwLock::default(),
-            dialer: Dialer { names, connection_wait: config.connection_wait },
+            dialer,
             limits: Limits {
                 idle_timeout: config.idle_timeout,
                 max_idle: config.max_idle_per_backend,
@@ -48,21 +57,26 @@ impl Pools {
         }
     }
 
-    /// Closes what has not been used for long, and forgets backends that nobody asks for any more.
+    /// How their connections are made.
+    pub(super) const fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// Closes what has not been used for long, and forgets backends that no request is for any more.
     fn sweep(&self) {
         let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|_, pool| {
             pool.sweep();
-            // Nobody else can get hold of it: the map is locked.
+            // No other thread can get hold of it: the map is locked.
             Arc::strong_count(pool) > 1 || !pool.is_empty()
         });
     }
 }
 
-impl Pools {
+impl<P: Pool> Pools<P> {
     /// The pool of `backend`.
     #[inline]
-    pub(super) fn of(self: &Arc<Self>, backend: &Backend) -> Arc<Pool> {
+    pub(super) fn of(self: &Arc<Self>, backend: &Backend) -> Arc<P> {
         let authority = backend.authority().as_str();
         let pools = self.by_authority.read().unwrap_or_else(PoisonError::into_inner);
         match pools.get(authority) {
@@ -76,18 +90,18 @@ impl Pools {
 
     /// Makes the pool of `backend`; from the first one on, they are swept.
     #[cold]
-    fn add(self: &Arc<Self>, backend: &Backend) -> Arc<Pool> {
+    fn add(self: &Arc<Self>, backend: &Backend) -> Arc<P> {
         if !self.is_swept.swap(true, Ordering::Relaxed) {
             tokio::spawn(sweep(Arc::downgrade(self), self.limits.idle_timeout));
         }
         let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Pool::new(backend.clone(), self.dialer.clone(), self.limits));
+        let new = || Arc::new(P::new(backend.clone(), self.dialer.clone(), self.limits));
         Arc::clone(pools.entry(backend.authority().as_str().into()).or_insert_with(new))
     }
 }
 
-/// Sweeps `pools` four times per idle time, but no oftener than ten times a second, until they are gone.
-async fn sweep(pools: Weak<Pools>, idle_timeout: Duration) {
+/// Sweeps `pools` four times per idle time, but at most ten times a second, until they are gone.
+async fn sweep<P: Pool>(pools: Weak<Pools<P>>, idle_timeout: Duration) {
     let mut round = interval((idle_timeout / 4).max(Duration::from_millis(100)));
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -97,7 +111,7 @@ async fn sweep(pools: Weak<Pools>, idle_timeout: Duration) {
     }
 }
 
-impl fmt::Debug for Pools {
+impl<P> fmt::Debug for Pools<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pools").field("limits", &self.limits).finish_non_exhaustive()
     }

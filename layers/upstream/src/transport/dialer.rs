@@ -1,0 +1,46 @@
+//! What a connection is made with.
+
+use std::{sync::Arc, time::Duration};
+
+use bartizan_core::{Backend, failure::FailureKind};
+use http::Uri;
+
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{
+    TransportError,
+    address::{Names, Reached},
+};
+
+/// How connections are made, for all pools.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    pub(super) names: Arc<Names>,
+    pub(super) connect_timeout: Duration,
+    pub(super) connection_wait: Duration,
+    /// How to speak TLS, to backends behind it.
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+impl Dialer {
+    /// Makes a TCP connection to `backend`.
+    pub(super) async fn reach(&self, backend: &Backend) -> Result<Reached, TransportError> {
+        let uri = origin(backend).ok_or(TransportError::Unsupported)?;
+        let reached = self.names.connect(&uri).await;
+        reached.map_err(|error| TransportError::Failed(error.kind()))
+    }
+
+    /// Makes a TCP connection to `backend` and closes it.
+    pub(super) async fn probe(&self, backend: &Backend) -> Result<(), FailureKind> {
+        // Only a URI that cannot be built is not a failure of its own.
+        let uri = origin(backend).ok_or(FailureKind::ConnectionLimit)?;
+        self.names.connect(&uri).await.map(drop).map_err(|error| error.kind())
+    }
+}
+
+/// The origin of `backend` as a URI.
+pub(super) fn origin(backend: &Backend) -> Option<Uri> {
+    let uri = Uri::builder().scheme(backend.scheme().clone());
+    uri.authority(backend.authority().clone()).path_and_query("/").build().ok()
+}

@@ -1,0 +1,49 @@
+//! The request body as a stream gets it.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{super::outgoing::OutgoingBody, stream::Stream};
+
+/// A request body that keeps its stream counted: a backend may answer before it has read all of it.
+pub(super) struct StreamedBody {
+    body: OutgoingBody,
+    _stream: Arc<Stream>,
+}
+
+impl StreamedBody {
+    pub(super) const fn new(body: OutgoingBody, stream: Arc<Stream>) -> Self {
+        Self { body, _stream: stream }
+    }
+
+    pub(super) fn into_inner(self) -> OutgoingBody {
+        self.body
+    }
+}
+
+impl Body for StreamedBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,268 @@
+//! The connections to one backend.
+//!
+//! | a request comes and | it |
+//! |---|---|
+//! | a connection has a stream free | takes it, on the oldest of these |
+//! | none has | waits; a connection is made, if none is being made and there may be more |
+//! | a stream becomes free, or a connection is made | the request that has waited longest takes it |
+//! | no connection could be made, and there is no other | all that wait fail as it did |
+//!
+//! A new connection has one stream until the peer's first SETTINGS have come: they say how many it takes
+//! ([RFC 9113 §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)).
+//!
+//! Where the backend has moved to another address, connections to the old one are not used again, and close when
+//! their streams have ended.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use bartizan_core::Backend;
+use hyper::client::conn::http2::SendRequest;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    super::{
+        dialer::Dialer,
+        pools::{self, Limits},
+    },
+    dial::{Dialled, dial},
+    future::Unable,
+    outgoing::StreamedBody,
+    stream::Stream,
+};
+
+/// What hyper has for the number of streams that the peer takes, until the peer has said it.
+pub(super) const UNKNOWN: usize = usize::MAX / 2;
+/// How many at most, where the peer takes more or sets no bound: they share one connection's packets.
+const MAX_STREAMS: usize = 256;
+/// How long a connection may be without the peer's SETTINGS and still be waited for.
+const SETTLING: Duration = Duration::from_secs(1);
+
+pub(in super::super) struct Pool {
+    backend: Backend,
+    dialer: Dialer,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    // The oldest first: the others may idle out.
+    links: Vec<Link>,
+    next: u64,
+    is_dialling: bool,
+    is_http1: bool,
+    // Of the address that the backend is at.
+    epoch: u64,
+    // Those that wait no more are among them until it would be their turn.
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+struct Link {
+    id: u64,
+    sender: SendRequest<StreamedBody>,
+    open: usize,
+    // None until the peer has said it.
+    limit: Option<usize>,
+    since: Instant,
+    used: Instant,
+}
+
+/// A stream for one request.
+pub(super) struct Given {
+    pub(super) sender: SendRequest<StreamedBody>,
+    pub(super) stream: Stream,
+}
+
+/// What a request waits for.
+pub(super) type Turn = Result<Given, Unable>;
+
+/// How a request gets a stream.
+pub(super) enum Checkout {
+    Given(Given),
+    Wait(oneshot::Receiver<Turn>),
+    NotHttp2,
+}
+
+impl Pool {
+    pub(in super::super) const fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(super) const fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    pub(super) fn check_out(self: &Arc<Self>) -> Checkout {
+        let mut state = self.state();
+        if state.is_http1 {
+            return Checkout::NotHttp2;
+        }
+        while state.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            state.waiting.pop_front();
+        }
+        if state.waiting.is_empty()
+            && let Some(given) = self.take(&mut state)
+        {
+            return Checkout::Given(given);
+        }
+        let (turn, wait) = oneshot::channel();
+        state.waiting.push_back(turn);
+        // Those before it may wait no more.
+        self.serve(&mut state);
+        self.dial_if_needed(&mut state);
+        Checkout::Wait(wait)
+    }
+
+    /// Takes back a stream that has ended.
+    pub(super) fn release(self: &Arc<Self>, connection: u64) {
+        let mut state = self.state();
+        if let Some(link) = state.links.iter_mut().find(|link| link.id == connection) {
+            link.open = link.open.saturating_sub(1);
+            link.used = Instant::now();
+            self.serve(&mut state);
+        }
+    }
+
+    /// Notes how many streams the peer of a connection takes.
+    pub(super) fn takes(self: &Arc<Self>, connection: u64, streams: usize) {
+        let mut state = self.state();
+        let Some(link) = state.links.iter_mut().find(|link| link.id == connection) else { return };
+        link.limit = (streams != UNKNOWN).then_some(streams.min(MAX_STREAMS));
+        if !state.waiting.is_empty() {
+            self.serve(&mut state);
+            self.dial_if_needed(&mut state);
+        }
+    }
+
+    /// Forgets a connection that has closed.
+    pub(super) fn ended(self: &Arc<Self>, connection: u64) {
+        let mut state = self.state();
+        state.links.retain(|link| link.id != connection);
+        self.dial_if_needed(&mut state);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one step: what a panic elsewhere left behind is consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
+    fn take(self: &Arc<Self>, state: &mut State) -> Option<Given> {
+        state.links.retain(|link| !link.sender.is_closed());
+        let link = state.links.iter_mut().find(|link| link.open < link.limit.unwrap_or(1))?;
+        link.open += 1;
+        let stream = Stream { pool: Arc::downgrade(self), connection: link.id };
+        Some(Given { sender: link.sender.clone(), stream })
+    }
+
+    /// Gives free streams to those that wait.
+    fn serve(self: &Arc<Self>, state: &mut State) {
+        while !state.waiting.is_empty() {
+            let Some(mut given) = self.take(state) else { return };
+            let connection = given.stream.connection;
+            loop {
+                let Some(turn) = state.waiting.pop_front() else {
+                    // Dropped as it is, it would take the lock again.
+                    given.stream.pool = Weak::new();
+                    let taken = state.links.iter_mut().find(|link| link.id == connection);
+                    taken.into_iter().for_each(|link| link.open -= 1);
+                    return;
+                };
+                match turn.send(Ok(given)) {
+                    Ok(()) => break,
+                    Err(Ok(refused)) => given = refused,
+                    Err(Err(_)) => return,
+                }
+            }
+        }
+    }
+
+    /// Makes a connection if requests wait and those that there are have shown that they cannot take them.
+    fn dial_if_needed(self: &Arc<Self>, state: &mut State) {
+        let is_settled = |link: &Link| link.limit.is_some() || link.since.elapsed() > SETTLING;
+        if state.is_dialling
+            || state.waiting.iter().all(oneshot::Sender::is_closed)
+            || state.links.len() >= self.limits.max_open
+            || !state.links.iter().all(is_settled)
+        {
+            return;
+        }
+        state.is_dialling = true;
+        state.next += 1;
+        let dialling = Dialling(Arc::clone(self));
+        let id = state.next;
+        // A task of its own: the request that had need of it first may be given up.
+        tokio::spawn(async move {
+            let outcome = dial(&dialling.0, id).await;
+            dialling.0.dialled(outcome);
+        });
+    }
+
+    fn dialled(self: &Arc<Self>, outcome: Result<Dialled, Unable>) {
+        let mut state = self.state();
+        state.is_dialling = false;
+        match outcome {
+            Ok(Dialled { id, sender, epoch }) => {
+                if state.epoch < epoch {
+                    state.epoch = epoch;
+                    state.links.clear();
+                }
+                let now = Instant::now();
+                let link = Link { id, sender, open: 0, limit: None, since: now, used: now };
+                state.links.push(link);
+                self.serve(&mut state);
+            }
+            Err(unable) => {
+                state.is_http1 |= unable == Unable::NotHttp2;
+                if state.links.is_empty() || state.is_http1 {
+                    for turn in state.waiting.drain(..) {
+                        let _ = turn.send(Err(unable));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A connection that is being made; dropped, none is.
+struct Dialling(Arc<Pool>);
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        self.0.state().is_dialling = false;
+    }
+}
+
+impl pools::Pool for Pool {
+    fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
+        Self { backend, dialer, limits, state: Mutex::default() }
+    }
+
+    fn sweep(&self) {
+        let mut idle = 0;
+        let Limits { idle_timeout, max_idle, .. } = self.limits;
+        self.state().links.retain(|link| {
+            let is_idle = link.open == 0;
+            idle += usize::from(is_idle);
+            let is_kept = !is_idle || (link.used.elapsed() < idle_timeout && idle <= max_idle);
+            !link.sender.is_closed() && is_kept
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        let state = self.state();
+        state.links.is_empty() && !state.is_dialling
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}

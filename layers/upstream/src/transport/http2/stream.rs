@@ -1,0 +1,32 @@
+//! A stream that is counted.
+
+use std::sync::{Arc, Weak};
+
+use super::pool::Pool;
+
+/// One of the streams of a connection; dropped, it may be used by another request.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) pool: Weak<Pool>,
+    pub(super) connection: u64,
+}
+
+/// A stream that has become a tunnel: in the extensions of the response that agrees to it.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldStream {
+    _stream: Arc<Stream>,
+}
+
+impl HeldStream {
+    pub(super) const fn new(stream: Arc<Stream>) -> Self {
+        Self { _stream: stream }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.release(self.connection);
+        }
+    }
+}
