@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests, and first installs what they need beside Rust: redis-server.
+# Runs all tests, and first installs what they need beside Rust: redis-server, and nginx and haproxy as backends. The
+# tests with these two are skipped where they cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,25 +10,34 @@ may_use_sudo() {
         return 0
     fi
     local answer
-    read -r -p "The tests need redis-server. Install it with sudo apt-get? [y/N] " answer
+    read -r -p "The tests need ${missing[*]}. Install with sudo apt-get? [y/N] " answer
     case $answer in [yY]*) ;; *) return 1 ;; esac
 }
 
-need_redis() {
-    echo "The tests need redis-server, version 7 or newer: install it and run this again." >&2
-    exit 1
-}
-
-if ! command -v redis-server >/dev/null; then
-    command -v apt-get >/dev/null || need_redis
-    as_root=
+install_missing() {
+    command -v apt-get >/dev/null || return 1
+    local as_root=
     if [ "$(id -u)" != 0 ]; then
-        may_use_sudo || need_redis
+        may_use_sudo || return 1
         as_root=sudo
     fi
     $as_root apt-get update -qq
-    # It is started by each test on a port of its own, never as a service.
-    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq redis-server
+    # Each test starts them on ports of its own, never as services.
+    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq "${missing[@]}"
+}
+
+# nginx and haproxy are not on the PATH of every user.
+PATH=$PATH:/usr/sbin
+missing=()
+for program in redis-server nginx haproxy; do
+    command -v "$program" >/dev/null || missing+=("$program")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    install_missing || echo "Not installed: ${missing[*]}" >&2
+fi
+if ! command -v redis-server >/dev/null; then
+    echo "The tests need redis-server, version 7 or newer: install it and run this again." >&2
+    exit 1
 fi
 
 cargo test --workspace --all-features --locked

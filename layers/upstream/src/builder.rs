@@ -42,9 +42,9 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Passes the client's `Host` on instead of the backend's own, for HTTP/1.1 backends. A backend that
-    /// checks `Host` must then know the public name. An HTTP/2 backend over TLS also gets its own name as the
-    /// authority, and may refuse the mismatch; without TLS it gets only its own name.
+    /// Passes the client's `Host` on instead of the backend's own; over TLS with HTTP/2 it becomes the authority. A
+    /// backend that checks `Host` must then know the public name. An HTTP/2 backend without TLS always gets its own
+    /// name.
     pub fn preserve_host(mut self) -> Self {
         self.config.host = HostRule::Preserve;
         self

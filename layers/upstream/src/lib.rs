@@ -29,7 +29,7 @@
 //! | HTTP/2 with a `Host` other than its authority | 400 | no |
 //! | TRACE; CONNECT | 405 | no |
 //! | extended CONNECT, unless for a relayed protocol and an HTTP/2 backend | 501 | no |
-//! | `Upgrade` to a relayed protocol (`websocket`), HTTP/1.1 or TLS backend | forwarded; a 101 opens a tunnel | yes |
+//! | `Upgrade` to a relayed protocol (`websocket`), HTTP/1.1 or TLS backend | forwarded over HTTP/1.1; a 101 opens a tunnel | yes |
 //! | `Upgrade` to anything else | stripped, forwarded | yes |
 //! | anything, for a [third-party backend](bartizan_core::Backend::third_party) | without `Forwarded` and `X-Forwarded-Host/-Port/-Prefix`; `X-Forwarded-Proto` is the backend's scheme | yes |
 //! | anything else | hop-by-hop fields stripped, `Host` of the backend, path and query byte for byte | yes |
@@ -43,7 +43,7 @@
 //! | host name with one address of each family (`localhost`, dual stack) | the one that connected last is dialled, then the other |
 //! | host name with several addresses of a family | one of them is dialled and kept, see [*Connections*](#connections) |
 //! | several addresses, none of which connects | counts as refused only if all refuse, or if the one in use does and the others cannot be reached from this host |
-//! | [connection limit](transport::TransportBuilder::max_connections_per_backend) reached, and no connection free in time | 503, `Retry-After`, `Proxy-Status` |
+//! | [connection limit](transport::TransportBuilder::max_connections_per_backend) reached, and no connection (over HTTP/2: no stream) free in time | 503, `Retry-After`, `Proxy-Status` |
 //! | no file descriptor left | 503, `Retry-After`, `Proxy-Status`; does not count against the backend |
 //! | connection ended before a response head | 502 |
 //! | no response head in time | 504 |
@@ -67,9 +67,17 @@
 //!
 //! # Connections
 //!
-//! HTTP/1.1 without TLS uses connections of this crate's own ([`Http1Transport`](transport::Http1Transport)); HTTP/2
-//! and TLS use hyper-util's client ([`HyperTransport`](transport::HyperTransport)).
-//! [`TransportBuilder`](transport::TransportBuilder) configures both.
+//! [`TransportBuilder`](transport::TransportBuilder) configures how connections are made and which are kept. Over TLS the
+//! backend chooses between HTTP/2 and HTTP/1.1 ([ALPN, RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)).
+//! hyper-util's client is available as a [transport](transport::HyperTransport), too.
+//!
+//! A connection over HTTP/1.1 carries one request at a time. One over HTTP/2 carries as many streams as the backend
+//! allows (`SETTINGS_MAX_CONCURRENT_STREAMS`,
+//! [RFC 9113 §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)), at most 256; when none is free, another
+//! connection is opened. Over HTTP/2, `Host` is sent as the authority only.
+//!
+//! A tunnel ends when both sides have closed it, when its session ends, when one side has closed its half and the other
+//! is silent for 10 s, and when [no byte has moved for an hour](UpstreamBuilder::tunnel_idle_timeout).
 //!
 //! A backend is one server, and its host name stands for that server: its sessions are at one of its addresses. Names
 //! are looked up by the system for each new connection; a failed lookup says nothing about the server. The address

@@ -56,8 +56,9 @@ impl TransportBuilder {
     }
 
     /// The maximum number of connections to one backend, in use or not; further requests wait for
-    /// one ([`Self::connection_wait`]). An open stream occupies one, and a connection that became a
-    /// tunnel no longer counts. For HTTP/1.1 without TLS. Default: no limit.
+    /// one ([`Self::connection_wait`]). Over HTTP/1.1 an open stream occupies one, and a connection that became a
+    /// tunnel no longer counts. Over HTTP/2, requests share them, up to the number of streams that the backend allows.
+    /// Over TLS, the limit applies to each of the two protocols. Default: no limit.
     pub const fn max_connections_per_backend(mut self, connections: usize) -> Self {
         self.config.max_connections_per_backend = connections;
         self
@@ -79,8 +80,7 @@ impl TransportBuilder {
         self
     }
 
-    /// Makes the transport: [`Http1Transport`] for HTTP/1.1 in clear text,
-    /// [`HyperTransport`] for the rest.
+    /// Makes the transport for backends of all kinds.
     #[must_use]
     pub fn build(self) -> ByProtocol {
         ByProtocol::new(&self.config)
