@@ -1,8 +1,9 @@
 //! Two connections that have become one: bytes both ways, until one side ends or is silent for too long.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -27,11 +28,23 @@ where
     let activity = Activity::new();
     let mut client = Watched { io: client, activity: &activity };
     let mut backend = Watched { io: backend, activity: &activity };
-    tokio::select! {
+    let copied = async {
         // A side that breaks off ends the tunnel; no side is left to be told.
-        _ = copy_bidirectional(&mut client, &mut backend) => {}
-        () = activity.silence(idle) => {}
-    }
+        let _ = copy_bidirectional(&mut client, &mut backend).await;
+    };
+    either(copied, activity.silence(idle)).await;
+}
+
+/// Resolves when one of the two does, and drops the other.
+pub(crate) async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| {
+        if one.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        other.as_mut().poll(cx)
+    })
+    .await;
 }
 
 /// When bytes moved last.
@@ -86,10 +99,7 @@ impl Activity {
             if deadline <= Instant::now() {
                 return;
             }
-            tokio::select! {
-                () = sleep_until(deadline) => {}
-                () = self.half_closed.notified() => {}
-            }
+            either(sleep_until(deadline), self.half_closed.notified()).await;
         }
     }
 

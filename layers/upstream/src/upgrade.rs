@@ -93,10 +93,7 @@ impl Tunnel {
         tokio::spawn(async move {
             let standing = stand(self.client, backend, self.idle);
             match self.ended {
-                Some(ended) => tokio::select! {
-                    () = standing => {}
-                    () = ended => {}
-                },
+                Some(ended) => tunnel::either(standing, ended).await,
                 None => standing.await,
             }
             drop((self.lease, stream));

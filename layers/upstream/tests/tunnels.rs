@@ -10,7 +10,7 @@ use bartizan_core::{
     Key, Passage, Record, Route, Session,
     store::{RecordVersion, StoredSession},
 };
-use bartizan_testkit::server::{boxed, serve};
+use bartizan_testkit::server::{Server, boxed, serve};
 use bartizan_upstream::{Upstream, transport::TransportBuilder};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -86,8 +86,8 @@ async fn tls_server() -> (u16, ClientConfig) {
 }
 
 /// A proxy to the backend at `origin`, for requests of `session`: only a real connection can be upgraded.
-async fn proxy(upstream: Upstream, origin: String, session: Option<Session>) -> SocketAddr {
-    let front = serve(move |request: Request<Incoming>| {
+async fn proxy(upstream: Upstream, origin: String, session: Option<Session>) -> Server {
+    serve(move |request: Request<Incoming>| {
         let (upstream, origin, session) = (upstream.clone(), origin.clone(), session.clone());
         async move {
             let mut request = request.map(boxed);
@@ -100,10 +100,7 @@ async fn proxy(upstream: Upstream, origin: String, session: Option<Session>) -> 
             upstream.oneshot(request).await.unwrap().map(boxed)
         }
     })
-    .await;
-    let addr = front.addr;
-    std::mem::forget(front);
-    addr
+    .await
 }
 
 /// A websocket through `proxy`.
@@ -132,11 +129,11 @@ async fn a_websocket_over_tls_goes_over_http_1_1_though_the_backend_prefers_http
     let (port, config) = tls_server().await;
     let connections = TransportBuilder::new().tls_config(config);
     let upstream = Upstream::builder().connections(connections).build();
-    let addr = proxy(upstream, format!("https://localhost:{port}"), None).await;
+    let proxy = proxy(upstream, format!("https://localhost:{port}"), None).await;
     let get = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    let reply = bartizan_testkit::raw::exchange(addr, get, SOON).await;
+    let reply = bartizan_testkit::raw::exchange(proxy.addr, get, SOON).await;
     assert!(reply.text().ends_with("HTTP/2.0"), "{}", reply.text());
-    echoes(&mut timeout(SOON, websocket(addr)).await.unwrap()).await;
+    echoes(&mut timeout(SOON, websocket(proxy.addr)).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -146,8 +143,8 @@ async fn a_tunnel_ends_with_its_session() {
     let record = Record::new(Record::IDLE, Record::LIFETIME);
     let session = Session::new(Key::new(&route, None, b"s"), record, RecordVersion::FIRST, 1);
     let upstream = Upstream::builder().build();
-    let addr = proxy(upstream, server.uri(), Some(session.clone())).await;
-    let mut stream = timeout(SOON, websocket(addr)).await.unwrap();
+    let proxy = proxy(upstream, server.uri(), Some(session.clone())).await;
+    let mut stream = timeout(SOON, websocket(proxy.addr)).await.unwrap();
     for _ in 0..3 {
         echoes(&mut stream).await;
     }

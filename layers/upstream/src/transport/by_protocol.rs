@@ -10,7 +10,9 @@ use std::{
 
 use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
 use bytes::Bytes;
-use http::{Request, Response, header::UPGRADE};
+#[cfg(feature = "tls")]
+use http::header::UPGRADE;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -199,7 +201,7 @@ impl Future for ByProtocolFuture {
                             return Poll::Ready(Err(TransportError::Unsupported));
                         };
                         framing::state_body(&mut request);
-                        Sending::Http1(Http1Future::begin(pool, request))
+                        Sending::Http1(Http1Future::begin(pool, *request))
                     }
                 },
             }

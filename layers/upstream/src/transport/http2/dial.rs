@@ -37,7 +37,7 @@ pub(super) async fn dial(pool: &Arc<Pool>, id: u64) -> Result<Dialled, Unable> {
     #[cfg(feature = "tls")]
     if let Some(tls) = &dialer.tls {
         let (io, epoch) = tls.reach(dialer, pool.backend(), Alpn::Any).await?;
-        if !io.inner().get_ref().1.alpn_protocol().is_some_and(|protocol| protocol == b"h2") {
+        if io.inner().get_ref().1.alpn_protocol().is_none_or(|protocol| protocol != b"h2") {
             return Err(Unable::NotHttp2);
         }
         return shake_hands(io, epoch, pool, id).await;

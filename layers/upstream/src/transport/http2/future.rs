@@ -58,7 +58,7 @@ pub(in super::super) enum Unable {
 pub(in super::super) enum Unsent {
     Failed(TransportError),
     /// The backend speaks HTTP/1.1: here is the request again, for that.
-    NotHttp2(Request<OutgoingBody>),
+    NotHttp2(Box<Request<OutgoingBody>>),
 }
 
 impl From<TransportError> for Unable {
@@ -144,7 +144,7 @@ impl Future for Http2Future {
                     if request.uri().authority().is_some() {
                         head::to_http1(&mut request);
                     }
-                    return Poll::Ready(Err(Unsent::NotHttp2(request)));
+                    return Poll::Ready(Err(Unsent::NotHttp2(Box::new(request))));
                 }
                 State::Failed(error) => return Poll::Ready(Err(Unsent::Failed(*error))),
             }
