@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `insert_if_absent` | `Inserted`: the session has a token for its id, and the backend's id is in the record |
 //! | `get` | the session, if the token was sealed with one of the keys for this route and principal, and its lifetime is not over |
-//! | `remove` | nothing; with [`TokenStore::remembering_ends`], ends it until its lifetime is over |
+//! | `remove` | ends streams of the session in this process; with [`TokenStore::remembering_ends`], ends it until its lifetime is over |
 //! | `remove_if_unchanged` | the same: a token never changes |
 //! | `replace` | `Changed`: a token that was handed out cannot be changed |
 //! | `touch` | nothing: there is no idle time |
@@ -17,8 +17,9 @@
 //!
 //! If pins must survive restarts and every replica must know them, but there is no store. It cannot:
 //!
-//! - **End a session early.** DELETE reaches the backend, but the token stays valid, and the backend answers 404 from
-//!   then on. A store beside it can remember ends, and nothing else.
+//! - **End a session early.** DELETE reaches the backend and ends the streams of the session in this process, but the
+//!   token stays valid, and the backend answers 404 from then on. A store beside it can remember ends, and nothing
+//!   else; another replica then ends its streams when it next gets a request of the session.
 //! - **Notice that a session is idle**, limit the number of sessions, or count them: balance with round robin.
 //! - **Move a session** to another backend.
 //!
@@ -49,7 +50,8 @@
 //!
 //! # Cost
 //!
-//! One decryption per lookup and four small allocations; no round trip. A token of a session with an id of 36 bytes
+//! One decryption per lookup and four small allocations; no round trip. Sessions that this process has used within the
+//! last minute, or that have a stream open here, take some 300 bytes each, for at most 131,072 of them. A token of a session with an id of 36 bytes
 //! on `http://10.0.0.7:9001` has 148 bytes.
 //!
 //! # Sources
@@ -58,6 +60,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod content;
+mod in_use;
 mod store;
 
 pub use bartizan_core::{ConfigError, seal::KeyRing};

@@ -21,6 +21,7 @@ use pin_project_lite::pin_project;
 use crate::{
     KeyRing,
     content::{self, Content},
+    in_use::InUse,
 };
 
 /// How far the clocks of replicas, and the one that a store of ends goes by, may be apart.
@@ -42,6 +43,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct TokenStore<E = NoStore> {
     keys: Arc<KeyRing>,
+    in_use: Arc<InUse>,
     ends: Option<E>,
 }
 
@@ -49,7 +51,7 @@ impl TokenStore {
     /// Seals tokens with `keys`. A session cannot be ended before its lifetime is over.
     #[must_use]
     pub fn new(keys: KeyRing) -> Self {
-        Self { keys: Arc::new(keys), ends: None }
+        Self { keys: Arc::new(keys), in_use: Arc::new(InUse::new()), ends: None }
     }
 }
 
@@ -57,7 +59,7 @@ impl<E> TokenStore<E> {
     /// Remembers in `store` which sessions were ended, until their lifetime is over, and asks it with each
     /// look-up: nothing else is kept there. Replicas must share it.
     pub fn remembering_ends<F: SessionStore>(self, store: F) -> TokenStore<F> {
-        TokenStore { keys: self.keys, ends: Some(store) }
+        TokenStore { keys: self.keys, in_use: self.in_use, ends: Some(store) }
     }
 
     /// The session that the token in `key` stands for, if it was sealed here for this owner and lives.
@@ -70,7 +72,7 @@ impl<E> TokenStore<E> {
             let record = content.into_record();
             let session = Session::new(key, record, RecordVersion::FIRST, born_ms);
             session.set_used_ms(now_ms);
-            session
+            self.in_use.share(session, now_ms)
         })
     }
 
@@ -143,7 +145,9 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        match self.note_end(key) {
+        let noting = self.note_end(key);
+        self.in_use.end(key);
+        match noting {
             None => Answer::Now(Ok(())),
             Some(Answer::Now(outcome)) => Answer::Now(noted(outcome)),
             Some(Answer::Later(noting)) => Answer::Later(Noted { noting }),
@@ -156,7 +160,11 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
         key: Key<'_>,
         seen: RecordVersion,
     ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        let noting = if seen == RecordVersion::FIRST { self.note_end(key) } else { None };
+        if seen != RecordVersion::FIRST {
+            return Answer::Now(Ok(false));
+        }
+        let noting = self.note_end(key);
+        self.in_use.end(key);
         match noting {
             None => Answer::Now(Ok(false)),
             Some(Answer::Now(outcome)) => Answer::Now(noted_end(outcome)),
@@ -239,8 +247,13 @@ impl<F: Future<Output = Result<Inserted, StoreError>>> Future for NotedEnd<F> {
     }
 }
 
+/// The session, unless it has ended; then those who use it here learn of it.
 fn unless(end: Option<&Session>, session: Session) -> Option<Session> {
-    end.is_none().then_some(session)
+    if end.is_some() {
+        session.end();
+        return None;
+    }
+    Some(session)
 }
 
 fn noted(outcome: Result<Inserted, StoreError>) -> Result<(), StoreError> {

@@ -17,6 +17,7 @@ use bartizan_token::{KeyRing, TokenStore};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
+use tokio::time::timeout;
 use tower::{Layer, ServiceExt, service_fn};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
@@ -213,4 +214,29 @@ async fn an_id_that_is_too_long_for_a_token_is_refused_when_the_session_opens() 
         matches!(store.insert_if_absent(Key::new(&route, None, &id), record()), Answer::Now(Ok(_)))
     };
     assert!(fits(700) && !fits(720));
+}
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A stream of the session waits for its end in the same process.
+#[tokio::test]
+async fn an_end_reaches_those_who_wait_for_it_here() {
+    let shared = MemoryStore::new();
+    let plain = TokenStore::new(keys());
+    let replicas = [0, 1].map(|_| TokenStore::new(keys()).remembering_ends(shared.clone()));
+    let route = Route::default();
+    let record = || Record::new(Record::IDLE, Record::LIFETIME);
+    let insert = plain.insert_if_absent(Key::new(&route, None, b"backend's"), record());
+    let Inserted::Inserted(opened) = insert.wait().await.unwrap() else { panic!("is inserted") };
+    let key = opened.key();
+    let get = plain.get(key).wait().await.unwrap().unwrap();
+    let ended = get.ended();
+    plain.remove(key).wait().await.unwrap();
+    timeout(SOON, ended).await.expect("a stream of this process learns of it");
+    // Another replica learns of it when the session is next asked for.
+    let elsewhere = replicas[1].get(key).wait().await.unwrap().unwrap();
+    replicas[0].remove(key).wait().await.unwrap();
+    assert!(!elsewhere.is_ended());
+    assert!(replicas[1].get(key).wait().await.unwrap().is_none());
+    timeout(SOON, elsewhere.ended()).await.expect("here, too");
 }
