@@ -1,6 +1,6 @@
 //! The plainest forwarder: hyper's server, hyper-util's client, and nothing else.
 //!
-//! `floor LISTEN BACKEND`, both of them addresses.
+//! `floor LISTEN BACKEND [multi-thread]`: two addresses, and the kind of runtime, which has one worker in either case.
 #![allow(clippy::unwrap_used, reason = "a benchmark is a program of its own")]
 
 use std::env;
@@ -11,14 +11,23 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Builder};
 
-// The kind of runtime that the gateway has too, so that the layers are the difference.
-#[tokio::main]
-async fn main() {
+fn main() {
     let mut args = env::args().skip(1);
-    let listener = TcpListener::bind(args.next().unwrap()).await.unwrap();
-    let origin: Uri = format!("http://{}/", args.next().unwrap()).parse().unwrap();
+    let (listen, backend) = (args.next().unwrap(), args.next().unwrap());
+    // One that can have several workers costs more even where it has one: both are measured.
+    let mut runtime = match args.next().as_deref() {
+        Some("multi-thread") => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(serve(&listen, &backend));
+}
+
+async fn serve(listen: &str, backend: &str) {
+    let listener = TcpListener::bind(listen).await.unwrap();
+    let origin: Uri = format!("http://{backend}/").parse().unwrap();
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client: Client<_, Incoming> = Client::builder(TokioExecutor::new()).build(connector);

@@ -31,6 +31,8 @@ pub(crate) enum Contender {
     Floor,
     /// A second floor: what comes out where nothing is different
     Control,
+    /// The floor on tokio's multi-thread runtime, with one worker
+    FloorMultiThread,
     /// bartizan-gateway, sessions in memory
     Gateway,
     /// bartizan-gateway, sessions in Redis and kept near
@@ -75,6 +77,7 @@ impl Contender {
         match self {
             Self::Floor => "floor",
             Self::Control => "control",
+            Self::FloorMultiThread => "floor-multi-thread",
             Self::Gateway => "gateway",
             Self::GatewayNear => "gateway-near",
             Self::GatewayRedis => "gateway-redis",

@@ -57,7 +57,7 @@ impl Programs {
             path.ok_or_else(|| Missing(format!("{name} is not built")))
         };
         match contender {
-            Contender::Floor | Contender::Control => built("floor"),
+            Contender::Floor | Contender::Control | Contender::FloorMultiThread => built("floor"),
             Contender::Gateway => built("bartizan-gateway"),
             Contender::GatewayNear | Contender::GatewayRedis => {
                 installed(Path::new("redis-server"), "apt-get install redis-server")?;

@@ -82,8 +82,10 @@ fn arguments(
     let arguments = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect();
     match contender {
         // It cannot keep a session, and so there is one backend to forward to.
-        Contender::Floor | Contender::Control => {
-            [addr].iter().chain(backends.first()).map(SocketAddr::to_string).collect()
+        Contender::Floor | Contender::Control | Contender::FloorMultiThread => {
+            let addresses = [addr].iter().chain(backends.first()).map(SocketAddr::to_string);
+            let runtime = (contender == Contender::FloorMultiThread).then(|| "multi-thread".into());
+            addresses.chain(runtime).collect()
         }
         Contender::Pingora | Contender::AxumReverseProxy => addresses(),
         Contender::Gateway | Contender::GatewayNear | Contender::GatewayRedis => {
