@@ -1,0 +1,52 @@
+//! The id of each request, for tower-http's `SetRequestIdLayer`.
+
+use bartizan::{core::PeerAddr, core::fields::only_line, forwarded::TrustedPeers};
+use http::{HeaderName, HeaderValue, Request};
+use tower_http::request_id::{MakeRequestId, RequestId};
+
+/// In which field the id is, and whose is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestIds {
+    name: HeaderName,
+    /// None: all peers are trusted proxies.
+    trusted: Option<TrustedPeers>,
+}
+
+/// Draws a random UUID (version 4).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MakeId;
+
+impl RequestIds {
+    /// Keeps the id that a peer in `trusted` sends in the field `name`, or that any peer sends.
+    pub(crate) const fn new(name: HeaderName, trusted: Option<TrustedPeers>) -> Self {
+        Self { name, trusted }
+    }
+
+    pub(super) const fn name(&self) -> &HeaderName {
+        &self.name
+    }
+
+    pub(super) fn trust(&self, peer: &PeerAddr) -> bool {
+        self.trusted.as_ref().is_none_or(|trusted| trusted.include(peer))
+    }
+
+    /// Removes an id that is not one line of a trusted peer, so that the request gets a new one.
+    pub(super) fn keep_if<B>(&self, is_trusted: bool, mut request: Request<B>) -> Request<B> {
+        let is_one = matches!(only_line(request.headers(), &self.name), Ok(Some(_)));
+        if !(is_trusted && is_one) {
+            request.headers_mut().remove(&self.name);
+        }
+        request
+    }
+}
+
+impl MakeRequestId for MakeId {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        // The version and the variant (RFC 9562 §5.4).
+        let bits = fastrand::u128(..) & !(0xf << 76) & !(0b11 << 62) | (4 << 76) | (0b10 << 62);
+        let hex = format!("{bits:032x}");
+        let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| hex.get(group));
+        let text = groups.into_iter().flatten().collect::<Vec<_>>().join("-");
+        HeaderValue::try_from(text).ok().map(RequestId::new)
+    }
+}
