@@ -77,7 +77,6 @@ pub(super) async fn serve(
         tracing::debug!(%error, "the connection is gone already");
         return;
     }
-    let local = stream.local_addr().ok();
     let accepted = Instant::now();
     let detecting = timeout(limits.head, protocol::detect(&stream));
     let detected = tokio::select! {
@@ -87,22 +86,31 @@ pub(super) async fn serve(
         detected = detecting => detected.unwrap_or(Ok(Protocol::Http1)),
     };
     let Ok(protocol) = detected else { return };
+    let peer = match stream.local_addr() {
+        Ok(local) => PeerAddr::new(peer).accepted_at(local),
+        Err(_) => PeerAddr::new(peer),
+    };
     let state = Arc::<ConnectionState>::default();
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
     let io = HeadTimeout::new(stream, protocol, Arc::clone(&state), timeouts, accepted);
     let io = TokioIo::new(io);
-    let peer = PeerAddr::new(peer);
-    let peer = local.map_or(peer.clone(), |local| peer.accepted_at(local));
-    // Two types: what is off costs nothing.
-    let ended = match front {
-        None => {
-            let service = ConnectionService::new(admit(service, &limits, state), peer);
-            converse(&builders, protocol, io, service, &stop).await
-        }
-        Some(front) => {
-            let service = admit_behind(&front, &peer, service, &limits, state);
-            let service = ConnectionService::new(service, peer);
-            Box::pin(converse(&builders, protocol, io, service, &stop)).await
+    let ended = if let Some(front) = front {
+        // A type of its own, in a box: what is off costs nothing.
+        let service = admit_behind(&front, &peer, service, &limits, state);
+        let service = ConnectionService::new(service, peer);
+        Box::pin(converse(&builders, protocol, io, service, &stop)).await
+    } else {
+        let service = ConnectionService::new(admit(service, &limits, state), peer);
+        match protocol {
+            Protocol::Http1 => {
+                let connection = builders.http1.serve_connection(io, service).with_upgrades();
+                drive(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
+            }
+            // Boxed: it is larger, and one for many requests at a time.
+            Protocol::Http2 => {
+                let connection = builders.http2.serve_connection(io, service);
+                Box::pin(drive(connection, &stop, http2::Connection::graceful_shutdown)).await
+            }
         }
     };
     if let Err(error) = ended {
@@ -110,7 +118,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Serves the requests that come by `io` with `service`.
+/// Serves the requests that come by `io` with `service`, in a future of its own.
 async fn converse<S, R>(
     builders: &Builders,
     protocol: Protocol,
@@ -129,10 +137,9 @@ where
             let connection = builders.http1.serve_connection(io, service).with_upgrades();
             drive(connection, stop, http1::UpgradeableConnection::graceful_shutdown).await
         }
-        // Boxed: it is larger, and one for many requests at a time.
         Protocol::Http2 => {
             let connection = builders.http2.serve_connection(io, service);
-            Box::pin(drive(connection, stop, http2::Connection::graceful_shutdown)).await
+            drive(connection, stop, http2::Connection::graceful_shutdown).await
         }
     }
 }

@@ -23,14 +23,13 @@ use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_http::{
-    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveHeadersLayer,
 };
 use tower_layer::Layer;
 
 pub(crate) use cors::AllowCorsLayer;
 use panics::CatchPanicsLayer;
-use request_id::MakeId;
 pub(crate) use request_id::RequestIds;
 
 /// Which of the optional layers are on. Default: none.
@@ -93,7 +92,7 @@ impl Front {
             let name = ids.name().clone();
             let layers = ServiceBuilder::new()
                 .map_request(move |request| ids.keep_if(is_trusted, request))
-                .layer(SetRequestIdLayer::new(name.clone(), MakeId))
+                .layer(SetRequestIdLayer::new(name.clone(), MakeRequestUuid))
                 .layer(PropagateRequestIdLayer::new(name));
             service = BoxCloneService::new(layers.service(service));
         }

@@ -1,8 +1,10 @@
 //! The id of each request, for tower-http's `SetRequestIdLayer`.
 
-use bartizan::{core::PeerAddr, core::fields::only_line, forwarded::TrustedPeers};
-use http::{HeaderName, HeaderValue, Request};
-use tower_http::request_id::{MakeRequestId, RequestId};
+use bartizan::{
+    core::{PeerAddr, fields::only_line},
+    forwarded::TrustedPeers,
+};
+use http::{HeaderName, Request};
 
 /// In which field the id is, and whose is kept.
 #[derive(Clone, Debug)]
@@ -11,10 +13,6 @@ pub(crate) struct RequestIds {
     /// None: all peers are trusted proxies.
     trusted: Option<TrustedPeers>,
 }
-
-/// Draws a random UUID (version 4).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MakeId;
 
 impl RequestIds {
     /// Keeps the id that a peer in `trusted` sends in the field `name`, or that any peer sends.
@@ -37,16 +35,5 @@ impl RequestIds {
             request.headers_mut().remove(&self.name);
         }
         request
-    }
-}
-
-impl MakeRequestId for MakeId {
-    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        // The version and the variant (RFC 9562 §5.4).
-        let bits = fastrand::u128(..) & !(0xf << 76) & !(0b11 << 62) | (4 << 76) | (0b10 << 62);
-        let hex = format!("{bits:032x}");
-        let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| hex.get(group));
-        let text = groups.into_iter().flatten().collect::<Vec<_>>().join("-");
-        HeaderValue::try_from(text).ok().map(RequestId::new)
     }
 }
