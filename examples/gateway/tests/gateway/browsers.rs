@@ -10,6 +10,9 @@ use bartizan_testkit::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
 
 use crate::fixtures::Gateway;
 
@@ -72,6 +75,31 @@ async fn a_rebound_page_opens_no_session_and_reaches_no_backend() {
         for server in &servers {
             assert!(server.journal().iter().all(|entry| entry.headers["host"] != "tunnel.example"));
         }
+    }
+}
+
+/// `:authority` is the host there.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_a_rebound_page_is_refused_likewise() {
+    let servers = CounterServer::start_many(1).await;
+    let gateway = Gateway::before(&[servers[0].uri()], &["--allow-host=gw.example"]).await;
+    for (authority, page, status) in [
+        ("evil.example", "http://evil.example", 421),
+        ("gw.example:8080", "http://evil.example", 403),
+        ("gw.example:8080", "http://gw.example:8080", 200),
+    ] {
+        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post(format!("http://{authority}/mcp"))
+            .header("origin", page)
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json");
+        let request = request.body(Full::<Bytes>::from(INITIALIZE)).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{authority} {page}");
+        assert_eq!(servers[0].journal().is_empty(), status != 200);
     }
 }
 

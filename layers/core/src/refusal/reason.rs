@@ -39,9 +39,9 @@ pub enum Reason {
     ProtectedField,
     /// `Host` is missing, repeated, malformed, or differs from the request's authority.
     InvalidHost,
-    /// A browser sent the request to a `Host` that this server does not answer for.
+    /// A browser sent the request to a `Host` that is not allowed.
     HostNotAllowed,
-    /// A browser sent the request for a page of another origin that is not allowed to.
+    /// A browser sent the request for a page whose origin is not allowed.
     OriginNotAllowed,
     /// The session store cannot answer.
     StoreUnavailable,
@@ -211,13 +211,13 @@ impl Reason {
                 StatusCode::MISDIRECTED_REQUEST,
                 INVALID,
                 7,
-                "Host not allowed for requests of browsers: add it with --allow-host (allow_host)",
+                "Host is not allowed for browsers; allow it with --allow-host (allow_host)",
             ),
             Self::OriginNotAllowed => (
                 StatusCode::FORBIDDEN,
                 INVALID,
                 7,
-                "Origin not allowed: add it with --allow-origin (allow_origin)",
+                "Origin is not allowed; allow it with --allow-origin (allow_origin)",
             ),
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
