@@ -56,6 +56,7 @@ pub fn cases() -> Vec<Case> {
         case("forwarded", client(), sanitize().layer(Inert)),
         case("hops", client(), LimitHopsLayer::new().layer(Inert)),
         case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
+        case("origin-nothing", client(), InertReplaceable),
         case("origin", client(), guard().layer(InertReplaceable)),
         case("session", client(), session().layer(Inert)),
         // Its store answers later: the request waits, if not for long.

@@ -310,7 +310,7 @@ where
         // nothing. Below the layer that knows the public scheme and host.
         let origin = self.refusing_alike(&self.origin, GuardOriginLayer::refuse_as);
         let origin = if self.switches.guards { origin } else { origin.only_if(false) };
-        let validated = origin.layer(limited);
+        let validated = origin.scanned_above().layer(limited);
         // Outermost: nothing below may see a spoofed field.
         let forwarded = self.refusing_alike(&self.forwarded, SanitizeForwardedLayer::refuse_as);
         ReverseProxy::new(forwarded.only_if(self.switches.guards).layer(validated))

@@ -5,8 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use bartizan_core::Dialect;
-use http::Extensions;
+use bartizan_core::{Dialect, Passage, fields::browser};
+use http::{Extensions, Request};
 
 use crate::{AllowedHost, AllowedOrigin};
 
@@ -14,6 +14,7 @@ use crate::{AllowedHost, AllowedOrigin};
 pub(crate) struct Config {
     pub(crate) rules: Rules,
     pub(crate) is_over_tls: bool,
+    pub(crate) scanned_above: bool,
     pub(crate) peer_from: Option<fn(&Extensions) -> Option<SocketAddr>>,
     pub(crate) dialect: Option<Dialect>,
 }
@@ -25,6 +26,19 @@ pub(crate) struct Rules {
     pub(crate) origins: Vec<AllowedOrigin>,
     /// Addresses of the listener; an unspecified one stands for all.
     pub(crate) listeners: Vec<IpAddr>,
+}
+
+impl Config {
+    /// Whether a browser sent `request`.
+    #[inline]
+    pub(crate) fn concerns<B>(&self, request: &Request<B>) -> bool {
+        if self.scanned_above
+            && let Some(from_browser) = Passage::of(request).and_then(Passage::from_browser)
+        {
+            return from_browser;
+        }
+        browser::sent(request.headers())
+    }
 }
 
 impl fmt::Debug for Config {

@@ -33,6 +33,7 @@ pin_project! {
 }
 
 impl<F, R> ResponseFuture<F, R> {
+    #[inline(always)]
     pub(crate) const fn forwarded(future: F) -> Self {
         Self { state: State::Forwarded { future } }
     }
@@ -49,7 +50,7 @@ where
 {
     type Output = F::Output;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().state.project() {
             StateProj::Forwarded { future } => future.poll(cx),

@@ -22,8 +22,13 @@ pub struct GuardOriginLayer {
 impl GuardOriginLayer {
     /// Allows browsers to address this server by a loopback name or by its own address, for pages of its own.
     pub fn new() -> Self {
-        let config =
-            Config { rules: Rules::default(), is_over_tls: false, peer_from: None, dialect: None };
+        let config = Config {
+            rules: Rules::default(),
+            is_over_tls: false,
+            scanned_above: false,
+            peer_from: None,
+            dialect: None,
+        };
         Self { config, is_on: true }
     }
 
@@ -63,6 +68,14 @@ impl GuardOriginLayer {
     /// ([`PeerAddr::over_tls`](bartizan_core::PeerAddr::over_tls)) nor a layer above shows it. Default: they do not.
     pub fn over_tls(mut self) -> Self {
         self.config.is_over_tls = true;
+        self
+    }
+
+    /// Relies on a layer above that has looked at the field names and recorded whether a browser sent the request
+    /// ([`Passage::set_from_browser`](bartizan_core::Passage::set_from_browser)): `SanitizeForwarded` does. Where no
+    /// layer has, this one looks. Default: it looks in any case.
+    pub fn scanned_above(mut self) -> Self {
+        self.config.scanned_above = true;
         self
     }
 

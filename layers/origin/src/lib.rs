@@ -118,8 +118,9 @@
 //!
 //! # Cost
 //!
-//! One pass over the field names, no allocation, and nothing on the way back. A refusal allocates its response. The
-//! figures are in `benches/README.md`.
+//! One pass over the field names, or none below a layer that recorded the result
+//! ([`GuardOriginLayer::scanned_above`]); no allocation, and nothing on the way back. A refusal allocates its response.
+//! The figures are in `benches/README.md`.
 //!
 //! # Sources
 //!
@@ -133,7 +134,6 @@
 
 mod allowed;
 mod authority;
-mod browser;
 mod config;
 mod event;
 mod future;

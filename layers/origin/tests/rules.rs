@@ -11,7 +11,7 @@ use std::{
 };
 
 use bartizan_core::{
-    ClientAddr, Dialect, GuardBody, PeerAddr, PublicOrigin, Reason, client::Evidence,
+    ClientAddr, Dialect, GuardBody, Passage, PeerAddr, PublicOrigin, Reason, client::Evidence,
 };
 use bartizan_origin::GuardOriginLayer;
 use bytes::Bytes;
@@ -359,4 +359,21 @@ async fn a_refusal_takes_the_form_of_the_protocol_and_names_the_option() {
 async fn switched_off_it_passes_everything() {
     let off = guard().only_if(false);
     assert_eq!(of(&off, LOCAL, &[("host", "evil.example"), ("origin", "null")]).await, 200);
+}
+
+/// A layer of this process has looked; no client can write that.
+#[tokio::test]
+async fn it_looks_itself_unless_a_layer_above_has() {
+    let foreign = [("host", "localhost"), ("origin", "https://evil.example")];
+    let recorded = |from_browser: Option<bool>| {
+        let mut request = from(LOCAL, request(&foreign));
+        if let Some(from_browser) = from_browser {
+            Passage::with(&mut request, |passage| passage.set_from_browser(from_browser));
+        }
+        request
+    };
+    for (from_browser, expected) in [(None, 403), (Some(true), 403), (Some(false), 200)] {
+        assert_eq!(status(&guard().scanned_above(), recorded(from_browser)).await, expected);
+        assert_eq!(status(&guard(), recorded(from_browser)).await, 403);
+    }
 }

@@ -1,15 +1,21 @@
-//! Whether a browser sent a request. Pure.
+//! Fields that only browsers send, and that their pages can neither set nor remove: `Origin` and `Sec-Fetch-*`
+//! ([forbidden request headers](https://fetch.spec.whatwg.org/#forbidden-request-header)).
 
-use http::{HeaderMap, header::ORIGIN};
+use http::HeaderMap;
 
-/// Whether `headers` hold `Origin` or `Sec-Fetch-*`, which pages cannot set or remove. One pass over the names: most
-/// requests have neither.
+/// Whether `headers` hold a field that only browsers send. One pass over the names: most requests have none.
 #[inline]
-pub(crate) fn is_browsers(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
-        let name = name.as_str().as_bytes();
-        name == ORIGIN.as_str().as_bytes() || name.starts_with(b"sec-fetch-")
-    })
+#[must_use]
+pub fn sent(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| marks(name.as_str()))
+}
+
+/// Whether only browsers send the field `name`, in lower case.
+#[inline]
+#[must_use]
+pub fn marks(name: &str) -> bool {
+    let name = name.as_bytes();
+    name == b"origin" || name.starts_with(b"sec-fetch-")
 }
 
 #[cfg(test)]
@@ -36,8 +42,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("host", HeaderValue::from_static("a"));
             headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(""));
-            assert_eq!(is_browsers(&headers), is_browser, "{name}");
+            assert_eq!(sent(&headers), is_browser, "{name}");
         }
-        assert!(!is_browsers(&HeaderMap::new()));
+        assert!(!sent(&HeaderMap::new()));
     }
 }
