@@ -34,8 +34,8 @@ pub(crate) struct WebOptions {
     pub(crate) allow_origins: Vec<AllowedOrigin>,
 
     /// Forward the client's Host header instead of the backend's own, for backends that build URLs from
-    /// it. A backend that checks its Host must know the public one. Backends that speak HTTP/2 get their
-    /// own name in any case
+    /// it. A backend that checks its Host must know the public one. Backends that speak HTTP/2 without TLS
+    /// get their own name in any case
     #[arg(long, env = "BARTIZAN_PRESERVE_HOST")]
     pub(crate) preserve_host: bool,
 
