@@ -32,6 +32,7 @@
 //! | `memory` | `bartizan-memory` | a session store for one process |
 //! | `forwarded` | `bartizan-forwarded` | drops spoofed forwarding headers, finds the client, writes `X-Forwarded-*` |
 //! | `hops` | `bartizan-hops` | detects forwarding loops and rejects them |
+//! | `origin` | `bartizan-origin` | validates `Host` and `Origin` of browser requests, against DNS rebinding |
 //! | `principal` | `bartizan-principal` | names the caller by its token, so that a session belongs to the caller that opened it |
 //! | `redis` | `bartizan-redis` | a session store for many replicas, on Redis or Valkey |
 //! | `token` | `bartizan-token` | sessions as sealed tokens that the clients keep: no server needed |
@@ -59,6 +60,9 @@ pub use bartizan_hops as hops;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 pub use bartizan_memory as memory;
+#[cfg(feature = "origin")]
+#[cfg_attr(docsrs, doc(cfg(feature = "origin")))]
+pub use bartizan_origin as origin;
 #[cfg(feature = "pin")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pin")))]
 pub use bartizan_pin as pin;

@@ -25,6 +25,7 @@ use bartizan::{
         MaxForwards, SigningKeys, Via,
     },
     memory::{MemoryStore, MemoryStoreBuilder},
+    origin::{AllowedHost, AllowedOrigin, GuardOrigin, GuardOriginLayer},
     pin::{
         Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,
         balance::{LeastSessions, Random, Rendezvous, RoundRobin},
@@ -89,6 +90,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(ValidateSessionLayer<MemoryStore>, ValidateSessionLayer<RedisStore>)>();
     is_shared::<(SanitizeForwardedLayer, StripHopByHopLayer, LimitHopsLayer)>();
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
+    is_shared::<(GuardOriginLayer, GuardOrigin<MemoryStore>, AllowedHost, AllowedOrigin)>();
     is_shared::<(NamePrincipalLayer, NamePrincipal<MemoryStore>)>();
     is_shared::<PinBackendLayer>();
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();

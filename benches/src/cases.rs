@@ -13,6 +13,7 @@ use bartizan::{
     forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::LimitHopsLayer,
     memory::MemoryStore,
+    origin::GuardOriginLayer,
     pin::{Backends, PinBackendLayer},
     principal::NamePrincipalLayer,
     session::ValidateSessionLayer,
@@ -38,6 +39,15 @@ pub fn cases() -> Vec<Case> {
     let proxies = || TrustedPeers::networks(["10.0.0.0/8".parse().unwrap()]);
     let hop = [("x-hop-count", "1"), ("via", "1.1 bartizan-00000000")];
     let sanitize = SanitizeForwardedLayer::new;
+    // A page of this server itself, in a browser.
+    let page = [
+        ("origin", "http://gateway.example:8080"),
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-dest", "empty"),
+    ];
+    let page = || Requests::new("203.0.113.9:50000", &page);
+    let guard = || GuardOriginLayer::new().allow_host("gateway.example".parse().unwrap());
     // One with a JWT of 800 bytes, as they are; one with an opaque token.
     let with_jwt = || Requests::new("203.0.113.9:1", &[("authorization", JWT)]);
     let with_token = || Requests::new("203.0.113.9:1", &[("authorization", TOKEN)]);
@@ -46,6 +56,8 @@ pub fn cases() -> Vec<Case> {
         case("forwarded", client(), sanitize().layer(Inert)),
         case("hops", client(), LimitHopsLayer::new().layer(Inert)),
         case("both", client(), sanitize().layer(LimitHopsLayer::new().layer(Inert))),
+        case("origin-nothing", client(), InertReplaceable),
+        case("origin", client(), guard().layer(InertReplaceable)),
         case("session", client(), session().layer(Inert)),
         // Its store answers later: the request waits, if not for long.
         case("session-later", client(), ValidateSessionLayer::mcp(Later(store())).layer(Inert)),
@@ -94,6 +106,8 @@ pub fn cases() -> Vec<Case> {
         case("token-nothing", with_token(), Inert),
         case("token-principal", with_token(), NamePrincipalLayer::authorization().layer(Inert)),
         case("token-principal-none", with_token(), NamePrincipalLayer::none().layer(Inert)),
+        case("page-nothing", page(), InertReplaceable),
+        case("page-origin", page(), guard().layer(InertReplaceable)),
         case("second-nothing", Requests::new("203.0.113.9:1", &hop), Inert),
         case(
             "second-hops",

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the stack in an axum application: state, auth, CORS, timeouts, shutdown | `axum` |
 //! | the stack in a tonic server | `tonic` |
+//! | layers of tower-http around the stack: which fit, and where | `tower_http` |
 //! | one layer alone | `one_layer` |
 //! | many replicas of one proxy | `replicas` |
 //! | refusals in your own words | `refusals` |
@@ -51,6 +52,7 @@ pages! {
     replicas: "replicas.md";
     responses: "responses.md";
     tonic: "tonic.md";
+    tower_http: "tower_http.md";
     your_parts: "your_parts.md";
 }
 

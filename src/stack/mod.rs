@@ -14,6 +14,7 @@ use bartizan_core::{
 };
 use bartizan_forwarded::SanitizeForwardedLayer;
 use bartizan_hops::LimitHopsLayer;
+use bartizan_origin::GuardOriginLayer;
 use bartizan_pin::{Backends, PinBackendLayer, key::NoKey};
 use bartizan_resume::{ResumeCounts, ResumeSessionLayer};
 use bartizan_session::ValidateSessionLayer;
@@ -55,6 +56,7 @@ use switch::Switch;
 pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity> {
     switches: Switches,
     forwarded: SanitizeForwardedLayer,
+    origin: GuardOriginLayer,
     hops: LimitHopsLayer,
     auth: A,
     session: ValidateSessionLayer<T>,
@@ -76,14 +78,16 @@ impl<T: SessionStore + CountSessions> ReverseProxyStack<T> {
     ///
     /// Everything is connected: the store counts the sessions of each backend, for balancing and draining; the
     /// open streams of a session end with it, and those of a backend with the backend. The defaults are those of
-    /// the layers: no proxy in front is trusted, a request may cross ten gateways, callers are not authenticated,
+    /// the layers: no proxy in front is trusted, browsers may call only by a loopback name or the address of the
+    /// connection and only for pages of this server, a request may cross ten gateways, callers are not authenticated,
     /// and a session ends when its backend is lost.
     pub fn mcp(store: T, backends: Backends) -> Self {
         Self::wired(ValidateSessionLayer::mcp(store.clone()), store, backends)
     }
 
     /// Keeps sessions of any protocol over HTTP whose ids are in the field `name`, as
-    /// [`ValidateSessionLayer::header`] does. Connected as in [`Self::mcp`].
+    /// [`ValidateSessionLayer::header`] does. Connected as in [`Self::mcp`]. `Host` and `Origin` of browser requests are
+    /// not validated unless [`Self::origin`] is called.
     pub fn header(name: HeaderName, store: T, backends: Backends) -> Self {
         Self::wired(ValidateSessionLayer::header(name, store.clone()), store, backends)
     }
@@ -96,11 +100,14 @@ impl<T: SessionStore + CountSessions> ReverseProxyStack<T> {
 
 impl<T: SessionStore, K, P> ReverseProxyStack<T, K, P> {
     /// Puts two layers together that you have made and connected yourself: the backends of `pin` are counted by
-    /// what you gave to [`Backends::counted_by`]. Streams are not tracked unless [`Self::streams`] is called.
+    /// what you gave to [`Backends::counted_by`]. Streams are not tracked unless [`Self::streams`] is called. `Host` and
+    /// `Origin` of browser requests are validated if `session` keeps MCP sessions, or if [`Self::origin`] is called.
     pub fn new(session: ValidateSessionLayer<T>, pin: PinBackendLayer<K, P>) -> Self {
+        let speaks_mcp = matches!(session.dialect(), Some(Dialect::JsonRpc(_)));
         Self {
             switches: Switches { guards: true, streams: false, resume: false },
             forwarded: SanitizeForwardedLayer::new(),
+            origin: GuardOriginLayer::new().only_if(speaks_mcp),
             hops: LimitHopsLayer::new(),
             auth: Identity::new(),
             resume: ResumeSessionLayer::new(session.store().clone()),
@@ -121,14 +128,33 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         self
     }
 
+    /// Configures the layer that validates `Host` and `Origin` of browser requests, against DNS rebinding, and switches
+    /// it on. A public name must be [allowed](GuardOriginLayer::allow_host), and so must every origin whose pages call
+    /// this server; `layer.only_if(false)` switches it off.
+    ///
+    /// ```
+    /// use bartizan::{ReverseProxyStack, memory::MemoryStore, pin::Backends};
+    ///
+    /// let backends = Backends::new(["http://127.0.0.1:9001".parse()?]);
+    /// let (host, origin) = ("mcp.example.com".parse()?, "https://app.example.com".parse()?);
+    /// let stack = ReverseProxyStack::mcp(MemoryStore::new(), backends)
+    ///     .origin(|layer| layer.allow_host(host).allow_origin(origin));
+    /// # let _ = stack;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn origin(mut self, configure: impl FnOnce(GuardOriginLayer) -> GuardOriginLayer) -> Self {
+        self.origin = configure(self.origin.only_if(true));
+        self
+    }
+
     /// Configures the layer that detects loops.
     pub fn hops(mut self, configure: impl FnOnce(LimitHopsLayer) -> LimitHopsLayer) -> Self {
         self.hops = configure(self.hops);
         self
     }
 
-    /// Leaves out the two outer layers, which sanitize forwarding headers and detect loops: for a server that has
-    /// them in front of several routes already.
+    /// Leaves out the three outer layers, which sanitize forwarding headers, validate `Host` and `Origin`, and detect
+    /// loops: for a server that has them in front of several routes already.
     pub fn without_guards(mut self) -> Self {
         self.switches.guards = false;
         self
@@ -138,8 +164,9 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
     /// [`Principal::attach`](bartizan_core::Principal::attach), and a session belongs to the caller that opened
     /// it. Default: none.
     pub fn auth<L>(self, layer: L) -> ReverseProxyStack<T, K, P, L> {
-        let Self { switches, forwarded, hops, session, streams, resume, pin, .. } = self;
-        ReverseProxyStack { switches, forwarded, hops, auth: layer, session, streams, resume, pin }
+        let Self { switches, forwarded, origin, hops, session, streams, resume, pin, .. } = self;
+        let auth = layer;
+        ReverseProxyStack { switches, forwarded, origin, hops, auth, session, streams, resume, pin }
     }
 
     /// Configures the layer that validates sessions. Return the layer that is passed in: it has the store that the
@@ -192,9 +219,9 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         self,
         configure: impl FnOnce(PinBackendLayer<K, P>) -> PinBackendLayer<L, Q>,
     ) -> ReverseProxyStack<T, L, Q, A> {
-        let Self { switches, forwarded, hops, auth, session, streams, resume, pin } = self;
+        let Self { switches, forwarded, origin, hops, auth, session, streams, resume, pin } = self;
         let pin = configure(pin);
-        ReverseProxyStack { switches, forwarded, hops, auth, session, streams, resume, pin }
+        ReverseProxyStack { switches, forwarded, origin, hops, auth, session, streams, resume, pin }
     }
 
     /// The open event streams of all services that this stack makes: to list, count or end them.
@@ -279,8 +306,13 @@ where
         // Above all that costs: a loop is refused before any store or backend is asked.
         let hops = self.refusing_alike(&self.hops, LimitHopsLayer::refuse_as);
         let limited = hops.only_if(self.switches.guards).layer(authenticated);
+        // Above loops, authentication, stores and bodies: the request of a foreign page must cost nothing and change
+        // nothing. Below the layer that knows the public scheme and host.
+        let origin = self.refusing_alike(&self.origin, GuardOriginLayer::refuse_as);
+        let origin = if self.switches.guards { origin } else { origin.only_if(false) };
+        let validated = origin.scanned_above().layer(limited);
         // Outermost: nothing below may see a spoofed field.
         let forwarded = self.refusing_alike(&self.forwarded, SanitizeForwardedLayer::refuse_as);
-        ReverseProxy::new(forwarded.only_if(self.switches.guards).layer(limited))
+        ReverseProxy::new(forwarded.only_if(self.switches.guards).layer(validated))
     }
 }

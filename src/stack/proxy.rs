@@ -4,11 +4,14 @@ use std::task::{Context, Poll};
 
 use bartizan_forwarded::SanitizeForwarded;
 use bartizan_hops::LimitHops;
+use bartizan_origin::GuardOrigin;
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 /// The guards as they are composed. Switched off, they pass every request on.
-type Guarded<S> = SanitizeForwarded<LimitHops<S>>;
+type Guarded<S> = SanitizeForwarded<GuardOrigin<LimitHops<S>>>;
 
 /// A reverse proxy: what [`ReverseProxyStack`](crate::ReverseProxyStack) makes of a service that forwards.
 ///
@@ -25,13 +28,14 @@ impl<S> ReverseProxy<S> {
 
     /// The service behind the guards.
     pub fn get_ref(&self) -> &S {
-        self.0.get_ref().get_ref()
+        self.0.get_ref().get_ref().get_ref()
     }
 }
 
 impl<S, B, R> Service<Request<B>> for ReverseProxy<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
 {
     type Response = <Guarded<S> as Service<Request<B>>>::Response;
     type Error = S::Error;

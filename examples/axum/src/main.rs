@@ -1,22 +1,39 @@
-//! An axum application with routes and authentication of its own, and MCP servers behind one of its
-//! routes.
+//! An axum application with routes and authentication of its own, MCP servers behind one of its routes, and
+//! tower-http's layers around them.
 
 use std::{env, error::Error, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE},
+    },
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use bartizan::{
-    Backend, Principal, ReverseProxyStack, Shutdown, memory::MemoryStore, peer, pin::Backends,
-    upstream::Upstream,
+    Backend, Principal, ReverseProxyStack, Shutdown, core::mcp, memory::MemoryStore,
+    origin::AllowedOrigin, peer, pin::Backends, upstream::Upstream,
 };
 use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowHeaders, AllowMethods, CorsLayer},
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    sensitive_headers::SetSensitiveHeadersLayer,
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
 use tower_layer::Layer;
+
+/// The web application whose pages may call this server.
+const APP: &str = "https://app.example";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -24,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listen = args.next().ok_or("usage: ADDRESS BACKEND...")?;
     let backends = args.map(|uri| uri.parse()).collect::<Result<Vec<Backend>, _>>()?;
     let listener = TcpListener::bind(listen).await?;
-    let (app, shutdown) = app(backends);
+    let (app, shutdown) = app(backends, listener.local_addr()?)?;
     serve(listener, app, shutdown, async {
         let _ = tokio::signal::ctrl_c().await;
     })
@@ -48,19 +65,56 @@ async fn serve(
     axum::serve(listener, app).with_graceful_shutdown(stopped).await
 }
 
-/// The application: routes of its own, and the stack on `/mcp`.
-fn app(backends: Vec<Backend>) -> (Router, Shutdown) {
+/// The application, which listens on `address`: routes of its own, and the stack on `/mcp`.
+fn app(backends: Vec<Backend>, address: SocketAddr) -> Result<(Router, Shutdown), Box<dyn Error>> {
+    let allowed: AllowedOrigin = APP.parse()?;
     let stack = ReverseProxyStack::mcp(MemoryStore::new(), Backends::new(backends))
         // axum knows the address of the client: it is forwarded to the backend.
         .forwarded(|layer| layer.peer_from(peer::of_axum))
+        // A browser may use that address as host, and pages of the web application may call.
+        .origin(|layer| layer.listener(address).allow_origin(allowed))
         // Sessions belong to the principal that it names.
         .auth(middleware::from_fn(authenticate));
     let shutdown = stack.shutdown();
-    let app = Router::new()
+    let own = Router::new()
         .route("/", get(async || "MCP servers are at /mcp"))
         .route("/healthz", get(async || "ok"))
-        .route_service("/mcp", stack.layer(Upstream::builder().build()));
-    (app, shutdown)
+        // A time limit on the application's own routes only: calls of MCP may take long, and event streams have no
+        // end.
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::GATEWAY_TIMEOUT,
+            Duration::from_secs(10),
+        ));
+    // What surrounds all routes, from the outermost to the innermost.
+    let around = ServiceBuilder::new()
+        // First: nothing below prints credentials or session ids.
+        .layer(SetSensitiveHeadersLayer::new([AUTHORIZATION, COOKIE, mcp::SESSION_ID.clone()]))
+        // An id that a client made up would be in every log. Behind a proxy that sets ids, leave this out.
+        .map_request(|mut request: Request| {
+            request.headers_mut().remove(REQUEST_ID);
+            request
+        })
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        // Below the id and above whatever responds, so that it sees every response.
+        .layer(TraceLayer::new_for_http())
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        // Above the stack: pages must be able to read its refusals, too, and the response to a panic.
+        .layer(cors()?)
+        // Innermost: its response passes all of the above.
+        .layer(CatchPanicLayer::new());
+    let app = own.route_service("/mcp", stack.layer(Upstream::builder().build())).layer(around);
+    Ok((app, shutdown))
+}
+
+/// Lets pages of the web application read responses, and what they need of the header fields.
+fn cors() -> Result<CorsLayer, Box<dyn Error>> {
+    let exposed =
+        [mcp::SESSION_ID.clone(), mcp::PROTOCOL_VERSION.clone(), WWW_AUTHENTICATE, REQUEST_ID];
+    Ok(CorsLayer::new()
+        .allow_origin(APP.parse::<HeaderValue>()?)
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed))
 }
 
 /// Lets known callers pass. A real application verifies a token here.
@@ -96,7 +150,7 @@ mod tests {
         let backends = servers.iter().map(|server| server.uri().parse().unwrap()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (app, shutdown) = app(backends);
+        let (app, shutdown) = app(backends, address).unwrap();
         let forever = std::future::pending();
         tokio::spawn(async move { serve(listener, app, shutdown, forever).await.unwrap() });
         format!("http://{address}")
@@ -129,6 +183,38 @@ mod tests {
         assert_eq!(post(&client, alice, Some(id), &increment).await.count(), Some(5));
         let journal: Vec<_> = servers.iter().flat_map(CounterServer::journal).collect();
         assert!(journal.iter().all(|entry| entry.headers["x-forwarded-for"] == "127.0.0.1"));
+    }
+
+    /// The response to `request` of a page of `origin`, without credentials.
+    async fn page(origin: &str, request: http::request::Builder) -> Answer {
+        let client = Raw::new(origin);
+        let request = request.header("origin", APP).header("x-request-id", "made-up");
+        client.send(request.body(Full::default()).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_page_of_the_web_application_reads_every_response() {
+        let servers = CounterServer::start_many(1).await;
+        let origin = start(&servers).await;
+        let mcp = format!("{origin}/mcp");
+        let preflight = http::Request::options(&mcp)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "mcp-session-id");
+        let preflight = page(&origin, preflight).await;
+        assert_eq!(preflight.status, 200);
+        assert_eq!(preflight.headers["access-control-allow-headers"], "mcp-session-id");
+        let unauthorized = page(&origin, http::Request::post(&mcp)).await;
+        assert_eq!(unauthorized.status, 401);
+        for answer in [&preflight, &unauthorized] {
+            assert_eq!(answer.headers["access-control-allow-origin"], APP);
+            let id = answer.headers["x-request-id"].to_str().unwrap();
+            assert!(id.len() == 36 && id != "made-up", "{id}");
+        }
+        let client = Raw::new(&origin);
+        let evil = client.request(Method::POST, None).header("origin", "https://evil.example");
+        let refused = client.send(evil.body(Full::default()).unwrap()).await;
+        assert_eq!(refused.status, 403);
+        assert!(servers[0].journal().is_empty());
     }
 
     #[tokio::test]

@@ -2,14 +2,16 @@
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
-use bartizan::{pin::Backends, principal::NamePrincipalLayer, upstream::Upstream};
+use bartizan::{
+    origin::GuardOriginLayer, pin::Backends, principal::NamePrincipalLayer, upstream::Upstream,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 
 use crate::{
     cli::Options,
-    names,
+    front, names,
     oauth::{PinOauthLayer, Pins},
     output::say,
     principal,
@@ -91,16 +93,18 @@ impl Gateway {
             tokio::spawn(backends.probe(probe, upstream.clone()));
         }
         if let Some(admin) = admin {
-            tokio::spawn(admin::serve(admin, is_ready));
+            let guard = stack::origin(GuardOriginLayer::new(), &options);
+            tokio::spawn(admin::serve(admin, guard, is_ready));
         }
         tokio::spawn(names::check(options.backends.clone()));
+        let front = front::front(&options);
         // Two types: what is off costs nothing.
         let cut = if let Some(login) = login {
             let service = stack.auth(login).layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+            tokio::join!(server::serve(listener, service, limits, front, stop), ending).0
         } else {
             let service = stack.layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+            tokio::join!(server::serve(listener, service, limits, front, stop), ending).0
         };
         match cut {
             0 => tracing::info!("stopped"),

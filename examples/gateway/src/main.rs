@@ -5,6 +5,7 @@
 //! | `cli` | options, their environment variables and defaults |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
+//! | `front` | the layers around everything else, configured |
 //! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
 //! | `oauth` | the requests of one OAuth client together |
@@ -16,6 +17,7 @@
 
 mod cli;
 mod demo;
+mod front;
 mod gateway;
 mod keys;
 mod names;

@@ -7,6 +7,7 @@ use bartizan::{
     core::{ProxyName, store::NoStore},
     forwarded::{Chain, Field, Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::{HopCount, LimitHopsLayer},
+    origin::GuardOriginLayer,
     pin::{
         Backends, OnLost, PinBackendLayer, Probe,
         balance::{LeastSessions, Random, RoundRobin},
@@ -63,6 +64,7 @@ pub(crate) fn stack(
     };
     let stack = stack
         .forwarded(|layer| forwarded(layer, options))
+        .origin(|layer| origin(layer, options))
         .hops(|layer| hops(layer, options, name))
         .auth(principal::layer(options)?)
         .session(|layer| session(layer, options))
@@ -83,11 +85,19 @@ pub(crate) fn stack(
 /// The service that forwards.
 pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
     let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
-    Upstream::builder()
+    let upstream = Upstream::builder()
         .connections(connections)
         .proxy_name(name)
-        .response_timeout(options.response_timeout.get())
-        .build()
+        .response_timeout(options.response_timeout.get());
+    let upstream = if options.web.preserve_host { upstream.preserve_host() } else { upstream };
+    upstream.build()
+}
+
+/// Guards against the requests of foreign pages, to the gateway and to its admin port.
+pub(crate) fn origin(layer: GuardOriginLayer, options: &Options) -> GuardOriginLayer {
+    let web = &options.web;
+    let layer = web.allow_hosts.iter().cloned().fold(layer, GuardOriginLayer::allow_host);
+    web.allow_origins.iter().cloned().fold(layer, GuardOriginLayer::allow_origin)
 }
 
 fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwardedLayer {

@@ -36,6 +36,7 @@ pub struct Passage {
     lease: Option<Lease>,
     guard: Option<ProxyName>,
     pub(crate) is_sanitized: bool,
+    from_browser: Option<bool>,
 }
 
 /// How a request relates to sessions, which decides what may be done with it when a backend fails.
@@ -147,6 +148,18 @@ impl Passage {
             extensions.remove::<Self>();
         }
         passage
+    }
+
+    /// Whether the request has fields that only browsers send ([`browser::sent`](crate::fields::browser::sent)), if a
+    /// layer looked.
+    #[must_use]
+    pub fn from_browser(&self) -> Option<bool> {
+        self.from_browser
+    }
+
+    /// Records whether the request has fields that only browsers send.
+    pub fn set_from_browser(&mut self, is_from_browser: bool) {
+        self.from_browser = Some(is_from_browser);
     }
 
     /// The caller, if an authentication layer named one.

@@ -16,6 +16,8 @@ struct Peer {
     /// None for a unix socket.
     addr: Option<SocketAddr>,
     text: Option<HeaderValue>,
+    /// Where the server accepted the connection, if it said so.
+    local: Option<SocketAddr>,
     is_over_tls: bool,
 }
 
@@ -23,15 +25,22 @@ impl PeerAddr {
     /// Takes the address of an accepted connection. An IPv4 address mapped into IPv6 is unmapped.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {
-        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let addr = unmapped(addr);
         let text = HeaderValue::try_from(addr.ip().to_string()).ok();
-        Self(Arc::new(Peer { addr: Some(addr), text, is_over_tls: false }))
+        Self(Arc::new(Peer { addr: Some(addr), text, local: None, is_over_tls: false }))
     }
 
     /// The peer at the other end of a unix socket, which has no address.
     #[must_use]
     pub fn unix() -> Self {
-        Self(Arc::new(Peer { addr: None, text: None, is_over_tls: false }))
+        Self(Arc::new(Peer { addr: None, text: None, local: None, is_over_tls: false }))
+    }
+
+    /// States the server's own end of the connection, which the socket shows as its local address. An IPv4 address
+    /// mapped into IPv6 is unmapped. Default: not known.
+    #[must_use]
+    pub fn accepted_at(self, local: SocketAddr) -> Self {
+        Self(Arc::new(Peer { local: Some(unmapped(local)), ..(*self.0).clone() }))
     }
 
     /// States that the connection is encrypted, so that the client's URIs are `https`.
@@ -58,11 +67,21 @@ impl PeerAddr {
         self.0.text.as_ref()
     }
 
+    /// The address and port at which the server accepted the connection, if it stated them.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.local
+    }
+
     /// Whether the connection is encrypted.
     #[must_use]
     pub fn is_over_tls(&self) -> bool {
         self.0.is_over_tls
     }
+}
+
+fn unmapped(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
 #[cfg(test)]
@@ -82,6 +101,10 @@ mod tests {
         let peer = PeerAddr::of(&request).unwrap();
         assert_eq!(peer.addr().unwrap().port(), 80);
         assert!(peer.is_over_tls());
+        assert!(peer.local_addr().is_none());
+        let local = peer.clone().accepted_at("[::ffff:192.0.2.8]:81".parse().unwrap());
+        assert_eq!(local.local_addr(), "192.0.2.8:81".parse().ok());
+        assert!(local.is_over_tls() && local.addr() == peer.addr());
         assert!(PeerAddr::unix().ip_text().is_none() && !PeerAddr::unix().is_over_tls());
     }
 }

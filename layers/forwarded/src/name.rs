@@ -10,6 +10,7 @@
 //! Backends behind CGI ([RFC 3875 §4.1.18](https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18)) or WSGI
 //! see `X_Forwarded_For` and `X-Forwarded-For` as one field.
 
+use bartizan_core::fields::browser;
 use http::{HeaderMap, HeaderName, header::CONNECTION};
 
 use crate::internal_prefix::InternalPrefix;
@@ -86,6 +87,8 @@ pub(crate) struct Scan {
     /// The fields that may not pass. Mostly none: then this costs no allocation.
     pub(crate) unwanted: Vec<HeaderName>,
     pub(crate) has_connection: bool,
+    /// Whether one of them is a browser's.
+    pub(crate) from_browser: bool,
 }
 
 /// Looks at the names of `headers`, once.
@@ -106,6 +109,7 @@ pub(crate) fn scan(
             scan.unwanted.push(name.clone());
         }
         scan.has_connection |= *name == CONNECTION;
+        scan.from_browser |= browser::marks(text);
     }
     scan
 }

@@ -52,6 +52,8 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
         passage.set_trusts_peer(is_trusted);
         passage.set_client(client, told.origin.unwrap_or(own));
         passage.set_sanitized();
+        // The pass over the names has shown it anyway: the layer that validates origins need not make one.
+        passage.set_from_browser(scan.from_browser);
     });
     Ok(())
 }

@@ -53,6 +53,15 @@ impl TrustedPeers {
         Self { unix: true, ..self }
     }
 
+    /// Whether `peer` is one of them.
+    #[must_use]
+    pub fn include(&self, peer: &PeerAddr) -> bool {
+        match peer.ip() {
+            Some(ip) => self.hold(ip),
+            None => self.unix,
+        }
+    }
+
     fn hold(&self, ip: IpAddr) -> bool {
         (self.loopback && ip.is_loopback())
             || self.networks.iter().any(|network| network.0.contains(&ip))
@@ -88,10 +97,7 @@ impl Trust {
             Self::Count(_) => return true,
             Self::Peers(peers) => peers,
         };
-        peer.is_some_and(|peer| match peer.ip() {
-            Some(ip) => peers.hold(ip),
-            None => peers.unix,
-        })
+        peer.is_some_and(|peer| peers.include(peer))
     }
 
     /// Whether the proxy at `ip`, `distance` hops behind the peer, is trusted.

@@ -1,7 +1,7 @@
 //! What any Tower service must keep to.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use bartizan_core::TrailerFilterBody;
+use bartizan_core::{Passage, TrailerFilterBody};
 use bartizan_forwarded::{SanitizeForwardedLayer, StripHopByHopLayer};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -41,4 +41,17 @@ async fn errors_are_the_inner_services() {
     let inner = service_fn(async |_: Request<()>| Err::<Response<Empty<Bytes>>, _>("down"));
     let sanitised = SanitizeForwardedLayer::new().layer(inner);
     assert_eq!(sanitised.oneshot(Request::default()).await.unwrap_err(), "down");
+}
+
+/// For the layer that validates origins.
+#[tokio::test]
+async fn it_records_whether_a_browser_sent_the_request() {
+    for (field, expected) in [("origin", true), ("sec-fetch-site", true), ("accept", false)] {
+        let inner = service_fn(async move |request: Request<()>| {
+            assert_eq!(Passage::of(&request).unwrap().from_browser(), Some(expected), "{field}");
+            Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+        });
+        let request = Request::get("/").header(field, "x").body(()).unwrap();
+        SanitizeForwardedLayer::new().layer(inner).oneshot(request).await.unwrap();
+    }
 }

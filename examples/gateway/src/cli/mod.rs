@@ -1,6 +1,7 @@
 //! The command line: every option, its environment variable and its default.
 
 mod values;
+mod web;
 
 use std::{
     net::SocketAddr,
@@ -21,6 +22,7 @@ use clap::{
 use http::HeaderName;
 
 pub(crate) use values::{Limit, LogFilter, Principal, Store};
+pub(crate) use web::WebOptions;
 
 /// A reverse proxy that keeps each session on the backend that opened it.
 ///
@@ -416,6 +418,9 @@ pub(crate) struct Options {
         value_parser = values::bytes_or_none
     )]
     pub(crate) max_body: Limit<u64>,
+
+    #[command(flatten)]
+    pub(crate) web: WebOptions,
 
     /// What to log to standard error: error, warn, info, debug (every refusal), trace, or a tracing
     /// filter such as info,bartizan::session=debug

@@ -126,6 +126,15 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--resume-timeout", "0s", "a duration above zero"),
         ("--connect-timeout", "none", "a duration above zero"),
         ("--response-timeout", "soon", "or none"),
+        ("--allow-host", "https://a", "a host such as mcp.example.com"),
+        ("--allow-host", "münchen.example", "begins with xn--"),
+        ("--allow-origin", "a.example", "an origin such as https://app.example.com"),
+        ("--allow-origin", "https://a/b", "without a path"),
+        ("--allow-origin", "null", "an origin such as"),
+        ("--allow-origin", "*", "an origin such as"),
+        ("--request-id", "a b", "a header field name"),
+        ("--request-id", "mcp-session-id", "a meaning of its own"),
+        ("--sensitive-header", "a b", "a header field name"),
         ("--max-body", "10XB", "a number of bytes"),
         ("--max-body", "99999999999GB", "a number of bytes"),
         ("--max-body", "-1", "a number of bytes"),
@@ -148,6 +157,21 @@ fn clients_are_identified_by_choice_and_not_by_default() {
     ] {
         assert_eq!(with_backend(&["--principal", text]).unwrap().principal, expected);
     }
+}
+
+#[test]
+fn what_is_about_browsers_is_off_or_a_list() {
+    let web = with_backend(&[]).unwrap().web;
+    assert!(web.allow_hosts.is_empty() && web.allow_origins.is_empty());
+    assert!(web.request_id.is_none() && web.sensitive_headers.is_empty());
+    assert!(!web.preserve_host && !web.catch_panics);
+    let hosts = "--allow-host=a.example,[::1]:81";
+    let web = with_backend(&[hosts, "--allow-host=b", "--allow-origin=https://a", "--request-id"]);
+    let web = web.unwrap().web;
+    assert_eq!((web.allow_hosts.len(), web.allow_origins.len()), (3, 1));
+    assert_eq!(web.request_id.unwrap(), "x-request-id");
+    let web = with_backend(&["--request-id", "X-Trace", "--sensitive-header=a,b"]).unwrap().web;
+    assert_eq!((web.request_id.unwrap().as_str(), web.sensitive_headers.len()), ("x-trace", 2));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use bartizan::{
     core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
     forwarded::Network,
     hops::HopHeader,
+    origin::{AllowedHost, AllowedOrigin},
     pin::Probe,
     principal::NamePrincipalLayer,
 };
@@ -155,6 +156,29 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected a path such as /mcp, without a query, or *".to_owned())
+}
+
+pub(super) fn allowed_host(text: &str) -> Result<AllowedHost, String> {
+    text.trim().parse().map_err(|error: ConfigError| error.to_string())
+}
+
+pub(super) fn allowed_origin(text: &str) -> Result<AllowedOrigin, String> {
+    text.trim().parse().map_err(|error: ConfigError| error.to_string())
+}
+
+pub(super) fn header(text: &str) -> Result<HeaderName, String> {
+    let expected = "expected a header field name, such as authorization";
+    text.trim().parse().map_err(|_| expected.to_owned())
+}
+
+pub(super) fn request_id(text: &str) -> Result<HeaderName, String> {
+    let expected = "expected a header field name, such as x-request-id";
+    let name: HeaderName = text.parse().map_err(|_| expected.to_owned())?;
+    let is_taken = [header::HOST, header::CONTENT_LENGTH].contains(&name);
+    if is_taken || name == mcp::SESSION_ID || hop_by_hop::is_hop_by_hop(&name) {
+        return Err(format!("{name} has a meaning of its own; {expected}"));
+    }
+    Ok(name)
 }
 
 pub(super) fn network(text: &str) -> Result<Network, String> {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use bartizan::core::Dialect;
+use bartizan::core::{Dialect, PeerAddr};
 use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_http::validate_request::{ValidateRequestHeader, ValidateRequestHeaderLayer};
+use tower_layer::Layer;
 
 use super::{
     connection_state::ConnectionState,
+    front::{Front, Fronted},
     layers::{
         in_flight_body::UploadBody,
         limit_body::{LimitBody, LimitBodyLayer},
@@ -19,14 +21,18 @@ use super::{
         track_in_flight::{TrackInFlight, TrackInFlightLayer},
     },
     limits::Limits,
+    service::ServerService,
 };
 
 /// The request body that the stack gets.
 pub(crate) type RequestBody = TimedBody<LimitedBody<UploadBody<Incoming>>>;
 
 /// A stack whose responses have the body `R`, behind the server's own layers.
-pub(super) type Admitted<S, R> =
-    TrackInFlight<ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>>;
+pub(super) type Admitted<S, R> = TrackInFlight<Bounded<S, R>>;
+
+/// The same without the outermost layer.
+type Bounded<S, R> =
+    ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>;
 
 /// Puts the server's own layers around `stack`, for the requests of one connection.
 pub(super) fn admit<S, R>(
@@ -34,11 +40,28 @@ pub(super) fn admit<S, R>(
     limits: &Limits,
     connection: Arc<ConnectionState>,
 ) -> Admitted<S, R> {
+    // Outermost: refusals, too, are in flight until they are written.
+    TrackInFlightLayer::new(connection).layer(bound(stack, limits))
+}
+
+/// The same with `front` around them, for the requests of `peer`.
+pub(super) fn admit_behind<S>(
+    front: &Front,
+    peer: &PeerAddr,
+    stack: S,
+    limits: &Limits,
+    connection: Arc<ConnectionState>,
+) -> TrackInFlight<Fronted<UploadBody<Incoming>>>
+where
+    S: ServerService,
+{
+    // Every response passes the layers of the front, refusals included.
+    TrackInFlightLayer::new(connection).layer(front.wrap(bound(stack, limits), peer))
+}
+
+fn bound<S, R>(stack: S, limits: &Limits) -> Bounded<S, R> {
     let dialect = limits.speaks_mcp.then_some(Dialect::JsonRpc(None));
     ServiceBuilder::new()
-        // Outermost: refusals, too, are in flight until they are written.
-        .layer(TrackInFlightLayer::new(connection))
-        // Layers that every response passes, refusals included, go here.
         // The cheapest refusal first; it looks at the head only.
         .layer(ValidateRequestHeaderLayer::custom(RequireHost::new().refuse_as(dialect.clone())))
         // Before the timeout: a body that is refused for its size needs none.

@@ -1,6 +1,8 @@
 //! One connection: HTTP/1.1 or HTTP/2, until it ends or the server stops.
 
 use std::{
+    convert::Infallible,
+    error::Error,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -10,7 +12,13 @@ use std::{
 };
 
 use bartizan::{connection::ConnectionService, core::PeerAddr};
-use hyper::server::conn::{http1, http2};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -18,10 +26,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tower_service::Service;
 
 use super::{
-    admission::admit,
+    admission::{admit, admit_behind},
     connection_state::ConnectionState,
+    front::Front,
     head_timeout::{HeadTimeout, HeadTimeouts},
     limits::Limits,
     protocol::{self, Protocol},
@@ -60,6 +70,7 @@ pub(super) async fn serve(
     (stream, peer): (TcpStream, SocketAddr),
     service: impl ServerService,
     limits: Limits,
+    front: Option<Arc<Front>>,
     stop: CancellationToken,
 ) {
     if let Err(error) = set_options(&stream) {
@@ -75,24 +86,61 @@ pub(super) async fn serve(
         detected = detecting => detected.unwrap_or(Ok(Protocol::Http1)),
     };
     let Ok(protocol) = detected else { return };
+    let peer = match stream.local_addr() {
+        Ok(local) => PeerAddr::new(peer).accepted_at(local),
+        Err(_) => PeerAddr::new(peer),
+    };
     let state = Arc::<ConnectionState>::default();
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
     let io = HeadTimeout::new(stream, protocol, Arc::clone(&state), timeouts, accepted);
     let io = TokioIo::new(io);
-    let service = ConnectionService::new(admit(service, &limits, state), PeerAddr::new(peer));
-    let ended = match protocol {
-        Protocol::Http1 => {
-            let connection = builders.http1.serve_connection(io, service).with_upgrades();
-            drive(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
-        }
-        // Boxed: it is larger, and one for many requests at a time.
-        Protocol::Http2 => {
-            let connection = builders.http2.serve_connection(io, service);
-            Box::pin(drive(connection, &stop, http2::Connection::graceful_shutdown)).await
+    let ended = if let Some(front) = front {
+        // A type of its own, in a box: what is off costs nothing.
+        let service = admit_behind(&front, &peer, service, &limits, state);
+        let service = ConnectionService::new(service, peer);
+        Box::pin(converse(&builders, protocol, io, service, &stop)).await
+    } else {
+        let service = ConnectionService::new(admit(service, &limits, state), peer);
+        match protocol {
+            Protocol::Http1 => {
+                let connection = builders.http1.serve_connection(io, service).with_upgrades();
+                drive(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
+            }
+            // Boxed: it is larger, and one for many requests at a time.
+            Protocol::Http2 => {
+                let connection = builders.http2.serve_connection(io, service);
+                Box::pin(drive(connection, &stop, http2::Connection::graceful_shutdown)).await
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Serves the requests that come by `io` with `service`, in a future of its own.
+async fn converse<S, R>(
+    builders: &Builders,
+    protocol: Protocol,
+    io: TokioIo<HeadTimeout<TcpStream>>,
+    service: ConnectionService<S>,
+    stop: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send>,
+    S: Clone + Send + 'static,
+    S::Future: 'static,
+    R: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    match protocol {
+        Protocol::Http1 => {
+            let connection = builders.http1.serve_connection(io, service).with_upgrades();
+            drive(connection, stop, http1::UpgradeableConnection::graceful_shutdown).await
+        }
+        Protocol::Http2 => {
+            let connection = builders.http2.serve_connection(io, service);
+            drive(connection, stop, http2::Connection::graceful_shutdown).await
+        }
     }
 }
 

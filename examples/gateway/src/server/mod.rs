@@ -9,6 +9,7 @@
 //! | `protocol` | HTTP/1.1 or HTTP/2 |
 //! | `admission` | the layers around the stack, in their order |
 //! | `layers` | these layers |
+//! | `front` | the optional layers around everything else |
 //! | `service` | the Tower service that the server calls |
 //! | `shutdown` | signals |
 //! | `admin` | health and readiness, on a port of their own |
@@ -17,6 +18,7 @@ pub(crate) mod admin;
 mod admission;
 mod connection;
 mod connection_state;
+pub(crate) mod front;
 mod head_timeout;
 mod layers;
 mod limits;
@@ -32,18 +34,21 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use front::Front;
 pub(crate) use limits::Limits;
 pub(crate) use service::ServerService;
 
-/// Serves `service` to the clients of `listener` until `stop`, then finishes the calls in flight. Event streams
+/// Serves `service` behind `front` to the clients of `listener` until `stop`, then finishes the calls in flight. Event streams
 /// are not ended here. Returns how many connections had to be cut.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: impl ServerService,
     limits: Limits,
+    front: Option<Front>,
     stop: CancellationToken,
 ) -> usize {
     let connections = TaskTracker::new();
+    let front = front.map(Arc::new);
     let builders = Arc::new(connection::Builders::new(&limits));
     loop {
         let accepted = tokio::select! {
@@ -58,6 +63,7 @@ pub(crate) async fn serve(
                     (stream, peer),
                     service.clone(),
                     limits,
+                    front.clone(),
                     stop.child_token(),
                 );
                 connections.spawn(connection);

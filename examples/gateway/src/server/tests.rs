@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bartizan::core::{PeerAddr, UpstreamFailure, failure::FailureKind};
+use bartizan::core::{Dialect, GuardBody, PeerAddr, UpstreamFailure, failure::FailureKind};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -40,7 +40,7 @@ async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usi
         response.headers_mut().insert("content-type", "application/json".parse().unwrap());
         Ok(response)
     });
-    let serving = tokio::spawn(serve(listener, service, limits, stop.clone()));
+    let serving = tokio::spawn(serve(listener, service, limits, None, stop.clone()));
     (address, stop, serving)
 }
 
@@ -135,7 +135,7 @@ async fn a_body_may_go_on_after_its_response() {
         }
     });
     let limits = Limits { head: SHORT, idle: LONG, ..Limits::default() };
-    tokio::spawn(serve(listener, service, limits, CancellationToken::new()));
+    tokio::spawn(serve(listener, service, limits, None, CancellationToken::new()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -225,4 +225,29 @@ async fn connections_that_say_nothing_do_not_hold_up_the_end() {
     let cut = timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
     assert_eq!(cut, 0);
     drop(silent);
+}
+
+/// A handler panics: its request gets a response, and other streams of the connection go on.
+#[tokio::test]
+async fn a_panic_is_answered_and_the_connection_goes_on() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = service_fn(async |request: Request<RequestBody>| {
+        assert!(request.uri().path() != "/panic", "as asked");
+        let local = PeerAddr::of(&request).unwrap().local_addr().unwrap();
+        Ok::<_, std::convert::Infallible>(Response::new(GuardBody::forwarded(Full::<Bytes>::from(
+            local.to_string(),
+        ))))
+    });
+    let refuse_as = Some(Dialect::JsonRpc(None));
+    let front = Front { catch_panics: Some(front::CatchPanics { refuse_as }), ..Front::default() };
+    let limits = Limits { idle: SHORT, ..Limits::default() };
+    tokio::spawn(serve(listener, service, limits, Some(front), CancellationToken::new()));
+    let requests = "GET /panic HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let answer = raw(address, requests).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains(r#"{"jsonrpc":"2.0","error":{"code":-32603,"#), "{answer}");
+    assert!(!answer.contains("as asked"), "{answer}");
+    // On the same connection, which knows where it was accepted.
+    assert!(answer.contains("HTTP/1.1 200 ") && answer.ends_with(&address.to_string()), "{answer}");
 }

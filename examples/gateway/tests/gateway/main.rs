@@ -7,6 +7,7 @@
 )]
 
 mod bounds;
+mod browsers;
 mod compat;
 mod demo;
 mod evidence;

@@ -173,7 +173,8 @@ const ROUND_ROBIN: &str = "--policy=round-robin";
 async fn what_is_not_mcps_is_forwarded_and_endpoints_are_named() {
     let (servers, memories) = servers().await;
     let uris = [servers[0].uri()];
-    let gateway = Gateway::before(&uris, &["--endpoint=/mcp,/api/mcp"]).await;
+    let args = ["--endpoint=/mcp,/api/mcp", "--allow-origin=https://a"];
+    let gateway = Gateway::before(&uris, &args).await;
     for (method, target, fields, body) in [
         ("GET", "/favicon.ico", &[][..], ""),
         ("PUT", "/any", &[], "text"),
@@ -186,8 +187,10 @@ async fn what_is_not_mcps_is_forwarded_and_endpoints_are_named() {
     let before = memories[0].calls.load(Ordering::Relaxed);
     for target in ["/mcp", "/api/mcp/", "/api//MCP?x", "/%6dcp"] {
         assert_eq!(send(&gateway, "GET", target, &[], "").await.status, 405, "{target}");
-        let forged = [("content-type", "text/plain"), ("origin", "https://evil")];
-        assert_eq!(send(&gateway, "POST", target, &forged, INITIALIZE).await.status, 415);
+        for (page, status) in [("https://a", 415), ("https://evil", 403)] {
+            let forged = [("content-type", "text/plain"), ("origin", page)];
+            assert_eq!(send(&gateway, "POST", target, &forged, INITIALIZE).await.status, status);
+        }
     }
     assert_eq!(memories[0].calls.load(Ordering::Relaxed), before);
     let every = Gateway::before(&uris, &["--endpoint=*"]).await;

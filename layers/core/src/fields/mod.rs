@@ -4,6 +4,7 @@
 //! is the wrong question: a proxy that reads the first line and a server that reads the last one disagree,
 //! and an attacker chooses who is right.
 
+pub mod browser;
 pub mod hop_by_hop;
 pub mod list;
 pub mod media;

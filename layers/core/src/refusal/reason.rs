@@ -39,6 +39,10 @@ pub enum Reason {
     ProtectedField,
     /// `Host` is missing, repeated, malformed, or differs from the request's authority.
     InvalidHost,
+    /// A browser sent the request to a `Host` that is not allowed.
+    HostNotAllowed,
+    /// A browser sent the request for a page whose origin is not allowed.
+    OriginNotAllowed,
     /// The session store cannot answer.
     StoreUnavailable,
     /// The limit of sessions is reached.
@@ -80,6 +84,8 @@ pub enum Reason {
     UpgradeNotSupported,
     /// The proxy is not configured to forward this request.
     Misconfigured,
+    /// The code that handled the request panicked.
+    Panicked,
 }
 
 /// How a reason is put into words and codes, for each protocol.
@@ -201,6 +207,18 @@ impl Reason {
                 3,
                 "Host must appear once, be valid, and match the authority",
             ),
+            Self::HostNotAllowed => (
+                StatusCode::MISDIRECTED_REQUEST,
+                INVALID,
+                7,
+                "Host is not allowed for browsers; allow it with --allow-host (allow_host)",
+            ),
+            Self::OriginNotAllowed => (
+                StatusCode::FORBIDDEN,
+                INVALID,
+                7,
+                "Origin is not allowed; allow it with --allow-origin (allow_origin)",
+            ),
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
             }
@@ -271,6 +289,7 @@ impl Reason {
                 13,
                 "Proxy is not configured for this request",
             ),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, 13, "Internal error"),
         };
         Wording { status, rpc_code, grpc_status, message }
     }

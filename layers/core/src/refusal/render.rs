@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Reason; 32] = [
+    const ALL: [Reason; 35] = [
         Reason::MalformedSessionId,
         Reason::MissingSessionId,
         Reason::UnknownSession,
@@ -104,6 +104,8 @@ mod tests {
         Reason::HeadersTooLarge,
         Reason::ProtectedField,
         Reason::InvalidHost,
+        Reason::HostNotAllowed,
+        Reason::OriginNotAllowed,
         Reason::StoreUnavailable,
         Reason::TooManySessions,
         Reason::TooManyStreams,
@@ -122,6 +124,7 @@ mod tests {
         Reason::InvalidResponse,
         Reason::UpgradeNotSupported,
         Reason::Misconfigured,
+        Reason::Panicked,
     ];
 
     async fn text(response: Response<GuardBody<Empty<Bytes>>>) -> String {

@@ -1,0 +1,191 @@
+//! Reading a host with an optional port ([RFC 3986 §3.2](https://www.rfc-editor.org/rfc/rfc3986#section-3.2)). Pure.
+//!
+//! Refused on purpose: user information, percent-encoding, bytes outside ASCII, IPv6 zones, empty labels.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A host, and the port that stands beside it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Authority<'a> {
+    pub(crate) host: Host<'a>,
+    pub(crate) port: Option<u16>,
+}
+
+/// A host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Host<'a> {
+    /// Without its trailing dot; in any case.
+    Name(&'a str),
+    /// Unmapped.
+    Ip(IpAddr),
+}
+
+impl<'a> Authority<'a> {
+    /// Reads `text`; none if it is not a host with a port at most.
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+        let text = str::from_utf8(text).ok().filter(|text| text.len() <= MAX_BYTES)?;
+        if let Some(rest) = text.strip_prefix('[') {
+            let (address, rest) = rest.split_once(']')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            let port = match rest {
+                "" => None,
+                _ => port(rest.strip_prefix(':')?)?,
+            };
+            return Some(Self { host: Host::Ip(IpAddr::V6(address).to_canonical()), port });
+        }
+        let (name, port) = match text.split_once(':') {
+            Some((name, digits)) => (name, port(digits)?),
+            None => (text, None),
+        };
+        Some(Self { host: Host::parse(name)?, port })
+    }
+}
+
+impl<'a> Host<'a> {
+    /// Reads a name or an IPv4 address.
+    fn parse(name: &'a str) -> Option<Self> {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if let Ok(address) = name.parse::<Ipv4Addr>() {
+            return Some(Self::Ip(address.into()));
+        }
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_char);
+        name.split('.').all(is_label).then_some(Self::Name(name))
+    }
+
+    /// Whether it names this machine wherever it is read: `localhost`, or a loopback address.
+    pub(crate) fn is_loopback(self) -> bool {
+        match self {
+            Self::Name(name) => name.eq_ignore_ascii_case("localhost"),
+            Self::Ip(ip) => ip.is_loopback(),
+        }
+    }
+}
+
+impl PartialEq for Host<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(one), Self::Name(other)) => one.eq_ignore_ascii_case(other),
+            (Self::Ip(one), Self::Ip(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Host<'_> {}
+
+/// A name of 253 characters with its dot, and a port.
+const MAX_BYTES: usize = 260;
+
+/// What stands in the names that browsers send; `_` is in those of containers.
+fn is_name_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
+}
+
+/// Digits, or nothing at all.
+#[allow(clippy::option_option, reason = "no port is not the same as a bad one")]
+fn port(digits: &str) -> Option<Option<u16>> {
+    if digits.is_empty() {
+        return Some(None);
+    }
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|port| is_number && *port != 0).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, Option<u16>)> {
+        let Authority { host, port } = Authority::parse(text.as_bytes())?;
+        let host = match host {
+            Host::Name(name) => name.to_owned(),
+            Host::Ip(ip) => ip.to_string(),
+        };
+        Some((host, port))
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_at_most() {
+        for (text, host, port) in [
+            ("a", "a", None),
+            ("A.example.:81", "A.example", Some(81)),
+            ("a:", "a", None),
+            ("a_b-c~d.example:443", "a_b-c~d.example", Some(443)),
+            ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example", None),
+            ("127.0.0.1:8080", "127.0.0.1", Some(8080)),
+            ("127.0.0.1.", "127.0.0.1", None),
+            ("127.1", "127.1", None),
+            ("0x7f000001", "0x7f000001", None),
+            ("[::1]", "::1", None),
+            ("[0:0::1]:81", "::1", Some(81)),
+            ("[::ffff:127.0.0.1]:81", "127.0.0.1", Some(81)),
+            ("[::1]:", "::1", None),
+        ] {
+            assert_eq!(parsed(text), Some((host.to_owned(), port)), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "a..b",
+            ".a",
+            "a..",
+            ":80",
+            "a:0",
+            "a:65536",
+            "a:+80",
+            "a:80:80",
+            "a b",
+            "a/b",
+            "a,b",
+            "a%2e",
+            "user@a",
+            "user:secret@a:80",
+            "münchen.example",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[fe80::1%25eth0]",
+            "[127.0.0.1]",
+            "[a]",
+            "a\"",
+            "*",
+        ] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+        assert_eq!(parsed(&"a".repeat(261)), None);
+    }
+
+    #[test]
+    fn names_are_compared_in_any_case_and_addresses_as_addresses() {
+        let host = |text: &'static str| Authority::parse(text.as_bytes()).unwrap().host;
+        assert_eq!(host("LocalHost."), host("localhost:80"));
+        assert_eq!(host("[::FFFF:7f00:1]"), host("127.0.0.1"));
+        assert_ne!(host("a"), host("a.example"));
+        for (text, is_loopback) in [
+            ("LOCALHOST.", true),
+            ("127.8.9.10", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("a.localhost", false),
+            ("localhost.evil.example", false),
+            ("0.0.0.0", false),
+            ("[::]", false),
+            ("127.1", false),
+            ("128.0.0.1", false),
+        ] {
+            assert_eq!(host(text).is_loopback(), is_loopback, "{text}");
+        }
+    }
+
+    proptest! {
+        /// Nothing makes it panic, and what it reads holds no separator.
+        #[test]
+        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(Authority { host: Host::Name(name), .. }) = Authority::parse(&bytes) {
+                prop_assert!(!name.contains(['/', '@', ':', ' ', ',', '%', '[', ']']));
+            }
+        }
+    }
+}
