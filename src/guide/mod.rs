@@ -40,6 +40,9 @@ pages! {
     order: "order.md";
 }
 
+#[doc = include_str!("caps.md")]
+pub mod caps {}
+
 #[cfg(feature = "full")]
 pages! {
     axum: "axum.md";

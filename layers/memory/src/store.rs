@@ -98,7 +98,7 @@ impl MemoryStore {
         (0..SHARDS).map(|i| lock(&table.shards, i).sweep(now_ms, &table.counts, rehash)).sum()
     }
 
-    fn insert(&self, key: Key<'_>, record: Record, is_to_be_confirmed: bool) -> Inserted {
+    fn insert(&self, key: Key<'_>, record: &Record, is_to_be_confirmed: bool) -> Inserted {
         let table = &*self.0;
         let now_ms = table.clock.now_ms();
         let whose = Whose { principal: key.principal, client: record.client() };
@@ -111,7 +111,7 @@ impl MemoryStore {
             table.evict(now_ms, CONFIRM_WITHIN_MS);
         }
         for _ in 0..PLACES_LOST {
-            if let Some(inserted) = self.try_insert(key, &record, is_to_be_confirmed, now_ms) {
+            if let Some(inserted) = self.try_insert(key, record, is_to_be_confirmed, now_ms) {
                 return inserted;
             }
             if !table.evict(now_ms, 0) {
@@ -183,7 +183,7 @@ impl SessionStore for MemoryStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        Answer::Now(Ok(self.insert(key, record, false)))
+        Answer::Now(Ok(self.insert(key, &record, false)))
     }
 
     fn insert_unconfirmed(
@@ -191,7 +191,7 @@ impl SessionStore for MemoryStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        Answer::Now(Ok(self.insert(key, record, true)))
+        Answer::Now(Ok(self.insert(key, &record, true)))
     }
 
     fn take_evicted(&self, route: &Route) -> Option<Session> {

@@ -195,7 +195,9 @@ pub(crate) struct Options {
     )]
     pub(crate) lifetime: Duration,
 
-    /// Maximum number of sessions; further ones are refused with 503
+    /// How many sessions there may be at once, those that are being opened included. From 80 % of it on, MCP sessions
+    /// that no second request has used for 60s after they were opened make room for new ones, and all such sessions when
+    /// it is reached; where all are in use, new ones are refused with 503
     #[arg(
         long,
         env = "BARTIZAN_MAX_SESSIONS",
@@ -215,6 +217,18 @@ pub(crate) struct Options {
         value_parser = values::count_or_none
     )]
     pub(crate) max_sessions_per_principal: Limit<NonZeroUsize>,
+
+    /// How many sessions one client may have at once, by its IPv4 address or IPv6 /64, or none for no limit of its own;
+    /// past it, its new ones are refused with 503. Behind a proxy, set --trust or --trust-count too: otherwise, all
+    /// clients have the address of the proxy, and are one
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_SESSIONS_PER_CLIENT",
+        value_name = "N|none",
+        default_value = "none",
+        value_parser = values::count_or_none
+    )]
+    pub(crate) max_sessions_per_client: Limit<NonZeroUsize>,
 
     /// Maximum number of event streams that clients listen on; further ones are refused with 503
     #[arg(
