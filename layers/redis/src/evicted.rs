@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The server knows no ids, so that only a replica that has read a session, or opened it, can end it. One that evicts a
-//! session that it does not know leaves word for the others, for ten seconds; while the store is nearly full, each
-//! looks there once a second, and has it ended with the next opening. What nobody knows any more is left to its backend's own expiry.
+//! session that it does not know leaves a note for the others, for ten seconds. While the store is nearly full, each
+//! replica reads these notes once a second, and ends what it knows with its next opening. A session that no replica
+//! knows any more is left to its backend's own expiry.
 
 use std::sync::Arc;
 

@@ -125,8 +125,8 @@
 //! A web page can send a POST to any server with a content type that needs no
 //! [preflight](https://fetch.spec.whatwg.org/#cors-preflight-fetch). Such a request opens no session here.
 //!
-//! Whoever opens sessions and never uses them cannot lock others out: such sessions make way for new ones in a store that
-//! is nearly full, if the store evicts. The DELETE for them carries no credentials, since those that opened a session are
+//! A client that opens sessions and never uses them cannot lock other clients out: such sessions make room for new ones in
+//! a store that is nearly full, if the store evicts. The DELETE for them carries no credentials, since those that opened a session are
 //! not kept; a backend that demands some keeps the session until it idles out there.
 //!
 //! A cap on the sessions of one client counts by the client's address, where a layer outside has
