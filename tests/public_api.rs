@@ -12,8 +12,8 @@ use bartizan::{
         passage::Lease,
         refusal::RequestId,
         seal::KeyRing,
-        session::{Additions, Ended, Fingerprint, Hold},
-        store::NoStore,
+        session::{Additions, ClientNetwork, Ended, Fingerprint, Hold},
+        store::{Applicant, Evicted, NoStore, Place},
     },
     forwarded::{
         Chain, Field, Fields, ForwardedBy, InternalPrefix, Naming, Network, PathPrefix,
@@ -63,7 +63,7 @@ fn values_are_shared() {
     is_shared::<(PublicOrigin, Chain, Field, Fields, Naming, Network, Source, TrustedPeers)>();
     is_shared::<(Inbound, LoopStatus, ProxyName, SigningKeys, HopCount, HopHeader, Via)>();
     is_shared::<(CdnId, CdnLoop, MaxForwards, ForwardedBy, InternalPrefix, PathPrefix)>();
-    is_shared::<(TrailerRule, Lease, RequestId, Fingerprint)>();
+    is_shared::<(TrailerRule, Lease, RequestId, Fingerprint, ClientNetwork, Applicant<'static>)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(TokenStore, TokenStore<RedisStore>, NoStore)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoKey)>();
@@ -74,7 +74,7 @@ fn values_are_shared() {
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
-    is_sent::<(Stripped, Hold, Ended, RoundRobin)>();
+    is_sent::<(Stripped, Hold, Ended, RoundRobin, Evicted, Place)>();
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | responses at a glance | `responses` |
 //! | what ends a session, and what does not | [`endings`] |
+//! | how many sessions there may be, and what a full store does | [`caps`] |
 //! | the order of the layers, and why | [`order`] |
 //! | what Bartizan guarantees, and how it is checked | [`guarantees`] |
 //! | figures | [`figures`] |
@@ -34,6 +35,7 @@ macro_rules! pages {
 }
 
 pages! {
+    caps: "caps.md";
     decisions: "decisions.md";
     endings: "endings.md";
     figures: "figures.md";

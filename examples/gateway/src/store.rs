@@ -36,8 +36,12 @@ pub(crate) fn open(options: &Options) -> Result<OpenStore, Box<dyn Error + Send 
     let store = match &options.store {
         Store::Memory => {
             let store = MemoryStore::builder().max_sessions(options.max_sessions.get());
-            Either::Left(match options.max_sessions_per_principal.get() {
-                Some(cap) => store.max_sessions_per_principal(cap.get()).build(),
+            let store = match options.max_sessions_per_principal.get() {
+                Some(cap) => store.max_sessions_per_principal(cap.get()),
+                None => store,
+            };
+            Either::Left(match options.max_sessions_per_client.get() {
+                Some(cap) => store.max_sessions_per_client(cap.get()).build(),
                 None => store.build(),
             })
         }
@@ -87,8 +91,12 @@ pub(crate) fn open_pins(options: &Options) -> Result<PinTable, Box<dyn Error + S
 
 fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
     let store = builder(url, options).max_sessions(options.max_sessions.get());
-    build(match options.max_sessions_per_principal.get() {
+    let store = match options.max_sessions_per_principal.get() {
         Some(cap) => store.max_sessions_per_principal(cap.get()),
+        None => store,
+    };
+    build(match options.max_sessions_per_client.get() {
+        Some(cap) => store.max_sessions_per_client(cap.get()),
         None => store,
     })
 }

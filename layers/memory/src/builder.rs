@@ -1,6 +1,6 @@
 //! Configuration of [`MemoryStore`].
 
-use crate::MemoryStore;
+use crate::{MemoryStore, counts::Caps};
 
 /// Builds a [`MemoryStore`].
 #[must_use]
@@ -8,6 +8,7 @@ use crate::MemoryStore;
 pub struct MemoryStoreBuilder {
     max_sessions: usize,
     max_sessions_per_principal: usize,
+    max_sessions_per_client: usize,
 }
 
 impl MemoryStore {
@@ -25,10 +26,16 @@ impl MemoryStore {
 
 impl MemoryStoreBuilder {
     pub(crate) const fn new() -> Self {
-        Self { max_sessions: 1_000_000, max_sessions_per_principal: usize::MAX }
+        Self {
+            max_sessions: 1_000_000,
+            max_sessions_per_principal: usize::MAX,
+            max_sessions_per_client: usize::MAX,
+        }
     }
 
-    /// The maximum number of sessions; further ones are refused. Default: 1,000,000.
+    /// The maximum number of sessions. From 80 % of it on, new sessions evict those that are [to be
+    /// confirmed](bartizan_core::SessionStore::insert_unconfirmed); if there are none, further sessions are refused.
+    /// Default: 1,000,000.
     pub const fn max_sessions(self, sessions: usize) -> Self {
         Self { max_sessions: sessions, ..self }
     }
@@ -39,9 +46,20 @@ impl MemoryStoreBuilder {
         Self { max_sessions_per_principal: sessions, ..self }
     }
 
+    /// How many sessions one client may have, by the [network in their
+    /// records](bartizan_core::Record::with_client): an IPv4 address, or an IPv6 /64; sessions without one are not
+    /// counted. A session that counts takes some 72 bytes more. Default: no bound of its own.
+    pub const fn max_sessions_per_client(self, sessions: usize) -> Self {
+        Self { max_sessions_per_client: sessions, ..self }
+    }
+
     /// Makes the store.
     #[must_use]
     pub fn build(self) -> MemoryStore {
-        MemoryStore::with_caps(self.max_sessions, self.max_sessions_per_principal)
+        MemoryStore::with_caps(Caps {
+            total: self.max_sessions,
+            per_principal: self.max_sessions_per_principal,
+            per_client: self.max_sessions_per_client,
+        })
     }
 }

@@ -1,35 +1,70 @@
-//! How many sessions there are: in total, by backend, by principal; and whether one more may be.
+//! How many sessions there are: in total, by backend, by principal, by client; and whether one more may be.
 
 use std::{
     collections::HashMap,
-    hash::Hash,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use bartizan_core::{BackendId, Principal, Session};
+use bartizan_core::{
+    BackendId, Principal, Session,
+    session::ClientNetwork,
+    store::{Place, StoredSession},
+};
 use foldhash::quality::RandomState;
+
+use crate::shares::{Shares, one_less};
+
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) total: usize,
+    pub(crate) per_principal: usize,
+    pub(crate) per_client: usize,
+}
 
 #[derive(Debug)]
 pub(crate) struct Counts {
     max_total: usize,
-    max_per_principal: usize,
     total: AtomicUsize,
+    /// Those among them that no request has confirmed.
+    unconfirmed: AtomicUsize,
+    /// Sessions that are being opened.
+    openings: Arc<AtomicUsize>,
     by_backend: Mutex<HashMap<BackendId, usize, RandomState>>,
-    // Kept only when there is a bound to hold.
-    by_principal: Mutex<HashMap<Principal, usize, RandomState>>,
+    by_principal: Shares<Principal>,
+    by_client: Shares<ClientNetwork>,
+}
+
+/// Whose a session is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whose<'a> {
+    pub(crate) principal: Option<&'a Principal>,
+    pub(crate) client: Option<ClientNetwork>,
+}
+
+/// Whether there was room for one more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reserved {
+    Yes,
+    /// There are as many as there may be.
+    Full,
+    /// Its owner has as many as it may.
+    OwnerFull,
 }
 
 impl Counts {
-    pub(crate) fn new(max_total: usize, max_per_principal: usize) -> Self {
+    pub(crate) fn new(caps: Caps) -> Self {
         Self {
-            max_total,
-            max_per_principal,
+            max_total: caps.total,
             total: AtomicUsize::new(0),
+            unconfirmed: AtomicUsize::new(0),
+            openings: Arc::default(),
             by_backend: Mutex::default(),
-            by_principal: Mutex::default(),
+            by_principal: Shares::new(caps.per_principal),
+            by_client: Shares::new(caps.per_client),
         }
     }
 
@@ -41,25 +76,62 @@ impl Counts {
         lock(&self.by_backend).get(backend).copied().unwrap_or(0)
     }
 
-    pub(crate) fn has_room(&self, principal: Option<&Principal>) -> bool {
-        let of_principal =
-            |principal| lock(&self.by_principal).get(principal).copied().unwrap_or(0);
-        self.total() < self.max_total
-            && self
-                .counted(principal)
-                .is_none_or(|principal| of_principal(principal) < self.max_per_principal)
+    pub(crate) const fn counts_clients(&self) -> bool {
+        self.by_client.is_bound()
+    }
+
+    /// Whether one more session would fit beside those that are there and `openings` others. One that may be evicted
+    /// takes no room.
+    fn fits(&self, openings: usize) -> bool {
+        let evictable = self.unconfirmed.load(Ordering::Relaxed);
+        let taken = self.total().saturating_add(openings).saturating_sub(evictable);
+        taken < self.max_total
+    }
+
+    /// Whether those that `whose` belongs to may have one more.
+    pub(crate) fn owner_has_room(&self, whose: Whose<'_>) -> bool {
+        self.by_principal.has_room(whose.principal)
+            && self.by_client.has_room(whose.client.as_ref())
+    }
+
+    pub(crate) fn has_room(&self, whose: Whose<'_>) -> bool {
+        self.fits(0) && self.owner_has_room(whose)
+    }
+
+    /// Takes a place for an opening, if there is one.
+    pub(crate) fn place(&self, whose: Whose<'_>) -> Option<Place> {
+        if !self.owner_has_room(whose) {
+            return None;
+        }
+        Place::take(&self.openings, |openings| self.fits(openings.saturating_sub(1)))
+    }
+
+    /// Whether at least 80 % of the room is taken.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.total() >= self.max_total - self.max_total / 5
+    }
+
+    /// Whether there is a session that may be evicted.
+    pub(crate) fn has_unconfirmed(&self) -> bool {
+        self.unconfirmed.load(Ordering::Relaxed) > 0
     }
 
     /// Counts one more, if it may be.
-    pub(crate) fn reserve(&self, principal: Option<&Principal>) -> bool {
-        let Some(principal) = self.counted(principal) else { return self.reserve_total() };
-        let mut by_principal = lock(&self.by_principal);
-        let count = by_principal.get(principal).copied().unwrap_or(0);
-        if count >= self.max_per_principal || !self.reserve_total() {
-            return false;
+    pub(crate) fn reserve(&self, whose: Whose<'_>) -> Reserved {
+        let client = whose.client.as_ref();
+        if !self.by_principal.take(whose.principal) {
+            return Reserved::OwnerFull;
         }
-        by_principal.insert(principal.clone(), count + 1);
-        true
+        let reserved = if !self.by_client.take(client) {
+            Reserved::OwnerFull
+        } else if !self.reserve_total() {
+            self.by_client.give_back(client);
+            Reserved::Full
+        } else {
+            return Reserved::Yes;
+        };
+        self.by_principal.give_back(whose.principal);
+        reserved
     }
 
     /// A session that was reserved for is bound to its backend.
@@ -72,37 +144,36 @@ impl Counts {
     /// A session is no longer bound to its backend.
     pub(crate) fn unbind(&self, session: &Session) {
         if let Some(backend) = session.record().backend() {
-            one_less(&self.by_backend, backend);
+            one_less(&mut lock(&self.by_backend), backend);
+        }
+    }
+
+    /// A session that was reserved for has yet to be confirmed.
+    pub(crate) fn await_confirmation(&self, session: &Session) {
+        session.set_unconfirmed();
+        self.unconfirmed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request has shown the id of a session.
+    #[inline]
+    pub(crate) fn confirm(&self, session: &Session) {
+        if session.confirm() {
+            self.unconfirmed.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// A session is gone.
     pub(crate) fn release(&self, session: &Session) {
+        self.confirm(session);
         self.unbind(session);
         self.total.fetch_sub(1, Ordering::Relaxed);
-        if let Some(principal) = self.counted(session.key().principal) {
-            one_less(&self.by_principal, principal);
-        }
+        self.by_principal.give_back(session.key().principal);
+        self.by_client.give_back(session.record().client().as_ref());
     }
 
     fn reserve_total(&self) -> bool {
         let one_more = |total| (total < self.max_total).then_some(total + 1);
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
-    }
-
-    /// The principal, if there is one and a bound for it.
-    fn counted<'a>(&self, principal: Option<&'a Principal>) -> Option<&'a Principal> {
-        principal.filter(|_| self.max_per_principal != usize::MAX)
-    }
-}
-
-fn one_less<K: Eq + Hash>(counts: &Mutex<HashMap<K, usize, RandomState>>, key: &K) {
-    let mut counts = lock(counts);
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }
 
@@ -119,23 +190,52 @@ mod tests {
         store::{RecordVersion, StoredSession},
     };
 
+    fn caps(total: usize, per_principal: usize, per_client: usize) -> Caps {
+        Caps { total, per_principal, per_client }
+    }
+
     #[test]
     fn what_counts_nothing_is_forgotten() {
         let (route, alice) = (Route::default(), Principal::new("i", "alice"));
-        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let client = ClientNetwork::of("192.0.2.7".parse().unwrap());
+        let record = Record::new(Record::IDLE, Record::LIFETIME).with_client(client);
         let record = record.with_backend("b".parse().unwrap());
         let key = Key::new(&route, Some(&alice), b"id");
         let session = Session::new(key, record, RecordVersion::FIRST, 0);
-        let counts = Counts::new(2, 1);
-        assert!(counts.reserve(Some(&alice)));
-        counts.bind(&session);
-        assert!(!counts.reserve(Some(&alice)));
-        assert_eq!(counts.total(), 1, "who is refused takes no room");
-        counts.release(&session);
-        assert_eq!(counts.total(), 0);
-        assert!(lock(&counts.by_principal).is_empty() && lock(&counts.by_backend).is_empty());
-        let none = Counts::new(2, 0);
-        assert!(!none.has_room(Some(&alice)) && !none.reserve(Some(&alice)));
-        assert!(lock(&none.by_principal).is_empty());
+        let whose = Whose { principal: Some(&alice), client: Some(client) };
+        for (counts, refused) in [
+            (Counts::new(caps(2, 1, usize::MAX)), Reserved::OwnerFull),
+            (Counts::new(caps(2, usize::MAX, 1)), Reserved::OwnerFull),
+            (Counts::new(caps(2, 2, 1)), Reserved::OwnerFull),
+            (Counts::new(caps(1, 2, 2)), Reserved::Full),
+        ] {
+            assert_eq!(counts.reserve(whose), Reserved::Yes);
+            counts.bind(&session);
+            counts.await_confirmation(&session);
+            assert!(counts.has_unconfirmed());
+            assert_eq!(counts.reserve(whose), refused);
+            assert_eq!(counts.total(), 1, "who is refused takes no room");
+            counts.release(&session);
+            assert!(counts.total() == 0 && !counts.has_unconfirmed());
+            assert!(counts.by_principal.is_empty() && lock(&counts.by_backend).is_empty());
+            assert!(counts.by_client.is_empty());
+        }
+        let none = Counts::new(caps(2, 0, usize::MAX));
+        assert!(!none.has_room(whose) && none.reserve(whose) == Reserved::OwnerFull);
+        assert!(none.by_principal.is_empty() && none.place(whose).is_none());
+    }
+
+    #[test]
+    fn openings_take_room_and_what_may_be_evicted_gives_it() {
+        let counts = Counts::new(caps(2, usize::MAX, usize::MAX));
+        let whose = Whose::default();
+        let (one, two) = (counts.place(whose), counts.place(whose));
+        assert!(one.is_some() && two.is_some() && counts.place(whose).is_none());
+        drop((one, two));
+        assert_eq!([(); 2].map(|()| counts.reserve(whose)), [Reserved::Yes; 2]);
+        assert!(counts.is_pressed() && !counts.has_room(whose) && counts.place(whose).is_none());
+        counts.unconfirmed.store(1, Ordering::Relaxed);
+        let place = counts.place(whose);
+        assert!(place.is_some() && counts.has_room(whose) && counts.place(whose).is_none());
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `get` | the session, if it is live, and its idle time restarts; else nothing |
 //! | `insert_if_absent` | `Inserted`; `Exists` with a live one; `Ended` within a minute of its end; `Full` past a cap |
+//! | `insert_unconfirmed` | the same, and the session may be evicted until a `get` has found it |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live |
 //! | `remove` | ends it; for a minute nothing brings it back |
 //! | `remove_if_unchanged` | the same if the version is the one seen; else nothing |
@@ -34,8 +35,11 @@
 //! inserts, which sweep a part of the table each; until then it counts towards the limits. If inserts stop, call
 //! [`MemoryStore::sweep`] to release the memory.
 //!
-//! A full store refuses new sessions and evicts none. An insert into a full store sweeps first, but only a part of a
-//! table of more than some thousand sessions, so a later attempt may find room.
+//! A session that was inserted by `insert_unconfirmed` is evicted to make room for another insert: the oldest first,
+//! from 80 % of the cap on if it is older than 60 s, and at any age if the store is full. So a flood of openings displaces
+//! itself. A confirmed session is never evicted: if all are confirmed, a full store refuses new sessions. An insert into
+//! a full store sweeps first, but only a part of a table of more than some thousand sessions, so a later attempt may find
+//! room. The last 1,024 evicted sessions are kept for a layer that ends them at their backends (`take_evicted`).
 //!
 //! Each of the 64 shards remembers the last 1,024 keys that ended within a minute.
 //!
@@ -48,9 +52,10 @@
 //! # Cost
 //!
 //! `get` takes one short lock of one of 64 shards and allocates nothing. An insert checks 64 places of one shard for
-//! expired sessions; an insert into a full store checks 64 places of every shard, at most once in 10 ms. A shard that
-//! grows or shrinks moves its sessions under its lock. A session with an id of 36 bytes takes at most 208 bytes in
-//! all (`tests/size.rs`); a session that was replaced also keeps its first version.
+//! expired sessions; an insert into a store that is 80 % full checks 64 places of every shard, at most once in 10 ms. A
+//! shard that grows or shrinks moves its sessions under its lock. A session with an id of 36 bytes takes at most 208
+//! bytes in all (`tests/size.rs`), and at most 24 more in a queue while it is unconfirmed; a session that was replaced also
+//! keeps its first version.
 //!
 //! # Sources
 //!
@@ -62,7 +67,9 @@
 mod builder;
 mod clock;
 mod counts;
+mod fresh;
 mod shard;
+mod shares;
 mod store;
 mod tombstones;
 

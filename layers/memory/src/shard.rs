@@ -3,7 +3,7 @@
 use bartizan_core::{Key, Session, store::StoredSession};
 use hashbrown::HashTable;
 
-use crate::{counts::Counts, tombstones::Tombstones};
+use crate::{counts::Counts, fresh::Look, tombstones::Tombstones};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
@@ -40,6 +40,28 @@ impl Shard {
     pub(crate) fn remove(&mut self, hash: u64, key: Key<'_>) -> Option<Session> {
         let entry = self.sessions.find_entry(hash, |session| session.key() == key).ok()?;
         Some(entry.remove().0)
+    }
+
+    /// Whether a session of the key with this `hash` has still to be confirmed.
+    pub(crate) fn has_unconfirmed(&self, hash: u64, rehash: impl Fn(&Session) -> u64) -> bool {
+        self.sessions
+            .find(hash, |session| session.is_unconfirmed() && rehash(session) == hash)
+            .is_some()
+    }
+
+    /// Takes the session of the key with this `hash`, if it has still to be confirmed and `may_go`.
+    pub(crate) fn take_unconfirmed(
+        &mut self,
+        hash: u64,
+        rehash: impl Fn(&Session) -> u64,
+        may_go: impl Fn(&Session) -> bool,
+    ) -> Look<Session> {
+        let is_it = |session: &Session| session.is_unconfirmed() && rehash(session) == hash;
+        match self.sessions.find_entry(hash, is_it) {
+            Err(_) => Look::OutOfDate,
+            Ok(entry) if may_go(entry.get()) => Look::Taken(entry.remove().0),
+            Ok(_) => Look::Stays,
+        }
     }
 
     /// Forgets all that has expired, and says how many sessions that were.

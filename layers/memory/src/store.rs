@@ -11,17 +11,30 @@ use std::{
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{CountSessions, Inserted, Never, RecordVersion, Replaced, StoredSession},
+    store::{
+        Applicant, CountSessions, Evicted, Inserted, Never, Place, RecordVersion, Replaced,
+        StoredSession,
+    },
 };
 use foldhash::quality::RandomState;
 
-use crate::{clock::Clock, counts::Counts, shard::Shard, tombstones::KeyHash};
+use crate::{
+    clock::Clock,
+    counts::{Caps, Counts, Reserved, Whose},
+    fresh::Fresh,
+    shard::Shard,
+    tombstones::KeyHash,
+};
 
 const SHARDS: usize = 64;
 /// How many places of a shard one insert sweeps.
 const SWEEP_PLACES: usize = 64;
 /// How often a full store sweeps so many places of every shard, at the most.
 const MAKE_ROOM_MS: u64 = 10;
+/// From which age on a session that nobody has confirmed makes room in a store that is nearly full.
+const CONFIRM_WITHIN_MS: u64 = 60_000;
+/// How often an insert evicts a session for its place and loses that place to another.
+const PLACES_LOST: usize = 8;
 
 /// A session store for one process; see the [crate docs](crate). Clones share one table.
 ///
@@ -39,18 +52,23 @@ struct Table {
     hasher: RandomState,
     tombstone_hasher: RandomState,
     counts: Counts,
+    // Locked before a shard, never while one is.
+    fresh: Mutex<Fresh>,
+    evicted: Evicted,
     clock: Clock,
     next_to_sweep: AtomicUsize,
     room_made_ms: AtomicU64,
 }
 
 impl MemoryStore {
-    pub(crate) fn with_caps(max_sessions: usize, max_sessions_per_principal: usize) -> Self {
+    pub(crate) fn with_caps(caps: Caps) -> Self {
         Self(Arc::new(Table {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
             tombstone_hasher: RandomState::default(),
-            counts: Counts::new(max_sessions, max_sessions_per_principal),
+            counts: Counts::new(caps),
+            fresh: Mutex::default(),
+            evicted: Evicted::default(),
             clock: Clock::start(),
             next_to_sweep: AtomicUsize::new(0),
             room_made_ms: AtomicU64::new(0),
@@ -80,24 +98,63 @@ impl MemoryStore {
         (0..SHARDS).map(|i| lock(&table.shards, i).sweep(now_ms, &table.counts, rehash)).sum()
     }
 
-    fn insert(&self, key: Key<'_>, record: Record) -> Inserted {
+    fn insert(&self, key: Key<'_>, record: &Record, is_to_be_confirmed: bool) -> Inserted {
         let table = &*self.0;
         let now_ms = table.clock.now_ms();
+        let whose = Whose { principal: key.principal, client: record.client() };
+        table.sweep_some(now_ms);
+        let owner_has_room = table.counts.owner_has_room(whose);
+        if !owner_has_room || table.counts.is_pressed() {
+            table.make_room();
+        }
+        if owner_has_room && table.counts.is_pressed() {
+            table.evict(now_ms, CONFIRM_WITHIN_MS);
+        }
+        for _ in 0..PLACES_LOST {
+            if let Some(inserted) = self.try_insert(key, record, is_to_be_confirmed, now_ms) {
+                return inserted;
+            }
+            if !table.evict(now_ms, 0) {
+                break;
+            }
+        }
+        Inserted::Full
+    }
+
+    /// Inserts, unless there is no place at all: then nothing has become of it.
+    fn try_insert(
+        &self,
+        key: Key<'_>,
+        record: &Record,
+        is_to_be_confirmed: bool,
+        now_ms: u64,
+    ) -> Option<Inserted> {
+        let table = &*self.0;
         let hash = table.hash(key);
         let mut shard = table.shard(hash);
         if let Some(session) = shard.find(hash, key, now_ms, &table.counts) {
-            return Inserted::Exists(session.clone());
+            return Some(Inserted::Exists(session.clone()));
         }
         if shard.tombstones.contains(table.tombstone(hash, key), now_ms) {
-            return Inserted::Ended;
+            return Some(Inserted::Ended);
         }
-        if !table.counts.reserve(key.principal) {
-            return Inserted::Full;
+        let whose = Whose { principal: key.principal, client: record.client() };
+        match table.counts.reserve(whose) {
+            Reserved::Yes => {}
+            Reserved::OwnerFull => return Some(Inserted::Full),
+            Reserved::Full => return None,
         }
-        let session = Session::new(key, record, RecordVersion::FIRST, now_ms);
+        let session = Session::new(key, record.clone(), RecordVersion::FIRST, now_ms);
         table.counts.bind(&session);
+        if is_to_be_confirmed {
+            table.counts.await_confirmation(&session);
+        }
         shard.insert(hash, session.clone(), |session| table.hash(session.key()));
-        Inserted::Inserted(session)
+        drop(shard);
+        if is_to_be_confirmed {
+            table.await_confirmation(hash);
+        }
+        Some(Inserted::Inserted(session))
     }
 }
 
@@ -116,6 +173,7 @@ impl SessionStore for MemoryStore {
         let found = shard.find(hash, key, now_ms, &table.counts);
         Answer::Now(Ok(found.map(|session| {
             session.set_used_ms(now_ms);
+            table.counts.confirm(session);
             session.clone()
         })))
     }
@@ -125,11 +183,19 @@ impl SessionStore for MemoryStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        self.0.sweep_some(self.0.clock.now_ms());
-        if !self.0.counts.has_room(key.principal) {
-            self.0.make_room();
-        }
-        Answer::Now(Ok(self.insert(key, record)))
+        Answer::Now(Ok(self.insert(key, &record, false)))
+    }
+
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        Answer::Now(Ok(self.insert(key, &record, true)))
+    }
+
+    fn take_evicted(&self, route: &Route) -> Option<Session> {
+        self.0.evicted.take(route)
     }
 
     fn replace(
@@ -183,11 +249,24 @@ impl SessionStore for MemoryStore {
     }
 
     fn has_room(&self, _: &Route, principal: Option<&Principal>) -> bool {
-        if self.0.counts.has_room(principal) {
+        let whose = Whose { principal, client: None };
+        if self.0.counts.has_room(whose) {
             return true;
         }
         self.0.make_room();
-        self.0.counts.has_room(principal)
+        self.0.counts.has_room(whose)
+    }
+
+    fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
+        let whose = Whose { principal: applicant.principal, client: applicant.client };
+        self.0.counts.place(whose).or_else(|| {
+            self.0.make_room();
+            self.0.counts.place(whose)
+        })
+    }
+
+    fn counts_clients(&self) -> bool {
+        self.0.counts.counts_clients()
     }
 }
 
@@ -222,6 +301,33 @@ impl Table {
             self.counts.release(&session);
             session.end();
         }
+    }
+
+    /// A session of the key with this `hash` may be evicted, until it is confirmed.
+    fn await_confirmation(&self, hash: u64) {
+        let rehash = |session: &Session| self.hash(session.key());
+        let is_fresh = |hash| self.shard(hash).has_unconfirmed(hash, rehash);
+        self.fresh().add(hash, is_fresh);
+    }
+
+    /// Evicts the oldest session that nobody has confirmed, if it is at least so old; says whether it has.
+    fn evict(&self, now_ms: u64, age_ms: u64) -> bool {
+        if !self.counts.has_unconfirmed() {
+            return false;
+        }
+        let rehash = |session: &Session| self.hash(session.key());
+        let may_go = |session: &Session| now_ms.saturating_sub(session.born_ms()) >= age_ms;
+        let look = |hash| self.shard(hash).take_unconfirmed(hash, rehash, may_go);
+        let Some(session) = self.fresh().take_oldest(look) else { return false };
+        self.counts.release(&session);
+        session.end();
+        self.evicted.add(session);
+        true
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Fresh> {
+        // What a panic elsewhere left behind is still consistent: each change is one step.
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sweeps some places of the shard whose turn it is.

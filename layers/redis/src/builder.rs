@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::ConfigError;
+use bartizan_core::{ConfigError, store::Evicted};
 use fred::{
     clients::Client,
     types::{
@@ -25,7 +25,7 @@ use crate::{
     counts::Counts,
     first_try::FirstTry,
     near::{Near, Trust},
-    room::Room,
+    room::{Caps, Room},
     script::Scripts,
     shared::Shared,
     status::Status,
@@ -48,6 +48,7 @@ pub struct RedisStoreBuilder {
     near_bound: Duration,
     max_sessions: usize,
     max_sessions_per_principal: Option<usize>,
+    max_sessions_per_client: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -101,6 +102,7 @@ impl RedisStoreBuilder {
             near_bound: Duration::from_secs(30),
             max_sessions: 1_000_000,
             max_sessions_per_principal: None,
+            max_sessions_per_client: None,
         }
     }
 
@@ -143,8 +145,9 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The maximum number of sessions over all replicas; further ones are refused. The server counts with
-    /// each insert, so that replicas do not pass the cap together. Default: 1,000,000.
+    /// The maximum number of sessions over all replicas. From 80 % of it on, new sessions evict those that are [to be
+    /// confirmed](bartizan_core::SessionStore::insert_unconfirmed); if there are none, further sessions are refused. The
+    /// server counts with each insert, so that replicas do not pass the cap together. Default: 1,000,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
         self
@@ -154,6 +157,14 @@ impl RedisStoreBuilder {
     /// Default: no bound of its own.
     pub fn max_sessions_per_principal(mut self, sessions: usize) -> Self {
         self.max_sessions_per_principal = Some(sessions);
+        self
+    }
+
+    /// How many sessions one client may have over all replicas, by the [network in their
+    /// records](bartizan_core::Record::with_client): an IPv4 address, or an IPv6 /64; sessions without one are not
+    /// counted. Default: no bound of its own.
+    pub fn max_sessions_per_client(mut self, sessions: usize) -> Self {
+        self.max_sessions_per_client = Some(sessions);
         self
     }
 
@@ -194,12 +205,20 @@ impl RedisStoreBuilder {
             own_key: own_key(&self.prefix),
             is_cached,
             is_clustered: config.server.is_clustered(),
-            room: Room::new(&self.prefix, self.max_sessions, self.max_sessions_per_principal),
+            room: Room::new(
+                &self.prefix,
+                Caps {
+                    all: self.max_sessions,
+                    per_principal: self.max_sessions_per_principal,
+                    per_client: self.max_sessions_per_client,
+                },
+            ),
             // Even without a cache, sessions that are held must be known.
             near: Near::new(self.near_cache.max(1_000), trust),
             status: Status::new(),
             clock: Clock::start(),
             counts: Counts::default(),
+            evicted: Evicted::default(),
             scripts: Scripts::new(),
             reports: Reports::new(),
             first_try: FirstTry::new(),
@@ -266,6 +285,7 @@ impl fmt::Debug for RedisStoreBuilder {
             .field("near_bound", &self.near_bound)
             .field("max_sessions", &self.max_sessions)
             .field("max_sessions_per_principal", &self.max_sessions_per_principal)
+            .field("max_sessions_per_client", &self.max_sessions_per_client)
             .finish_non_exhaustive()
     }
 }

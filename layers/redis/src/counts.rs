@@ -27,7 +27,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     digest::Digest,
-    room::{Places, Room},
+    room::Room,
     script::{self, Script},
 };
 
@@ -110,13 +110,14 @@ fn sessions_key(prefix: &str, backend: &str) -> String {
     format!("{prefix}:on:{backend}")
 }
 
-/// The sets that a session on `backend` is in, beside those of its [`Places`]: in groups that one script may reach.
-fn groups(prefix: &str, backend: &str, places: &Places, is_clustered: bool) -> Vec<Vec<String>> {
+/// The sets that a session on `backend` is in, with those of its `places`: in groups that one script may reach.
+fn groups(prefix: &str, backend: &str, places: &[String], is_clustered: bool) -> Vec<Vec<String>> {
     let own = sessions_key(prefix, backend);
-    if is_clustered {
-        return vec![vec![own], places.names().to_vec()];
+    match (is_clustered, places) {
+        (_, []) => vec![vec![own]],
+        (true, places) => vec![vec![own], places.to_vec()],
+        (false, places) => vec![std::iter::once(own).chain(places.iter().cloned()).collect()],
     }
-    vec![std::iter::once(own).chain(places.names().iter().cloned()).collect()]
 }
 
 /// Writes by `list` that a session on `backend` idles out at `until_ms`, which is `left_ms` from now.
@@ -124,7 +125,7 @@ pub(crate) async fn add(
     client: &WithOptions<Client>,
     list: &Script,
     (prefix, is_clustered): (&str, bool),
-    (backend, places): (Option<&BackendId>, &Places),
+    (backend, places): (Option<&BackendId>, &[String]),
     digest: Digest,
     (until_ms, left_ms): (u64, u64),
 ) -> Result<(), Error> {
@@ -143,7 +144,7 @@ pub(crate) async fn take(
     client: &WithOptions<Client>,
     unlist: &Script,
     (prefix, is_clustered): (&str, bool),
-    (backend, places): (Option<&BackendId>, &Places),
+    (backend, places): (Option<&BackendId>, &[String]),
     digest: Digest,
 ) -> Result<(), Error> {
     let backend = backend.map_or(NONE, BackendId::as_str);
@@ -174,7 +175,9 @@ pub(crate) async fn refresh(
 ) -> Result<(), Error> {
     let all = room.all();
     sweep(client, &all, server_ms).await?;
-    room.counted_all(client.zcard(all).await?);
+    let sessions = client.zcard(all).await?;
+    let unconfirmed = if room.is_pressed(sessions) { client.zcard(room.list()).await? } else { 0 };
+    room.counted_all(sessions, unconfirmed);
     let before = counts.since();
     let key = backends_key(prefix);
     sweep(client, &key, server_ms).await?;
@@ -202,7 +205,11 @@ async fn count(
 }
 
 /// Takes out of the sorted set at `key` what was to stay until `server_ms`.
-async fn sweep(client: &WithOptions<Client>, key: &str, server_ms: u64) -> Result<(), Error> {
+pub(crate) async fn sweep(
+    client: &WithOptions<Client>,
+    key: &str,
+    server_ms: u64,
+) -> Result<(), Error> {
     let sweep = CustomCommand::new_static("ZREMRANGEBYSCORE", ClusterHash::FirstKey, false);
     let args: [Value; 3] = [key.into(), "-inf".into(), server_ms.to_string().into()];
     client.custom(sweep, args.to_vec()).await

@@ -47,6 +47,15 @@ impl Digest {
         [prefix, ":{", digits, "}"].concat()
     }
 
+    /// Reads the bytes that those of a digest are the first of.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().copied().map(Self)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Half of it, which tells sessions apart in the counts.
     pub(crate) fn short(&self) -> Vec<u8> {
         self.0.iter().take(16).copied().collect()

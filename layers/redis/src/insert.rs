@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 
 use crate::{
     codec::{self, Live, Stored},
+    counts,
     digest::Digest,
     reply::Reply,
     room::Places,
@@ -30,15 +31,31 @@ struct Insert<'a> {
     client: &'a WithOptions<Client>,
     digest: Digest,
     places: Places,
+    is_to_be_confirmed: bool,
     idle_ms: u64,
     lifetime_ms: u64,
     parts: Vec<u8>,
 }
 
+/// What a script has answered to an insert.
+#[derive(Debug)]
+struct Answered {
+    code: i64,
+    value: Bytes,
+    /// What each session that was evicted was listed by, and its value.
+    evicted: Vec<(Bytes, Bytes)>,
+}
+
+/// The code for a first set that is full; those of the others follow.
+const FULL: usize = 2;
+/// More keys than any session has sets.
+const KEYS: usize = 16;
+
 pub(crate) async fn insert(
     shared: Arc<Shared>,
     owner: Owner,
     record: Record,
+    is_to_be_confirmed: bool,
 ) -> Result<Inserted, StoreError> {
     let (digest, principal) = (Digest::of(owner.key()), owner.key().principal);
     let era = shared.status.now().era;
@@ -47,7 +64,8 @@ pub(crate) async fn insert(
         shared: &shared,
         client: &client,
         digest,
-        places: shared.room.places(principal),
+        places: shared.room.places(principal, record.client()),
+        is_to_be_confirmed,
         idle_ms: codec::millis(record.idle()),
         lifetime_ms: codec::millis(record.lifetime()),
         parts: codec::encode(&record),
@@ -68,15 +86,11 @@ pub(crate) async fn insert(
         }
         Reply::Not(Stored::Live(live)) => Ok(Inserted::Exists(keep(live))),
         Reply::Done(Stored::Ended) | Reply::Not(Stored::Ended) => Ok(Inserted::Ended),
-        Reply::Nothing => {
-            shared.room.is_met();
+        Reply::Full(number) => {
+            shared.room.is_met(&insert.places, number, shared.clock.now_ms());
             Ok(Inserted::Full)
         }
-        Reply::NothingOfPrincipal => {
-            shared.room.is_met_by(principal, shared.clock.now_ms());
-            Ok(Inserted::Full)
-        }
-        Reply::Foreign(_) => Err(StoreError::new(StoreErrorKind::Corrupt)),
+        Reply::Nothing | Reply::Foreign(_) => Err(StoreError::new(StoreErrorKind::Corrupt)),
     }
 }
 
@@ -87,7 +101,14 @@ fn opened(shared: &Arc<Shared>, digest: Digest, session: Session) -> Session {
     let (shared, counted) = (Arc::clone(shared), session.clone());
     shared.runtime.clone().spawn(async move {
         let client = shared.asking()?;
-        shared.count(&client, digest, &counted).await
+        shared.count_on_backend(&client, digest, &counted).await?;
+        // In a flood it may have been evicted already.
+        let backend = counted.record().backend();
+        if counted.is_ended() {
+            let left = counts::leave(&client, &shared.prefix, backend, digest).boxed();
+            shared.within(left).await?;
+        }
+        Ok::<_, StoreError>(())
     });
     session
 }
@@ -96,76 +117,115 @@ impl Insert<'_> {
     async fn ask(&self) -> Result<Reply, StoreError> {
         let answered =
             if self.shared.is_clustered { self.in_cluster().await } else { self.at_once().await };
-        Reply::read(self.shared, answered?)
+        let Some(answer) = answered? else { return Reply::read(self.shared, None) };
+        let evicted = answer.evicted.len();
+        self.shared.were_evicted(self.client, answer.evicted);
+        if answer.code == 1 {
+            self.shared.room.inserted(self.is_to_be_confirmed, evicted);
+        }
+        match usize::try_from(answer.code).ok().and_then(|code| code.checked_sub(FULL)) {
+            Some(number) => Ok(Reply::Full(number)),
+            None => Reply::read(self.shared, Some((answer.code, answer.value))),
+        }
     }
 
     /// One script counts and inserts.
-    async fn at_once(&self) -> Result<Option<(i64, Bytes)>, StoreError> {
-        self.script(self.places.names()).await
+    async fn at_once(&self) -> Result<Option<Answered>, StoreError> {
+        self.script(true).await
     }
 
     /// Two scripts on two nodes, at the same time.
-    async fn in_cluster(&self) -> Result<Option<(i64, Bytes)>, StoreError> {
-        let (taken, inserted) = futures_util::join!(self.take_place(), self.script(&[]));
+    async fn in_cluster(&self) -> Result<Option<Answered>, StoreError> {
+        let (taken, inserted) = futures_util::join!(self.take_place(), self.script(false));
         match (taken, inserted) {
-            (Ok(1), Ok(Some((1, value)))) => Ok(Some((1, value))),
+            (Ok(taken), Ok(Some(inserted))) if taken.code == 1 && inserted.code == 1 => {
+                Ok(Some(Answered { evicted: taken.evicted, ..inserted }))
+            }
             // It is not to be handed out.
-            (taken, Ok(Some((1, value)))) => {
-                let seen = Seen::Value(value);
+            (taken, Ok(Some(inserted))) if inserted.code == 1 => {
+                let seen = Seen::Value(inserted.value);
                 let removed = self.shared.take_away(self.client, self.digest, seen).await;
                 let full = taken?;
                 removed?;
-                Ok(Some((full, Bytes::new())))
+                Ok(Some(full))
             }
             // It is there, and has its place.
-            (_, Ok(Some((0, value)))) if matches!(codec::decode(&value), Ok(Stored::Live(_))) => {
-                Ok(Some((0, value)))
+            (taken, Ok(Some(there)))
+                if there.code == 0
+                    && matches!(codec::decode(&there.value), Ok(Stored::Live(_))) =>
+            {
+                let evicted = taken.map(|taken| taken.evicted).unwrap_or_default();
+                Ok(Some(Answered { evicted, ..there }))
             }
             (taken, inserted) => {
-                if !matches!(taken, Ok(full) if full > 1) {
+                if !matches!(&taken, Ok(full) if full.code > 1) {
                     self.give_place_back().await;
+                }
+                if let Ok(taken) = taken {
+                    self.shared.were_evicted(self.client, taken.evicted);
                 }
                 inserted
             }
         }
     }
 
-    /// Inserts, and counts in the sets of `places`.
-    async fn script(&self, places: &[String]) -> Result<Option<(i64, Bytes)>, StoreError> {
-        let name = self.digest.name(&self.shared.prefix);
+    /// Inserts, and counts if `counts`.
+    async fn script(&self, counts: bool) -> Result<Option<Answered>, StoreError> {
+        let (name, list) = (self.digest.name(&self.shared.prefix), self.shared.room.list());
+        let places = std::iter::once(&*list).chain(self.places.names().iter().map(String::as_str));
         let keys: Vec<_> =
-            std::iter::once(&*name).chain(places.iter().map(String::as_str)).collect();
-        let [all, of_principal] = self.shared.room.caps();
-        let args = [
-            number(self.idle_ms),
-            number(self.lifetime_ms),
-            script::bytes(self.parts.clone()),
-            self.member(),
-            all,
-            of_principal,
-        ];
-        let asked = self.shared.scripts.insert.run(self.client, &keys, &args).map(of_our_type);
-        self.shared.within(asked.boxed()).await
+            std::iter::once(&*name).chain(places.take(if counts { KEYS } else { 0 })).collect();
+        let mut args =
+            vec![number(self.idle_ms), number(self.lifetime_ms), script::bytes(self.parts.clone())];
+        args.extend(self.args());
+        let asked = self.shared.scripts.insert.run::<Value>(self.client, &keys, &args);
+        let answer = self.shared.within(asked.map(of_our_type).boxed()).await?;
+        answer.map(Answered::read).transpose()
     }
 
-    /// Takes a place; 1 if there was one.
-    async fn take_place(&self) -> Result<i64, StoreError> {
-        let keys: Vec<_> = self.places.names().iter().map(String::as_str).collect();
-        let [all, of_principal] = self.shared.room.caps();
-        let left = number(self.idle_ms.min(self.lifetime_ms));
-        let args = [left, self.member(), all, of_principal];
-        self.shared.within(self.shared.scripts.take.run(self.client, &keys, &args).boxed()).await
+    /// Takes a place; the code is 1 if there was one.
+    async fn take_place(&self) -> Result<Answered, StoreError> {
+        let list = self.shared.room.list();
+        let names = self.places.names().iter().map(String::as_str);
+        let keys: Vec<_> = std::iter::once(&*list).chain(names).collect();
+        let mut args = vec![number(self.idle_ms.min(self.lifetime_ms))];
+        args.extend(self.args());
+        let taken = self.shared.scripts.take.run::<Value>(self.client, &keys, &args);
+        Answered::read(self.shared.within(taken.boxed()).await?)
+    }
+
+    fn args(&self) -> Vec<Value> {
+        // In a cluster, the others are on other nodes.
+        let may_read_others = !self.shared.is_clustered;
+        self.shared.room.args(&self.places, self.digest, self.is_to_be_confirmed, may_read_others)
     }
 
     /// If it fails, the place is free when the session would have idled out.
     async fn give_place_back(&self) {
         let keys: Vec<_> = self.places.names().iter().map(String::as_str).collect();
-        let args = [self.member()];
+        let args = [script::bytes(self.digest.short())];
         let given = self.shared.scripts.unlist.run::<i64>(self.client, &keys, &args);
         let _ = self.shared.within(given.boxed()).await;
     }
+}
 
-    fn member(&self) -> Value {
-        script::bytes(self.digest.short())
+impl Answered {
+    fn read(answer: Value) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::new(StoreErrorKind::Corrupt);
+        let Value::Array(parts) = answer else { return Err(corrupt()) };
+        let Ok([code, value, evicted]) = <[Value; 3]>::try_from(parts) else {
+            return Err(corrupt());
+        };
+        let code = code.as_i64().ok_or_else(corrupt)?;
+        let value = value.into_bytes().unwrap_or_default();
+        let listed: Vec<Bytes> = match evicted {
+            Value::Array(parts) => parts.into_iter().filter_map(Value::into_bytes).collect(),
+            _ => Vec::new(),
+        };
+        let evicted = listed.chunks_exact(2).filter_map(|pair| match pair {
+            [listed, value] => Some((listed.clone(), value.clone())),
+            _ => None,
+        });
+        Ok(Self { code, value, evicted: evicted.collect() })
     }
 }

@@ -5,10 +5,11 @@
 //! | `get`, near | the session; its idle time restarts | none |
 //! | `get`, otherwise | the session, or nothing; then it is near | one `GET`, shared by concurrent callers |
 //! | `insert_if_absent` | `Exists` with a live one; `Ended` within a minute of its end; else `Full` past a cap, or `Inserted` | one script (in a cluster two, at the same time); two more in the background if inserted |
+//! | `insert_unconfirmed` | the same, and the session may be evicted until it was read once | the same script; its first use is reported at once, as by `touch` |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live | one script |
 //! | `remove` | ends it everywhere; for a minute nothing brings it back | one `SET`; one script in the background |
 //! | `remove_if_unchanged` | the same if the version is the one seen; else nothing | one script; one more in the background |
-//! | `touch` | its idle time restarts; one that is gone stays gone | three scripts (in a cluster four) in the background, per quarter of the idle time |
+//! | `touch` | its idle time restarts; one that is gone stays gone | one `ZREM` and three scripts (in a cluster four) in the background, per quarter of the idle time |
 //!
 //! # When to use it, and when not
 //!
@@ -86,7 +87,14 @@
 //! sent. While an older release that counted differently shares the server, its sessions count as soon as this
 //! release has written their use.
 //!
-//! `has_room` answers from the last count, at most a second old, and the last refusals of this replica.
+//! A session that was inserted by `insert_unconfirmed` is evicted to make room for another insert: the oldest first,
+//! from 80 % of the cap on if it is older than 60 s, and at any age if the store is full. The script that inserts evicts
+//! it in the same step. A session is confirmed as soon as any replica has reported a use of it to the server, a moment
+//! after the first request that shows its id; earlier releases report it too. Keys hold no ids, so only a replica that has
+//! the session in its near-cache can end it at its backend: the one that evicts, or another one with its next opening.
+//!
+//! `reserve` adds the openings of this replica to the last count. `has_room` answers from the last count, at most a second
+//! old, and the last refusals of this replica.
 //!
 //! `sessions_on` and [`RedisStore::len`] come from sorted sets beside the sessions, read every second, plus what this
 //! replica has opened since. They are off by what other replicas open within a second, and by sessions whose end was
@@ -95,7 +103,7 @@
 //! # Security
 //!
 //! Keys are SHA-256 of route, principal and id: a copy of the store reveals no usable id. The values name the
-//! backend. The URL and its password are never printed.
+//! backend, and the network of the client where sessions are capped by it. The URL and its password are never printed.
 //!
 //! The store's user needs access to the keys `{prefix}:*` and to these commands only: `hello`, `auth`, `client`,
 //! `ping`, `info`, `time`, `get`, `set`, `getrange`, `setrange`, `pexpire`, `pttl`, `eval`, `evalsha`, `zadd`,
@@ -104,10 +112,11 @@
 //! # Cost
 //!
 //! A cached session costs one hash and one lookup, no allocation. Regardless of the load, a replica sends thirteen
-//! small commands a second to check the server and to count, and two for each backend. All commands go over one
-//! connection (to each node of a cluster), in a pipeline: the near-cache depends on replies and invalidations
-//! arriving in one order. Memory: about 300 bytes per cached session here, and about 470 bytes per session at the
-//! server, of which about 120 are for the limits. Measured figures are in the guide of the crate `bartizan`.
+//! small commands a second to check the server and to count, and two for each backend; three more while the store is 80 %
+//! full. All commands go over one connection (to each node of a cluster), in a pipeline: the near-cache depends on replies
+//! and invalidations arriving in one order. Memory: about 300 bytes per cached session here, and about 470 bytes per
+//! session at the server, of which about 120 are for the limits, and about 140 more while it is unconfirmed. Measured
+//! figures are in the guide of the crate `bartizan`.
 //!
 //! # Sources
 //!
@@ -122,6 +131,7 @@ mod counts;
 mod digest;
 mod error;
 mod event;
+mod evicted;
 mod first_try;
 mod flights;
 mod insert;

@@ -38,6 +38,15 @@ use crate::{
     status::Moment,
 };
 
+/// How a session is used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Use {
+    /// By a request that shows its id, which confirms it.
+    Request,
+    /// By the response that goes on, if only that which opened it.
+    Hold,
+}
+
 /// How long what is read may be trusted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust {
@@ -88,12 +97,17 @@ impl Entry {
     }
 
     /// Whether the server must be told of a use at `server_ms`: a quarter of the idle time has passed. One
-    /// of several callers is told so.
-    pub(crate) fn is_use_due(&self, server_ms: u64) -> bool {
+    /// of several callers is told so. The first request of a session that is to be confirmed must be told at once: so far
+    /// the server was told at the time zero.
+    pub(crate) fn is_use_due(&self, server_ms: u64, by: Use) -> bool {
         let Some(session) = &self.session else { return false };
         let told_ms = self.told_ms.load(Ordering::Relaxed);
+        let since_ms = match by {
+            Use::Request => told_ms,
+            Use::Hold => told_ms.max(session.born_ms()),
+        };
         let quarter_ms = codec::millis(session.record().idle()) / 4;
-        server_ms.saturating_sub(told_ms) >= quarter_ms
+        server_ms.saturating_sub(since_ms) >= quarter_ms
             && self
                 .told_ms
                 .compare_exchange(told_ms, server_ms, Ordering::Relaxed, Ordering::Relaxed)

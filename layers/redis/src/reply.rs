@@ -15,10 +15,10 @@ pub(crate) enum Reply {
     Done(Stored),
     /// It has not: this was stored.
     Not(Stored),
-    /// There was no room for it, or nothing that it could be done to.
+    /// There was nothing that it could be done to.
     Nothing,
-    /// There was no room for one more of the principal.
-    NothingOfPrincipal,
+    /// There was no room for it in the set with this number.
+    Full(usize),
     /// No release wrote what is stored.
     Foreign(Seen),
 }
@@ -34,10 +34,8 @@ impl Reply {
         answered: Option<(i64, Bytes)>,
     ) -> Result<Self, StoreError> {
         let Some((outcome, value)) = answered else { return Ok(Self::Foreign(Seen::OtherType)) };
-        match outcome {
-            2 => return Ok(Self::Nothing),
-            3 => return Ok(Self::NothingOfPrincipal),
-            _ => {}
+        if outcome == 2 {
+            return Ok(Self::Nothing);
         }
         match codec::decode(&value) {
             Ok(stored) if outcome == 1 => Ok(Self::Done(stored)),

@@ -15,14 +15,17 @@ use fred::{
 /// The scripts of the store.
 #[derive(Debug)]
 pub(crate) struct Scripts {
-    /// Inserts unless there is something, and counts it in the sets that are the further keys. Takes idle and lifetime
-    /// (ms), the parts, the member, and for each set how many it may have; answers 1 and the value that is there now,
-    /// 0 and the one that was there, or 2 or 3 if the first or the second set is full: who names a session that is
-    /// there learns so, however full it is.
+    /// Inserts unless there is something, and counts it in the sets that are the keys after the second, which lists what
+    /// is to be confirmed. Takes idle and lifetime (ms), the parts, and what [`TAKE_PLACE`] needs; answers 1 and the
+    /// value that is there now, 0 and the one that was there, or from 2 on which set is full: who names a session that
+    /// is there learns so, however full it is. Then what was evicted: each member of the list, and its value.
     pub(crate) insert: Script,
-    /// Takes a place in the sets that are the keys, for an insert on another node. Takes how long it is taken (ms), the
-    /// member, and for each set how many it may have; answers 1, or 2 or 3 if the first or the second set is full.
+    /// Takes a place in the sets that are the keys after the first, for an insert on another node. Takes how long it is
+    /// taken (ms), and what [`TAKE_PLACE`] needs; answers as `insert`, with nothing for the values.
     pub(crate) take: Script,
+    /// Removes a live value that has still to be confirmed, of a session that `take` has evicted. Takes nothing; answers
+    /// the value, or nothing.
+    pub(crate) evict: Script,
     /// Replaces a live value of a version. Takes the version, idle, lifetime and the parts; answers 1 and
     /// the value that is there now, 0 and that of another version or of another layout, or 2 if there is none, or a
     /// tombstone.
@@ -55,6 +58,7 @@ impl Scripts {
         Self {
             insert: Script::new(&[PUT, TAKE_PLACE, INSERT]),
             take: Script::new(&[PUT, TAKE_PLACE, TAKE]),
+            evict: Script::new(&[EVICT]),
             replace: Script::new(&[REPLACE]),
             end: Script::new(&[END]),
             touch: Script::new(&[TOUCH]),
@@ -117,36 +121,104 @@ const PUT: &str = "local function put(key, until_ms, left, member)
 end
 ";
 
-/// Takes a place in the sets from the key `first` on, whose caps are the arguments from `cap` on; answers 2 or 3 if the
-/// first or the second is full. A server that is out of memory refuses the first command of a script that needs some,
-/// and only if nothing was written before: so the place is taken first, and given back.
-const TAKE_PLACE: &str = "local function take(first, cap, now, left, member)
-    for at = first, #KEYS do
-        put(KEYS[at], now + left, left, member)
-        redis.call('ZREMRANGEBYSCORE', KEYS[at], '-inf', now)
-        if redis.call('ZCARD', KEYS[at]) > tonumber(ARGV[cap + at - first]) then
-            for taken = first, at do redis.call('ZREM', KEYS[taken], member) end
-            return 2 + at - first
+/// Takes a place in the sets from the key after `first` on, of which the first counts all; answers the number of the one
+/// that is full, and what was evicted for the place. The key `first` lists the sessions that have still to be confirmed,
+/// by when they were opened: their digests, and the ends of the names of the other sets that they are in. The arguments
+/// from `arg` on are the member; the cap of all, from how many on a session that is not confirmed in time makes room,
+/// and how long that is (ms); the member of the list, empty if the session need not be confirmed; the prefix of the
+/// sessions' names, empty if they are on other nodes; then the caps of the other sets.
+///
+/// A server that is out of memory refuses the first command of a script that needs some, and only if nothing was written
+/// before: so the place is taken first, and given back.
+const TAKE_PLACE: &str = "local function evict(list, all, prefix, until_ms)
+    for _ = 1, 64 do
+        local oldest = redis.call('ZRANGE', list, 0, 0, 'WITHSCORES')
+        local member = oldest[1]
+        if not member or tonumber(oldest[2]) > until_ms then return nil end
+        redis.call('ZREM', list, member)
+        local name, value, is_it = nil, '', true
+        if prefix ~= '' then
+            local digits = string.gsub(string.sub(member, 1, 32), '.', function(byte)
+                return string.format('%02x', string.byte(byte))
+            end)
+            name = prefix .. ':{' .. digits .. '}'
+            value = redis.pcall('GET', name)
+            is_it = type(value) == 'string' and string.sub(value, 1, 1) == 'R'
+                and string.sub(value, 10, 17) == string.rep('\\0', 8)
+        end
+        local short = string.sub(member, 1, 16)
+        if is_it and redis.call('ZREM', all, short) == 1 then
+            if name then redis.call('PEXPIRE', name, 0) end
+            for part in string.gmatch(string.sub(member, 33), '[^|]+') do
+                redis.call('ZREM', all .. ':' .. part, short)
+            end
+            return {member, value}
         end
     end
+end
+local function take(first, arg, now, left)
+    local list, all = KEYS[first], KEYS[first + 1]
+    local member, most = ARGV[arg], tonumber(ARGV[arg + 1])
+    for at = first + 1, #KEYS do
+        put(KEYS[at], now + left, left, member)
+        redis.call('ZREMRANGEBYSCORE', KEYS[at], '-inf', now)
+    end
+    local full, gone = nil, {}
+    for at = #KEYS, first + 2, -1 do
+        if redis.call('ZCARD', KEYS[at]) > tonumber(ARGV[arg + 4 + at - first]) then full = at end
+    end
+    local function make_room(cap, until_ms)
+        if redis.call('ZCARD', all) <= cap then return false end
+        local one = evict(list, all, ARGV[arg + 5], until_ms)
+        if not one then return false end
+        gone[#gone + 1], gone[#gone + 2] = one[1], one[2]
+        return true
+    end
+    if not full then
+        make_room(tonumber(ARGV[arg + 2]), now - tonumber(ARGV[arg + 3]))
+        while make_room(most, now) do end
+    end
+    if redis.call('ZCARD', all) > most then full = first + 1 end
+    if full then
+        for at = first + 1, #KEYS do redis.call('ZREM', KEYS[at], member) end
+        return full - first + 1, gone
+    end
+    if ARGV[arg + 4] ~= '' then
+        redis.call('ZREMRANGEBYSCORE', list, '-inf', now - left)
+        put(list, now, left, ARGV[arg + 4])
+    end
+    return nil, gone
 end
 ";
 
 const INSERT: &str = "local value = redis.call('GET', KEYS[1])
-if value then return {0, value} end
+if value then return {0, value, {}} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
 local left = math.min(idle, lifetime)
-local is_full = take(2, 5, now, left, ARGV[4])
-if is_full then return {is_full, ''} end
-value = struct.pack('>c1I8I8I4I4I4', 'R', now, now, 1, idle, lifetime) .. ARGV[3]
+local gone = {}
+if #KEYS > 1 then
+    local full
+    full, gone = take(2, 4, now, left)
+    if full then return {full, '', gone} end
+end
+local touched = now
+if ARGV[8] ~= '' then touched = 0 end
+value = struct.pack('>c1I8I8I4I4I4', 'R', now, touched, 1, idle, lifetime) .. ARGV[3]
 redis.call('SET', KEYS[1], value, 'PX', left)
-return {1, value}";
+return {1, value, gone}";
 
 const TAKE: &str = "local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-return take(1, 3, now, tonumber(ARGV[1]), ARGV[2]) or 1";
+local full, gone = take(1, 2, now, tonumber(ARGV[1]))
+return {full or 1, '', gone}";
+
+const EVICT: &str = "local value = redis.call('GET', KEYS[1])
+if not value or string.sub(value, 1, 1) ~= 'R' or #value < 29 then return '' end
+if string.sub(value, 10, 17) ~= string.rep('\\0', 8) then return '' end
+redis.call('PEXPIRE', KEYS[1], 0)
+return value";
 
 const REPLACE: &str = "local value = redis.call('GET', KEYS[1])
 if not value or value == 'T' then return {2, ''} end

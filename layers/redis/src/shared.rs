@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
     BackendId, Key, Session, StoreError,
-    store::{StoreErrorKind, StoredSession},
+    store::{Evicted, StoreErrorKind, StoredSession},
 };
 use bytes::Bytes;
 use fred::{
     clients::{Client, WithOptions},
-    interfaces::{ClientLike, KeysInterface},
+    interfaces::{ClientLike, KeysInterface, SortedSetsInterface},
     types::{ClusterHash, CustomCommand, Value, config::Options},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -24,7 +24,7 @@ use crate::{
     event,
     first_try::FirstTry,
     flights::{Reading, Ticket},
-    near::{Entry, Near},
+    near::{Entry, Near, Use},
     room::{self, Places, Room},
     script::Scripts,
     status::Status,
@@ -51,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) status: Status,
     pub(crate) clock: Clock,
     pub(crate) counts: Counts,
+    pub(crate) evicted: Evicted,
     pub(crate) scripts: Scripts,
     pub(crate) reports: Reports,
     pub(crate) first_try: FirstTry,
@@ -164,7 +165,7 @@ impl Shared {
         let session = self.near.settle((digest, ticket), (era, now_ms), brought);
         if let Some(session) = &session {
             session.set_used_ms(server_ms);
-            self.tell_use_if_due(digest);
+            self.tell_use_if_due(digest, Use::Request);
         }
         Ok(session)
     }
@@ -192,15 +193,15 @@ impl Shared {
 
     /// Tells the server that the session under `digest` was used, if a quarter of its idle time has passed
     /// since it was last told. Does not wait.
-    pub(crate) fn tell_use_if_due(self: &Arc<Self>, digest: Digest) {
+    pub(crate) fn tell_use_if_due(self: &Arc<Self>, digest: Digest, by: Use) {
         if let Some(entry) = self.near.peek(&digest) {
-            self.tell_use_of(digest, entry);
+            self.tell_use_of(digest, entry, by);
         }
     }
 
-    pub(crate) fn tell_use_of(self: &Arc<Self>, digest: Digest, entry: Arc<Entry>) {
+    pub(crate) fn tell_use_of(self: &Arc<Self>, digest: Digest, entry: Arc<Entry>, by: Use) {
         let server_ms = self.now().1;
-        if !self.status.is_up() || !entry.is_use_due(server_ms) {
+        if !self.status.is_up() || !entry.is_use_due(server_ms, by) {
             return;
         }
         let shared = Arc::clone(self);
@@ -213,6 +214,10 @@ impl Shared {
 
     async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
         let client = self.asking()?;
+        if let Some(session) = entry.session() {
+            // First: what is confirmed is not evicted.
+            self.confirm(&client, digest, session).await?;
+        }
         let key = digest.name(&self.prefix);
         let is_live: bool =
             self.within(self.scripts.touch.run(&client, &[&key], &[]).boxed()).await?;
@@ -226,6 +231,26 @@ impl Shared {
         Ok(())
     }
 
+    /// Writes down that a request has shown the id of `session`.
+    async fn confirm(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        let (list, listed) = (self.room.list(), self.places(session).listed(digest));
+        let taken = client.zrem::<i64, _, _>(list, Value::Bytes(listed.into()));
+        if self.within(taken.boxed()).await? == 1 {
+            self.room.is_confirmed();
+        }
+        Ok(())
+    }
+
+    /// The sets that `session` is counted in.
+    pub(crate) fn places(&self, session: &Session) -> Places {
+        self.room.places(session.key().principal, session.record().client())
+    }
+
     /// Writes down that `session` counts on its backend.
     pub(crate) async fn count(
         &self,
@@ -233,12 +258,32 @@ impl Shared {
         digest: Digest,
         session: &Session,
     ) -> Result<(), StoreError> {
+        let places = self.places(session);
+        self.count_in(client, digest, session, places.names()).await
+    }
+
+    /// The same of one whose script has counted it in its places.
+    pub(crate) async fn count_on_backend(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        self.count_in(client, digest, session, &[]).await
+    }
+
+    async fn count_in(
+        &self,
+        client: &WithOptions<Client>,
+        digest: Digest,
+        session: &Session,
+        places: &[String],
+    ) -> Result<(), StoreError> {
         let (server_ms, backend) = (self.now().1, session.record().backend());
         let left_ms = room::left_ms(session, server_ms);
-        let places = self.room.places(session.key().principal);
         let (list, at) = (&self.scripts.list, (&*self.prefix, self.is_clustered));
         let times = (server_ms.saturating_add(left_ms), left_ms);
-        self.within(counts::add(client, list, at, (backend, &places), digest, times).boxed()).await
+        self.within(counts::add(client, list, at, (backend, places), digest, times).boxed()).await
     }
 
     /// Writes down that a session of `places` has ended, which was on `backend`.
@@ -249,7 +294,8 @@ impl Shared {
         (backend, places): (Option<&BackendId>, &Places),
     ) -> Result<(), StoreError> {
         let (unlist, at) = (&self.scripts.unlist, (&*self.prefix, self.is_clustered));
-        self.within(counts::take(client, unlist, at, (backend, places), digest).boxed()).await
+        self.within(counts::take(client, unlist, at, (backend, places.names()), digest).boxed())
+            .await
     }
 }
 

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind, StoredSession},
+    store::{
+        Applicant, CountSessions, Inserted, Place, RecordVersion, Replaced, StoreErrorKind,
+        StoredSession,
+    },
 };
 use bytes::Bytes;
 use fred::{
@@ -23,6 +26,7 @@ use crate::{
     flights::Reading,
     insert::insert,
     link::Watch,
+    near::Use,
     reply::Reply,
     script,
     shared::{Owner, Shared},
@@ -115,7 +119,7 @@ impl SessionStore for RedisStore {
             let session = entry.session().filter(|session| session.key() == key).cloned();
             if let Some(session) = &session {
                 session.set_used_ms(now.1);
-                shared.tell_use_of(digest, entry);
+                shared.tell_use_of(digest, entry, Use::Request);
             }
             return Answer::Now(Ok(session));
         }
@@ -131,7 +135,20 @@ impl SessionStore for RedisStore {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
         let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
-        Answer::Later(insert(shared, owner, record).boxed())
+        Answer::Later(insert(shared, owner, record, false).boxed())
+    }
+
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        Answer::Later(insert(shared, owner, record, true).boxed())
+    }
+
+    fn take_evicted(&self, route: &Route) -> Option<Session> {
+        self.0.shared.evicted.take(route)
     }
 
     fn replace(
@@ -165,13 +182,22 @@ impl SessionStore for RedisStore {
         let eighth_ms = codec::millis(session.record().idle()) / 8;
         if server_ms.saturating_sub(session.used_ms()) >= eighth_ms {
             session.set_used_ms(server_ms);
-            shared.tell_use_if_due(Digest::of(session.key()));
+            shared.tell_use_if_due(Digest::of(session.key()), Use::Hold);
         }
     }
 
     fn has_room(&self, _: &Route, principal: Option<&Principal>) -> bool {
         let shared = &self.0.shared;
-        shared.room.is_there(principal, shared.clock.now_ms())
+        shared.room.is_there(principal, None, shared.clock.now_ms())
+    }
+
+    fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
+        let shared = &self.0.shared;
+        shared.room.place(applicant, shared.clock.now_ms())
+    }
+
+    fn counts_clients(&self) -> bool {
+        self.0.shared.room.counts_clients()
     }
 
     fn answers(&self) -> bool {
@@ -291,10 +317,9 @@ fn forget_ended(
     let digest = Digest::of(owner.key());
     shared.near.forget(&digest);
     let Some(Ok(Stored::Live(live))) = old.map(codec::decode) else { return };
-    let principal = owner.key().principal;
     shared.counts.ended(live.record.backend());
-    shared.room.ended(principal);
-    let places = shared.room.places(principal);
+    let places = shared.room.places(owner.key().principal, live.record.client());
+    shared.room.ended(&places);
     let shared = Arc::clone(shared);
     shared.runtime.clone().spawn(async move {
         let backend = live.record.backend();
@@ -319,7 +344,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
             if let Some(session) = entry.session() {
                 session.set_used_ms(server_ms);
             }
-            shared.tell_use_of(digest, entry);
+            shared.tell_use_of(digest, entry, Use::Hold);
         }
         let _ = timeout(2 * CHORES, shared.look_after_all()).await;
         if let Ok(client) = shared.asking() {
@@ -327,6 +352,10 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
             // Each command has the deadline of any; how many there are depends on the backends.
             let read = counts::refresh(&client, &shared.prefix, server_ms, counts);
             let _ = timeout(2 * CHORES, read).await;
+            if shared.room.is_pressed_now() {
+                let looked = shared.look_for_evicted(&client, server_ms);
+                let _ = timeout(CHORES, looked).await;
+            }
         }
     }
 }

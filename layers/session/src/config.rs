@@ -5,7 +5,9 @@ use std::{fmt::DebugStruct, time::Duration};
 use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKind};
 use http::HeaderName;
 
-use crate::{endpoints::Endpoints, paths::Paths, run_on::Abandoned, within::within};
+use crate::{
+    endpoints::Endpoints, evicted::Ending, paths::Paths, run_on::Abandoned, within::within,
+};
 
 /// What to do with a request that needs a session id and has none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,6 +34,7 @@ pub(crate) struct Config<T> {
     pub(crate) store_timeout: Duration,
     pub(crate) paths: Paths,
     pub(crate) abandoned: Abandoned,
+    pub(crate) ending: Ending,
 }
 
 /// Whose rules a session follows.

@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use bartizan_core::{
     BackendId, Key, Principal, Reason, Record, Session, SessionStore, StoreError,
-    session::Additions, store::Inserted,
+    session::{Additions, ClientNetwork},
+    store::Inserted,
 };
 use http::Response;
 
 use crate::{
     alias,
     body::{InUse, SessionBody},
-    config::Config,
+    config::{Config, Protocol},
     judge,
 };
 
-/// Where a session was opened.
+/// Where a session was opened, and from where.
 pub(crate) struct Place<'a> {
     pub(crate) backend: Option<&'a BackendId>,
     pub(crate) path: Option<Arc<String>>,
+    pub(crate) client: Option<ClientNetwork>,
 }
 
 /// Whether the store knew a session.
@@ -43,7 +45,7 @@ pub(crate) async fn insert<R, T: SessionStore>(
     principal: Option<&Principal>,
     place: Place<'_>,
 ) -> Result<Known, Reason> {
-    let Place { backend, path } = place;
+    let Place { backend, path, client } = place;
     let record = Record::new(config.idle, config.lifetime);
     let record = match backend {
         Some(backend) => record.with_backend(backend.clone()),
@@ -53,10 +55,18 @@ pub(crate) async fn insert<R, T: SessionStore>(
         Some(path) => record.with_path(path),
         None => record,
     };
+    let record = match client {
+        Some(client) => record.with_client(client),
+        None => record,
+    };
     let record = Additions::take(answer.extensions_mut()).apply(record);
     let id = judge::session_id(answer.headers(), &config.header).ok().flatten();
     let key = Key::new(&config.route, principal, id.ok_or(Reason::InvalidResponse)?);
-    let inserted = config.store.insert_if_absent(key, record);
+    let inserted = match config.protocol {
+        // Its client has to send `notifications/initialized` next, or a call.
+        Protocol::Mcp => config.store.insert_unconfirmed(key, record),
+        Protocol::Header => config.store.insert_if_absent(key, record),
+    };
     let (session, known) = on_insert(config.wait(inserted).await, backend)?;
     alias::to_client(answer.headers_mut(), &config.header, &session);
     answer.body_mut().hold(InUse::new(&session, Arc::clone(config)));

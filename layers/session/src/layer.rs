@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use crate::{
     config::{Config, Protocol, Sessionless},
     endpoints::Endpoints,
+    evicted::Ending,
     paths::Paths,
     run_on::Abandoned,
     service::ValidateSession,
@@ -62,6 +63,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             store_timeout: Duration::from_millis(250),
             paths: Paths::default(),
             abandoned: Abandoned::default(),
+            ending: Ending::default(),
         };
         Self { config }
     }

@@ -40,12 +40,13 @@
 //! | the id of a session without a principal, from a caller that may bind it | forwarded; belongs to the caller from the first 2xx on | yes |
 //! | the id of a session that another caller has bound | 404, −32001 | no |
 //! | store unreachable or timed out | 503, `Retry-After: 1`, −32603 | no |
-//! | too many sessions | 503, `Retry-After`, −32603 | no |
+//! | too many sessions, including those that are being opened; or too many of its principal or of its client's network | 503, `Retry-After`, −32603 | no |
 //!
 //! and on the response:
 //!
 //! | response | outcome |
 //! |---|---|
+//! | names a new session of MCP | stored as one that [is to be confirmed](bartizan_core::SessionStore::insert_unconfirmed): until a request shows its id, a store that is nearly full may evict it, and its backend gets a DELETE |
 //! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
 //! | names a new session, but the client has gone away | the backend gets a DELETE; the session is not stored |
 //! | names a new session, but the id is in use: by another backend's session, or by one that has moved | 502, and the backend gets a DELETE |
@@ -124,6 +125,14 @@
 //! A web page can send a POST to any server with a content type that needs no
 //! [preflight](https://fetch.spec.whatwg.org/#cors-preflight-fetch). Such a request opens no session here.
 //!
+//! A client that opens sessions and never uses them cannot lock other clients out: such sessions make room for new ones in
+//! a store that is nearly full, if the store evicts. The DELETE for them carries no credentials, since those that opened a session are
+//! not kept; a backend that demands some keeps the session until it idles out there.
+//!
+//! A cap on the sessions of one client counts by the client's address, where a layer outside has
+//! [established it](bartizan_core::ClientAddr). A trusted proxy that names no client is not taken for one: what comes
+//! through it is not counted.
+//!
 //! # Cost
 //!
 //! For a live session and a store that answers at once: one lookup, and no allocation, except for the shared
@@ -162,6 +171,7 @@ mod config;
 mod denial;
 mod endpoints;
 mod event;
+mod evicted;
 mod future;
 mod insert;
 mod judge;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
-    store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind},
+    store::{Applicant, CountSessions, Inserted, Place, RecordVersion, Replaced, StoreErrorKind},
 };
 
 /// A store that gives each session an id of its own, by which the client knows it: the backend's id stays
@@ -41,6 +41,27 @@ impl<T> MintIds<T> {
     }
 }
 
+impl<T: SessionStore> MintIds<T> {
+    /// Has `insert` insert a session under an id of its own, unless ids are left as they are.
+    fn under_own_id(
+        &self,
+        key: Key<'_>,
+        record: Record,
+        insert: fn(&T, Key<'_>, Record) -> Answer<Result<Inserted, StoreError>, T::Insert>,
+    ) -> Answer<Result<Inserted, StoreError>, T::Insert> {
+        if !self.mints {
+            return insert(&self.store, key, record);
+        }
+        let minted = mint().zip(SessionId::from_bytes(key.id).ok());
+        let Some((id, upstream_id)) = minted else {
+            // No id at all is better than one that could be guessed.
+            return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
+        };
+        let key = Key::new(key.route, key.principal, id.as_bytes());
+        insert(&self.store, key, record.with_upstream_id(upstream_id))
+    }
+}
+
 impl<T: SessionStore> SessionStore for MintIds<T> {
     type Get = T::Get;
     type Insert = T::Insert;
@@ -57,16 +78,19 @@ impl<T: SessionStore> SessionStore for MintIds<T> {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, T::Insert> {
-        if !self.mints {
-            return self.store.insert_if_absent(key, record);
-        }
-        let minted = mint().zip(SessionId::from_bytes(key.id).ok());
-        let Some((id, upstream_id)) = minted else {
-            // No id at all is better than one that could be guessed.
-            return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
-        };
-        let key = Key::new(key.route, key.principal, id.as_bytes());
-        self.store.insert_if_absent(key, record.with_upstream_id(upstream_id))
+        self.under_own_id(key, record, T::insert_if_absent)
+    }
+
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, T::Insert> {
+        self.under_own_id(key, record, T::insert_unconfirmed)
+    }
+
+    fn take_evicted(&self, route: &Route) -> Option<Session> {
+        self.store.take_evicted(route)
     }
 
     fn replace(
@@ -96,6 +120,14 @@ impl<T: SessionStore> SessionStore for MintIds<T> {
 
     fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
         self.store.has_room(route, principal)
+    }
+
+    fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
+        self.store.reserve(applicant)
+    }
+
+    fn counts_clients(&self) -> bool {
+        self.store.counts_clients()
     }
 
     fn answers(&self) -> bool {

@@ -3,8 +3,11 @@
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bartizan_core::{
-    Backend, Dialect, OpeningHead, Passage, Principal, Reason, SessionStore, Work,
-    refusal::RequestId, session::Fingerprint,
+    Backend, ClientAddr, Dialect, OpeningHead, Passage, Principal, Reason, SessionStore, Work,
+    client::Evidence,
+    refusal::RequestId,
+    session::{ClientNetwork, Fingerprint},
+    store::{Applicant, Place},
 };
 use http::{Request, Response};
 use tokio::time::timeout;
@@ -25,9 +28,12 @@ pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// What is kept of a request whose response may open a session.
 pub(crate) struct Opening<S, T> {
     // Not polled ready: for the end of a session that the store refuses.
-    service: S,
+    pub(crate) service: S,
     pub(crate) config: Arc<Config<T>>,
     pub(crate) principal: Option<Principal>,
+    pub(crate) client: Option<ClientNetwork>,
+    // Counts against the cap until the session is stored, or is ended, or there is none.
+    _place: Option<Place>,
     head: OpeningHead,
     pub(crate) dialect: Dialect,
     pub(crate) has_left: HasLeft,
@@ -47,11 +53,14 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
         id: Option<RequestId>,
     ) -> Result<Box<Self>, NotOpened<R, T>> {
         let principal = Principal::of(request).cloned();
-        if work == Work::Opening
-            && let Err(reason) = has_room(config, principal.as_ref())
-        {
-            return Err(refuse(config, request.headers(), reason.into(), id));
-        }
+        let client = client_of(config, request);
+        let place = match work {
+            Work::Opening => match take_place(config, principal.as_ref(), client) {
+                Ok(place) => Some(place),
+                Err(reason) => return Err(refuse(config, request.headers(), reason.into(), id)),
+            },
+            _ => None,
+        };
         let dialect = dialect(config, request.headers(), id);
         Passage::with(request, |passage| {
             passage.set_work(work);
@@ -61,6 +70,8 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
             service: service.clone(),
             config: Arc::clone(config),
             principal,
+            client,
+            _place: place,
             head: OpeningHead::of(request),
             dialect,
             has_left: HasLeft::default(),
@@ -100,17 +111,30 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
     }
 }
 
-fn has_room<T: SessionStore>(
+fn take_place<T: SessionStore>(
     config: &Config<T>,
     principal: Option<&Principal>,
-) -> Result<(), Reason> {
+    client: Option<ClientNetwork>,
+) -> Result<Place, Reason> {
     if !config.store.answers() {
-        Err(Reason::StoreUnavailable)
-    } else if !config.store.has_room(&config.route, principal) {
-        Err(Reason::TooManySessions)
-    } else {
-        Ok(())
+        return Err(Reason::StoreUnavailable);
     }
+    let applicant = Applicant::new(&config.route, principal, client);
+    config.store.reserve(applicant).ok_or(Reason::TooManySessions)
+}
+
+/// The network of the client, if the store counts by it and it is known: a trusted proxy that names no client is none.
+fn client_of<B, T: SessionStore>(
+    config: &Config<T>,
+    request: &Request<B>,
+) -> Option<ClientNetwork> {
+    if !config.store.counts_clients() {
+        return None;
+    }
+    let client = ClientAddr::of(request)?;
+    let is_proxy = client.evidence() == Evidence::Peer
+        && Passage::of(request).and_then(Passage::trusts_peer) == Some(true);
+    (!is_proxy).then(|| ClientNetwork::of(client.ip()))
 }
 
 /// Calls `service` once it is ready, and drops its response.

@@ -15,6 +15,7 @@ use crate::{
     change::{Asked, Change, change},
     config::Config,
     denial, event,
+    evicted::end_evicted,
     insert::{Known, Place, insert},
     judge,
     opening::Opening,
@@ -205,9 +206,10 @@ where
             let backend = session.record().backend().cloned();
             let principal = caller.or_else(|| session.key().principal.cloned());
             let path = session.record().shared_path();
+            let client = session.record().client();
             drop(in_use);
             let mut answer = finish(response, None);
-            let place = Place { backend: backend.as_ref(), path };
+            let place = Place { backend: backend.as_ref(), path, client };
             return match insert(&mut answer, &config, principal.as_ref(), place).await {
                 Ok(_) => answer,
                 Err(reason) => refuse_late(&config, reason),
@@ -255,8 +257,11 @@ where
     let backend = response.extensions().get::<Backend>().map(|backend| backend.id().clone());
     let mut answer = finish(response, None);
     let (config, principal) = (&opening.config, opening.principal.as_ref());
-    let place = Place { backend: backend.as_ref(), path: Some(opening.path()) };
-    match insert(&mut answer, config, principal, place).await {
+    let (path, client) = (Some(opening.path()), opening.client);
+    let place = Place { backend: backend.as_ref(), path, client };
+    let inserted = insert(&mut answer, config, principal, place).await;
+    end_evicted::<S, B, T>(&opening.service, config);
+    match inserted {
         // Nobody else knows of it, and nobody will.
         Ok(Known::New) if opening.has_left.get() => {
             if let Some(session) = answer.body().session().cloned() {

@@ -321,11 +321,13 @@ async fn past_the_cap_new_sessions_are_refused_and_live_ones_are_not() {
     let server = Server::mcp();
     let service = guard(&store, &server);
     assert_eq!(send(&service, post(None, INITIALIZE)).await.status(), 200);
+    // Confirmed: it makes room for nobody.
+    assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 200);
     let refused = send(&service, post(None, INITIALIZE)).await;
     assert_eq!(Reason::of(&refused), Some(Reason::TooManySessions));
     assert!(refused.headers().contains_key("retry-after"));
     assert!(text(refused).await.contains(r#""id":"i""#));
-    assert_eq!(server.calls(), 1);
+    assert_eq!(server.calls(), 2);
     assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 200);
 }
 

@@ -44,6 +44,24 @@ macro_rules! store_suite {
                 assert_eq!((session.id(), session.key()), (&b"id"[..], key));
             }
 
+            /// Whether or not the store ever evicts it.
+            #[tokio::test]
+            async fn what_is_to_be_confirmed_is_found_like_any_other() {
+                let ((store, _host), route) = ($store, Route::default());
+                let key = Key::new(&route, None, b"id");
+                let inserted = store.insert_unconfirmed(key, record()).wait().await.unwrap();
+                assert!(matches!(inserted, Inserted::Inserted(_)));
+                let again = store.insert_unconfirmed(key, record()).wait().await.unwrap();
+                assert!(matches!(again, Inserted::Exists(_)));
+                for _ in 0..2 {
+                    assert!(get(&store, key).await.is_some());
+                }
+                assert!(store.take_evicted(&route).is_none());
+                store.remove(key).wait().await.unwrap();
+                let late = store.insert_unconfirmed(key, record()).wait().await.unwrap();
+                assert!(matches!(late, Inserted::Ended));
+            }
+
             #[tokio::test]
             async fn the_first_insert_stays() {
                 let ((store, _host), route) = ($store, Route::default());

@@ -197,7 +197,9 @@ pub(crate) struct Options {
     )]
     pub(crate) lifetime: Duration,
 
-    /// Maximum number of sessions; further ones are refused with 503
+    /// How many sessions there may be at once, including those that are being opened. From 80 % of it on, a
+    /// new session evicts the oldest MCP session that has had no second request within 60s; at the limit, the
+    /// oldest that has had no second request. If each has had one, the new session is refused with 503
     #[arg(
         long,
         env = "BARTIZAN_MAX_SESSIONS",
@@ -217,6 +219,18 @@ pub(crate) struct Options {
         value_parser = values::count_or_none
     )]
     pub(crate) max_sessions_per_principal: Limit<NonZeroUsize>,
+
+    /// How many sessions one client may have at once, by its IPv4 address or IPv6 /64, or none for no limit of
+    /// its own; past it, its new sessions are refused with 503. Behind a proxy, also set --trust or
+    /// --trust-count: otherwise all clients have the proxy's address and share one limit
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_SESSIONS_PER_CLIENT",
+        value_name = "N|none",
+        default_value = "none",
+        value_parser = values::count_or_none
+    )]
+    pub(crate) max_sessions_per_client: Limit<NonZeroUsize>,
 
     /// Maximum number of event streams that clients listen on; further ones are refused with 503
     #[arg(

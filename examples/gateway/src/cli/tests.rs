@@ -29,6 +29,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.response_timeout, Limit::None);
     assert_eq!(options.max_body, Limit::None);
     assert_eq!(options.max_sessions_per_principal, Limit::None);
+    assert_eq!(options.max_sessions_per_client, Limit::None);
     assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
     assert_eq!(options.policy, Policy::LeastSessions);
     assert_eq!(options.probe, Limit::None);
@@ -50,6 +51,7 @@ fn values_are_read_with_their_units() {
         "--policy=round-robin",
         "--max-sessions=3",
         "--max-sessions-per-principal=2",
+        "--max-sessions-per-client=4",
         "--max-streams=4",
         "--stream-keepalive=25s",
         "--probe=/healthz?full",
@@ -64,6 +66,7 @@ fn values_are_read_with_their_units() {
     assert_eq!(options.session_header.unwrap(), "x-session");
     assert_eq!((options.max_sessions.get(), options.max_streams.get()), (3, 4));
     assert_eq!(options.max_sessions_per_principal.get().unwrap().get(), 2);
+    assert_eq!(options.max_sessions_per_client.get().unwrap().get(), 4);
     assert_eq!(options.stream_keepalive, Limit::At(Duration::from_secs(25)));
     assert_eq!(options.probe, Limit::At(Probe::get("/healthz?full").unwrap()));
     let times = (options.probe_interval, options.probe_timeout);
@@ -108,6 +111,7 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--lifetime", "50days", "at most 49days"),
         ("--max-sessions", "0", "a whole number above zero"),
         ("--max-sessions-per-principal", "0", "above zero, or none"),
+        ("--max-sessions-per-client", "0", "above zero, or none"),
         ("--max-sessions-per-principal", "many", "above zero, or none"),
         ("--max-streams", "0", "a whole number above zero"),
         ("--stream-keepalive", "0s", "above zero"),

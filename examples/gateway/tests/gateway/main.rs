@@ -13,6 +13,7 @@ mod demo;
 mod evidence;
 mod fixtures;
 mod http2;
+mod lockout;
 mod loops;
 #[cfg(target_os = "linux")]
 mod names;

@@ -27,7 +27,7 @@ pub(super) struct Inner {
     // touches an earlier one uses the session.
     pub(super) first: Option<Session>,
     pub(super) version: RecordVersion,
-    // How many hold it, and the two bits below.
+    // How many hold it, and the three bits below.
     pub(super) holds: AtomicU32,
 }
 
@@ -35,6 +35,10 @@ pub(super) struct Inner {
 pub(super) const ENDED: u32 = 1 << 31;
 /// Somebody waits for its end, or did.
 pub(super) const WATCHED: u32 = 1 << 30;
+/// No request has shown its id yet.
+pub(super) const UNCONFIRMED: u32 = 1 << 29;
+/// All of them: what is left is the number of holds.
+pub(super) const FLAGS: u32 = ENDED | WATCHED | UNCONFIRMED;
 
 /// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
@@ -76,7 +80,7 @@ impl Session {
     #[must_use]
     pub fn is_held(&self) -> bool {
         // Whoever finds it no longer held also finds the use that was noted before the last hold went.
-        self.first().holds.load(Ordering::Acquire) & !(ENDED | WATCHED) > 0
+        self.first().holds.load(Ordering::Acquire) & !FLAGS > 0
     }
 
     /// Whether the session is known to have ended. A store may not have checked recently.
@@ -159,6 +163,22 @@ mod tests {
         session.set_used_ms(5);
         session.set_used_ms(3);
         assert_eq!(session.used_ms(), 5);
+    }
+
+    #[test]
+    fn a_session_is_confirmed_once_whatever_its_version_and_that_is_no_hold() {
+        let route = Route::default();
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let first = Session::new(Key::new(&route, None, b"id"), record.clone(), 1.into(), 1);
+        assert!(!first.confirm(), "it need not be confirmed");
+        first.set_unconfirmed();
+        let second = first.next_version(record);
+        assert!(first.is_unconfirmed() && second.is_unconfirmed() && !first.is_held());
+        let hold = second.hold();
+        assert!(second.confirm() && !first.confirm() && !second.is_unconfirmed());
+        assert!(first.is_held() && !first.is_ended());
+        drop(hold);
+        assert!(!first.is_held());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Session ids, principals, routes, records, and the shared [`Session`].
 
 mod additions;
+mod client_network;
 mod ended;
 mod id;
 mod live;
@@ -10,6 +11,7 @@ mod route;
 pub(crate) mod stored;
 
 pub use additions::Additions;
+pub use client_network::ClientNetwork;
 pub use ended::Ended;
 pub use id::{Fingerprint, InvalidSessionId, SessionId};
 pub use live::{Hold, Session};

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use super::ClientNetwork;
 use crate::{BackendId, SessionId};
 
 /// What a store keeps of a session: its backend, its expiry, and a small map in which layers keep data. Times
@@ -22,6 +23,8 @@ struct Rare {
     upstream_id: Option<SessionId>,
     // A field like any other, looked at for each request: so it needs no search.
     owner: Option<Box<[u8]>>,
+    // Likewise, looked at when the session ends.
+    client: Option<ClientNetwork>,
     fields: BTreeMap<Box<str>, Box<[u8]>>,
 }
 
@@ -35,6 +38,8 @@ impl Record {
     pub const PATH: &str = "path";
     /// The field that names the owner of a session which was opened without a principal.
     pub const OWNER: &str = "owner";
+    /// The field that names the network of the client which opened the session, where sessions are counted by it.
+    pub const CLIENT: &str = "client";
 
     /// Starts a record that expires when unused for `idle`, and `lifetime` after it was made.
     #[must_use]
@@ -67,6 +72,13 @@ impl Record {
         self
     }
 
+    /// Counts the session as one of the client's network: for stores with a cap on the sessions of one client.
+    #[must_use]
+    pub fn with_client(mut self, client: ClientNetwork) -> Self {
+        self.rare.get_or_insert_default().client = Some(client);
+        self
+    }
+
     /// Sets the field `name` in the map for layers, replacing its value. [`Self::PATH`] is the path.
     #[must_use]
     pub fn with_field(mut self, name: &str, value: &[u8]) -> Self {
@@ -77,6 +89,8 @@ impl Record {
         let rare = self.rare.get_or_insert_default();
         if name == Self::OWNER {
             rare.owner = Some(value.into());
+        } else if name == Self::CLIENT {
+            rare.client = ClientNetwork::from_bytes(value);
         } else {
             rare.fields.insert(name.into(), value.into());
         }
@@ -127,6 +141,16 @@ impl Record {
         self.rare.as_ref()?.owner.as_deref()
     }
 
+    /// The network of the client that opened the session, if the session is counted by it.
+    #[must_use]
+    pub fn client(&self) -> Option<ClientNetwork> {
+        self.rare.as_ref()?.client
+    }
+
+    fn client_bytes(&self) -> Option<&[u8]> {
+        Some(self.rare.as_ref()?.client.as_ref()?.as_bytes())
+    }
+
     /// What a layer left under `name`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
@@ -136,16 +160,20 @@ impl Record {
         if name == Self::OWNER {
             return self.owner();
         }
+        if name == Self::CLIENT {
+            return self.client_bytes();
+        }
         self.rare.as_ref()?.fields.get(name).map(AsRef::as_ref)
     }
 
-    /// All that layers left, by name, with the path and the owner.
+    /// All that layers left, by name, with the path, the owner and the client.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let path = self.path().map(|path| (Self::PATH, path.as_bytes()));
         let owner = self.owner().map(|owner| (Self::OWNER, owner));
         let fields = self.rare.as_ref().map(|rare| &rare.fields).into_iter().flatten();
         let fields = fields.map(|(name, value)| (name.as_ref(), value.as_ref()));
-        path.into_iter().chain(fields).chain(owner)
+        let client = self.client_bytes().map(|client| (Self::CLIENT, client));
+        path.into_iter().chain(fields).chain(owner).chain(client)
     }
 }
 
@@ -155,6 +183,7 @@ impl fmt::Debug for Rare {
         f.debug_struct("Rare")
             .field("upstream_id", &self.upstream_id)
             .field("has_owner", &self.owner.is_some())
+            .field("has_client", &self.client.is_some())
             .field("fields", &self.fields.keys())
             .finish()
     }
@@ -209,6 +238,18 @@ mod tests {
             });
         assert_eq!(copied, owned);
         assert_ne!(copied, record);
+    }
+
+    /// A store that knows nothing of clients keeps them.
+    #[test]
+    fn the_client_is_a_field_like_any_other() {
+        let client = ClientNetwork::of("192.0.2.7".parse().unwrap());
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        assert_eq!((record.client(), record.field(Record::CLIENT)), (None, None));
+        let counted = record.clone().with_client(client);
+        assert_eq!(counted.fields().collect::<Vec<_>>(), [("client", client.as_bytes())]);
+        assert_eq!(record.clone().with_field("client", client.as_bytes()), counted);
+        assert_eq!(record.with_field("client", b"nobody").client(), None);
     }
 
     /// What a layer keeps may be a whole request, with all that it authenticates by.

@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::{
     Session, ended,
-    live::{ENDED, Inner, WATCHED},
+    live::{ENDED, Inner, UNCONFIRMED, WATCHED},
 };
 use crate::{Key, Record, store::RecordVersion};
 
@@ -44,6 +44,16 @@ pub trait StoredSession: Sized + sealed::Sealed {
     /// Records that the session has ended, whatever version this is, and wakes those who wait for it. A store calls
     /// it when it removes the session, and when it learns that the session is gone.
     fn end(&self);
+
+    /// Notes that no request has shown the id of the session yet. For all versions of it.
+    fn set_unconfirmed(&self);
+
+    /// Notes that a request has shown the id of the session; returns whether this is the first.
+    fn confirm(&self) -> bool;
+
+    /// Whether no request has shown the id yet, of a session that [is to be confirmed](Self::set_unconfirmed).
+    #[must_use]
+    fn is_unconfirmed(&self) -> bool;
 
     /// Whether a layer waits for the end of the session, or did. Where none does, a store that would have to ask
     /// its server need not.
@@ -111,6 +121,22 @@ impl StoredSession for Session {
         if before & (ENDED | WATCHED) == WATCHED {
             ended::wake(self.address());
         }
+    }
+
+    fn set_unconfirmed(&self) {
+        self.first().holds.fetch_or(UNCONFIRMED, Ordering::AcqRel);
+    }
+
+    #[inline]
+    fn confirm(&self) -> bool {
+        // Almost always it was confirmed long ago.
+        self.is_unconfirmed()
+            && self.first().holds.fetch_and(!UNCONFIRMED, Ordering::AcqRel) & UNCONFIRMED != 0
+    }
+
+    #[inline]
+    fn is_unconfirmed(&self) -> bool {
+        self.first().holds.load(Ordering::Relaxed) & UNCONFIRMED != 0
     }
 
     fn is_watched(&self) -> bool {

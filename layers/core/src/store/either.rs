@@ -8,7 +8,8 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Answer, CountSessions, Inserted, Key, RecordVersion, Replaced, SessionStore, StoreError,
+    Answer, Applicant, CountSessions, Inserted, Key, Place, RecordVersion, Replaced, SessionStore,
+    StoreError,
 };
 use crate::{BackendId, Principal, Record, Route, Session};
 
@@ -100,6 +101,24 @@ impl<A: SessionStore, B: SessionStore> SessionStore for Either<A, B> {
         }
     }
 
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        match self {
+            Self::Left(store) => EitherAnswer::left(store.insert_unconfirmed(key, record)),
+            Self::Right(store) => EitherAnswer::right(store.insert_unconfirmed(key, record)),
+        }
+    }
+
+    fn take_evicted(&self, route: &Route) -> Option<Session> {
+        match self {
+            Self::Left(store) => store.take_evicted(route),
+            Self::Right(store) => store.take_evicted(route),
+        }
+    }
+
     fn replace(
         &self,
         key: Key<'_>,
@@ -142,6 +161,20 @@ impl<A: SessionStore, B: SessionStore> SessionStore for Either<A, B> {
         match self {
             Self::Left(store) => store.has_room(route, principal),
             Self::Right(store) => store.has_room(route, principal),
+        }
+    }
+
+    fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
+        match self {
+            Self::Left(store) => store.reserve(applicant),
+            Self::Right(store) => store.reserve(applicant),
+        }
+    }
+
+    fn counts_clients(&self) -> bool {
+        match self {
+            Self::Left(store) => store.counts_clients(),
+            Self::Right(store) => store.counts_clients(),
         }
     }
 

@@ -6,9 +6,11 @@
 mod answer;
 mod either;
 mod error;
+mod evicted;
 mod key;
 mod no_store;
 mod outcome;
+mod place;
 mod version;
 
 use crate::{BackendId, Principal, Record, Route, Session};
@@ -17,9 +19,11 @@ pub use crate::session::stored::StoredSession;
 pub use answer::{Answer, Never};
 pub use either::{Either, EitherAnswer};
 pub use error::{StoreError, StoreErrorKind};
+pub use evicted::Evicted;
 pub use key::Key;
 pub use no_store::NoStore;
 pub use outcome::{Inserted, Replaced};
+pub use place::{Applicant, Place};
 pub use version::RecordVersion;
 
 /// Stores session records: in this process, or for many replicas.
@@ -70,6 +74,27 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert>;
 
+    /// Adds a record as [`Self::insert_if_absent`] does, of a session that its client has yet to confirm by a request
+    /// that shows its id. Until [`Self::get`] has found it once, a store that is nearly full may evict it to make room
+    /// for another: the oldest first, from 80 % of the cap on if it is older than 60 s, and at any age when the store
+    /// is full. What it evicts is found by [`Self::take_evicted`].
+    ///
+    /// Default: `insert_if_absent`, for stores that evict nothing.
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        self.insert_if_absent(key, record)
+    }
+
+    /// Takes a session of `route` that this store has evicted, and whose backend was not told yet: the caller ends it
+    /// there. Ask for one after another when an insert has finished. A store keeps a bounded number of them. Default:
+    /// there is none.
+    fn take_evicted(&self, _route: &Route) -> Option<Session> {
+        None
+    }
+
     /// Replaces the record of a live session if its version is still `seen`. It never creates one, so an
     /// ended session stays ended. The age still counts from the insert.
     fn replace(
@@ -99,6 +124,19 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
     /// Whether there is room for a new session of `principal`. A hint, used before a backend is asked to open
     /// one; [`Self::insert_if_absent`] decides.
     fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool;
+
+    /// Takes a place for a session that is about to be opened, until the place is dropped; none if there is no room.
+    /// So openings that are in flight in this process count against the cap. [`Self::insert_if_absent`] decides all the
+    /// same. Default: [`Self::has_room`], and openings in flight are not counted.
+    fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
+        self.has_room(applicant.route, applicant.principal).then(Place::uncounted)
+    }
+
+    /// Whether the store has a cap on the sessions of one client, and the record of a new session should name
+    /// [the network of its client](Record::with_client). Default: no.
+    fn counts_clients(&self) -> bool {
+        false
+    }
 
     /// Whether the store answers at the moment. A hint, used together with [`Self::has_room`]: a session that
     /// a backend opens but the store cannot keep would have to be ended again. Default: it does.

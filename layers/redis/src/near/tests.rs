@@ -187,13 +187,30 @@ fn a_use_is_told_once_per_quarter_of_the_idle_time() {
     let near = near();
     read(&near, "a", 100);
     let entry = near.peek(&digest("a")).unwrap();
-    assert!(!entry.is_use_due(1_249));
-    assert!(entry.is_use_due(1_250) && !entry.is_use_due(1_250) && !entry.is_use_due(1_499));
+    assert!(!entry.is_use_due(1_249, Use::Request));
+    assert!(
+        entry.is_use_due(1_250, Use::Request)
+            && !entry.is_use_due(1_250, Use::Request)
+            && !entry.is_use_due(1_499, Use::Request)
+    );
     // What is read later, before the server has written it down, changes nothing about it.
     near.invalidate(&digest("a"));
     read(&near, "a", 200);
     let entry = near.peek(&digest("a")).unwrap();
-    assert!(!entry.is_use_due(1_499) && entry.is_use_due(1_500));
+    assert!(!entry.is_use_due(1_499, Use::Request) && entry.is_use_due(1_500, Use::Request));
+}
+
+/// The server has not been told of any use of a session that is to be confirmed.
+#[test]
+fn the_first_request_is_told_at_once_and_the_response_that_opens_is_no_request() {
+    let near = near();
+    let live = Live { touched_ms: 0, ..live(1) };
+    let route = Route::default();
+    near.keep(digest("a"), 0, Key::new(&route, None, b"a"), live);
+    let entry = near.peek(&digest("a")).unwrap();
+    assert!(!entry.is_use_due(1_249, Use::Hold), "a quarter since it was opened");
+    assert!(entry.is_use_due(1_001, Use::Request) && !entry.is_use_due(1_001, Use::Request));
+    assert!(!entry.is_use_due(1_250, Use::Hold) && entry.is_use_due(1_251, Use::Hold));
 }
 
 #[test]
@@ -201,13 +218,17 @@ fn a_use_that_could_not_be_told_is_told_again_in_a_while() {
     let near = near();
     read(&near, "a", 100);
     let entry = near.peek(&digest("a")).unwrap();
-    assert!(entry.is_use_due(1_300));
+    assert!(entry.is_use_due(1_300, Use::Request));
     entry.use_was_not_told(1_300);
-    assert!(!entry.is_use_due(1_360) && entry.is_use_due(1_364) && !entry.is_use_due(1_364));
+    assert!(
+        !entry.is_use_due(1_360, Use::Request)
+            && entry.is_use_due(1_364, Use::Request)
+            && !entry.is_use_due(1_364, Use::Request)
+    );
     // A server that may have been put back to an earlier state is asked what it knows.
     let route = Route::default();
     near.keep(digest("a"), 2, Key::new(&route, None, b"a"), live(1));
-    assert!(near.peek(&digest("a")).unwrap().is_use_due(1_365));
+    assert!(near.peek(&digest("a")).unwrap().is_use_due(1_365, Use::Request));
 }
 
 /// Only what somebody waits for and nobody would be told of is asked for again.

@@ -112,12 +112,18 @@ impl Way {
             None if passage.work() == Work::Opening => Self::Record,
             None => Self::Pass,
             Some(session) if !entry::is_recorded(session.record()) => Self::Pass,
+            // It was evicted: its backend is to end it, and nothing is to be resumed.
+            Some(session) if is_end(request) && session.is_ended() => Self::Pass,
             // A tunnel is bound to its connection.
             Some(_) if becomes_tunnel(request) => Self::Pass,
-            Some(_) if *request.method() == Method::DELETE => Self::End,
+            Some(_) if is_end(request) => Self::End,
             Some(_) => Self::Keep,
         }
     }
+}
+
+fn is_end<B>(request: &Request<B>) -> bool {
+    *request.method() == Method::DELETE
 }
 
 fn becomes_tunnel<B>(request: &Request<B>) -> bool {

@@ -1,0 +1,77 @@
+//! How many sessions each of many has, where each may have so many.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+};
+
+use foldhash::quality::RandomState;
+
+/// The sessions of each principal, or of each client.
+#[derive(Debug)]
+pub(crate) struct Shares<K> {
+    most: usize,
+    // Kept only when there is a bound to hold.
+    counts: Mutex<HashMap<K, usize, RandomState>>,
+}
+
+impl<K: Clone + Eq + Hash> Shares<K> {
+    /// Each may have `most`; `usize::MAX` is no bound.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, counts: Mutex::default() }
+    }
+
+    pub(crate) const fn is_bound(&self) -> bool {
+        self.most != usize::MAX
+    }
+
+    pub(crate) fn has_room(&self, of: Option<&K>) -> bool {
+        let Some(of) = self.counted(of) else { return true };
+        self.with(|counts| counts.get(of).copied().unwrap_or(0) < self.most)
+    }
+
+    /// Counts one more, if it may be.
+    pub(crate) fn take(&self, of: Option<&K>) -> bool {
+        let Some(of) = self.counted(of) else { return true };
+        self.with(|counts| {
+            let count = counts.get(of).copied().unwrap_or(0);
+            let has_room = count < self.most;
+            if has_room {
+                counts.insert(of.clone(), count + 1);
+            }
+            has_room
+        })
+    }
+
+    /// Counts one less.
+    pub(crate) fn give_back(&self, of: Option<&K>) {
+        if let Some(of) = self.counted(of) {
+            self.with(|counts| one_less(counts, of));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.with(|counts| counts.is_empty())
+    }
+
+    fn counted<'a>(&self, of: Option<&'a K>) -> Option<&'a K> {
+        of.filter(|_| self.is_bound())
+    }
+
+    fn with<R>(&self, look: impl FnOnce(&mut HashMap<K, usize, RandomState>) -> R) -> R {
+        // What a panic elsewhere left behind is still consistent: each change is one step.
+        look(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Counts one less; what counts nothing is forgotten.
+pub(crate) fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize, RandomState>, of: &K) {
+    if let Some(count) = counts.get_mut(of) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(of);
+        }
+    }
+}
