@@ -4,10 +4,12 @@ mod additions;
 mod ended;
 mod id;
 mod live;
+mod lot;
 mod principal;
 mod record;
 mod route;
 pub(crate) mod stored;
+mod usage;
 
 pub use additions::Additions;
 pub use ended::Ended;
