@@ -1,5 +1,11 @@
 //! The openings at a backend against its drain and removal.
-#![allow(unreachable_pub, dead_code, reason = "a file of a layer, of which not all is used here")]
+#![allow(dead_code, unreachable_pub, reason = "a file of a layer, of which not all is used here")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 #[path = "../../../layers/pin/src/backends/occupancy.rs"]
 mod occupancy;

@@ -1,5 +1,11 @@
 //! The holds on a session against its expiry, and its end against those who wait for it.
-#![allow(unreachable_pub, dead_code, reason = "files of a layer, of which not all is used here")]
+#![allow(dead_code, unreachable_pub, reason = "files of a layer, of which not all is used here")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 #[path = "../../../layers/core/src/session/lot.rs"]
 mod lot;

@@ -1,5 +1,11 @@
 //! Attempts that one request makes and others wait for.
-#![allow(unreachable_pub, dead_code, reason = "a file of a layer, of which not all is used here")]
+#![allow(dead_code, unreachable_pub, reason = "a file of a layer, of which not all is used here")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 #[path = "../../../layers/resume/src/replay/single_flight.rs"]
 mod single_flight;
