@@ -40,4 +40,14 @@ if ! command -v redis-server >/dev/null; then
     exit 1
 fi
 
+# Every row that a test names is explained.
+unexplained=$(comm -23 \
+    <(grep -rhoE --include='*.rs' '\b(CL|ED|FB|FW|HB|HC|JR|MF|MH|SD|SM|SV|TP|VA|XF|[HLSTWX])-[0-9]+' \
+        benches examples layers src tests | sort -u) \
+    <(grep -oE '^\| [A-Z]+-[0-9]+ \|' tests/ROWS.md | tr -d '| ' | sort -u))
+if [ -n "$unexplained" ]; then
+    echo "tests/ROWS.md does not explain these rows:" $unexplained >&2
+    exit 1
+fi
+
 cargo test --workspace --all-features --locked

@@ -48,10 +48,16 @@ impl Gateway {
         let backends = stack::backends(&options, &upstream);
         let stack = stack::stack(&options, name, store.table(), backends.clone())?;
         let login = match options.pin_oauth {
-            true => Some((principal::layer(&options)?, pin_oauth(&options)?)),
-            false => None,
+            true => {
+                let pins = store::open_pins(&options)?;
+                tokio::join!(store.ready(), store::ready(&pins));
+                Some((principal::layer(&options)?, pin_oauth(&options, pins)))
+            }
+            false => {
+                store.ready().await;
+                None
+            }
         };
-        store.ready().await;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -113,9 +119,8 @@ impl Gateway {
     }
 }
 
-fn pin_oauth(options: &Options) -> Result<PinOauthLayer<PinTable>, Box<dyn Error + Send + Sync>> {
-    let store = store::open_pins(options)?;
-    Ok(PinOauthLayer(Pins::new(store, &options.backends, options.route.clone())))
+fn pin_oauth(options: &Options, pins: PinTable) -> PinOauthLayer<PinTable> {
+    PinOauthLayer(Pins::new(pins, &options.backends, options.route.clone()))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {

@@ -64,12 +64,17 @@ impl OpenStore {
         }
     }
 
-    /// Waits until the store has answered, or was asked once and has not: a replica that starts refuses nobody for
-    /// want of a connection, and one whose store is away serves what it can.
+    /// Waits for the first answer of the store; see [`ready`].
     pub(crate) async fn ready(&self) {
-        if let Either::Right(store) = &self.store {
-            store.ready().await;
-        }
+        ready(&self.store).await;
+    }
+}
+
+/// Waits until `store` has answered, or was asked once and has not: a replica that starts refuses nobody for want of a
+/// connection, and one whose store is away serves what it can.
+pub(crate) async fn ready(store: &Either<MemoryStore, RedisStore>) {
+    if let Either::Right(store) = store {
+        store.ready().await;
     }
 }
 

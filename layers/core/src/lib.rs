@@ -53,6 +53,7 @@ pub mod refusal;
 pub mod seal;
 pub mod session;
 pub mod store;
+mod sync;
 
 pub use backend::{Backend, BackendId};
 pub use body::{GuardBody, TrailerFilterBody};

@@ -1,4 +1,6 @@
 //! What a backend gets, row by row of the crate's front page.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;

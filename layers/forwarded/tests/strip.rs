@@ -1,4 +1,6 @@
 //! `StripHopByHop`, row by row of its rule table.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{

@@ -1,4 +1,6 @@
 //! The rules of the crate's front page, in their order.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{

@@ -113,15 +113,7 @@ impl Shard {
 
 /// Whether a session has outlived itself. One that is in use does not idle.
 fn is_expired(session: &Session, now_ms: u64) -> bool {
-    let passed = |since_ms: u64, time: std::time::Duration| {
-        u128::from(now_ms.saturating_sub(since_ms)) >= time.as_millis()
-    };
-    if passed(session.born_ms(), session.record().lifetime()) {
-        return true;
-    }
-    if session.is_held() {
-        session.set_used_ms(now_ms);
-        return false;
-    }
-    passed(session.used_ms(), session.record().idle())
+    let is_over = |ms: u64, time: std::time::Duration| u128::from(ms) >= time.as_millis();
+    is_over(now_ms.saturating_sub(session.born_ms()), session.record().lifetime())
+        || session.unused_ms(now_ms).is_some_and(|ms| is_over(ms, session.record().idle()))
 }

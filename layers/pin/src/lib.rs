@@ -148,6 +148,7 @@ mod reclaimable;
 mod refusal;
 mod response;
 mod service;
+mod sync;
 mod why;
 mod within;
 

@@ -102,19 +102,20 @@ async fn what_expires_makes_room() {
 /// A session that is in use is counted for as long as it lives, and not longer than its lifetime.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_used_keeps_its_place() {
-    let (store, server) = fresh(|builder| builder.max_sessions(1)).await;
+    let (store, server) = fresh(|builder| builder.max_sessions(2)).await;
     let brief = Record::new(Duration::from_secs(2), Duration::from_secs(5));
-    let Inserted::Inserted(session) = insert_record(&store, "used", brief).await.unwrap() else {
-        panic!("there is room");
-    };
+    let used = insert_record(&store, "used", brief.clone()).await.unwrap();
+    let Inserted::Inserted(session) = used else { panic!("there is room") };
     let hold = session.hold();
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        assert!(matches!(insert(&store, "other").await.unwrap(), Inserted::Full));
-    }
+    // It would idle out later.
+    let unused = insert_record(&store, "unused", brief).await.unwrap();
+    assert!(matches!(unused, Inserted::Inserted(_)));
+    let room = async || matches!(insert(&store, "other").await.unwrap(), Inserted::Inserted(_));
+    eventually("what is not used has idled out", PATIENCE, room).await;
+    assert!(matches!(insert(&store, "another").await.unwrap(), Inserted::Full));
     drop(hold);
-    eventually("its lifetime is over", PATIENCE, async || live(&server) == 0).await;
-    assert!(matches!(insert(&store, "other").await.unwrap(), Inserted::Inserted(_)));
+    eventually("its lifetime is over", PATIENCE, async || live(&server) == 1).await;
+    assert!(matches!(insert(&store, "another").await.unwrap(), Inserted::Inserted(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -169,10 +169,12 @@ async fn a_primary_that_steps_down_without_a_word_is_left_for_its_successor() {
         new.cli(&["REPLICAOF", "NO", "ONE"]);
         let port = new.addr().port().to_string();
         old.cli(&["REPLICAOF", "127.0.0.1", &port]);
-        // The name leads to the old one for a while yet.
+        let before = name.dialled();
         let refused = async || insert(&store, "meanwhile").await.is_err();
         eventually("it takes no writes", PATIENCE, refused).await;
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        // The name leads to the old one for a while yet: it is left in vain.
+        let again = async || name.dialled() > before;
+        eventually("the name is asked again", PATIENCE, again).await;
         name.lead_to(new.addr());
         let served = async || insert(&store, &format!("after-{cached}")).await.is_ok();
         eventually("the successor is found", Duration::from_secs(5), served).await;

@@ -178,6 +178,7 @@
 mod replay;
 mod resume;
 pub mod split;
+mod sync;
 
 /// The rules of this layer as pure functions, for the model of this workspace: no part of the interface, and changed
 /// without notice.

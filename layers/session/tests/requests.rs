@@ -1,4 +1,6 @@
 //! Each row of the crate's table for requests, positive and negative, over `MemoryStore`.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 
 mod common;
 

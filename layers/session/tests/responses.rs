@@ -1,5 +1,7 @@
 //! Each row of the crate's table for responses, positive and negative: what is stored, what is
 //! removed, and what the backend is told.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;

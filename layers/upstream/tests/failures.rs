@@ -1,4 +1,6 @@
 //! What a client is told of a backend that does not answer, and that nothing is sent twice.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;

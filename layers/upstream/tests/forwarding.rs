@@ -1,4 +1,6 @@
 //! What reaches a backend and what comes back, over real sockets: HTTP/1.1 and HTTP/2 in clear text.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;

@@ -1,6 +1,8 @@
 //! Servers, clients and suites that Bartizan's tests share.
 //!
 //! Everything runs on loopback, on ports that the system gives, and ends when it is dropped.
+//!
+//! Tests that follow a table of a specification name its rows, such as `SM-13`; `tests/ROWS.md` explains them.
 #![allow(
     missing_docs,
     clippy::exhaustive_enums,

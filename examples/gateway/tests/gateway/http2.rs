@@ -1,5 +1,7 @@
 //! Malformed HTTP/2 requests ([RFC 9113 §8.1.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1)), in frames
 //! written by hand, since no client would send them.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 
 use std::{net::SocketAddr, time::Duration};
 

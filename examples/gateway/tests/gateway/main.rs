@@ -18,6 +18,7 @@ mod loops;
 #[cfg(target_os = "linux")]
 mod names;
 mod oauth;
+mod oauth_replicas;
 mod principal;
 mod probes;
 mod provenance;

@@ -23,7 +23,7 @@ use crate::fixtures::Gateway;
 
 /// An authorization server and an MCP server in one process, which remembers what it has made and nothing else.
 #[derive(Clone, Default)]
-struct Memory {
+pub(crate) struct Memory {
     name: &'static str,
     made: Arc<Mutex<HashSet<String>>>,
     calls: Arc<AtomicUsize>,
@@ -92,7 +92,7 @@ impl Memory {
     }
 }
 
-async fn servers() -> (Vec<Server>, Vec<Memory>) {
+pub(crate) async fn servers() -> (Vec<Server>, Vec<Memory>) {
     let (mut servers, mut memories) = (Vec::new(), Vec::new());
     for name in ["a", "b"] {
         let memory = Memory { name, ..Memory::default() };
@@ -103,7 +103,7 @@ async fn servers() -> (Vec<Server>, Vec<Memory>) {
 }
 
 /// A client of the gateway that shows `fields`.
-async fn send(
+pub(crate) async fn send(
     gateway: &Gateway,
     method: &str,
     target: &str,
@@ -117,8 +117,8 @@ async fn send(
     Raw::new(&gateway.uri()).send(request.body(body).unwrap()).await
 }
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// The value after `name=` in where an answer redirects to.
 fn in_location(answer: &Answer, name: &str) -> Option<String> {
@@ -129,37 +129,47 @@ fn in_location(answer: &Answer, name: &str) -> Option<String> {
 
 /// Logs in and opens a session; says where it stopped otherwise.
 async fn log_in(gateway: &Gateway, client: Option<&str>) -> Result<String, &'static str> {
+    log_in_by(&[gateway], client).await
+}
+
+/// The same, each step by the next of `gateways`.
+pub(crate) async fn log_in_by(
+    gateways: &[&Gateway],
+    client: Option<&str>,
+) -> Result<String, &'static str> {
+    let mut gateways = gateways.iter().cycle();
+    let mut next = || *gateways.next().unwrap();
     let client = match client {
         Some(client) => client.to_owned(),
         None => {
-            let registered = send(gateway, "POST", "/register", &[JSON], "{}").await;
+            let registered = send(next(), "POST", "/register", &[JSON], "{}").await;
             registered.message()["client_id"].as_str().ok_or("register")?.to_owned()
         }
     };
     let authorize = format!("/authorize?client_id={client}&state=mine");
-    let answer = send(gateway, "GET", &authorize, &[], "").await;
+    let answer = send(next(), "GET", &authorize, &[], "").await;
     let txn = in_location(&answer, "txn_id").ok_or("authorize")?;
-    let page = send(gateway, "GET", &format!("/consent?txn_id={txn}"), &[], "").await;
+    let page = send(next(), "GET", &format!("/consent?txn_id={txn}"), &[], "").await;
     if page.status != 200 {
         return Err("consent");
     }
     let answer =
-        send(gateway, "POST", "/consent", &[FORM], &format!("txn_id={txn}&action=approve")).await;
+        send(next(), "POST", "/consent", &[FORM], &format!("txn_id={txn}&action=approve")).await;
     let code = in_location(&answer, "code").ok_or("agree")?;
     let form = format!("grant_type=authorization_code&code={code}&client_id={client}");
-    let answer = send(gateway, "POST", "/token", &[FORM], &form).await;
+    let answer = send(next(), "POST", "/token", &[FORM], &form).await;
     if answer.status != 200 {
         return Err("token");
     }
     let token = format!("Bearer {}", answer.message()["access_token"].as_str().unwrap());
     let fields =
         [JSON, ("accept", "application/json, text/event-stream"), ("authorization", &token)];
-    let opened = send(gateway, "POST", "/mcp", &fields, INITIALIZE).await;
+    let opened = send(next(), "POST", "/mcp", &fields, INITIALIZE).await;
     let session = opened.session().ok_or("initialize")?.to_owned();
     let [json, accept, authorization] = fields;
     let fields = [json, accept, authorization, ("mcp-session-id", &session)];
     for _ in 0..3 {
-        let answer = send(gateway, "POST", "/mcp", &fields, &call(1, "any")).await;
+        let answer = send(next(), "POST", "/mcp", &fields, &call(1, "any")).await;
         if answer.status != 200 {
             return Err("call");
         }
@@ -167,7 +177,7 @@ async fn log_in(gateway: &Gateway, client: Option<&str>) -> Result<String, &'sta
     Ok(session)
 }
 
-const ROUND_ROBIN: &str = "--policy=round-robin";
+pub(crate) const ROUND_ROBIN: &str = "--policy=round-robin";
 
 #[tokio::test]
 async fn what_is_not_mcps_is_forwarded_and_endpoints_are_named() {

@@ -1,5 +1,7 @@
 //! Requests in dangerous shapes over raw sockets, with a backend that records every byte
 //! ([RFC 9112 §11](https://www.rfc-editor.org/rfc/rfc9112#section-11)). Each row states what hyper's parser decides.
+//!
+//! `tests/ROWS.md` explains the names of rows.
 
 use std::time::Duration;
 

@@ -8,13 +8,13 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
-use super::Session;
+use super::{Session, lot::Lot};
 
 /// Resolves when a session has ended: by its client, by its backend, by expiry, here or at another
 /// replica. Made by [`Session::ended`].
@@ -34,11 +34,8 @@ struct Waiting {
     waker: Waker,
 }
 
-/// The wakers of one part of the table, by the address of their session and a number of their own.
-type Lot = BTreeMap<(usize, u64), Waker>;
-
 const LOTS: usize = 32;
-static PARKED: [Mutex<Lot>; LOTS] = [const { Mutex::new(BTreeMap::new()) }; LOTS];
+static PARKED: [Lot; LOTS] = [const { Lot(Mutex::new(BTreeMap::new())) }; LOTS];
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
 impl Session {
@@ -76,12 +73,8 @@ impl Future for Ended {
             None => NEXT_TICKET.fetch_add(1, Ordering::Relaxed),
         };
         let address = this.session.address();
-        let mut lot = lot(address);
-        let replaced = lot.insert((address, ticket), cx.waker().clone());
-        // Whoever ends it from here on finds the waker; whoever has done so before is seen.
-        let has_ended = this.session.watch();
-        drop(lot);
-        drop(replaced);
+        let has_ended =
+            lot(address).park((address, ticket), cx.waker().clone(), this.session.holds());
         this.parked = Some(Waiting { ticket, waker: cx.waker().clone() });
         if has_ended { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -91,29 +84,21 @@ impl Drop for Ended {
     fn drop(&mut self) {
         if let Some(parked) = &self.parked {
             let address = self.session.address();
-            let waker = lot(address).remove(&(address, parked.ticket));
-            drop(waker);
+            lot(address).leave((address, parked.ticket));
         }
     }
 }
 
 /// Wakes all who wait for the session at `address`.
 pub(super) fn wake(address: usize) {
-    let wakers: Vec<_> = {
-        let mut lot = lot(address);
-        let places: Vec<_> =
-            lot.range((address, 0)..=(address, u64::MAX)).map(|(place, _)| *place).collect();
-        places.iter().filter_map(|place| lot.remove(place)).collect()
-    };
-    wakers.into_iter().for_each(Waker::wake);
+    lot(address).wake(address);
 }
 
 #[allow(clippy::indexing_slicing, reason = "the index is reduced modulo the length")]
-fn lot(address: usize) -> MutexGuard<'static, Lot> {
+fn lot(address: usize) -> &'static Lot {
     // Allocations of one size are that size apart.
     let index = (address >> 6) % LOTS;
-    // A panic while it was held cannot have left an entry half made.
-    PARKED[index].lock().unwrap_or_else(PoisonError::into_inner)
+    &PARKED[index]
 }
 
 impl fmt::Debug for Ended {
@@ -161,7 +146,7 @@ mod tests {
 
     fn is_parked(session: &Session) -> bool {
         let address = session.address();
-        lot(address).range((address, 0)..=(address, u64::MAX)).next().is_some()
+        lot(address).parked().range((address, 0)..=(address, u64::MAX)).next().is_some()
     }
 
     #[test]
@@ -179,7 +164,7 @@ mod tests {
         assert!(first.is_ended() && second.is_ended() && !other.is_ended());
         assert!(poll(&mut one, &told) && poll(&mut two, &told) && !poll(&mut three, &not_told));
         assert!(poll(&mut first.ended(), &told), "whoever comes late is told at once");
-        assert!(first.watch() && !other.watch(), "and so is who comes just then");
+        assert!(first.holds().watch() && !other.holds().watch(), "and so is who comes just then");
         let third = second.next_version(first.record().clone());
         assert!(third.is_ended());
     }

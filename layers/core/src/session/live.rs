@@ -1,14 +1,8 @@
 //! A session that a store knows to be live.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use super::usage::{Holds, LastUse};
 use crate::{Key, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
 
 /// A live session: whose it is, its id and its record. Cloning costs one reference count.
@@ -22,23 +16,13 @@ pub(super) struct Inner {
     pub(super) id: Box<[u8]>,
     pub(super) record: Record,
     pub(super) born_ms: u64,
-    pub(super) used_ms: AtomicU64,
+    pub(super) last_use: LastUse,
     // The first version, if this is a later one. It keeps the use of all of them: whoever holds or
     // touches an earlier one uses the session.
     pub(super) first: Option<Session>,
     pub(super) version: RecordVersion,
-    // How many hold it, and the three bits below.
-    pub(super) holds: AtomicU32,
+    pub(super) holds: Holds,
 }
-
-/// The session has ended.
-pub(super) const ENDED: u32 = 1 << 31;
-/// Somebody waits for its end, or did.
-pub(super) const WATCHED: u32 = 1 << 30;
-/// No request has shown its id yet.
-pub(super) const UNCONFIRMED: u32 = 1 << 29;
-/// All of them: what is left is the number of holds.
-pub(super) const FLAGS: u32 = ENDED | WATCHED | UNCONFIRMED;
 
 /// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
@@ -72,26 +56,20 @@ impl Session {
     /// Counts as use until the answer is dropped: a store does not let a held session idle out.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        self.first().holds.fetch_add(1, Ordering::Relaxed);
+        self.holds().hold();
         Hold(self.clone())
     }
 
     /// Whether a call or a stream of the session is open in this process.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        // Whoever finds it no longer held also finds the use that was noted before the last hold went.
-        self.first().holds.load(Ordering::Acquire) & !FLAGS > 0
+        self.holds().is_held()
     }
 
     /// Whether the session is known to have ended. A store may not have checked recently.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.first().holds.load(Ordering::Acquire) & ENDED != 0
-    }
-
-    /// Notes that its end is waited for, and says whether it has come.
-    pub(super) fn watch(&self) -> bool {
-        self.first().holds.fetch_or(WATCHED, Ordering::AcqRel) & ENDED != 0
+        self.holds().is_ended()
     }
 
     /// The same for all versions of one session, and for no other while this one lives.
@@ -102,7 +80,7 @@ impl Session {
     /// How old the session was when it was last used.
     #[must_use]
     pub fn age_at_last_use(&self) -> Duration {
-        let used_ms = self.first().used_ms.load(Ordering::Relaxed);
+        let used_ms = self.first().last_use.ms();
         Duration::from_millis(used_ms.saturating_sub(self.0.born_ms))
     }
 
@@ -110,6 +88,10 @@ impl Session {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0.id)
+    }
+
+    pub(super) fn holds(&self) -> &Holds {
+        &self.first().holds
     }
 
     /// The version that keeps the use of all.
@@ -139,7 +121,7 @@ impl fmt::Debug for Session {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.first().holds.fetch_sub(1, Ordering::Release);
+        self.0.holds().release();
     }
 }
 

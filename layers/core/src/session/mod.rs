@@ -5,10 +5,12 @@ mod client_network;
 mod ended;
 mod id;
 mod live;
+mod lot;
 mod principal;
 mod record;
 mod route;
 pub(crate) mod stored;
+mod usage;
 
 pub use additions::Additions;
 pub use client_network::ClientNetwork;

@@ -1,13 +1,11 @@
 //! What only stores do with a session.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use super::{
     Session, ended,
-    live::{ENDED, Inner, UNCONFIRMED, WATCHED},
+    live::Inner,
+    usage::{Holds, LastUse},
 };
 use crate::{Key, Record, store::RecordVersion};
 
@@ -40,6 +38,11 @@ pub trait StoredSession: Sized + sealed::Sealed {
 
     /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing.
     fn set_used_ms(&self, now_ms: u64);
+
+    /// For how long the session has not been used at `now_ms` on the store's own clock, in milliseconds. None if it is
+    /// held: that is a use, and is noted.
+    #[must_use]
+    fn unused_ms(&self, now_ms: u64) -> Option<u64>;
 
     /// Records that the session has ended, whatever version this is, and wakes those who wait for it. A store calls
     /// it when it removes the session, and when it learns that the session is gone.
@@ -76,10 +79,10 @@ impl StoredSession for Session {
             id: key.id.into(),
             record,
             born_ms,
-            used_ms: AtomicU64::new(born_ms),
             first: None,
             version,
-            holds: AtomicU32::new(0),
+            holds: Holds::none(),
+            last_use: LastUse::at(born_ms),
         }))
     }
 
@@ -94,10 +97,10 @@ impl StoredSession for Session {
             id: self.0.id.clone(),
             record,
             born_ms: self.0.born_ms,
-            used_ms: AtomicU64::new(0),
             first: Some(self.0.first.as_ref().unwrap_or(self).clone()),
             version,
-            holds: AtomicU32::new(0),
+            holds: Holds::none(),
+            last_use: LastUse::at(0),
         }))
     }
 
@@ -108,38 +111,40 @@ impl StoredSession for Session {
 
     #[inline]
     fn used_ms(&self) -> u64 {
-        self.first().used_ms.load(Ordering::Relaxed)
+        self.first().last_use.ms()
     }
 
     #[inline]
     fn set_used_ms(&self, now_ms: u64) {
-        self.first().used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.first().last_use.note(now_ms);
+    }
+
+    fn unused_ms(&self, now_ms: u64) -> Option<u64> {
+        let first = self.first();
+        first.last_use.unused_ms(&first.holds, now_ms)
     }
 
     fn end(&self) {
-        let before = self.first().holds.fetch_or(ENDED, Ordering::AcqRel);
-        if before & (ENDED | WATCHED) == WATCHED {
+        if self.holds().end() {
             ended::wake(self.address());
         }
     }
 
     fn set_unconfirmed(&self) {
-        self.first().holds.fetch_or(UNCONFIRMED, Ordering::AcqRel);
+        self.holds().set_unconfirmed();
     }
 
     #[inline]
     fn confirm(&self) -> bool {
-        // Almost always it was confirmed long ago.
-        self.is_unconfirmed()
-            && self.first().holds.fetch_and(!UNCONFIRMED, Ordering::AcqRel) & UNCONFIRMED != 0
+        self.holds().confirm()
     }
 
     #[inline]
     fn is_unconfirmed(&self) -> bool {
-        self.first().holds.load(Ordering::Relaxed) & UNCONFIRMED != 0
+        self.holds().is_unconfirmed()
     }
 
     fn is_watched(&self) -> bool {
-        self.first().holds.load(Ordering::Acquire) & WATCHED != 0
+        self.holds().is_watched()
     }
 }

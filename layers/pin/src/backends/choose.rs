@@ -26,9 +26,9 @@ impl Backends {
         tried: &[BackendId],
     ) -> Option<InFlight> {
         loop {
-            let in_flight = self.pick(balance, work, key, tried)?.open();
+            let slot = self.pick(balance, work, key, tried)?;
             // One that began to drain meanwhile may have left already.
-            if !in_flight.slot().is_draining() {
+            if let Some(in_flight) = slot.open_unless_draining() {
                 return Some(in_flight);
             }
         }
@@ -79,7 +79,7 @@ impl Backends {
             // Its time was up, and another request tries it already.
             in_service.remove(index);
         }
-        let out_of_service = candidates(&|slot| !slot.is_draining());
+        let out_of_service = candidates(&|slot| !slot.occupancy().is_draining());
         let index = balance.choose(&out_of_service, key)?;
         set.slot_of(out_of_service.get(index)?).map(Arc::clone)
     }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use bartizan_core::BackendId;
 
 use super::{set::Backends, slot::Slot};
-use crate::balance::InFlightCount;
 
 impl Backends {
     /// Gives a backend no new sessions, and removes it when its last one has ended. Returns whether
@@ -32,7 +31,7 @@ impl Backends {
         // As a change, so that it is not removed meanwhile as one that has drained.
         self.change(|set| {
             if let Some(slot) = set.by_id.get(id) {
-                slot.undrain();
+                slot.occupancy().undrain();
                 Self::responded(slot);
                 is_there = true;
             }
@@ -43,7 +42,7 @@ impl Backends {
     fn drain_by(&self, id: &BackendId, by_ms: u64) -> bool {
         let set = self.0.set.load();
         let Some(slot) = set.by_id.get(id) else { return false };
-        slot.drain(by_ms);
+        slot.occupancy().drain(by_ms);
         true
     }
 
@@ -62,9 +61,9 @@ impl Backends {
     }
 
     fn has_drained(&self, slot: &Slot) -> bool {
+        let occupancy = slot.occupancy();
         // Without counts it is not known when the last session has gone.
-        let is_empty =
-            || self.are_counted() && slot.in_flight() == 0 && self.sessions_on(slot) == 0;
-        slot.is_draining() && (slot.is_overdue(|| self.now_ms()) || is_empty())
+        occupancy.is_overdue(|| self.now_ms())
+            || self.are_counted() && occupancy.is_vacant(|| self.sessions_on(slot))
     }
 }

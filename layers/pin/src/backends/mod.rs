@@ -7,6 +7,7 @@ mod choose;
 mod counters;
 mod drain;
 mod health;
+mod occupancy;
 mod openings;
 mod outliers;
 mod probed;

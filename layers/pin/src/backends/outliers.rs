@@ -98,7 +98,7 @@ impl Backends {
 /// Whether at least half of the backends, rounded up, stay in service without this one.
 fn has_room_without(slot: &Slot, set: &Set, kind: Kind, now_ms: u64) -> bool {
     let (mut all, mut out) = (0_usize, 1_usize);
-    for other in set.slots.iter().filter(|slot| !slot.is_draining()) {
+    for other in set.slots.iter().filter(|slot| !slot.occupancy().is_draining()) {
         all += 1;
         let is_out = || {
             !other.takes_new_work(now_ms)

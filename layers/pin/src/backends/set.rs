@@ -130,7 +130,7 @@ impl Backends {
         self.change(|set| {
             match set.by_id.get(backend.id()) {
                 Some(slot) if slot.backend().same_origin(&backend) => {
-                    slot.undrain();
+                    slot.occupancy().undrain();
                     return;
                 }
                 Some(_) => set.remove(backend.id()),
@@ -155,7 +155,9 @@ impl Backends {
 
     pub(crate) fn find(&self, id: &BackendId) -> Pinned {
         match self.0.set.load().by_id.get(id) {
-            Some(slot) if slot.is_overdue(|| self.now_ms()) => Pinned::Absent(Absence::Gone),
+            Some(slot) if slot.occupancy().is_overdue(|| self.now_ms()) => {
+                Pinned::Absent(Absence::Gone)
+            }
             Some(slot) => Pinned::There(Arc::clone(slot)),
             None => self.miss(id),
         }

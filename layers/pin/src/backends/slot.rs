@@ -2,20 +2,18 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use bartizan_core::Backend;
 
 use super::{
     health::Health,
+    occupancy::Occupancy,
     probed::Probed,
     watched::{Kind, Watched},
 };
 use crate::balance::InFlightCount;
-
-/// Stands for a backend that does not drain.
-const NOT_DRAINING: u64 = 0;
 
 /// A backend with its state, shared by all requests that are on their way to it.
 #[derive(Debug)]
@@ -25,10 +23,7 @@ pub(crate) struct Slot {
     probed: Probed,
     opening: Watched,
     other: Watched,
-    /// When a drained backend leaves, whatever is left on it. One value, so that nobody sees a drain
-    /// with the deadline of an earlier one.
-    drained_by_ms: AtomicU64,
-    in_flight: AtomicUsize,
+    occupancy: Occupancy,
     /// Whether it is tried in the background.
     is_watched: AtomicBool,
 }
@@ -46,8 +41,7 @@ impl Slot {
             probed: Probed::default(),
             opening: Watched::default(),
             other: Watched::default(),
-            drained_by_ms: AtomicU64::new(NOT_DRAINING),
-            in_flight: AtomicUsize::new(0),
+            occupancy: Occupancy::new(),
             is_watched: AtomicBool::new(false),
         }
     }
@@ -72,37 +66,23 @@ impl Slot {
         }
     }
 
+    pub(super) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
+    }
+
     pub(crate) fn open(self: &Arc<Self>) -> InFlight {
-        // In one order with the begin of a drain: who opens sees the one, or who drains the other.
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.occupancy.enter();
         InFlight(Arc::clone(self))
     }
 
-    /// Lets it leave at `by_ms`, which is later than [`NOT_DRAINING`].
-    pub(super) fn drain(&self, by_ms: u64) {
-        self.drained_by_ms.store(by_ms.max(NOT_DRAINING + 1), Ordering::SeqCst);
-    }
-
-    /// Says whether it drained.
-    pub(super) fn undrain(&self) -> bool {
-        self.drained_by_ms.swap(NOT_DRAINING, Ordering::Relaxed) != NOT_DRAINING
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.drained_by_ms.load(Ordering::SeqCst) != NOT_DRAINING
-    }
-
-    /// Whether it drains and has reached its deadline.
-    pub(super) fn is_overdue(&self, now_ms: impl FnOnce() -> u64) -> bool {
-        match self.drained_by_ms.load(Ordering::Relaxed) {
-            NOT_DRAINING => false,
-            by_ms => by_ms <= now_ms(),
-        }
+    /// The same, unless it drains: then it may have left already.
+    pub(super) fn open_unless_draining(self: &Arc<Self>) -> Option<InFlight> {
+        self.occupancy.enter_unless_draining().then(|| InFlight(Arc::clone(self)))
     }
 
     /// Whether nothing but its openings may keep new work from it.
     pub(super) fn takes_new_work(&self, now_ms: u64) -> bool {
-        !self.is_draining() && !self.health.is_out(now_ms) && !self.probed.is_down()
+        !self.occupancy.is_draining() && !self.health.is_out(now_ms) && !self.probed.is_down()
     }
 
     /// Says whether nobody else watches it: from now on the caller does.
@@ -123,7 +103,7 @@ impl Slot {
 
 impl InFlightCount for Slot {
     fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+        self.occupancy.in_flight()
     }
 }
 
@@ -142,6 +122,6 @@ impl Clone for InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.occupancy.leave();
     }
 }

@@ -74,7 +74,7 @@ impl Backends {
             is_out.then_some(DownCause::FailedOpenings)
         };
         let state = match cause {
-            _ if slot.is_draining() => BackendState::Draining,
+            _ if slot.occupancy().is_draining() => BackendState::Draining,
             Some(_) => BackendState::Down,
             None => BackendState::Ready,
         };

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,7 @@ use tokio::{
 pub(crate) struct Relay {
     addr: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
+    dialled: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -29,12 +33,18 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let target = Arc::new(Mutex::new(target));
-        let task = tokio::spawn(accept(listener, Arc::clone(&target), delay));
-        Self { addr, target, task }
+        let dialled = Arc::<AtomicUsize>::default();
+        let accepting = accept(listener, Arc::clone(&target), Arc::clone(&dialled), delay);
+        Self { addr, target, dialled, task: tokio::spawn(accepting) }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.addr)
+    }
+
+    /// How often it was connected to.
+    pub(crate) fn dialled(&self) -> usize {
+        self.dialled.load(Ordering::Relaxed)
     }
 
     /// Leads new connections to `target`; those that stand stay where they are.
@@ -43,8 +53,14 @@ impl Relay {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<Mutex<SocketAddr>>, delay: Duration) {
+async fn accept(
+    listener: TcpListener,
+    target: Arc<Mutex<SocketAddr>>,
+    dialled: Arc<AtomicUsize>,
+    delay: Duration,
+) {
     while let Ok((client, _)) = listener.accept().await {
+        dialled.fetch_add(1, Ordering::Relaxed);
         let target = *target.lock().unwrap();
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(target).await else { return };

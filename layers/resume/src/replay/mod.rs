@@ -9,6 +9,7 @@ pub(crate) mod by_session;
 pub(crate) mod closing;
 pub(crate) mod credentials;
 pub(crate) mod entry;
+pub(crate) mod follow;
 pub(crate) mod handshake;
 pub(crate) mod inside;
 pub(crate) mod kept;

@@ -1,16 +1,16 @@
 //! One attempt at a time: one request makes it, and all others for the same key wait for its outcome.
+//!
+//! `tests/loom` goes through all orders in which requests begin, follow, end and call off attempts.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
+use super::follow::Follow;
+use crate::sync::{Mutex, MutexGuard, watch};
 
 /// The attempts of this process that are on their way, by what they are for.
 pub(crate) struct SingleFlight<K, V>(Mutex<HashMap<K, watch::Receiver<Option<V>>>>);
@@ -26,19 +26,6 @@ pub(crate) struct Lead<K: Eq + Hash, V> {
     flights: Arc<SingleFlight<K, V>>,
     key: K,
     outcome: watch::Sender<Option<V>>,
-}
-
-/// Waits for an attempt.
-#[derive(Clone)]
-pub(crate) struct Follow<V>(watch::Receiver<Option<V>>);
-
-/// Why an attempt has no outcome.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NoOutcome {
-    /// Its lead was dropped before it had one: another request may lead.
-    Dropped,
-    /// It took too long.
-    TimedOut,
 }
 
 impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
@@ -113,17 +100,6 @@ impl<K: Eq + Hash, V> Lead<K, V> {
     }
 }
 
-impl<V: Clone> Follow<V> {
-    /// Waits for the outcome until `deadline`.
-    pub(crate) async fn outcome(mut self, deadline: Instant) -> Result<V, NoOutcome> {
-        match timeout_at(deadline, self.0.wait_for(Option::is_some)).await {
-            Ok(Ok(outcome)) => outcome.clone().ok_or(NoOutcome::Dropped),
-            Ok(Err(_)) => Err(NoOutcome::Dropped),
-            Err(_) => Err(NoOutcome::TimedOut),
-        }
-    }
-}
-
 impl<K: Eq + Hash, V> Drop for Lead<K, V> {
     fn drop(&mut self) {
         self.flights.remove(&self.key, |follow| self.is_own(follow));
@@ -139,56 +115,5 @@ impl<K, V> Default for SingleFlight<K, V> {
 impl<K, V> fmt::Debug for SingleFlight<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SingleFlight").field("len", &self.len()).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    type Flights = Arc<SingleFlight<&'static str, u8>>;
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(1)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_leads_and_the_others_get_its_outcome() {
-        let flights = Flights::default();
-        let Part::Lead(lead) = flights.join("one") else { panic!("the first leads") };
-        let Part::Follow(follow) = flights.join("one") else { panic!("the second follows") };
-        assert!(matches!(flights.join("other"), Part::Lead(_)));
-        assert!(flights.follow(&"one").is_some() && flights.follow(&"other").is_none());
-        assert_eq!(follow.clone().outcome(soon()).await, Err(NoOutcome::TimedOut));
-        lead.publish(7);
-        assert_eq!(follow.outcome(soon()).await, Ok(7));
-        assert_eq!(flights.len(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lead_that_is_dropped_leaves_its_place_to_another() {
-        let flights = Flights::default();
-        let Part::Lead(lead) = flights.join("one") else { panic!("the first leads") };
-        let follow = lead.follow();
-        drop(lead);
-        assert_eq!(follow.outcome(soon()).await, Err(NoOutcome::Dropped));
-        assert!(matches!(flights.join("one"), Part::Lead(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_was_called_off_is_not_in_the_way_of_the_next() {
-        let flights = Flights::default();
-        let Part::Lead(first) = flights.join("one") else { panic!("the first leads") };
-        let follow = first.follow();
-        assert!(first.is_current());
-        flights.call_off(|key| *key == "one");
-        let Part::Lead(second) = flights.join("one") else { panic!("the next leads, too") };
-        assert!(!first.is_current() && second.is_current());
-        first.publish(1);
-        assert_eq!(follow.outcome(soon()).await, Ok(1), "its own outcome");
-        assert!(second.is_current(), "the end of the first is not that of the second");
-        assert_eq!(flights.len(), 1);
     }
 }

@@ -12,7 +12,8 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{gateway_session::GatewaySession, status::SplitStatus};
 use crate::replay::{
     by_session::BySession,
-    single_flight::{Follow, Lead, Part, SingleFlight},
+    follow::Follow,
+    single_flight::{Lead, Part, SingleFlight},
 };
 
 /// How often those that idled too long are looked for.

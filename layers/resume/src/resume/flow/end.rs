@@ -15,10 +15,11 @@ use super::{
 use crate::replay::{
     answer::{self, pass, settle, show_as},
     by_session::BySession,
+    follow::NoOutcome,
     inside::Inside,
     kept::Kept,
     loss::{self, Verdict},
-    single_flight::{NoOutcome, Part},
+    single_flight::Part,
 };
 
 /// How often a session that moves is followed.

@@ -20,12 +20,13 @@ use crate::replay::{
     answer::{accepted, pass, refuse_with_id, settle, show_as},
     by_session::BySession,
     credentials, entry,
+    follow::NoOutcome,
     inside::Inside,
     kept::{Kept, LAST_EVENT_ID},
     loss::{self, Verdict},
     message::is_for_lost_server,
     opened::Denial,
-    single_flight::{NoOutcome, Part},
+    single_flight::Part,
 };
 
 /// How often one request is sent again.

@@ -1,0 +1,6 @@
+//! What threads share. `tests/loom` compiles the files that import from here against loom's types instead.
+
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};

@@ -1,0 +1,5 @@
+//! What tasks share. `tests/loom` compiles the files that import from here against loom's types instead.
+
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+pub(crate) use tokio::sync::watch;
