@@ -4,7 +4,6 @@ use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use bartizan::{pin::Backends, principal::NamePrincipalLayer, upstream::Upstream};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 
 use crate::{
@@ -12,8 +11,8 @@ use crate::{
     names,
     oauth::{PinOauthLayer, Pins},
     output::say,
-    principal,
-    server::{self, Limits, admin},
+    principal, readiness,
+    server::{self, Limits, admin, shutdown::Stop},
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
@@ -69,43 +68,49 @@ impl Gateway {
         self.address
     }
 
-    /// Serves until `stop`, and then until the calls in flight are finished.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Serves until `stop`, and then until the calls in flight are finished. Returns how many calls were cut, by
+    /// their connections and by their event streams.
+    pub(crate) async fn run(self, stop: Stop) -> usize {
         let Self { listener, admin, options, backends, upstream, store, stack, login, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
+            drain: options.shutdown_timeout.saturating_sub(options.drain_delay),
             ..Limits::default()
         };
         let shutdown = stack.shutdown();
         // Those that are left end in good order, before their connections are cut.
-        let grace = limits.drain.saturating_sub(Duration::from_secs(1));
-        let stopping = stop.clone();
+        let grace = limits.drain.saturating_sub(Duration::from_secs(1).min(limits.drain / 2));
+        let closing = stop.closing();
         let ending = async {
-            stopping.cancelled().await;
-            shutdown.shut_down(grace).await;
+            closing.cancelled().await;
+            shutdown.shut_down(grace).await
         };
-        let leaves = stop.clone();
-        let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
         if let Some(probe) = stack::probe(&options) {
-            tokio::spawn(backends.probe(probe, upstream.clone()));
+            tokio::spawn(backends.clone().probe(probe, upstream.clone()));
         }
         if let Some(admin) = admin {
-            tokio::spawn(admin::serve(admin, is_ready));
+            let watch = readiness::Watch::new(store, backends, stop.clone());
+            tokio::spawn(watch.clone().wait(upstream.clone(), options.connect_timeout));
+            tokio::spawn(admin::serve(admin, Arc::new(move || watch.now())));
         }
         tokio::spawn(names::check(options.backends.clone()));
         // Two types: what is off costs nothing.
-        let cut = if let Some(login) = login {
+        let closing = stop.closing();
+        let (connections, streams) = if let Some(login) = login {
             let service = stack.auth(login).layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+            tokio::join!(server::serve(listener, service, limits, closing), ending)
         } else {
             let service = stack.layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, stop), ending).0
+            tokio::join!(server::serve(listener, service, limits, closing), ending)
         };
-        match cut {
-            0 => tracing::info!("stopped"),
-            cut => tracing::warn!("stopped; {cut} connections were still open and were cut"),
+        match (connections, streams) {
+            (0, 0) => tracing::info!("stopped"),
+            _ => tracing::warn!(
+                "stopped: calls were cut, {connections} with their connection and {streams} in an event stream"
+            ),
         }
+        connections + streams
     }
 }
 

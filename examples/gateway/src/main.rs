@@ -9,6 +9,7 @@
 //! | `keys` | the keys that seal session records, from a file |
 //! | `oauth` | the requests of one OAuth client together |
 //! | `principal` | whose a session is |
+//! | `readiness` | whether load balancers are to send requests here |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
@@ -22,6 +23,7 @@ mod names;
 mod oauth;
 mod output;
 mod principal;
+mod readiness;
 mod server;
 mod stack;
 mod store;
@@ -30,9 +32,8 @@ use std::{
     error::Error,
     io::{self, IsTerminal},
     process::ExitCode,
+    time::Duration,
 };
-
-use clap::Parser;
 
 use crate::{
     cli::{Cli, Command},
@@ -46,7 +47,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, warnings) = Cli::read();
     tracing_subscriber::fmt()
         .with_env_filter(cli.options.log.to_filter())
         .with_writer(io::stderr)
@@ -54,6 +55,9 @@ async fn main() -> ExitCode {
         // Where nobody reads standard error any more, the report of that would panic in whatever task logs.
         .log_internal_errors(false)
         .init();
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     match run(cli).await {
         Ok(status) => status,
         Err(error) => {
@@ -64,12 +68,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-    let stop = server::shutdown::on_signal()?;
     match cli.command {
-        Some(Command::Demo { once }) => demo::run(once, stop).await,
+        Some(Command::Demo { once }) => {
+            let stop = server::shutdown::on_signal(Duration::ZERO)?;
+            demo::run(once, stop).await
+        }
         None => {
-            Gateway::bind(cli.options).await?.run(stop).await;
-            Ok(ExitCode::SUCCESS)
+            let stop = server::shutdown::on_signal(cli.options.drain_delay)?;
+            let cut = Gateway::bind(cli.options).await?.run(stop).await;
+            Ok(if cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

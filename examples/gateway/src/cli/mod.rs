@@ -1,8 +1,11 @@
 //! The command line: every option, its environment variable and its default.
 
+mod checks;
 mod values;
 
 use std::{
+    env,
+    ffi::OsString,
     net::SocketAddr,
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -16,10 +19,13 @@ use bartizan::{
     pin::Probe,
 };
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::Resettable, error::ErrorKind, parser::ValueSource,
 };
 use http::HeaderName;
 
+use checks::Chosen;
+pub(crate) use checks::STORE_PASSWORD;
 pub(crate) use values::{Limit, LogFilter, Principal, Store};
 
 /// A reverse proxy that keeps each session on the backend that opened it.
@@ -113,8 +119,9 @@ pub(crate) struct Options {
     )]
     pub(crate) near_cache: usize,
 
-    /// Address and port for /healthz (200 while the process runs) and /readyz (200 while the store
-    /// answers and the gateway is not shutting down, otherwise 503). Off by default
+    /// Address and port for /healthz (200 while the process runs) and /readyz (503 until the store and the
+    /// backends have been reachable once, and during a shutdown; otherwise 200, with what is missing). Off
+    /// by default
     #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
     pub(crate) admin: Option<SocketAddr>,
 
@@ -233,7 +240,7 @@ pub(crate) struct Options {
         env = "BARTIZAN_STREAM_KEEPALIVE",
         value_name = "DURATION|none",
         default_value = "none",
-        value_parser = values::duration_or_none
+        value_parser = values::keepalive
     )]
     pub(crate) stream_keepalive: Limit<Duration>,
 
@@ -417,6 +424,28 @@ pub(crate) struct Options {
     )]
     pub(crate) max_body: Limit<u64>,
 
+    /// How long a shutdown may take in total: the drain delay, then the calls in flight. Calls that are
+    /// still unfinished are cut, and the exit status is 1
+    #[arg(
+        long,
+        env = "BARTIZAN_SHUTDOWN_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "25s",
+        value_parser = values::duration
+    )]
+    pub(crate) shutdown_timeout: Duration,
+
+    /// How long to keep accepting connections after SIGTERM while /readyz is already 503, so that load
+    /// balancers stop sending requests before the port closes, or 0s
+    #[arg(
+        long,
+        env = "BARTIZAN_DRAIN_DELAY",
+        value_name = "DURATION",
+        default_value = "3s",
+        value_parser = values::duration_or_zero
+    )]
+    pub(crate) drain_delay: Duration,
+
     /// What to log to standard error: error, warn, info, debug (every refusal), trace, or a tracing
     /// filter such as info,bartizan::session=debug
     #[arg(
@@ -476,6 +505,54 @@ pub(crate) enum Sessionless {
     Refuse,
     /// Forward it to any backend
     Forward,
+}
+
+impl Cli {
+    /// Reads the command line and the environment. Returns what to warn of, too. A mistake is reported, and ends the
+    /// process.
+    pub(crate) fn read() -> (Self, Vec<String>) {
+        let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Self::try_read(Self::command(), env::args_os(), variables)
+            .unwrap_or_else(|error| error.exit())
+    }
+
+    /// The same, of the arguments `args` and an environment with `variables`.
+    fn try_read(
+        mut command: clap::Command,
+        args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+        variables: impl IntoIterator<Item = String>,
+    ) -> Result<(Self, Vec<String>), clap::Error> {
+        let matches = command.try_get_matches_from_mut(args)?;
+        let cli = Self::from_arg_matches(&matches)?;
+        let mut chosen = chosen(&command, &matches);
+        chosen.environment =
+            variables.into_iter().filter(|name| name.starts_with("BARTIZAN_")).collect();
+        let own = command.get_arguments().filter_map(|arg| arg.get_long());
+        let own = own.filter(|long| !["help", "version"].contains(long));
+        let known = own.map(checks::variable).collect();
+        let checked = match cli.command {
+            Some(Command::Demo { .. }) => checks::demo(&chosen),
+            None => checks::gateway(&cli.options, &chosen),
+        };
+        let warnings = checked.map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
+        Ok((cli, [checks::environment(&chosen, &known), warnings].concat()))
+    }
+}
+
+/// What was set of the options of the gateway alone.
+fn chosen(command: &clap::Command, matches: &ArgMatches) -> Chosen {
+    let mut chosen = Chosen::default();
+    for arg in command.get_arguments().filter(|arg| !arg.is_global_set()) {
+        let Some(long) = arg.get_long() else { continue };
+        // Those that clap adds have no value.
+        let source = matches.try_contains_id(arg.get_id().as_str()).ok();
+        match source.and_then(|_| matches.value_source(arg.get_id().as_str())) {
+            Some(ValueSource::CommandLine) => chosen.options.insert(format!("--{long}")),
+            Some(ValueSource::EnvVariable) => chosen.variables.insert(checks::variable(long)),
+            _ => false,
+        };
+    }
+    chosen
 }
 
 impl Options {

@@ -81,6 +81,9 @@ impl fmt::Debug for Store {
 /// The longest time that a session record can state.
 const MAX_SESSION_TIME: Duration = Duration::from_secs(49 * 24 * 60 * 60);
 
+/// A comment more often than this is load, and no help.
+const MIN_KEEPALIVE: Duration = Duration::from_millis(100);
+
 pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
     let expected = "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
     text.parse().map_err(|_| expected.to_owned())
@@ -204,6 +207,15 @@ pub(super) fn duration_or_none(text: &str) -> Result<Limit<Duration>, String> {
         return Ok(Limit::None);
     }
     duration(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
+}
+
+pub(super) fn keepalive(text: &str) -> Result<Limit<Duration>, String> {
+    match duration_or_none(text)? {
+        Limit::At(interval) if interval < MIN_KEEPALIVE => {
+            Err("expected a duration of at least 100ms, or none".to_owned())
+        }
+        interval => Ok(interval),
+    }
 }
 
 pub(super) fn probe(text: &str) -> Result<Limit<Probe>, String> {

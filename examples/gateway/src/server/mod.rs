@@ -10,7 +10,7 @@
 //! | `admission` | the layers around the stack, in their order |
 //! | `layers` | these layers |
 //! | `service` | the Tower service that the server calls |
-//! | `shutdown` | signals |
+//! | `shutdown` | signals, and the two steps of a shutdown |
 //! | `admin` | health and readiness, on a port of their own |
 
 pub(crate) mod admin;
