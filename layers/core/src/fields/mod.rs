@@ -5,8 +5,10 @@
 //! and an attacker chooses who is right.
 
 pub mod hop_by_hop;
+mod length;
 pub mod list;
 pub mod media;
 mod only_line;
 
+pub use length::{InvalidLength, settle_length};
 pub use only_line::{Repeated, only_line};

@@ -39,6 +39,12 @@ pub enum Reason {
     ProtectedField,
     /// `Host` is missing, repeated, malformed, or differs from the request's authority.
     InvalidHost,
+    /// The target of the request is not a path, and has no meaning here.
+    InvalidTarget,
+    /// `Content-Length` is not one number.
+    InvalidLength,
+    /// The request has a transfer coding other than `chunked`.
+    CodingNotSupported,
     /// The session store cannot answer.
     StoreUnavailable,
     /// The limit of sessions is reached.
@@ -201,6 +207,18 @@ impl Reason {
                 3,
                 "Host must appear once, be valid, and match the authority",
             ),
+            Self::InvalidTarget => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "The request target must be a path, or a URI of http or https",
+            ),
+            Self::InvalidLength => {
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Content-Length must be one number")
+            }
+            Self::CodingNotSupported => {
+                (StatusCode::NOT_IMPLEMENTED, INVALID, 12, "Transfer coding not supported")
+            }
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
             }

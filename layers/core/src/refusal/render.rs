@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Reason; 32] = [
+    const ALL: [Reason; 35] = [
         Reason::MalformedSessionId,
         Reason::MissingSessionId,
         Reason::UnknownSession,
@@ -104,6 +104,9 @@ mod tests {
         Reason::HeadersTooLarge,
         Reason::ProtectedField,
         Reason::InvalidHost,
+        Reason::InvalidTarget,
+        Reason::InvalidLength,
+        Reason::CodingNotSupported,
         Reason::StoreUnavailable,
         Reason::TooManySessions,
         Reason::TooManyStreams,
