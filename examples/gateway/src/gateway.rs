@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tower_layer::Layer;
 
 use crate::{
+    access_log::{AccessLog, NoteBackend},
     cli::Options,
     names,
     oauth::{PinOauthLayer, Pins},
@@ -16,6 +17,9 @@ use crate::{
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
+
+/// How long the last lines of the access log may take.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// A gateway that holds its port: connections wait until it runs.
 pub(crate) struct Gateway {
@@ -29,6 +33,7 @@ pub(crate) struct Gateway {
     stack: Stack,
     /// Who calls, and where his login is, if logins are kept together.
     login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
+    access_log: Option<AccessLog>,
 }
 
 impl Gateway {
@@ -48,6 +53,9 @@ impl Gateway {
             true => Some((principal::layer(&options)?, pin_oauth(&options)?)),
             false => None,
         };
+        let session_header = options.session_header.as_ref();
+        let access_log = options.access_log.as_ref();
+        let access_log = access_log.map(|to| AccessLog::open(to, session_header)).transpose()?;
         store.ready().await;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
@@ -60,7 +68,18 @@ impl Gateway {
         }
         say(announcement(address, &options));
         principal::warn_if_none(&options, address);
-        Ok(Self { listener, address, admin, options, backends, upstream, store, stack, login })
+        Ok(Self {
+            listener,
+            address,
+            admin,
+            options,
+            backends,
+            upstream,
+            store,
+            stack,
+            login,
+            access_log,
+        })
     }
 
     /// Where it listens.
@@ -71,7 +90,18 @@ impl Gateway {
     /// Serves until `stop`, and then until the calls in flight are finished. Returns how many calls were cut, by
     /// their connections and by their event streams.
     pub(crate) async fn run(self, stop: Stop) -> usize {
-        let Self { listener, admin, options, backends, upstream, store, stack, login, .. } = self;
+        let Self {
+            listener,
+            admin,
+            options,
+            backends,
+            upstream,
+            store,
+            stack,
+            login,
+            access_log,
+            ..
+        } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
@@ -95,20 +125,25 @@ impl Gateway {
             tokio::spawn(admin::serve(admin, Arc::new(move || watch.now())));
         }
         tokio::spawn(names::check(options.backends.clone()));
+        let upstream = NoteBackend::new(upstream, access_log.is_some());
+        let log = access_log.clone();
         // Two types: what is off costs nothing.
         let closing = stop.closing();
         let (connections, streams) = if let Some(login) = login {
             let service = stack.auth(login).layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, closing), ending)
+            tokio::join!(server::serve(listener, service, limits, log, closing), ending)
         } else {
             let service = stack.layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, closing), ending)
+            tokio::join!(server::serve(listener, service, limits, log, closing), ending)
         };
         match (connections, streams) {
             (0, 0) => tracing::info!("stopped"),
             _ => tracing::warn!(
                 "stopped: calls were cut, {connections} with their connection and {streams} in an event stream"
             ),
+        }
+        if let Some(log) = access_log {
+            let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
         }
         connections + streams
     }

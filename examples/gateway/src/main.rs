@@ -2,11 +2,13 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `cli` | options, their environment variables and defaults |
+//! | `access_log` | one line per request |
+//! | `cli` | options, their environment variables and defaults, and which of them go together |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
 //! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
+//! | `log` | the log on standard error |
 //! | `oauth` | the requests of one OAuth client together |
 //! | `principal` | whose a session is |
 //! | `readiness` | whether load balancers are to send requests here |
@@ -15,10 +17,12 @@
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
 //! | `demo` | three counter servers, a client and a report |
 
+mod access_log;
 mod cli;
 mod demo;
 mod gateway;
 mod keys;
+mod log;
 mod names;
 mod oauth;
 mod output;
@@ -28,15 +32,10 @@ mod server;
 mod stack;
 mod store;
 
-use std::{
-    error::Error,
-    io::{self, IsTerminal},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Given},
     gateway::Gateway,
 };
 
@@ -47,14 +46,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (cli, warnings) = Cli::read();
-    tracing_subscriber::fmt()
-        .with_env_filter(cli.options.log.to_filter())
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // Where nobody reads standard error any more, the report of that would panic in whatever task logs.
-        .log_internal_errors(false)
-        .init();
+    let Given { cli, chooses_log, warnings } = Cli::read();
+    log::init(&cli.options.log, chooses_log, cli.options.log_format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -6,6 +6,7 @@
 //! | two `--backend` of one host and port | refused |
 //! | a `--backend` that is this gateway's `--listen` or `--admin` | refused |
 //! | a `--drain-delay` that is not shorter than `--shutdown-timeout` | refused |
+//! | `--client-ip-header` without a trusted proxy | refused |
 //! | an option of the gateway with `demo` | refused; in the environment, warned of |
 //! | `--near-cache`, `--store-grace`, `--store-timeout` or a password with `--store memory` | warned of |
 //! | `--probe-interval` or `--probe-timeout` without `--probe`; `--resume-timeout` without `--on-lost resume` | warned of |
@@ -69,6 +70,11 @@ pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>,
         return Err(
             "--drain-delay is a part of --shutdown-timeout, and has to be shorter".to_owned()
         );
+    }
+    let is_trusting = !options.trust.is_empty() || options.trust_count.is_some();
+    if options.client_ip_header.is_some() && !is_trusting {
+        let message = "--client-ip-header is read from trusted proxies only: name them with --trust or --trust-count";
+        return Err(message.to_owned());
     }
     doubled(&options.backends)?;
     itself(options)?;

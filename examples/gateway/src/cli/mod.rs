@@ -14,7 +14,7 @@ use std::{
 
 use bartizan::{
     core::{Backend, ProxyName, Route},
-    forwarded::Network,
+    forwarded::{ClientIpHeader, KeptField, Network},
     hops::HopHeader,
     pin::Probe,
 };
@@ -24,9 +24,20 @@ use clap::{
 };
 use http::HeaderName;
 
+use crate::access_log::Target;
+
 use checks::Chosen;
 pub(crate) use checks::STORE_PASSWORD;
 pub(crate) use values::{Limit, LogFilter, Principal, Store};
+
+/// What was read of the command line and the environment.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) cli: Cli,
+    /// Whether `--log` is more than its default.
+    pub(crate) chooses_log: bool,
+    pub(crate) warnings: Vec<String>,
+}
 
 /// A reverse proxy that keeps each session on the backend that opened it.
 ///
@@ -281,6 +292,27 @@ pub(crate) struct Options {
     )]
     pub(crate) forwarded_fields: Vec<ForwardedField>,
 
+    /// Read the client's address from this header of a trusted proxy, such as CF-Connecting-IP, instead of
+    /// the chain in X-Forwarded-For. The proxy must always set or remove it; from other peers it is dropped
+    #[arg(
+        long,
+        env = "BARTIZAN_CLIENT_IP_HEADER",
+        value_name = "NAME",
+        value_parser = values::client_ip_header
+    )]
+    pub(crate) client_ip_header: Option<ClientIpHeader>,
+
+    /// Let this header pass from any peer although it is dropped by default, such as X-Host; repeat the
+    /// option or separate with commas
+    #[arg(
+        long = "keep-field",
+        env = "BARTIZAN_KEEP_FIELD",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = values::kept_field
+    )]
+    pub(crate) kept_fields: Vec<KeptField>,
+
     /// Name of this gateway in Via, by which it detects loops. Give all replicas of one gateway the same
     /// name. By default bartizan- and eight random digits for each process
     #[arg(long, env = "BARTIZAN_VIA", value_name = "NAME", value_parser = values::proxy_name)]
@@ -446,8 +478,28 @@ pub(crate) struct Options {
     )]
     pub(crate) drain_delay: Duration,
 
+    /// Log each request as a line of JSON: append to this file, or write to standard output with -. Lines
+    /// are dropped when the disk is too slow. Off by default
+    #[arg(
+        long,
+        env = "BARTIZAN_ACCESS_LOG",
+        value_name = "FILE|-",
+        value_parser = values::access_log
+    )]
+    pub(crate) access_log: Option<Target>,
+
+    /// Format of the log on standard error
+    #[arg(
+        long,
+        env = "BARTIZAN_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
+    pub(crate) log_format: LogFormat,
+
     /// What to log to standard error: error, warn, info, debug (every refusal), trace, or a tracing
-    /// filter such as info,bartizan::session=debug
+    /// filter such as info,bartizan::session=debug. Takes precedence over RUST_LOG
     #[arg(
         long,
         env = "BARTIZAN_LOG",
@@ -500,6 +552,14 @@ pub(crate) enum ForwardedField {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// A JSON object per line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Sessionless {
     /// Refuse it with 400
     Refuse,
@@ -508,9 +568,8 @@ pub(crate) enum Sessionless {
 }
 
 impl Cli {
-    /// Reads the command line and the environment. Returns what to warn of, too. A mistake is reported, and ends the
-    /// process.
-    pub(crate) fn read() -> (Self, Vec<String>) {
+    /// Reads the command line and the environment. A mistake is reported, and ends the process.
+    pub(crate) fn read() -> Given {
         let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         Self::try_read(Self::command(), env::args_os(), variables)
             .unwrap_or_else(|error| error.exit())
@@ -521,7 +580,7 @@ impl Cli {
         mut command: clap::Command,
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
         variables: impl IntoIterator<Item = String>,
-    ) -> Result<(Self, Vec<String>), clap::Error> {
+    ) -> Result<Given, clap::Error> {
         let matches = command.try_get_matches_from_mut(args)?;
         let cli = Self::from_arg_matches(&matches)?;
         let mut chosen = chosen(&command, &matches);
@@ -535,7 +594,9 @@ impl Cli {
             None => checks::gateway(&cli.options, &chosen),
         };
         let warnings = checked.map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
-        Ok((cli, [checks::environment(&chosen, &known), warnings].concat()))
+        let is_default = matches.value_source("log") == Some(ValueSource::DefaultValue);
+        let warnings = [checks::environment(&chosen, &known), warnings].concat();
+        Ok(Given { cli, chooses_log: !is_default, warnings })
     }
 }
 

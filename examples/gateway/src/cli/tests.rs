@@ -119,6 +119,9 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--trust", "balancer", "a network such as 10.0.0.0/8"),
         ("--trust-count", "0", "a whole number from 1 to 255"),
         ("--forwarded", "maybe", "append, replace, off"),
+        ("--client-ip-header", "X-Forwarded-For", "read without this setting"),
+        ("--keep-field", "X-Forwarded-For", "never passed on"),
+        ("--keep-field", "accept", "is not dropped"),
         ("--forwarded-fields", "via", "x-forwarded-for"),
         ("--via", "a b", "expected 1 to 64 letters"),
         ("--max-hops", "0", "a whole number above zero"),
@@ -133,6 +136,8 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--max-body", "99999999999GB", "a number of bytes"),
         ("--max-body", "-1", "a number of bytes"),
         ("--log", "loud", "a level such as"),
+        ("--log-format", "xml", "text, json"),
+        ("--access-log", "", "a file, or -"),
     ] {
         let error = with_backend(&[&format!("{option}={value}")]).unwrap_err();
         assert!(error.contains(option), "{option} {value}: {error}");
@@ -214,7 +219,7 @@ fn read(args: &[&str], variables: &[&str]) -> Result<Vec<String>, String> {
     let args = ["bartizan-gateway"].iter().chain(args).copied();
     let variables = variables.iter().map(|name| (*name).to_owned());
     let read = Cli::try_read(command, args, variables);
-    read.map(|(_, warnings)| warnings).map_err(|error| error.to_string())
+    read.map(|given| given.warnings).map_err(|error| error.to_string())
 }
 
 fn read_with_backend(args: &[&str]) -> Result<Vec<String>, String> {
@@ -228,6 +233,7 @@ fn options_that_cannot_be_had_together_are_refused_by_name() {
         (&["--record-keys=/keys", "--on-lost=repin"], &["--record-keys"]),
         (&["--drain-delay=25s"], &["--drain-delay", "--shutdown-timeout"]),
         (&["--shutdown-timeout=3s"], &["--drain-delay", "--shutdown-timeout"]),
+        (&["--client-ip-header=cf-connecting-ip"], &["--client-ip-header", "--trust"]),
         // One server twice.
         (&["--backend=http://10.0.0.1:9001"], &["--backend http://10.0.0.1:9001 and"]),
         (&["--backend=h2c://10.0.0.1:9001"], &["h2c://10.0.0.1:9001"]),
@@ -251,6 +257,7 @@ fn options_that_cannot_be_had_together_are_refused_by_name() {
     for args in [
         &["--record-keys=/keys", "--on-lost=resume"][..],
         &["--drain-delay=0s", "--shutdown-timeout=1s"],
+        &["--client-ip-header=cf-connecting-ip", "--trust-count=1"],
         &["--backend=http://10.0.0.1:9002,http://10.0.0.2:9001,https://10.0.0.1"],
         // Other servers: another port, another address of this host, the same port of another host, a free port.
         &["--backend=http://127.0.0.1:8081"],
@@ -316,4 +323,14 @@ fn a_demonstration_takes_no_option_of_the_gateway() {
     assert_eq!(read(&["--log=debug", "demo", "--once"], &[]), Ok(vec![]));
     let chosen = Chosen { variables: ["BARTIZAN_IDLE".to_owned()].into(), ..Chosen::default() };
     assert_eq!(checks::demo(&chosen), Ok(vec!["BARTIZAN_IDLE has no effect on demo".to_owned()]));
+}
+
+#[test]
+fn the_log_option_is_known_from_its_default() {
+    let chooses = |args: &[&str]| {
+        let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+        let args = [&["bartizan-gateway", "--backend=http://10.0.0.1:9001"], args].concat();
+        Cli::try_read(command, args, []).unwrap().chooses_log
+    };
+    assert!(!chooses(&[]) && chooses(&["--log=info"]) && chooses(&["--log=debug"]));
 }

@@ -9,13 +9,15 @@ use std::{
 
 use bartizan::{
     core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
-    forwarded::Network,
+    forwarded::{ClientIpHeader, KeptField, Network},
     hops::HopHeader,
     pin::Probe,
     principal::NamePrincipalLayer,
 };
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+use crate::access_log::Target;
 
 /// A setting that can be switched off: a bound with `none`, probes with `off`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,6 +59,11 @@ impl<T> Limit<T> {
 }
 
 impl LogFilter {
+    /// What is in `RUST_LOG`, in any form that tracing understands; none if it is not a filter.
+    pub(crate) fn of_environment(text: &str) -> Option<Self> {
+        EnvFilter::try_new(text).ok().map(|_| Self(text.to_owned()))
+    }
+
     /// The filter itself. A level alone is meant for the gateway: of what it is made of, only warnings
     /// are of interest. (The counters of the demonstration would log session ids, too.)
     pub(crate) fn to_filter(&self) -> EnvFilter {
@@ -164,6 +171,14 @@ pub(super) fn network(text: &str) -> Result<Network, String> {
     text.trim().parse().map_err(|error: ConfigError| error.to_string())
 }
 
+pub(super) fn client_ip_header(text: &str) -> Result<ClientIpHeader, String> {
+    text.parse().map_err(|error: ConfigError| error.to_string())
+}
+
+pub(super) fn kept_field(text: &str) -> Result<KeptField, String> {
+    text.trim().parse().map_err(|error: ConfigError| error.to_string())
+}
+
 pub(super) fn proxies(text: &str) -> Result<NonZeroU8, String> {
     text.parse().map_err(|_| "expected a whole number from 1 to 255".to_owned())
 }
@@ -261,6 +276,14 @@ fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+pub(super) fn access_log(text: &str) -> Result<Target, String> {
+    match text {
+        "" => Err("expected a file, or - for standard output".to_owned()),
+        "-" => Ok(Target::StandardOutput),
+        file => Ok(Target::File(file.into())),
+    }
 }
 
 pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {

@@ -7,6 +7,8 @@ use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_http::validate_request::{ValidateRequestHeader, ValidateRequestHeaderLayer};
 
+use crate::access_log::{AccessLog, LogAccess, LogAccessLayer};
+
 use super::{
     connection_state::ConnectionState,
     layers::{
@@ -25,13 +27,15 @@ use super::{
 pub(crate) type RequestBody = TimedBody<LimitedBody<UploadBody<Incoming>>>;
 
 /// A stack whose responses have the body `R`, behind the server's own layers.
-pub(super) type Admitted<S, R> =
-    TrackInFlight<ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>>;
+pub(super) type Admitted<S, R> = TrackInFlight<
+    LogAccess<ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>>,
+>;
 
 /// Puts the server's own layers around `stack`, for the requests of one connection.
 pub(super) fn admit<S, R>(
     stack: S,
     limits: &Limits,
+    access_log: Option<AccessLog>,
     connection: Arc<ConnectionState>,
 ) -> Admitted<S, R> {
     let dialect = limits.speaks_mcp.then_some(Dialect::JsonRpc(None));
@@ -39,6 +43,7 @@ pub(super) fn admit<S, R>(
         // Outermost: refusals, too, are in flight until they are written.
         .layer(TrackInFlightLayer::new(connection))
         // Layers that every response passes, refusals included, go here.
+        .layer(LogAccessLayer::new(access_log))
         // The cheapest refusal first; it looks at the head only.
         .layer(ValidateRequestHeaderLayer::custom(RequireHost::new().refuse_as(dialect.clone())))
         // Before the timeout: a body that is refused for its size needs none.

@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::access_log::AccessLog;
+
 use super::{
     admission::admit,
     connection_state::ConnectionState,
@@ -33,10 +35,11 @@ use super::{
 pub(super) struct Builders {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
+    access_log: Option<AccessLog>,
 }
 
 impl Builders {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, access_log: Option<AccessLog>) -> Self {
         let mut http1 = http1::Builder::new();
         // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The timeouts are
         // kept at the socket.
@@ -50,7 +53,7 @@ impl Builders {
             .keep_alive_timeout(Duration::from_secs(20))
             // Websockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
-        Self { http1, http2 }
+        Self { http1, http2, access_log }
     }
 }
 
@@ -79,7 +82,8 @@ pub(super) async fn serve(
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
     let io = HeadTimeout::new(stream, protocol, Arc::clone(&state), timeouts, accepted);
     let io = TokioIo::new(io);
-    let service = ConnectionService::new(admit(service, &limits, state), PeerAddr::new(peer));
+    let service = admit(service, &limits, builders.access_log.clone(), state);
+    let service = ConnectionService::new(service, PeerAddr::new(peer));
     let ended = match protocol {
         Protocol::Http1 => {
             let connection = builders.http1.serve_connection(io, service).with_upgrades();

@@ -32,19 +32,22 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::access_log::AccessLog;
+
 pub(crate) use limits::Limits;
 pub(crate) use service::ServerService;
 
 /// Serves `service` to the clients of `listener` until `stop`, then finishes the calls in flight. Event streams
-/// are not ended here. Returns how many connections had to be cut.
+/// are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many connections had to be cut.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: impl ServerService,
     limits: Limits,
+    access_log: Option<AccessLog>,
     stop: CancellationToken,
 ) -> usize {
     let connections = TaskTracker::new();
-    let builders = Arc::new(connection::Builders::new(&limits));
+    let builders = Arc::new(connection::Builders::new(&limits, access_log));
     loop {
         let accepted = tokio::select! {
             biased;

@@ -40,7 +40,7 @@ async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usi
         response.headers_mut().insert("content-type", "application/json".parse().unwrap());
         Ok(response)
     });
-    let serving = tokio::spawn(serve(listener, service, limits, stop.clone()));
+    let serving = tokio::spawn(serve(listener, service, limits, None, stop.clone()));
     (address, stop, serving)
 }
 
@@ -135,7 +135,7 @@ async fn a_body_may_go_on_after_its_response() {
         }
     });
     let limits = Limits { head: SHORT, idle: LONG, ..Limits::default() };
-    tokio::spawn(serve(listener, service, limits, CancellationToken::new()));
+    tokio::spawn(serve(listener, service, limits, None, CancellationToken::new()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")

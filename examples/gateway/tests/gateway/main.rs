@@ -12,6 +12,7 @@ mod demo;
 mod evidence;
 mod fixtures;
 mod http2;
+mod logs;
 mod loops;
 #[cfg(target_os = "linux")]
 mod names;
