@@ -154,7 +154,8 @@ impl Pending {
         let is_empty = entry.method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || status.is_informational()
-            || response.body().is_end_stream();
+            || response.body().is_end_stream()
+            || open.expected == Some(0);
         if is_empty {
             entry.end = End::Complete;
         }
