@@ -68,7 +68,7 @@ mod tests {
             (A.to_owned(), "line 1: expected"),
             (format!("1 {}", A.replace('f', "g")), "line 1: expected"),
             (format!("1 {A}\n\n1 {A}"), "line 3: there are two keys 1"),
-            ("# nothing\n".to_owned(), "there is no key"),
+            ("# nothing\n".to_owned(), "it contains no key"),
         ];
         for (text, expected) in cases {
             let error = parse(&text).unwrap_err();
