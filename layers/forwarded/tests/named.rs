@@ -78,7 +78,7 @@ async fn the_client_is_read_from_the_named_field_of_a_trusted_peer_only() {
         let seen = send(layer.clone(), request(peer, fields)).await.unwrap();
         assert_eq!(told(&seen), expected, "{fields:?}");
         let forwarded = seen.request.headers()["forwarded"].to_str().unwrap();
-        assert!(forwarded.contains(&expected[0]), "{forwarded}");
+        assert!(forwarded.contains(expected[0]), "{forwarded}");
         assert_eq!(seen.request.headers().contains_key(cdn), peer == PROXY, "{fields:?}");
     }
     // Without the setting it is dropped or passed on, and not read.
