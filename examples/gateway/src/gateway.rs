@@ -6,19 +6,22 @@ use bartizan::{
     origin::GuardOriginLayer, pin::Backends, principal::NamePrincipalLayer, upstream::Upstream,
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 
 use crate::{
+    access_log::{AccessLog, NoteBackend},
     cli::Options,
     front, names,
     oauth::{PinOauthLayer, Pins},
     output::say,
-    principal,
-    server::{self, Limits, admin},
+    principal, readiness,
+    server::{self, Limits, admin, shutdown::Stop},
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
+
+/// How long the last lines of the access log may take.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// A gateway that holds its port: connections wait until it runs.
 pub(crate) struct Gateway {
@@ -32,6 +35,7 @@ pub(crate) struct Gateway {
     stack: Stack,
     /// Who calls, and where his login is, if logins are kept together.
     login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
+    access_log: Option<AccessLog>,
 }
 
 impl Gateway {
@@ -58,6 +62,9 @@ impl Gateway {
                 None
             }
         };
+        let session_header = options.session_header.as_ref();
+        let access_log = options.access_log.as_ref();
+        let access_log = access_log.map(|to| AccessLog::open(to, session_header)).transpose()?;
         let admin = match options.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -69,7 +76,18 @@ impl Gateway {
         }
         say(announcement(address, &options));
         principal::warn_if_none(&options, address);
-        Ok(Self { listener, address, admin, options, backends, upstream, store, stack, login })
+        Ok(Self {
+            listener,
+            address,
+            admin,
+            options,
+            backends,
+            upstream,
+            store,
+            stack,
+            login,
+            access_log,
+        })
     }
 
     /// Where it listens.
@@ -77,45 +95,67 @@ impl Gateway {
         self.address
     }
 
-    /// Serves until `stop`, and then until the calls in flight are finished.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { listener, admin, options, backends, upstream, store, stack, login, .. } = self;
+    /// Serves until `stop`, and then until the calls in flight are finished. Returns how many calls were cut, by
+    /// their connections and by their event streams.
+    pub(crate) async fn run(self, stop: Stop) -> usize {
+        let Self {
+            listener,
+            admin,
+            options,
+            backends,
+            upstream,
+            store,
+            stack,
+            login,
+            access_log,
+            ..
+        } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
             speaks_mcp: options.session_header.is_none(),
+            drain: options.shutdown_timeout.saturating_sub(options.drain_delay),
             ..Limits::default()
         };
         let shutdown = stack.shutdown();
         // Those that are left end in good order, before their connections are cut.
-        let grace = limits.drain.saturating_sub(Duration::from_secs(1));
-        let stopping = stop.clone();
+        let grace = limits.drain.saturating_sub(Duration::from_secs(1).min(limits.drain / 2));
+        let closing = stop.closing();
         let ending = async {
-            stopping.cancelled().await;
-            shutdown.shut_down(grace).await;
+            closing.cancelled().await;
+            shutdown.shut_down(grace).await
         };
-        let leaves = stop.clone();
-        let is_ready = Arc::new(move || store.answers() && !leaves.is_cancelled());
         if let Some(probe) = stack::probe(&options) {
-            tokio::spawn(backends.probe(probe, upstream.clone()));
+            tokio::spawn(backends.clone().probe(probe, upstream.clone()));
         }
         if let Some(admin) = admin {
             let guard = stack::origin(GuardOriginLayer::new(), &options);
-            tokio::spawn(admin::serve(admin, guard, is_ready));
+            let watch = readiness::Watch::new(store, backends, stop.clone());
+            tokio::spawn(watch.clone().wait(upstream.clone(), options.connect_timeout));
+            tokio::spawn(admin::serve(admin, guard, Arc::new(move || watch.now())));
         }
         tokio::spawn(names::check(options.backends.clone()));
         let front = front::front(&options);
+        let upstream = NoteBackend::new(upstream, access_log.is_some());
+        let log = access_log.clone();
         // Two types: what is off costs nothing.
-        let cut = if let Some(login) = login {
+        let closing = stop.closing();
+        let (connections, streams) = if let Some(login) = login {
             let service = stack.auth(login).layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, front, stop), ending).0
+            tokio::join!(server::serve(listener, service, limits, front, log, closing), ending)
         } else {
             let service = stack.layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, front, stop), ending).0
+            tokio::join!(server::serve(listener, service, limits, front, log, closing), ending)
         };
-        match cut {
-            0 => tracing::info!("stopped"),
-            cut => tracing::warn!("stopped; {cut} connections were still open and were cut"),
+        match (connections, streams) {
+            (0, 0) => tracing::info!("stopped"),
+            _ => tracing::warn!(
+                "stopped: calls were cut, {connections} with their connection and {streams} in an event stream"
+            ),
         }
+        if let Some(log) = access_log {
+            let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
+        }
+        connections + streams
     }
 }
 

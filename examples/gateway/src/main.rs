@@ -2,42 +2,42 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `cli` | options, their environment variables and defaults |
+//! | `access_log` | one line per request |
+//! | `cli` | options, their environment variables and defaults, and which of them go together |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
 //! | `front` | the layers around everything else, configured |
 //! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
+//! | `log` | the log on standard error |
 //! | `oauth` | the requests of one OAuth client together |
 //! | `principal` | whose a session is |
+//! | `readiness` | whether load balancers are to send requests here |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
 //! | `demo` | three counter servers, a client and a report |
 
+mod access_log;
 mod cli;
 mod demo;
 mod front;
 mod gateway;
 mod keys;
+mod log;
 mod names;
 mod oauth;
 mod output;
 mod principal;
+mod readiness;
 mod server;
 mod stack;
 mod store;
 
-use std::{
-    error::Error,
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
-
-use clap::Parser;
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Given},
     gateway::Gateway,
 };
 
@@ -48,14 +48,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(cli.options.log.to_filter())
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // Where nobody reads standard error any more, the report of that would panic in whatever task logs.
-        .log_internal_errors(false)
-        .init();
+    let Given { cli, chooses_log, warnings } = Cli::read();
+    log::init(&cli.options.log, chooses_log, cli.options.log_format);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     match run(cli).await {
         Ok(status) => status,
         Err(error) => {
@@ -66,12 +63,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-    let stop = server::shutdown::on_signal()?;
     match cli.command {
-        Some(Command::Demo { once }) => demo::run(once, stop).await,
+        Some(Command::Demo { once }) => {
+            let stop = server::shutdown::on_signal(Duration::ZERO)?;
+            demo::run(once, stop).await
+        }
         None => {
-            Gateway::bind(cli.options).await?.run(stop).await;
-            Ok(ExitCode::SUCCESS)
+            let stop = server::shutdown::on_signal(cli.options.drain_delay)?;
+            let cut = Gateway::bind(cli.options).await?.run(stop).await;
+            Ok(if cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

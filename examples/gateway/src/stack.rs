@@ -105,6 +105,11 @@ fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwar
         Some(count) => layer.trust_count(count),
         None => layer.trust(TrustedPeers::networks(options.trust.iter().copied())),
     };
+    let layer = layer.keep(options.kept_fields.iter().cloned());
+    let layer = match &options.client_ip_header {
+        Some(field) => layer.client_ip_header(field.clone()),
+        None => layer,
+    };
     match options.forwarded {
         cli::Forwarded::Append => layer.chain(Chain::Append).write(fields(options)),
         cli::Forwarded::Replace => layer.chain(Chain::Replace).write(fields(options)),

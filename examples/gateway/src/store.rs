@@ -9,7 +9,7 @@ use bartizan::{
     session::MintIds,
 };
 
-use crate::cli::{Options, Store};
+use crate::cli::{Options, STORE_PASSWORD, Store};
 
 /// Sessions in this process or in Redis, under ids of this gateway's own or of the backends.
 pub(crate) type SessionTable = MintIds<Either<MemoryStore, RedisStore>>;
@@ -56,11 +56,11 @@ impl OpenStore {
         MintIds::new(self.store.clone()).only_if(self.mint_ids)
     }
 
-    /// Whether the store answers, to be asked at any time.
-    pub(crate) fn answers(&self) -> bool {
+    /// Why the store does not answer, if it does not; to be asked at any time.
+    pub(crate) fn failure(&self) -> Option<&'static str> {
         match &self.store {
-            Either::Left(_) => true,
-            Either::Right(store) => store.is_ready(),
+            Either::Left(_) => None,
+            Either::Right(store) => store.failure(),
         }
     }
 
@@ -111,7 +111,7 @@ fn builder(url: &str, options: &Options) -> RedisStoreBuilder {
         .timeout(options.store_timeout)
         .grace(options.store_grace)
         .near_cache(options.near_cache);
-    match env::var("BARTIZAN_STORE_PASSWORD") {
+    match env::var(STORE_PASSWORD) {
         Ok(password) => store.credentials(None, &password),
         Err(_) => store,
     }

@@ -3,9 +3,15 @@
 use std::{fmt, net::SocketAddr};
 
 use bartizan_core::Dialect;
-use http::Extensions;
+use http::{Extensions, HeaderName};
 
-use crate::{internal_prefix::InternalPrefix, path_prefix::PathPrefix, trust::Trust, write::Style};
+use crate::{
+    internal_prefix::InternalPrefix,
+    named::{ClientIpHeader, KeptField},
+    path_prefix::PathPrefix,
+    trust::Trust,
+    write::Style,
+};
 
 /// The field that names the client, where the peer is trusted. The other one is never trusted, even where it
 /// stands alone: a proxy that writes one of the two may pass the other on as a client sent it.
@@ -28,9 +34,26 @@ pub(crate) struct Config {
     pub(crate) is_over_tls: bool,
     pub(crate) prefix: Option<PathPrefix>,
     pub(crate) internal_prefixes: Vec<InternalPrefix>,
+    pub(crate) kept: Vec<KeptField>,
+    pub(crate) client_ip: Option<ClientIpHeader>,
     pub(crate) restarts_traces: bool,
     pub(crate) peer_from: Option<fn(&Extensions) -> Option<SocketAddr>>,
     pub(crate) dialect: Option<Dialect>,
+}
+
+impl Config {
+    /// Whether the field passes from any peer.
+    #[cold]
+    pub(crate) fn keeps(&self, name: &HeaderName) -> bool {
+        self.kept.iter().any(|kept| kept.name() == name)
+    }
+
+    /// Whether only proxies may set the field, which is on no list of this crate.
+    #[inline]
+    pub(crate) fn is_internal(&self, name: &HeaderName) -> bool {
+        self.internal_prefixes.iter().any(|prefix| prefix.covers(name.as_str()))
+            || self.client_ip.as_ref().is_some_and(|field| field.name() == name)
+    }
 }
 
 impl fmt::Debug for Config {

@@ -11,6 +11,7 @@ use crate::{
     by::ForwardedBy,
     config::{Config, Source},
     internal_prefix::InternalPrefix,
+    named::{ClientIpHeader, KeptField},
     path_prefix::PathPrefix,
     trust::Trust,
     write::Style,
@@ -51,6 +52,8 @@ impl SanitizeForwardedLayer {
             is_over_tls: false,
             prefix: None,
             internal_prefixes: vec![InternalPrefix::bartizan()],
+            kept: Vec::new(),
+            client_ip: None,
             restarts_traces: false,
             peer_from: None,
             dialect: None,
@@ -130,6 +133,25 @@ impl SanitizeForwardedLayer {
     /// replace the default, `x-bartizan-`.
     pub fn internal_prefixes(mut self, prefixes: impl IntoIterator<Item = InternalPrefix>) -> Self {
         self.config.internal_prefixes = prefixes.into_iter().collect();
+        self
+    }
+
+    /// Lets these fields pass from any peer, although this layer drops them by default: for a backend that uses such a
+    /// name for a purpose of its own. Replaces the fields set before. Default: none.
+    pub fn keep(mut self, fields: impl IntoIterator<Item = KeptField>) -> Self {
+        self.config.kept = fields.into_iter().collect();
+        self
+    }
+
+    /// Reads the client's address from a field that a trusted peer writes, such as `CF-Connecting-IP`: one line with one
+    /// address, with or without a port. It takes precedence over the chain of [`Self::source`]: if the two name different
+    /// clients, the chain is replaced. The chain is used if the field is absent or malformed. From an untrusted peer the
+    /// field is dropped. Default: none.
+    ///
+    /// The trusted proxies must always set or remove this field: a value that they pass on unchanged is the client's own
+    /// claim.
+    pub fn client_ip_header(mut self, field: ClientIpHeader) -> Self {
+        self.config.client_ip = Some(field);
         self
     }
 

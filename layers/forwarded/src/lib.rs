@@ -20,11 +20,21 @@
 //! |---|---|---|---|
 //! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Prefix/-Proto` | dropped | read, then rewritten | yes |
 //! | `X-Real-IP` | dropped | dropped; written if switched on | yes |
-//! | every other `X-Forwarded-*`, `X-Original-*`, `Client-Cert*`, `True-Client-IP`, `CF-Connecting-IP`, `Fastly-Client-IP`, `X-Client-IP`, `X-Cluster-Client-IP`, `X-Envoy-External-Address` and their like | dropped | passed on | yes |
+//! | every other `X-Forwarded-*`, `X-Original-*`, `Client-Cert*`, `True-Client-IP`, `CF-Connecting-IP`, `Fastly-Client-IP`, `Client-IP`, `X-Client-IP`, `X-Cluster-Client-IP`, `X-Envoy-External-Address`, `X-ProxyUser-Ip` and their like; `X-Rewrite-URL`, `X-Host`, `Front-End-Https` | dropped; passed on with [`SanitizeForwardedLayer::keep`] | passed on | yes |
+//! | the field of [`SanitizeForwardedLayer::client_ip_header`] | dropped | read for the client's address, passed on | yes |
 //! | any of these with `_` for `-` | dropped | dropped | yes |
 //! | internal prefixes (`x-bartizan-*`) | dropped | passed on | yes |
 //! | `traceparent`, `tracestate` | passed on; dropped with [`SanitizeForwardedLayer::restart_traces`] | passed on | yes |
 //! | any of these except internal prefixes and trace fields, named in `Connection` | 400 | 400 | no |
+//!
+//! Ambiguous requests, which servers interpret in different ways, from any peer:
+//!
+//! | request | outcome | inner service called? |
+//! |---|---|---|
+//! | target `*` without OPTIONS; only a host, without CONNECT; a URI whose scheme is not `http` or `https` | 400 | no |
+//! | `Transfer-Encoding` other than a single `chunked` | 501 | no |
+//! | HTTP/2 or later: several equal values of `Content-Length` | reduced to one | yes |
+//! | HTTP/2 or later: `Content-Length` that is not a number, or values that differ | 400 | no |
 //!
 //! Below another `SanitizeForwarded` in the same process, which has already judged the peer of the request:
 //!
@@ -122,7 +132,10 @@
 //! # Sources
 //!
 //! [RFC 7239](https://www.rfc-editor.org/rfc/rfc7239),
-//! [RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1),
+//! [RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1) and
+//! [§8.6](https://www.rfc-editor.org/rfc/rfc9110#section-8.6),
+//! [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) and
+//! [§6.1](https://www.rfc-editor.org/rfc/rfc9112#section-6.1),
 //! [RFC 9440](https://www.rfc-editor.org/rfc/rfc9440) (`Client-Cert`),
 //! [RFC 5952](https://www.rfc-editor.org/rfc/rfc5952) (the text of IPv6 addresses),
 //! [MDN, `X-Forwarded-For`](https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-For).
@@ -141,12 +154,14 @@ pub mod fuzz;
 mod internal_prefix;
 mod layer;
 mod name;
+mod named;
 mod node;
 mod origin;
 mod path_prefix;
 mod sanitize;
 mod service;
 pub mod strip;
+mod target;
 mod trust;
 mod write;
 
@@ -157,6 +172,7 @@ pub use field::{Field, Fields};
 pub use future::ResponseFuture;
 pub use internal_prefix::InternalPrefix;
 pub use layer::SanitizeForwardedLayer;
+pub use named::{ClientIpHeader, KeptField};
 pub use path_prefix::PathPrefix;
 pub use service::SanitizeForwarded;
 pub use strip::{StripHopByHop, StripHopByHopLayer};

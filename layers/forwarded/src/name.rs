@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `Forwarded`, `X-Forwarded-For/-Host/-Port/-Prefix/-Proto`, `X-Real-IP` | dropped | read, then rewritten |
 //! | every other `X-Forwarded-*`, `X-Original-*`, `Client-Cert*`, the client addresses of vendors | dropped | passed on |
+//! | fields that rewrite the target (`X-Rewrite-URL`, `X-Host`), `Front-End-Https` | dropped | passed on |
 //! | any of them with `_` for `-` | dropped | dropped |
 //! | internal prefixes | dropped | passed on |
 //!
@@ -11,9 +12,12 @@
 //! see `X_Forwarded_For` and `X-Forwarded-For` as one field.
 
 use bartizan_core::fields::browser;
-use http::{HeaderMap, HeaderName, header::CONNECTION};
+use http::{
+    HeaderMap, HeaderName,
+    header::{CONNECTION, TRANSFER_ENCODING},
+};
 
-use crate::internal_prefix::InternalPrefix;
+use crate::config::Config;
 
 /// What a field is to this layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,19 +38,24 @@ const MANAGED: [&str; 7] = [
     "x-real-ip",
 ];
 
-const TOLD: [&str; 12] = [
+const TOLD: [&str; 17] = [
     "cf-connecting-ip",
     "cf-connecting-ipv6",
     "cf-pseudo-ipv4",
+    "client-ip",
     "fastly-client-ip",
     "fly-client-ip",
+    "front-end-https",
     "true-client-ip",
     "x-azure-clientip",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-envoy-external-address",
     "x-forwarded",
+    "x-host",
+    "x-proxyuser-ip",
     "x-remote-addr",
+    "x-rewrite-url",
 ];
 
 const TOLD_PREFIXES: [&str; 3] = ["client-cert", "x-forwarded-", "x-original-"];
@@ -58,6 +67,7 @@ pub(crate) fn kind(name: &str) -> Option<Kind> {
         name.as_bytes(),
         [b'x', b'-' | b'_', ..]
             | [b'f', b'o' | b'a' | b'l', ..]
+            | [b'f', b'r', b'o', b'n', ..]
             | [b'c', b'l' | b'f', ..]
             | [b't', b'r', b'u', ..]
     );
@@ -89,27 +99,25 @@ pub(crate) struct Scan {
     pub(crate) has_connection: bool,
     /// Whether one of them is a browser's.
     pub(crate) from_browser: bool,
+    pub(crate) has_coding: bool,
 }
 
 /// Looks at the names of `headers`, once.
-pub(crate) fn scan(
-    headers: &HeaderMap,
-    internal_prefixes: &[InternalPrefix],
-    is_trusted: bool,
-) -> Scan {
+pub(crate) fn scan(headers: &HeaderMap, config: &Config, is_trusted: bool) -> Scan {
     let mut scan = Scan::default();
     for name in headers.keys() {
         let text = name.as_str();
         let is_unwanted = match kind(text) {
             Some(Kind::Managed) => true,
-            Some(Kind::Told) => !is_trusted,
-            None => !is_trusted && internal_prefixes.iter().any(|prefix| prefix.covers(text)),
+            Some(Kind::Told) => !is_trusted && !config.keeps(name),
+            None => !is_trusted && config.is_internal(name),
         };
         if is_unwanted {
             scan.unwanted.push(name.clone());
         }
         scan.has_connection |= *name == CONNECTION;
         scan.from_browser |= browser::marks(text);
+        scan.has_coding |= *name == TRANSFER_ENCODING;
     }
     scan
 }
@@ -181,6 +189,9 @@ mod tests {
             "true",
             "x-forwarde",
             "x-real-ip-not",
+            "x-hostname",
+            "front-end",
+            "client-id",
             "client",
             "mcp-session-id",
         ] {

@@ -1,9 +1,11 @@
 //! What is done to the head of a request. Pure.
 
 use bartizan_core::{
-    ClientAddr, Passage, PeerAddr, PublicOrigin, Reason, client::Evidence, fields::hop_by_hop,
+    ClientAddr, Passage, PeerAddr, PublicOrigin, Reason,
+    client::Evidence,
+    fields::{hop_by_hop, only_line, settle_length},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, uri::Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, uri::Scheme};
 
 use crate::{
     chain::{self, Believed, Said},
@@ -12,8 +14,9 @@ use crate::{
     event,
     field::{self, Field},
     name,
-    node::Hop,
-    origin, write,
+    named::ClientIpHeader,
+    node::{self, Hop},
+    origin, target, write,
 };
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -22,9 +25,17 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Reads what a trusted peer states, drops what may not pass, writes what is known, and hands it on. What
 /// an outer layer of this process has found out stays.
 pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
+    target::check(request)?;
+    // Over HTTP/1.1 the server has read the length, and made one of several.
+    if request.version() > Version::HTTP_11 {
+        settle_length(request.headers_mut()).map_err(|_| Reason::InvalidLength)?;
+    }
     let Arrival { peer, judged } = Arrival::of(config, request);
     let is_trusted = judged.unwrap_or_else(|| config.trust.includes(peer.as_ref()));
-    let scan = name::scan(request.headers(), &config.internal_prefixes, is_trusted);
+    let scan = name::scan(request.headers(), config, is_trusted);
+    if scan.has_coding {
+        target::check_coding(request.headers())?;
+    }
     // A hop behind this one would obey, and drop what is written here.
     if scan.has_connection && hop_by_hop::nominates(request.headers(), name::is_provenance) {
         return Err(Reason::ProtectedField);
@@ -135,10 +146,13 @@ impl Told {
     }
 
     fn read(config: &Config, headers: &HeaderMap, own: &PublicOrigin) -> Self {
-        let told = match config.source {
+        let mut told = match config.source {
             Source::XForwardedFor => Self::by_fields(config, headers, own),
             Source::Forwarded => Self::by_elements(config, headers, own),
         };
+        if let Some(field) = &config.client_ip {
+            told.name_client(headers, field);
+        }
         // One of the two may be what a client sent and no proxy touched: it is not believed, whatever
         // is in it; but the operator of the proxies will want to know.
         if headers.contains_key(field::FORWARDED) && headers.contains_key(field::FOR) {
@@ -152,6 +166,18 @@ impl Told {
             }
         }
         told
+    }
+
+    /// Takes the client from `field`, if it is sound. A chain that leads to another client is not about this request.
+    fn name_client(&mut self, headers: &HeaderMap, field: &ClientIpHeader) {
+        let line = only_line(headers, field.name()).ok().flatten();
+        let Some(client) = line.and_then(|line| node::parse_address(line.as_bytes())) else {
+            return;
+        };
+        if self.hops.last().is_none_or(|hop| hop.ip != client.ip) {
+            self.hops = vec![client];
+            self.lines = Vec::new();
+        }
     }
 
     fn by_fields(config: &Config, headers: &HeaderMap, own: &PublicOrigin) -> Self {

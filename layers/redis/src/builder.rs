@@ -25,6 +25,7 @@ use crate::{
     counts::Counts,
     first_try::FirstTry,
     near::{Near, Trust},
+    outage::Outage,
     room::{Caps, Room},
     script::Scripts,
     shared::Shared,
@@ -222,6 +223,7 @@ impl RedisStoreBuilder {
             scripts: Scripts::new(),
             reports: Reports::new(),
             first_try: FirstTry::new(),
+            outage: Outage::default(),
             prefix: self.prefix,
             client: client(config),
         }))

@@ -1,6 +1,6 @@
 //! Events, behind the feature `tracing`: when the server goes and comes.
 
-/// The server has stopped answering.
+/// The server does not answer.
 pub(crate) fn down(cause: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "bartizan::redis", cause, "the session store does not answer");

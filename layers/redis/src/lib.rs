@@ -70,12 +70,13 @@
 //! | a primary steps down without closing connections | served | the same; every second its name is looked up for a primary that accepts writes |
 //! | the stored value is in the layout of a later release | an error | |
 //! | the stored value is not a session record, or the key has another type | unknown: 404; it is removed if unchanged | |
-//! | wrong password | – | errors, until it is right |
+//! | no password, or a wrong one | – | errors, until it is right |
 //!
 //! An error is never "absent": the layer answers 503, and no client throws a live session away. Nothing queues up:
 //! while the server does not answer, one command every 250 ms checks whether it is back. A store can be built before
-//! its server is up; [`RedisStore::is_ready`] states whether the server answers, and [`RedisStore::ready`] waits for
-//! the first attempt.
+//! its server is up; [`RedisStore::is_ready`] states whether the server answers, [`RedisStore::failure`] why it does
+//! not, and [`RedisStore::ready`] waits for the first attempt. With the feature `tracing`, an event at `WARN` reports an
+//! outage and its cause when it begins, and then once a minute.
 //!
 //! # Counts
 //!
@@ -137,6 +138,7 @@ mod flights;
 mod insert;
 mod link;
 mod near;
+mod outage;
 mod reply;
 mod room;
 mod script;

@@ -20,6 +20,7 @@ use fred::{
     interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterface, TrackingInterface},
     types::{Expiration, Key, Value, client::Invalidation},
 };
+use futures_util::FutureExt;
 use tokio::{
     runtime::Handle,
     sync::broadcast::{
@@ -30,7 +31,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use crate::{digest::Digest, shared::Shared};
+use crate::{digest::Digest, outage::Cause, shared::Shared};
 
 /// How often the server is asked.
 const BEAT: Duration = Duration::from_millis(250);
@@ -85,7 +86,7 @@ async fn watch(client: Client, shared: Weak<Shared>) {
         match step {
             Step::News(told) => take(&shared, told),
             Step::Down(error) => {
-                shared.down(error.as_ref().map_or("closed", cause));
+                shared.down(error.as_ref().map_or(Cause::CLOSED, Cause::of));
                 shared.first_try.end();
             }
             // In a cluster, the node that is asked may not be the one whose connection is new.
@@ -95,6 +96,10 @@ async fn watch(client: Client, shared: Weak<Shared>) {
         // It goes on for ever but for what the client thinks hopeless: a wrong password, say, which may
         // be put right.
         if connection.is_finished() {
+            if let Some(Ok(Err(error))) = (&mut connection).now_or_never() {
+                shared.down(Cause::of(&error));
+                shared.first_try.end();
+            }
             tokio::time::sleep(BEAT).await;
             connection = client.connect();
         }
@@ -144,10 +149,6 @@ impl Writes {
     }
 }
 
-fn cause(error: &Error) -> &'static str {
-    error.kind().to_str()
-}
-
 /// Takes the news that keys have changed.
 fn take(shared: &Arc<Shared>, told: Result<Invalidation, RecvError>) {
     match told {
@@ -191,8 +192,8 @@ async fn ask(
                 let _ = timeout(shared.timeout, client.force_reconnection()).await;
             }
         }
-        Ok(Err(error)) => shared.down(cause(&error)),
-        Err(_) => shared.down("timeout"),
+        Ok(Err(error)) => shared.down(Cause::of(&error)),
+        Err(_) => shared.down(Cause::TIMEOUT),
     }
 }
 

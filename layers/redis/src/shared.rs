@@ -25,6 +25,7 @@ use crate::{
     first_try::FirstTry,
     flights::{Reading, Ticket},
     near::{Entry, Near, Use},
+    outage::{Cause, Outage},
     room::{self, Places, Room},
     script::Scripts,
     status::Status,
@@ -55,18 +56,22 @@ pub(crate) struct Shared {
     pub(crate) scripts: Scripts,
     pub(crate) reports: Reports,
     pub(crate) first_try: FirstTry,
+    pub(crate) outage: Outage,
 }
 
 impl Shared {
     pub(crate) fn up(&self) {
         if self.status.set_up() {
+            self.outage.end();
             event::up();
             self.first_try.end();
         }
     }
 
-    pub(crate) fn down(&self, cause: &str) {
-        if self.status.set_down(self.clock.now_ms()) {
+    pub(crate) fn down(&self, cause: Cause) {
+        let now_ms = self.clock.now_ms();
+        let has_just_answered = self.status.set_down(now_ms);
+        if let Some(cause) = self.outage.note(cause, now_ms, has_just_answered) {
             event::down(cause);
         }
     }

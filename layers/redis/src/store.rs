@@ -75,6 +75,16 @@ impl RedisStore {
         self.0.shared.status.is_up()
     }
 
+    /// Why the server does not answer just now, in a few words without any part of the URL or of a password; none
+    /// while it answers.
+    #[must_use]
+    pub fn failure(&self) -> Option<&'static str> {
+        if self.is_ready() {
+            return None;
+        }
+        Some(self.0.shared.outage.cause().unwrap_or("not connected yet"))
+    }
+
     /// Waits until the server has answered, or the first try to reach it has failed: for a program that is not to
     /// serve before it can. Returns whether the server answers. Takes at most a second, for the connection, and the
     /// [timeout](crate::RedisStoreBuilder::timeout) of an operation, and nothing once the first try is over.

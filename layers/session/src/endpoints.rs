@@ -69,6 +69,15 @@ impl Path {
     }
 }
 
+/// Whether `path` leads below a segment `name`, in lower case, however generously a server reads it: with dot segments
+/// resolved, and nothing left that a second decoding could change.
+pub(crate) fn leads_below(path: &str, name: &str) -> bool {
+    let Path(canonical) = Path::of(path);
+    let mut segments = canonical.split(|byte| *byte == b'/');
+    let is_settled = !canonical.contains(&b'%');
+    is_settled && segments.any(|segment| segment == name.as_bytes()) && segments.next().is_some()
+}
+
 /// `path` with each `%` and two hexadecimal digits replaced by the byte that they stand for.
 fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());

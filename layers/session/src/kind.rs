@@ -12,7 +12,7 @@ use http::{
     header::{HeaderName, ORIGIN},
 };
 
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, leads_below};
 
 /// By which rules a request without a session id is judged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +40,11 @@ pub(crate) fn of<B>(request: &Request<B>, endpoints: &Endpoints) -> Kind {
 /// The well-known part may follow the path of an issuer
 /// ([OpenID Connect Discovery 1.0 §4](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig)).
 pub(crate) fn asks_for_metadata<B>(request: &Request<B>) -> bool {
-    *request.method() == Method::GET && request.uri().path().contains("/.well-known/")
+    let path = request.uri().path();
+    // What a server may resolve to another place is not metadata.
+    *request.method() == Method::GET
+        && path.contains("/.well-known/")
+        && leads_below(path, ".well-known")
 }
 
 /// Whether a web page may have sent this POST without the server's consent: it comes from a browser, and has a
@@ -103,6 +107,17 @@ mod tests {
             ("POST", "/.well-known/oauth-protected-resource", false),
             ("GET", "/x.well-known/y", false),
             ("GET", "/mcp?/.well-known/", false),
+            ("GET", "/.well-known/../mcp", false),
+            ("GET", "/.well-known/%2e%2e/mcp", false),
+            ("GET", "/.well-known/..%2fmcp", false),
+            ("GET", "/.well-known/..\\mcp", false),
+            ("GET", "/.well-known/..;x/mcp", false),
+            ("GET", "/.well-known/%252e%252e/mcp", false),
+            ("GET", "/.well-known/a/../../mcp", false),
+            ("GET", "/mcp/.well-known/..", false),
+            ("GET", "/.well-known/", false),
+            ("GET", "/.well-known/a/../b", true),
+            ("GET", "/.well-known/oauth-authorization-server/tenant%20a", true),
         ] {
             assert_eq!(asks_for_metadata(&request(method, uri, &[])), expected, "{method} {uri}");
         }

@@ -34,7 +34,7 @@
 //! | the same, with a version in the body that the header does not have | 400, −32020 | no |
 //! | `initialize` with an unknown id | forwarded as a new session, without the id | yes |
 //! | `initialize` with a live id | forwarded; the backend decides | yes |
-//! | OPTIONS; GET of a path with `/.well-known/` in it | forwarded | yes |
+//! | OPTIONS; GET of a path that leads below `/.well-known/`, with dot segments resolved | forwarded | yes |
 //! | modern POST without a session id | forwarded untouched, as work that opens no session | yes |
 //! | session id *and* a modern version | the id decides | – |
 //! | the id of a session without a principal, from a caller that may bind it | forwarded; belongs to the caller from the first 2xx on | yes |

@@ -9,8 +9,9 @@ use std::{
 };
 
 use bartizan_core::{
-    Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work, failure::FailureKind,
-    fields::hop_by_hop,
+    Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work,
+    failure::FailureKind,
+    fields::{hop_by_hop, settle_length},
 };
 use http::{Response, StatusCode, Version};
 use pin_project_lite::pin_project;
@@ -118,6 +119,10 @@ impl Exchange {
         // A server would write the backend's version as its own, and frame the body for it.
         if response.version() < Version::HTTP_11 {
             *response.version_mut() = Version::HTTP_11;
+        }
+        // The transport framed the body by one length; the client must not be told another.
+        if settle_length(response.headers_mut()).is_err() {
+            return self.fail(TransportError::Failed(FailureKind::Protocol));
         }
         let stripped = hop_by_hop::strip_response(response.headers_mut());
         let trailers = stripped.into_trailer_rule();

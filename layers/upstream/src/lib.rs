@@ -48,6 +48,8 @@
 //! | connection ended before a response head | 502 |
 //! | no response head in time | 504 |
 //! | not HTTP, or an unrequested 101 | 502 |
+//! | several equal values of `Content-Length` | passed on as one |
+//! | `Content-Length` that is not a number, or values that differ | 502 |
 //! | response body cut off | the client's is cut off too |
 //!
 //! The response to a failure has an [`UpstreamFailure`](bartizan_core::UpstreamFailure) in its extensions.

@@ -83,7 +83,8 @@ fn arguments(
     match contender {
         // It cannot keep a session, and so there is one backend to forward to.
         Contender::Floor | Contender::Control | Contender::FloorMultiThread => {
-            let addresses = [addr].iter().chain(backends.first()).map(SocketAddr::to_string);
+            let addresses = [Some(&addr), backends.first()].into_iter().flatten();
+            let addresses = addresses.map(SocketAddr::to_string);
             let runtime = (contender == Contender::FloorMultiThread).then(|| "multi-thread".into());
             addresses.chain(runtime).collect()
         }

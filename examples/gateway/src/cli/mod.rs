@@ -1,9 +1,12 @@
 //! The command line: every option, its environment variable and its default.
 
+mod checks;
 mod values;
 mod web;
 
 use std::{
+    env,
+    ffi::OsString,
     net::SocketAddr,
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -12,17 +15,31 @@ use std::{
 
 use bartizan::{
     core::{Backend, ProxyName, Route},
-    forwarded::Network,
+    forwarded::{ClientIpHeader, KeptField, Network},
     hops::HopHeader,
     pin::Probe,
 };
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::Resettable, error::ErrorKind, parser::ValueSource,
 };
 use http::HeaderName;
 
+use crate::access_log::Target;
+
+use checks::Chosen;
+pub(crate) use checks::STORE_PASSWORD;
 pub(crate) use values::{Limit, LogFilter, Principal, Store};
 pub(crate) use web::WebOptions;
+
+/// What was read of the command line and the environment.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) cli: Cli,
+    /// Whether `--log` is more than its default.
+    pub(crate) chooses_log: bool,
+    pub(crate) warnings: Vec<String>,
+}
 
 /// A reverse proxy that keeps each session on the backend that opened it.
 ///
@@ -115,8 +132,9 @@ pub(crate) struct Options {
     )]
     pub(crate) near_cache: usize,
 
-    /// Address and port for /healthz (200 while the process runs) and /readyz (200 while the store
-    /// answers and the gateway is not shutting down, otherwise 503). Off by default
+    /// Address and port for /healthz (200 while the process runs) and /readyz (503 until the store and the
+    /// backends have been reachable once, and during a shutdown; otherwise 200, with what is missing). Off
+    /// by default
     #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
     pub(crate) admin: Option<SocketAddr>,
 
@@ -249,7 +267,7 @@ pub(crate) struct Options {
         env = "BARTIZAN_STREAM_KEEPALIVE",
         value_name = "DURATION|none",
         default_value = "none",
-        value_parser = values::duration_or_none
+        value_parser = values::keepalive
     )]
     pub(crate) stream_keepalive: Limit<Duration>,
 
@@ -289,6 +307,27 @@ pub(crate) struct Options {
         default_value = "x-forwarded-for,x-forwarded-proto,x-forwarded-host"
     )]
     pub(crate) forwarded_fields: Vec<ForwardedField>,
+
+    /// Read the client's address from this header of a trusted proxy, such as CF-Connecting-IP, instead of
+    /// the chain in X-Forwarded-For. The proxy must always set or remove it; from other peers it is dropped
+    #[arg(
+        long,
+        env = "BARTIZAN_CLIENT_IP_HEADER",
+        value_name = "NAME",
+        value_parser = values::client_ip_header
+    )]
+    pub(crate) client_ip_header: Option<ClientIpHeader>,
+
+    /// Let this header pass from any peer although it is dropped by default, such as X-Host; repeat the
+    /// option or separate with commas
+    #[arg(
+        long = "keep-field",
+        env = "BARTIZAN_KEEP_FIELD",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = values::kept_field
+    )]
+    pub(crate) kept_fields: Vec<KeptField>,
 
     /// Name of this gateway in Via, by which it detects loops. Give all replicas of one gateway the same
     /// name. By default bartizan- and eight random digits for each process
@@ -435,9 +474,50 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) web: WebOptions,
+    /// How long a shutdown may take in total: the drain delay, then the calls in flight. Calls that are
+    /// still unfinished are cut, and the exit status is 1
+    #[arg(
+        long,
+        env = "BARTIZAN_SHUTDOWN_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "25s",
+        value_parser = values::duration
+    )]
+    pub(crate) shutdown_timeout: Duration,
+
+    /// How long to keep accepting connections after SIGTERM while /readyz is already 503, so that load
+    /// balancers stop sending requests before the port closes, or 0s
+    #[arg(
+        long,
+        env = "BARTIZAN_DRAIN_DELAY",
+        value_name = "DURATION",
+        default_value = "3s",
+        value_parser = values::duration_or_zero
+    )]
+    pub(crate) drain_delay: Duration,
+
+    /// Log each request as a line of JSON: append to this file, or write to standard output with -. Lines
+    /// are dropped when the disk is too slow. Off by default
+    #[arg(
+        long,
+        env = "BARTIZAN_ACCESS_LOG",
+        value_name = "FILE|-",
+        value_parser = values::access_log
+    )]
+    pub(crate) access_log: Option<Target>,
+
+    /// Format of the log on standard error
+    #[arg(
+        long,
+        env = "BARTIZAN_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
+    pub(crate) log_format: LogFormat,
 
     /// What to log to standard error: error, warn, info, debug (every refusal), trace, or a tracing
-    /// filter such as info,bartizan::session=debug
+    /// filter such as info,bartizan::session=debug. Takes precedence over RUST_LOG
     #[arg(
         long,
         env = "BARTIZAN_LOG",
@@ -490,11 +570,68 @@ pub(crate) enum ForwardedField {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// A JSON object per line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Sessionless {
     /// Refuse it with 400
     Refuse,
     /// Forward it to any backend
     Forward,
+}
+
+impl Cli {
+    /// Reads the command line and the environment. A mistake is reported, and ends the process.
+    pub(crate) fn read() -> Given {
+        let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Self::try_read(Self::command(), env::args_os(), variables)
+            .unwrap_or_else(|error| error.exit())
+    }
+
+    /// The same, of the arguments `args` and an environment with `variables`.
+    fn try_read(
+        mut command: clap::Command,
+        args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+        variables: impl IntoIterator<Item = String>,
+    ) -> Result<Given, clap::Error> {
+        let matches = command.try_get_matches_from_mut(args)?;
+        let cli = Self::from_arg_matches(&matches)?;
+        let mut chosen = chosen(&command, &matches);
+        chosen.environment =
+            variables.into_iter().filter(|name| name.starts_with("BARTIZAN_")).collect();
+        let own = command.get_arguments().filter_map(|arg| arg.get_long());
+        let own = own.filter(|long| !["help", "version"].contains(long));
+        let known = own.map(checks::variable).collect();
+        let checked = match cli.command {
+            Some(Command::Demo { .. }) => checks::demo(&chosen),
+            None => checks::gateway(&cli.options, &chosen),
+        };
+        let warnings = checked.map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
+        let is_default = matches.value_source("log") == Some(ValueSource::DefaultValue);
+        let warnings = [checks::environment(&chosen, &known), warnings].concat();
+        Ok(Given { cli, chooses_log: !is_default, warnings })
+    }
+}
+
+/// What was set of the options of the gateway alone.
+fn chosen(command: &clap::Command, matches: &ArgMatches) -> Chosen {
+    let mut chosen = Chosen::default();
+    for arg in command.get_arguments().filter(|arg| !arg.is_global_set()) {
+        let Some(long) = arg.get_long() else { continue };
+        // Those that clap adds have no value.
+        let source = matches.try_contains_id(arg.get_id().as_str()).ok();
+        match source.and_then(|_| matches.value_source(arg.get_id().as_str())) {
+            Some(ValueSource::CommandLine) => chosen.options.insert(format!("--{long}")),
+            Some(ValueSource::EnvVariable) => chosen.variables.insert(checks::variable(long)),
+            _ => false,
+        };
+    }
+    chosen
 }
 
 impl Options {

@@ -116,10 +116,16 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--max-streams", "0", "a whole number above zero"),
         ("--stream-keepalive", "0s", "above zero"),
         ("--stream-keepalive", "often", "or none"),
+        ("--stream-keepalive", "1ms", "at least 100ms"),
+        ("--shutdown-timeout", "0s", "a duration above zero"),
+        ("--drain-delay", "none", "such as 30s, or 0s"),
         ("--trust", "10.0.0.1/8", "10.0.0.0/8 is what that would mean"),
         ("--trust", "balancer", "a network such as 10.0.0.0/8"),
         ("--trust-count", "0", "a whole number from 1 to 255"),
         ("--forwarded", "maybe", "append, replace, off"),
+        ("--client-ip-header", "X-Forwarded-For", "read without this setting"),
+        ("--keep-field", "X-Forwarded-For", "never passed on"),
+        ("--keep-field", "accept", "is not dropped"),
         ("--forwarded-fields", "via", "x-forwarded-for"),
         ("--via", "a b", "expected 1 to 64 letters"),
         ("--max-hops", "0", "a whole number above zero"),
@@ -143,6 +149,8 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--max-body", "99999999999GB", "a number of bytes"),
         ("--max-body", "-1", "a number of bytes"),
         ("--log", "loud", "a level such as"),
+        ("--log-format", "xml", "text, json"),
+        ("--access-log", "", "a file, or -"),
     ] {
         let error = with_backend(&[&format!("{option}={value}")]).unwrap_err();
         assert!(error.contains(option), "{option} {value}: {error}");
@@ -231,4 +239,126 @@ fn the_standard_options_are_the_defaults() {
     let options = Options::standard(backends).unwrap();
     assert_eq!((options.listen.port(), options.backends.len()), (0, 1));
     assert_eq!(options.idle, Duration::from_secs(7200));
+}
+
+/// What is warned of, or why it is refused.
+fn read(args: &[&str], variables: &[&str]) -> Result<Vec<String>, String> {
+    let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let args = ["bartizan-gateway"].iter().chain(args).copied();
+    let variables = variables.iter().map(|name| (*name).to_owned());
+    let read = Cli::try_read(command, args, variables);
+    read.map(|given| given.warnings).map_err(|error| error.to_string())
+}
+
+fn read_with_backend(args: &[&str]) -> Result<Vec<String>, String> {
+    read(&[&["--backend=http://10.0.0.1:9001"], args].concat(), &[])
+}
+
+#[test]
+fn options_that_cannot_be_had_together_are_refused_by_name() {
+    for (args, named) in [
+        (&["--record-keys=/keys"][..], &["--record-keys", "--on-lost resume"][..]),
+        (&["--record-keys=/keys", "--on-lost=repin"], &["--record-keys"]),
+        (&["--drain-delay=25s"], &["--drain-delay", "--shutdown-timeout"]),
+        (&["--shutdown-timeout=3s"], &["--drain-delay", "--shutdown-timeout"]),
+        (&["--client-ip-header=cf-connecting-ip"], &["--client-ip-header", "--trust"]),
+        // One server twice.
+        (&["--backend=http://10.0.0.1:9001"], &["--backend http://10.0.0.1:9001 and"]),
+        (&["--backend=h2c://10.0.0.1:9001"], &["h2c://10.0.0.1:9001"]),
+        (
+            &["--backend=http://LOCALHOST,http://localhost:80"],
+            &["http://LOCALHOST", "http://localhost:80"],
+        ),
+        (&["--backend=https://a.example.,https://a.example:443"], &["https://a.example:443"]),
+        (&["--backend=http://[::1],http://[0:0::1]"], &["one server"]),
+        // Itself.
+        (&["--backend=http://127.0.0.1:8080"], &["--backend http://127.0.0.1:8080", "--listen"]),
+        (&["--backend=http://LocalHost:8080"], &["--backend", "--listen"]),
+        (&["--backend=http://0.0.0.0:8080"], &["--listen"]),
+        (&["--backend=http://127.0.0.9:80", "--listen=0.0.0.0:80"], &["--listen 0.0.0.0:80"]),
+        (&["--backend=http://[::1]:80", "--listen=[::]:80"], &["--listen [::]:80"]),
+        (&["--backend=http://127.0.0.1:9090", "--admin=127.0.0.1:9090"], &["--admin"]),
+    ] {
+        let error = read_with_backend(args).unwrap_err();
+        assert!(named.iter().all(|name| error.contains(name)), "{args:?}: {error}");
+    }
+    for args in [
+        &["--record-keys=/keys", "--on-lost=resume"][..],
+        &["--drain-delay=0s", "--shutdown-timeout=1s"],
+        &["--client-ip-header=cf-connecting-ip", "--trust-count=1"],
+        &["--backend=http://10.0.0.1:9002,http://10.0.0.2:9001,https://10.0.0.1"],
+        // Other servers: another port, another address of this host, the same port of another host, a free port.
+        &["--backend=http://127.0.0.1:8081"],
+        &["--backend=http://127.0.0.2:8080"],
+        &["--backend=http://10.0.0.2:80", "--listen=0.0.0.0:80"],
+        &["--backend=http://127.0.0.1:80", "--listen=127.0.0.1:0"],
+    ] {
+        assert_eq!(read_with_backend(args), Ok(vec![]), "{args:?}");
+    }
+}
+
+#[test]
+fn an_option_without_effect_is_warned_of_by_name() {
+    for (args, named) in [
+        (&["--near-cache=5"][..], "--near-cache"),
+        (&["--store-grace=30s"], "--store-grace"),
+        (&["--probe-timeout=2s"], "--probe-timeout"),
+        (&["--resume-timeout=1s"], "--resume-timeout"),
+    ] {
+        let warnings = read_with_backend(args).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].starts_with(named), "{warnings:?}");
+    }
+    let redis = ["--store=redis://a", "--near-cache=5", "--store-grace=1s"];
+    assert_eq!(read_with_backend(&redis), Ok(vec![]));
+    let probed = ["--probe=/healthz", "--probe-timeout=2s"];
+    assert_eq!(read_with_backend(&probed), Ok(vec![]));
+}
+
+#[test]
+fn a_variable_that_names_no_option_is_warned_of_by_name_and_not_by_value() {
+    let backend = "--backend=http://10.0.0.1:9001";
+    for (variable, is_known) in [
+        ("BARTIZAN_LISTEN", true),
+        ("BARTIZAN_LOG", true),
+        ("BARTIZAN_LISTNE", false),
+        ("BARTIZAN_STORE_PASSWD", false),
+        ("BARTIZAN_BACKENDS", false),
+        ("BARTIZAN_HELP", false),
+        ("PATH", true),
+        // Of Kubernetes, for a service that is called bartizan.
+        ("BARTIZAN_SERVICE_HOST", true),
+        ("BARTIZAN_SERVICE_PORT_HTTP", true),
+        ("BARTIZAN_PORT", true),
+        ("BARTIZAN_PORT_8080_TCP_ADDR", true),
+    ] {
+        let warnings = read(&[backend], &[variable]).unwrap();
+        let expected = format!("{variable} in the environment names no option, and has no effect");
+        let expected = if is_known { vec![] } else { vec![expected] };
+        assert_eq!(warnings, expected);
+    }
+    let password = [STORE_PASSWORD];
+    assert_eq!(read(&[backend, "--store=redis://a"], &password), Ok(vec![]));
+    assert!(read(&[backend], &password).unwrap()[0].contains("--store memory"));
+}
+
+#[test]
+fn a_demonstration_takes_no_option_of_the_gateway() {
+    for option in ["--listen=127.0.0.1:1", "--near-cache=5", "--backend=http://a", "--mint-ids"] {
+        let error = read(&[option, "demo"], &[]).unwrap_err();
+        let name = option.split('=').next().unwrap();
+        assert!(error.contains(&format!("{name} cannot be used with demo")), "{error}");
+    }
+    assert_eq!(read(&["--log=debug", "demo", "--once"], &[]), Ok(vec![]));
+    let chosen = Chosen { variables: ["BARTIZAN_IDLE".to_owned()].into(), ..Chosen::default() };
+    assert_eq!(checks::demo(&chosen), Ok(vec!["BARTIZAN_IDLE has no effect on demo".to_owned()]));
+}
+
+#[test]
+fn the_log_option_is_known_from_its_default() {
+    let chooses = |args: &[&str]| {
+        let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
+        let args = [&["bartizan-gateway", "--backend=http://10.0.0.1:9001"], args].concat();
+        Cli::try_read(command, args, []).unwrap().chooses_log
+    };
+    assert!(!chooses(&[]) && chooses(&["--log=info"]) && chooses(&["--log=debug"]));
 }

@@ -9,7 +9,7 @@ use std::{
 
 use bartizan::{
     core::{Backend, ConfigError, ProxyName, Route, fields::hop_by_hop, mcp},
-    forwarded::Network,
+    forwarded::{ClientIpHeader, KeptField, Network},
     hops::HopHeader,
     origin::{AllowedHost, AllowedOrigin},
     pin::Probe,
@@ -17,6 +17,8 @@ use bartizan::{
 };
 use http::{HeaderName, header};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+use crate::access_log::Target;
 
 /// A setting that can be switched off: a bound with `none`, probes with `off`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +60,11 @@ impl<T> Limit<T> {
 }
 
 impl LogFilter {
+    /// What is in `RUST_LOG`, in any form that tracing understands; none if it is not a filter.
+    pub(crate) fn of_environment(text: &str) -> Option<Self> {
+        EnvFilter::try_new(text).ok().map(|_| Self(text.to_owned()))
+    }
+
     /// The filter itself. A level alone is meant for the gateway: of what it is made of, only warnings
     /// are of interest. (The counters of the demonstration would log session ids, too.)
     pub(crate) fn to_filter(&self) -> EnvFilter {
@@ -81,6 +88,9 @@ impl fmt::Debug for Store {
 
 /// The longest time that a session record can state.
 const MAX_SESSION_TIME: Duration = Duration::from_secs(49 * 24 * 60 * 60);
+
+/// A comment more often than this is load, and no help.
+const MIN_KEEPALIVE: Duration = Duration::from_millis(100);
 
 pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
     let expected = "expected an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
@@ -185,6 +195,14 @@ pub(super) fn network(text: &str) -> Result<Network, String> {
     text.trim().parse().map_err(|error: ConfigError| error.to_string())
 }
 
+pub(super) fn client_ip_header(text: &str) -> Result<ClientIpHeader, String> {
+    text.parse().map_err(|error: ConfigError| error.to_string())
+}
+
+pub(super) fn kept_field(text: &str) -> Result<KeptField, String> {
+    text.trim().parse().map_err(|error: ConfigError| error.to_string())
+}
+
 pub(super) fn proxies(text: &str) -> Result<NonZeroU8, String> {
     text.parse().map_err(|_| "expected a whole number from 1 to 255".to_owned())
 }
@@ -230,6 +248,15 @@ pub(super) fn duration_or_none(text: &str) -> Result<Limit<Duration>, String> {
     duration(text).map(Limit::At).map_err(|expected| format!("{expected}, or none"))
 }
 
+pub(super) fn keepalive(text: &str) -> Result<Limit<Duration>, String> {
+    match duration_or_none(text)? {
+        Limit::At(interval) if interval < MIN_KEEPALIVE => {
+            Err("expected a duration of at least 100ms, or none".to_owned())
+        }
+        interval => Ok(interval),
+    }
+}
+
 pub(super) fn probe(text: &str) -> Result<Limit<Probe>, String> {
     if text == "off" {
         return Ok(Limit::None);
@@ -273,6 +300,14 @@ fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+pub(super) fn access_log(text: &str) -> Result<Target, String> {
+    match text {
+        "" => Err("expected a file, or - for standard output".to_owned()),
+        "-" => Ok(Target::StandardOutput),
+        file => Ok(Target::File(file.into())),
+    }
 }
 
 pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {

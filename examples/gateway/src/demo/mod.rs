@@ -12,9 +12,8 @@ use std::{error::Error, net::SocketAddr, process::ExitCode};
 use bartizan::core::Backend;
 use http::Uri;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::{cli::Options, gateway::Gateway, output::say};
+use crate::{cli::Options, gateway::Gateway, output::say, server::shutdown::Stop};
 use client::Client;
 use report::Report;
 
@@ -27,10 +26,7 @@ const CALLS: u64 = 5;
 /// # Errors
 ///
 /// If a server cannot be started.
-pub(crate) async fn run(
-    once: bool,
-    stop: CancellationToken,
-) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+pub(crate) async fn run(once: bool, stop: Stop) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let mut servers = Vec::new();
     for number in 1..=SERVERS {
         let name = format!("counter-{number}");
@@ -47,7 +43,7 @@ pub(crate) async fn run(
     say(&report);
     let status = if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if once {
-        stop.cancel();
+        stop.now();
     } else {
         say(invitation(address));
     }

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 |
-//! | `/readyz` | 200 while the store answers and the gateway is not leaving, else 503 |
+//! | `/readyz` | 200 or 503, and what is missing; see `readiness` |
 //! | any other | 404 |
 //!
 //! A foreign page's request is refused as on the main port: 421 or 403.
@@ -24,20 +24,22 @@ use tokio::net::TcpListener;
 use tower::service_fn;
 use tower_layer::Layer;
 
+use crate::readiness::Readiness;
+
 /// Answers for as long as the process lives.
 pub(crate) async fn serve(
     listener: TcpListener,
     guard: GuardOriginLayer,
-    is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
 ) {
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let is_ready = Arc::clone(&is_ready);
+        let readiness = Arc::clone(&readiness);
         let answer = service_fn(move |request: Request<Incoming>| {
-            let response = respond(request.uri().path(), &*is_ready).map(GuardBody::forwarded);
+            let response = respond(request.uri().path(), &*readiness).map(GuardBody::forwarded);
             async move { Ok::<_, Infallible>(response) }
         });
         let peer = PeerAddr::new(peer);
@@ -53,14 +55,20 @@ pub(crate) async fn serve(
     }
 }
 
-fn respond(path: &str, is_ready: &(dyn Fn() -> bool + Send + Sync)) -> Response<Full<Bytes>> {
+fn respond(path: &str, readiness: &dyn Fn() -> Readiness) -> Response<Full<Bytes>> {
     let (status, text) = match path {
-        "/healthz" => (StatusCode::OK, "ok\n"),
-        "/readyz" if is_ready() => (StatusCode::OK, "ready\n"),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        _ => (StatusCode::NOT_FOUND, "/healthz and /readyz are here\n"),
+        "/healthz" => (StatusCode::OK, "ok\n".into()),
+        "/readyz" => {
+            let readiness = readiness();
+            let status = match readiness.is_ready() {
+                true => StatusCode::OK,
+                false => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, readiness.to_string().into())
+        }
+        _ => (StatusCode::NOT_FOUND, "/healthz and /readyz are here\n".into()),
     };
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(Full::<Bytes>::new(text));
     *response.status_mut() = status;
     response
 }
@@ -71,14 +79,17 @@ mod tests {
 
     #[test]
     fn readiness_is_told_and_health_is_apart_from_it() {
-        for (path, ready, status) in [
-            ("/healthz", true, 200),
-            ("/healthz", false, 200),
-            ("/readyz", true, 200),
-            ("/readyz", false, 503),
-            ("/", true, 404),
+        let lacking = || vec!["it".to_owned()];
+        for (path, readiness, status) in [
+            ("/healthz", Readiness::Ready, 200),
+            ("/healthz", Readiness::NotReady(lacking()), 200),
+            ("/readyz", Readiness::Ready, 200),
+            ("/readyz", Readiness::Degraded(lacking()), 200),
+            ("/readyz", Readiness::NotReady(lacking()), 503),
+            ("/", Readiness::Ready, 404),
         ] {
-            assert_eq!(respond(path, &move || ready).status(), status, "{path} {ready}");
+            let told = respond(path, &|| readiness.clone()).status();
+            assert_eq!(told, status, "{path} {readiness:?}");
         }
     }
 }

@@ -8,6 +8,8 @@ use tower::ServiceBuilder;
 use tower_http::validate_request::{ValidateRequestHeader, ValidateRequestHeaderLayer};
 use tower_layer::Layer;
 
+use crate::access_log::{AccessLog, LogAccess, LogAccessLayer};
+
 use super::{
     connection_state::ConnectionState,
     front::{Front, Fronted},
@@ -32,16 +34,17 @@ pub(super) type Admitted<S, R> = TrackInFlight<Bounded<S, R>>;
 
 /// The same without the outermost layer.
 type Bounded<S, R> =
-    ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>;
+    LogAccess<ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>>;
 
 /// Puts the server's own layers around `stack`, for the requests of one connection.
 pub(super) fn admit<S, R>(
     stack: S,
     limits: &Limits,
+    access_log: Option<AccessLog>,
     connection: Arc<ConnectionState>,
 ) -> Admitted<S, R> {
     // Outermost: refusals, too, are in flight until they are written.
-    TrackInFlightLayer::new(connection).layer(bound(stack, limits))
+    TrackInFlightLayer::new(connection).layer(bound(stack, limits, access_log))
 }
 
 /// The same with `front` around them, for the requests of `peer`.
@@ -50,18 +53,21 @@ pub(super) fn admit_behind<S>(
     peer: &PeerAddr,
     stack: S,
     limits: &Limits,
+    access_log: Option<AccessLog>,
     connection: Arc<ConnectionState>,
 ) -> TrackInFlight<Fronted<UploadBody<Incoming>>>
 where
     S: ServerService,
 {
     // Every response passes the layers of the front, refusals included.
-    TrackInFlightLayer::new(connection).layer(front.wrap(bound(stack, limits), peer))
+    TrackInFlightLayer::new(connection).layer(front.wrap(bound(stack, limits, access_log), peer))
 }
 
-fn bound<S, R>(stack: S, limits: &Limits) -> Bounded<S, R> {
+fn bound<S, R>(stack: S, limits: &Limits, access_log: Option<AccessLog>) -> Bounded<S, R> {
     let dialect = limits.speaks_mcp.then_some(Dialect::JsonRpc(None));
     ServiceBuilder::new()
+        // Every response passes it, refusals included.
+        .layer(LogAccessLayer::new(access_log))
         // The cheapest refusal first; it looks at the head only.
         .layer(ValidateRequestHeaderLayer::custom(RequireHost::new().refuse_as(dialect.clone())))
         // Before the timeout: a body that is refused for its size needs none.

@@ -28,6 +28,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use crate::access_log::AccessLog;
+
 use super::{
     admission::{admit, admit_behind},
     connection_state::ConnectionState,
@@ -43,10 +45,11 @@ use super::{
 pub(super) struct Builders {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
+    access_log: Option<AccessLog>,
 }
 
 impl Builders {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, access_log: Option<AccessLog>) -> Self {
         let mut http1 = http1::Builder::new();
         // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The timeouts are
         // kept at the socket.
@@ -60,7 +63,7 @@ impl Builders {
             .keep_alive_timeout(Duration::from_secs(20))
             // Websockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
-        Self { http1, http2 }
+        Self { http1, http2, access_log }
     }
 }
 
@@ -94,13 +97,14 @@ pub(super) async fn serve(
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
     let io = HeadTimeout::new(stream, protocol, Arc::clone(&state), timeouts, accepted);
     let io = TokioIo::new(io);
+    let access_log = builders.access_log.clone();
     let ended = if let Some(front) = front {
         // A type of its own, in a box: what is off costs nothing.
-        let service = admit_behind(&front, &peer, service, &limits, state);
+        let service = admit_behind(&front, &peer, service, &limits, access_log, state);
         let service = ConnectionService::new(service, peer);
         Box::pin(converse(&builders, protocol, io, service, &stop)).await
     } else {
-        let service = ConnectionService::new(admit(service, &limits, state), peer);
+        let service = ConnectionService::new(admit(service, &limits, access_log, state), peer);
         match protocol {
             Protocol::Http1 => {
                 let connection = builders.http1.serve_connection(io, service).with_upgrades();

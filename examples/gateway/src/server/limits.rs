@@ -16,7 +16,7 @@ pub(crate) struct Limits {
     pub(crate) body_pause: Duration,
     /// How large a request body may be, in bytes.
     pub(crate) body_bytes: Option<u64>,
-    /// How long calls in flight may take after the signal to stop.
+    /// How long calls in flight may take after the port is closed.
     pub(crate) drain: Duration,
     /// Whether the server refuses with JSON-RPC errors, unless the request is gRPC.
     pub(crate) speaks_mcp: bool,
@@ -32,7 +32,7 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             body_pause: Duration::from_secs(15),
             body_bytes: None,
-            drain: Duration::from_secs(30),
+            drain: Duration::from_secs(22),
             speaks_mcp: false,
         }
     }

@@ -11,7 +11,7 @@
 //! | `layers` | these layers |
 //! | `front` | the optional layers around everything else |
 //! | `service` | the Tower service that the server calls |
-//! | `shutdown` | signals |
+//! | `shutdown` | signals, and the two steps of a shutdown |
 //! | `admin` | health and readiness, on a port of their own |
 
 pub(crate) mod admin;
@@ -34,22 +34,26 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::access_log::AccessLog;
+
 use front::Front;
 pub(crate) use limits::Limits;
 pub(crate) use service::ServerService;
 
-/// Serves `service` behind `front` to the clients of `listener` until `stop`, then finishes the calls in flight. Event streams
-/// are not ended here. Returns how many connections had to be cut.
+/// Serves `service` behind `front` to the clients of `listener` until `stop`, then finishes the calls in flight. Event
+/// streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many connections
+/// had to be cut.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: impl ServerService,
     limits: Limits,
     front: Option<Front>,
+    access_log: Option<AccessLog>,
     stop: CancellationToken,
 ) -> usize {
     let connections = TaskTracker::new();
     let front = front.map(Arc::new);
-    let builders = Arc::new(connection::Builders::new(&limits));
+    let builders = Arc::new(connection::Builders::new(&limits, access_log));
     loop {
         let accepted = tokio::select! {
             biased;

@@ -56,6 +56,48 @@ async fn a_mistake_on_the_command_line_names_the_option() {
     assert!(text.contains("--idle") && text.contains("a duration"), "{text}");
 }
 
+/// Nothing listens before the configuration is known to be sound.
+#[tokio::test]
+async fn settings_that_do_not_go_together_are_refused_before_anything_listens() {
+    for args in [
+        &["--record-keys=/keys"][..],
+        &["--backend=http://a"],
+        &["--backend=http://127.0.0.1:8080", "--listen=127.0.0.1:8080"],
+        &["--stream-keepalive=1ms"],
+        &["--drain-delay=1h"],
+        &["--on-lost=resume", "--session-header=x-s"],
+        &["--on-lost=resume", "--record-keys=/nowhere/keys"],
+        &["--principal=header:x-user"],
+        &["demo"],
+    ] {
+        let output =
+            command().args(["--backend=http://A:80", "--admin=127.0.0.1:0"]).args(args).output();
+        let output = tokio::time::timeout(PATIENCE, output).await.unwrap().unwrap();
+        let (out, error) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+        assert!(!output.status.success() && out.is_empty(), "{args:?}: {error}");
+        let option = args.last().unwrap().split('=').next().unwrap();
+        assert!(error.contains(option), "{args:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_names_no_option_is_warned_of() {
+    let mut gateway = command()
+        .args(["--backend=http://127.0.0.1:9", "--listen=127.0.0.1:0", "--near-cache=5"])
+        .env("BARTIZAN_IDEL", "secret")
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = tokio::io::BufReader::new(gateway.stderr.take().unwrap());
+    let mut lines = tokio::io::AsyncBufReadExt::lines(lines);
+    for name in ["BARTIZAN_IDEL", "--near-cache"] {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = line.unwrap().unwrap().unwrap();
+        assert!(line.contains("WARN") && line.contains(name) && !line.contains("secret"), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let backend = Backend::start().await;

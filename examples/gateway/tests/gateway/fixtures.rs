@@ -4,7 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bartizan_testkit::{
     BoxBody, Server,
-    client::{INITIALIZE, call},
+    client::{INITIALIZE, Raw, call},
+    eventually,
     process::Process,
     serve,
     server::boxed,
@@ -43,7 +44,11 @@ impl Gateway {
         let backends = backends.iter().map(String::as_str);
         let is_placed = args.iter().any(|arg| arg.starts_with("--listen"));
         let listen = (!is_placed).then_some("--listen=127.0.0.1:0");
-        let args = listen.into_iter().chain(backends).chain(args.iter().copied());
+        // No load balancer watches the tests.
+        let is_timed = args.iter().any(|arg| arg.starts_with("--drain-delay"));
+        let drain = (!is_timed).then_some("--drain-delay=0s");
+        let first = listen.into_iter().chain(drain).chain(backends);
+        let args = first.chain(args.iter().copied());
         let args: Vec<_> = command[1..].iter().copied().chain(args).collect();
         let mut process = Process::start(command[0], &args);
         let admin = if args.iter().any(|arg| arg.starts_with("--admin")) {
@@ -66,6 +71,23 @@ impl Gateway {
 
     pub(crate) fn admin_uri(&self) -> String {
         format!("http://{}", self.admin.unwrap())
+    }
+
+    /// What `/readyz` says, if the port is open.
+    pub(crate) async fn readiness(&self) -> Option<(u16, String)> {
+        let admin = Raw::new(&self.admin_uri());
+        let request = Request::get(format!("{}/readyz", self.admin_uri()));
+        let answer = admin.try_send(request.body(Full::default()).unwrap()).await.ok()?;
+        Some((answer.status.as_u16(), answer.text()))
+    }
+
+    /// Waits until `/readyz` says this, as the beginning of its first line.
+    pub(crate) async fn until_readiness(&self, status: u16, text: &str) {
+        let told = async || {
+            let told = self.readiness().await;
+            told.is_some_and(|told| told.0 == status && told.1.starts_with(text))
+        };
+        eventually("the gateway says how ready it is", PATIENCE, told).await;
     }
 
     pub(crate) fn uri(&self) -> String {

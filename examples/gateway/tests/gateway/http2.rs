@@ -121,6 +121,18 @@ async fn the_frames_of_this_test_are_understood() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_repeated_goes_on_as_one() {
+    let recorder = Recorder::start().await;
+    let gateway = Gateway::before(&[recorder.uri()], &["--session-header=x-s"]).await;
+    let twice = [POST.as_slice(), &[("content-length", "5"), ("content-length", "5")]].concat();
+    let frames = [head(&twice, false), frame(DATA, END_STREAM, 1, b"hello")];
+    assert_eq!(outcome(gateway.address, &frames).await, Outcome::Status(200));
+    let text = recorder.text();
+    assert_eq!(text.matches("content-length: 5\r\n").count(), 1, "{text}");
+    assert!(!text.contains("transfer-encoding"), "{text}");
+}
+
+#[tokio::test]
 async fn malformed_requests_over_http2_reach_no_backend() {
     let length = [POST.as_slice(), &[("content-length", "5")]].concat();
     let paths = |path: &'static str| {
@@ -132,6 +144,7 @@ async fn malformed_requests_over_http2_reach_no_backend() {
         ("SM-29 colon", get_with(("x:y", "1"))),
         ("SM-29 space", get_with(("x y", "1"))),
         ("SM-29 upper", get_with(("X-Y", "1"))),
+        ("target, star", vec![head(&paths("*"), true)]),
         ("SM-30", vec![head(&paths("/ HTTP/1.1\r\nx: y"), true)]),
         ("SM-31", get_with(("host", "b"))),
         ("SM-32 two", get_with((":path", "/other"))),

@@ -14,6 +14,7 @@ mod evidence;
 mod fixtures;
 mod http2;
 mod lockout;
+mod logs;
 mod loops;
 #[cfg(target_os = "linux")]
 mod names;

@@ -230,7 +230,10 @@ async fn sessions_without_an_owner_are_warned_of_where_others_can_reach_the_gate
         (&["--listen=0.0.0.0:0", "--principal=jwt"], false),
     ] {
         let mut command = command();
-        let command = command.args(args).arg(backend).stderr(std::process::Stdio::piped());
+        let command = command
+            .args(args)
+            .args([backend, "--drain-delay=0s"])
+            .stderr(std::process::Stdio::piped());
         let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
         let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -10,7 +10,7 @@ const GENERIC: &str = "--session-header=x-session";
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Every field that tells where a request comes from.
-const SPOOFED: [&str; 20] = [
+const SPOOFED: [&str; 25] = [
     "Forwarded",
     "X-Forwarded-For",
     "X-Forwarded-Host",
@@ -28,6 +28,11 @@ const SPOOFED: [&str; 20] = [
     "X-Original-URL",
     "X-Original-Host",
     "X-Envoy-External-Address",
+    "X-Rewrite-URL",
+    "X-Host",
+    "Client-IP",
+    "X-ProxyUser-Ip",
+    "Front-End-Https",
     "Client-Cert",
     "Client-Cert-Chain",
     "X-Bartizan-Internal",
@@ -120,4 +125,27 @@ async fn off_is_nothing_at_all() {
     let (status, text) = send(&gateway, &recorder, "X-Forwarded-For: 198.51.100.5\r\n").await;
     assert_eq!(status, Some(200));
     assert!(!text.contains("forwarded") && !text.contains("198.51.100.5"), "{text}");
+}
+
+#[tokio::test]
+async fn a_field_may_be_kept_and_a_trusted_proxy_may_name_the_client_in_one() {
+    let fields = "X-Host: kept\r\nX-Rewrite-URL: dropped\r\nCF-Connecting-IP: 198.51.100.5\r\n";
+    let recorder = Recorder::start().await;
+    let gateway = Gateway::before(&[recorder.uri()], &[GENERIC, "--keep-field=X-Host"]).await;
+    let (status, text) = send(&gateway, &recorder, fields).await;
+    assert_eq!(status, Some(200));
+    assert!(text.contains("x-host: kept") && !text.contains("dropped"), "{text}");
+    assert!(!text.contains("198.51.100.5"), "{text}");
+
+    let named = "--client-ip-header=CF-Connecting-IP";
+    for (trust, expected) in
+        [("127.0.0.0/8", "198.51.100.5, 127.0.0.1"), ("10.0.0.0/8", "127.0.0.1")]
+    {
+        let recorder = Recorder::start().await;
+        let args = [GENERIC, named, "--trust", trust];
+        let gateway = Gateway::before(&[recorder.uri()], &args).await;
+        let (status, text) = send(&gateway, &recorder, fields).await;
+        assert_eq!(status, Some(200));
+        assert!(text.contains(&format!("\r\nx-forwarded-for: {expected}\r\n")), "{text}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The orderly end, as a process.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
 use bartizan_testkit::{
     CounterServer,
@@ -102,6 +102,91 @@ async fn the_second_signal_does_not_wait_for_calls() {
     assert!(timeout(PATIENCE, slow).await.unwrap().unwrap().is_err());
 }
 
+#[tokio::test]
+async fn at_sigterm_it_is_not_ready_and_accepts_until_the_drain_delay_is_over() {
+    const DELAY: Duration = Duration::from_secs(2);
+    let server = CounterServer::start().await;
+    let mut gateway = Gateway::with_admin(&[server.uri()], &["--drain-delay=2s"]).await;
+    gateway.until_readiness(200, "ready").await;
+    let told = Instant::now();
+    gateway.process.terminate().await;
+    gateway.until_readiness(503, "not ready: the gateway is stopping").await;
+    // On a connection of its own, as from a balancer that has not seen it yet.
+    let client = Raw::new(&gateway.uri());
+    let session = client.initialize().await;
+    let mut events = client.get_stream(&session).await.unwrap().into_body();
+    assert!(told.elapsed() < DELAY, "{:?}", told.elapsed());
+    while let Some(frame) = timeout(PATIENCE, events.frame()).await.unwrap() {
+        frame.unwrap();
+    }
+    assert!(told.elapsed() >= DELAY, "listening streams end when others can be opened elsewhere");
+    nobody_is_let_in(&gateway).await;
+    assert_eq!(gateway.process.wait().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_drain_delay_too() {
+    let backend = Backend::start().await;
+    let mut gateway =
+        Gateway::start(&backend, &["--drain-delay=1h", "--shutdown-timeout=2h"]).await;
+    gateway.process.terminate().await;
+    gateway.process.error_line_with("accepting connections for another 1h").await;
+    gateway.process.terminate().await;
+    assert_eq!(gateway.process.wait().await, Some(143));
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_is_told_by_the_exit_status() {
+    let backend = Backend::start().await;
+    let mut gateway = Gateway::start(&backend, &["--shutdown-timeout=300ms"]).await;
+    let client = Raw::new(&gateway.uri());
+    let session = client.initialize().await;
+    let slow = client.request(Method::POST, Some(&session)).body(call(1, "slow").into()).unwrap();
+    let slow = tokio::spawn(async move { client.open(slow).await });
+    timeout(PATIENCE, backend.entered.acquire()).await.unwrap().unwrap().forget();
+    gateway.process.terminate().await;
+    gateway.process.error_line_with("calls were cut, 1 with their connection").await;
+    assert_eq!(gateway.process.wait().await, Some(1));
+    assert!(timeout(PATIENCE, slow).await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_hangup_is_ignored_with_a_line() {
+    let server = CounterServer::start().await;
+    let mut gateway = Gateway::before(&[server.uri()], &[]).await;
+    let id = gateway.process.id().to_string();
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-HUP", &id]).status().await.unwrap().success());
+        gateway.process.error_line_with("SIGHUP ignored").await;
+    }
+    Raw::new(&gateway.uri()).initialize().await;
+    gateway.process.terminate().await;
+    assert_eq!(gateway.process.wait().await, Some(0));
+}
+
+#[tokio::test]
+async fn it_is_ready_when_all_backends_were_there_and_stays_so_when_one_fails() {
+    let mut server = CounterServer::start().await;
+    let mut late = CounterServer::start().await;
+    let origins = [server.uri(), late.uri()];
+    late.kill().await;
+    let gateway = Gateway::with_admin(&origins, &[]).await;
+    let missing = format!("not ready: backend {}", origins[1]);
+    gateway.until_readiness(503, &missing).await;
+    late.restart_empty().await;
+    gateway.until_readiness(200, "ready").await;
+    server.kill().await;
+    let client = Raw::new(&gateway.uri());
+    // Until the gateway has noticed.
+    let degraded = async || {
+        client.initialize().await;
+        let (status, text) = gateway.readiness().await.unwrap();
+        assert_eq!(status, 200);
+        text == format!("degraded: backend {} is out of service (unreachable)\n", origins[0])
+    };
+    eventually("it is degraded", PATIENCE, degraded).await;
+}
+
 /// Waits until connections are refused.
 async fn nobody_is_let_in(gateway: &Gateway) {
     let address = gateway.address;
@@ -116,7 +201,8 @@ async fn nobody_is_let_in(gateway: &Gateway) {
 async fn it_serves_and_stops_when_nobody_reads_its_log() {
     let server = CounterServer::start().await;
     let mut gateway = crate::fixtures::command()
-        .args(["--listen=127.0.0.1:0", "--log=trace", &format!("--backend={}", server.uri())])
+        .args(["--listen=127.0.0.1:0", "--log=trace", "--drain-delay=0s"])
+        .arg(format!("--backend={}", server.uri()))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

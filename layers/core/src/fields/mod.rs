@@ -6,8 +6,10 @@
 
 pub mod browser;
 pub mod hop_by_hop;
+mod length;
 pub mod list;
 pub mod media;
 mod only_line;
 
+pub use length::{InvalidLength, settle_length};
 pub use only_line::{Repeated, only_line};

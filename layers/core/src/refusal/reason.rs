@@ -43,6 +43,12 @@ pub enum Reason {
     HostNotAllowed,
     /// A browser sent the request for a page whose origin is not allowed.
     OriginNotAllowed,
+    /// The target of the request is not a path, and has no meaning here.
+    InvalidTarget,
+    /// `Content-Length` is not one number.
+    InvalidLength,
+    /// The request has a transfer coding other than `chunked`.
+    CodingNotSupported,
     /// The session store cannot answer.
     StoreUnavailable,
     /// The limit of sessions is reached.
@@ -219,6 +225,18 @@ impl Reason {
                 7,
                 "Origin is not allowed; allow it with --allow-origin (allow_origin)",
             ),
+            Self::InvalidTarget => (
+                StatusCode::BAD_REQUEST,
+                INVALID,
+                3,
+                "The request target must be a path, or a URI of http or https",
+            ),
+            Self::InvalidLength => {
+                (StatusCode::BAD_REQUEST, INVALID, 3, "Content-Length must be one number")
+            }
+            Self::CodingNotSupported => {
+                (StatusCode::NOT_IMPLEMENTED, INVALID, 12, "Transfer coding not supported")
+            }
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, INTERNAL, 14, "Session store unavailable")
             }

@@ -70,8 +70,7 @@ impl Holds {
     #[inline]
     pub(crate) fn confirm(&self) -> bool {
         // Almost always it was confirmed long ago.
-        self.is_unconfirmed()
-            && self.0.fetch_and(!UNCONFIRMED, Ordering::AcqRel) & UNCONFIRMED != 0
+        self.is_unconfirmed() && self.0.fetch_and(!UNCONFIRMED, Ordering::AcqRel) & UNCONFIRMED != 0
     }
 
     #[inline]
