@@ -24,3 +24,4 @@ pub(crate) mod record;
 pub(crate) mod replay_body;
 pub(crate) mod single_flight;
 pub(crate) mod target;
+pub(crate) mod timed;

@@ -9,7 +9,10 @@ use super::{
     table::{Table, close},
 };
 
-/// The sessions that are open at gateways: a handle on those of one layer.
+/// The sessions at gateways that a layer of this process knows of: those that its requests have used.
+///
+/// What is ended here is ended for all replicas that share a store; their next request opens it again. A replica that
+/// only leaves should end nothing.
 #[derive(Clone)]
 pub struct SplitSessions(pub(super) Arc<Table>);
 
@@ -32,7 +35,7 @@ impl SplitSessions {
         close(taken).await
     }
 
-    /// What is open now.
+    /// What this process knows to be open.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SplitStatus> {
         self.0.statuses()
