@@ -9,10 +9,10 @@ use super::{
     table::{Table, close},
 };
 
-/// The sessions at gateways that a layer of this process knows of: those that its requests have used.
+/// A handle on the sessions at gateways that requests of this process have used.
 ///
-/// What is ended here is ended for all replicas that share a store; their next request opens it again. A replica that
-/// only leaves should end nothing.
+/// What is ended through it is ended for all replicas that share a store; the next request opens it again. When one of
+/// several replicas shuts down, it should end nothing.
 #[derive(Clone)]
 pub struct SplitSessions(pub(super) Arc<Table>);
 
