@@ -100,8 +100,8 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<PinBackend<Upstream, NoKey, NoStore>>();
 
     is_shared::<ResumeSession<Upstream, MemoryStore>>();
-    is_shared::<SplitSession<Upstream, PathSegment>>();
-    is_shared::<SplitSessionLayer<PathSegment>>();
+    is_shared::<SplitSession<Upstream, PathSegment, MemoryStore>>();
+    is_shared::<SplitSessionLayer<PathSegment, MemoryStore>>();
 
     fn fits<S, R>(_: &S)
     where

@@ -14,4 +14,5 @@ mod counters;
 mod races;
 mod scripted;
 mod split;
+mod split_replicas;
 mod writes;

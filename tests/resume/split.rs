@@ -41,9 +41,10 @@ impl Federation {
             gateways.set(&name.to_string(), Peer::new(origin.parse().unwrap()));
         }
         let name = HeaderField::new(HeaderName::from_static("x-gateway"));
-        let layer = SplitSessionLayer::new(name, gateways.clone())
+        let store = MemoryStore::new();
+        let layer = SplitSessionLayer::new(store.clone(), name, gateways.clone())
             .close_timeout(Duration::from_millis(600));
-        let (store, sessions) = (MemoryStore::new(), layer.sessions());
+        let sessions = layer.sessions();
         let guard = ValidateSessionLayer::mcp(MintIds::new(store.clone()));
         let service = guard.layer(layer.layer(Upstream::builder().build()));
         let gateway = Gateway::serve(service, store, Backends::new([])).await;

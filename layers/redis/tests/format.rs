@@ -37,6 +37,11 @@ struct Case {
     version: RecordVersion,
 }
 
+/// A record with what the layer that splits sessions keeps in it, as that layer writes it (`split::listed` in the resume
+/// crate has the same bytes). No earlier release wrote such fields.
+const SPLIT: &str = "split";
+const SPLIT_FIELD: &[u8] = b"\x01\x00\x01\x00\x33\xf6\xbb\x22\x4b\x4b\x13\x0f\xf7\xdc\xed\xa3\x60\x9b\x55\x02\xea\x05tools\x00\x08theirs-1/tools/mcp?tenant=7";
+
 const ID: &[u8] = b"1868a90c-5f21-4c3f-9d5c-6f3d9c4b2a10";
 
 impl Case {
@@ -61,6 +66,29 @@ impl Case {
             case("full", "gateway-1", Some(owner.clone()), full, first),
             case("replaced", "default", Some(owner), plain, first.next()),
         ]
+    }
+
+    /// Those of this release alone.
+    fn new() -> [Self; 1] {
+        let record = Record::new(Record::IDLE, Record::LIFETIME)
+            .with_field("gateway", b"search")
+            .with_field(SPLIT, SPLIT_FIELD);
+        [Self {
+            name: SPLIT,
+            route: Route::new("federation"),
+            principal: None,
+            record,
+            version: RecordVersion::FIRST.next(),
+        }]
+    }
+
+    /// Those that a file of vectors has.
+    fn of(file: &str) -> Vec<Self> {
+        let mut cases = Vec::from(Self::all());
+        if file == NOW {
+            cases.extend(Self::new());
+        }
+        cases
     }
 
     fn key(&self) -> Key<'_> {
@@ -108,7 +136,7 @@ async fn write(store: &RedisStore, case: &Case) {
 async fn what_any_release_wrote_is_read() {
     for file in [BEFORE, NOW] {
         let (store, server) = fresh(|builder| builder).await;
-        for case in Case::all() {
+        for case in Case::of(file) {
             let (key, value) = vector(file, case.name);
             put(&server, key, value);
             let session = store.get(case.key()).wait().await.unwrap().expect(case.name);
@@ -129,7 +157,7 @@ async fn what_any_release_wrote_is_read() {
 #[tokio::test]
 async fn what_is_written_is_as_the_vectors_have_it() {
     let (store, server) = fresh(|builder| builder).await;
-    for case in Case::all() {
+    for case in Case::of(NOW) {
         write(&store, &case).await;
         let keys = server.cli(&["--scan", "--pattern", "bartizan:{*"]);
         let (key, value) = vector(NOW, case.name);

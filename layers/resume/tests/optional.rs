@@ -99,7 +99,7 @@ async fn a_layer_that_is_off_resumes_nothing() {
 
 #[tokio::test]
 async fn a_stack_splits_sessions_or_not() {
-    let split = SplitSessionLayer::new(PathSegment::new(0), Gateways::new());
+    let split = SplitSessionLayer::new(MemoryStore::new(), PathSegment::new(0), Gateways::new());
     for (split, status) in [(Some(split), 503), (None, 200)] {
         let service =
             ServiceBuilder::new().option_layer(split).layer(pin()).service(Any(World::default()));
@@ -112,7 +112,7 @@ async fn a_stack_splits_sessions_or_not() {
 #[test]
 fn layers_and_services_print_their_names() {
     let resume = ResumeSessionLayer::new(MemoryStore::new());
-    let split = SplitSessionLayer::new(PathSegment::new(0), Gateways::new());
+    let split = SplitSessionLayer::new(MemoryStore::new(), PathSegment::new(0), Gateways::new());
     let inner = Any(World::default());
     for (printed, name) in [
         (format!("{resume:?}"), "ResumeSessionLayer {"),

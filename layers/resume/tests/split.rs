@@ -137,7 +137,7 @@ fn named_by<N: NameGateway>(
     let world = world.clone();
     let upstream = service_fn(move |request| world.clone().respond(request));
     let backends = Backends::new(origins.map(|origin| origin.parse().unwrap()));
-    let split = SplitSessionLayer::new(names, gateways);
+    let split = SplitSessionLayer::new(store.clone(), names, gateways);
     let sessions = split.sessions();
     let inner = split.layer(PinBackendLayer::new(backends).layer(upstream));
     (ValidateSessionLayer::mcp(MintIds::new(store.clone())).layer(inner), sessions)
@@ -328,6 +328,7 @@ async fn a_close_timeout_bounds_the_end_of_sessions_and_keeps_the_handles_of_bef
         let (world, store) = (World::default(), MemoryStore::new());
         let gateways = Gateways::new();
         let layer = SplitSessionLayer::new(
+            store.clone(),
             HeaderField::new(HeaderName::from_static("x-gateway")),
             gateways.clone(),
         );

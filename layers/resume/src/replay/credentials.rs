@@ -5,13 +5,14 @@
 
 use std::{
     cell::RefCell,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::LazyLock,
 };
 
 use bartizan_core::{Record, Session};
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The name of the entry: a digest of the `Authorization` value that the backend accepted last.
 pub(crate) const NAME: &str = "resume-by";
@@ -19,15 +20,17 @@ pub(crate) const NAME: &str = "resume-by";
 /// How many pairs of session and value a thread remembers.
 const REMEMBERED: usize = 512;
 
-type Remembered = [(u64, u64); REMEMBERED];
+type Remembered = [u128; REMEMBERED];
 
 thread_local! {
-    static NOTED: RefCell<Box<Remembered>> = RefCell::new(Box::new([(0, 0); REMEMBERED]));
+    static NOTED: RefCell<Box<Remembered>> = RefCell::new(Box::new([0; REMEMBERED]));
 }
 
-// Two secret keys: nobody can make up a value that looks noted.
-static KEYS: LazyLock<[RandomState; 2]> =
-    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+// A secret key: nobody can make up a value that looks noted.
+static KEY: LazyLock<SipHasher13> = LazyLock::new(|| {
+    let random = || RandomState::new().hash_one(0);
+    SipHasher13::new_with_keys(random(), random())
+});
 
 /// The digest of `authorization` in the session that its backend knows by `upstream_id`.
 pub(crate) fn digest(upstream_id: &[u8], authorization: &HeaderValue) -> [u8; 32] {
@@ -52,12 +55,16 @@ pub(crate) fn may_open(session: &Session, authorization: Option<&HeaderValue>) -
 /// The record of `session` that tells of `authorization`, which its backend has just accepted; none if it tells so
 /// already. Mostly that is known without a look at the record.
 pub(crate) fn accepted(session: &Session, authorization: &HeaderValue) -> Option<Record> {
-    if session.key().principal.is_some() || is_noted(session, authorization) {
+    if session.key().principal.is_some() {
+        return None;
+    }
+    let mark = mark(session, authorization);
+    if is_noted(mark) {
         return None;
     }
     let digest = digest(upstream_id(session), authorization);
     if session.record().field(NAME) == Some(&digest) {
-        note(session, authorization);
+        note(mark);
         return None;
     }
     Some(session.record().clone().with_field(NAME, &digest))
@@ -67,29 +74,31 @@ fn upstream_id(session: &Session) -> &[u8] {
     session.record().upstream_id().map_or(session.id(), |id| id.as_bytes())
 }
 
-fn is_noted(session: &Session, authorization: &HeaderValue) -> bool {
-    let (place, mark) = mark(session, authorization);
-    NOTED.try_with(|noted| noted.try_borrow().ok()?.get(place).copied()).ok().flatten()
+fn is_noted(mark: u128) -> bool {
+    NOTED.try_with(|noted| noted.try_borrow().ok()?.get(place(mark)).copied()).ok().flatten()
         == Some(mark)
 }
 
-fn note(session: &Session, authorization: &HeaderValue) {
-    let (place, mark) = mark(session, authorization);
+fn note(mark: u128) {
     // Not where the thread ends.
     let _ = NOTED.try_with(|noted| {
         if let Ok(mut noted) = noted.try_borrow_mut()
-            && let Some(noted) = noted.get_mut(place)
+            && let Some(noted) = noted.get_mut(place(mark))
         {
             *noted = mark;
         }
     });
 }
 
-fn mark(session: &Session, authorization: &HeaderValue) -> (usize, (u64, u64)) {
-    let pair = (upstream_id(session), authorization.as_bytes());
-    let [one, other] = &*KEYS;
-    let mark = (one.hash_one(pair), other.hash_one(pair));
-    (mark.0 as usize % REMEMBERED, mark)
+fn place(mark: u128) -> usize {
+    mark as usize % REMEMBERED
+}
+
+/// A keyed hash of 128 bits over the session and the value, in one pass.
+fn mark(session: &Session, authorization: &HeaderValue) -> u128 {
+    let mut hasher = *KEY;
+    (upstream_id(session), authorization.as_bytes()).hash(&mut hasher);
+    hasher.finish128().as_u128()
 }
 
 #[cfg(test)]

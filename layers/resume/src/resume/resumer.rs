@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Record, Session, SessionStore,
-    store::{Replaced, StoreError, StoreErrorKind},
+    Record, Session, SessionStore,
+    store::{Replaced, StoreError},
 };
 use http::Request;
-use tokio::time::timeout;
 
 use super::config::Config;
-use crate::replay::inside::{Inside, Spare};
+use crate::replay::{
+    inside::{Inside, Spare},
+    timed::timed,
+};
 
 /// A store that can be asked from a task.
 pub(crate) trait Store:
@@ -41,7 +43,7 @@ impl<S: Clone, T> Resumer<S, T> {
 impl<S, T: Store> Resumer<S, T> {
     /// The session as it is now.
     pub(crate) async fn current(&self, session: &Session) -> Result<Option<Session>, StoreError> {
-        self.timed(self.config.store.get(session.key())).await
+        timed(self.config.store.get(session.key()), self.config.store_timeout).await
     }
 
     /// Replaces the record that `seen` has.
@@ -50,24 +52,13 @@ impl<S, T: Store> Resumer<S, T> {
         seen: &Session,
         record: Record,
     ) -> Result<Replaced, StoreError> {
-        self.timed(self.config.store.replace(seen.key(), seen.version(), record)).await
+        let replaced = self.config.store.replace(seen.key(), seen.version(), record);
+        timed(replaced, self.config.store_timeout).await
     }
 
     /// Ends the session.
     pub(crate) async fn remove(&self, session: &Session) -> Result<(), StoreError> {
-        self.timed(self.config.store.remove(session.key())).await
-    }
-
-    async fn timed<V, F>(&self, answer: Answer<Result<V, StoreError>, F>) -> Result<V, StoreError>
-    where
-        F: Future<Output = Result<V, StoreError>>,
-    {
-        match answer {
-            Answer::Now(answer) => answer,
-            Answer::Later(answer) => timeout(self.config.store_timeout, answer)
-                .await
-                .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::Timeout))),
-        }
+        timed(self.config.store.remove(session.key()), self.config.store_timeout).await
     }
 }
 

@@ -3,13 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{gateways::Gateways, table::Table};
-use crate::replay::{entry::Entries, record::Recording};
+use crate::replay::{
+    budget::{self, Budget},
+    entry::Entries,
+    record::Recording,
+};
 
-pub(super) struct Config<N> {
+pub(super) struct Config<N, T> {
+    pub(super) store: T,
+    pub(super) store_timeout: Duration,
     pub(super) names: Arc<N>,
     pub(super) gateways: Gateways,
     pub(super) sessions: Arc<Table>,
     pub(super) entries: Entries,
+    pub(super) budget: Arc<Budget>,
     pub(super) close_timeout: Duration,
 }
 
@@ -19,21 +26,27 @@ pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a gateway may take to end one, unless it is set.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the store may take for one operation, unless it is set.
+const STORE_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// How many sessions may be open at gateways.
 const LIMIT: usize = 100_000;
 
 pub(super) const RECORD_LIMIT_BYTES: usize = 16 * 1024;
 pub(super) const KEEP_LIMIT_BYTES: usize = 64 * 1024;
 
-impl<N> Config<N> {
-    pub(super) fn new(names: N, gateways: Gateways) -> Self {
+impl<N, T> Config<N, T> {
+    pub(super) fn new(store: T, names: N, gateways: Gateways) -> Self {
         let sessions = Arc::new(Table::new(LIMIT));
         gateways.attach(Arc::clone(&sessions));
         Self {
+            store,
+            store_timeout: STORE_TIMEOUT,
             names: Arc::new(names),
             gateways,
             sessions,
             entries: Entries::default(),
+            budget: Arc::new(Budget::new(budget::DEFAULT_BYTES, Arc::default())),
             close_timeout: CLOSE_TIMEOUT,
         }
     }
@@ -42,19 +55,23 @@ impl<N> Config<N> {
         Recording {
             entries: self.entries.clone(),
             limit_bytes: RECORD_LIMIT_BYTES,
+            budget: Arc::clone(&self.budget),
             timeout: OPEN_TIMEOUT,
         }
     }
 }
 
 // By hand: what names gateways is shared, not cloned.
-impl<N> Clone for Config<N> {
+impl<N, T: Clone> Clone for Config<N, T> {
     fn clone(&self) -> Self {
         Self {
+            store: self.store.clone(),
+            store_timeout: self.store_timeout,
             names: Arc::clone(&self.names),
             gateways: self.gateways.clone(),
             sessions: Arc::clone(&self.sessions),
             entries: self.entries.clone(),
+            budget: Arc::clone(&self.budget),
             close_timeout: self.close_timeout,
         }
     }

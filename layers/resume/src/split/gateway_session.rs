@@ -3,12 +3,12 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use bartizan_core::{Session, SessionId};
+use bartizan_core::{Session, SessionId, store::RecordVersion};
 use http::Uri;
 use tokio::time::Instant;
 
@@ -22,38 +22,50 @@ pub(super) struct GatewaySession {
     pub(super) gateway: Gateway,
     /// Where it was asked for there: a request that names another gateway may have another path.
     pub(super) uri: Uri,
-    opened: Instant,
+    // The last version of the client session's record that is known to list it.
+    listed_in: AtomicU32,
+    known_since: Instant,
     used_ms: AtomicU64,
+    asked_ms: AtomicU64,
     uses: AtomicU64,
-    // Opened by the client itself: known to all replicas, and used by them while it idles here.
-    pub(super) is_home: bool,
     closing: Mutex<Option<Closing>>,
 }
 
 impl GatewaySession {
+    /// The session `id`, which the record of `session` lists.
     pub(super) fn new(
         id: SessionId,
         gateway: Gateway,
         uri: Uri,
-        is_home: bool,
+        session: &Session,
         closing: Option<Closing>,
     ) -> Self {
         Self {
             id,
             gateway,
             uri,
-            opened: Instant::now(),
+            listed_in: AtomicU32::new(session.version().get()),
+            known_since: Instant::now(),
             used_ms: AtomicU64::new(0),
+            asked_ms: AtomicU64::new(0),
             uses: AtomicU64::new(0),
-            is_home,
             closing: Mutex::new(closing),
         }
     }
 
     pub(super) fn note_use(&self) {
         self.uses.fetch_add(1, Ordering::Relaxed);
-        let now_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.used_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// The last version of the record that is known to list it.
+    pub(super) fn listed_in(&self) -> RecordVersion {
+        self.listed_in.load(Ordering::Relaxed).into()
+    }
+
+    /// The record of `session` lists it, too.
+    pub(super) fn note_listed_in(&self, session: &Session) {
+        self.listed_in.fetch_max(session.version().get(), Ordering::Relaxed);
     }
 
     /// How it is ended, once.
@@ -63,16 +75,35 @@ impl GatewaySession {
 
     pub(super) fn idle(&self) -> Duration {
         let used = Duration::from_millis(self.used_ms.load(Ordering::Relaxed));
-        self.opened.elapsed().saturating_sub(used)
+        self.known_since.elapsed().saturating_sub(used)
+    }
+
+    /// Whether it is time to ask whether its client session, which may idle for `idle`, is live: when this replica has
+    /// not used it for as long, and from then on eight times as often.
+    pub(super) fn is_to_be_asked_for(&self, idle: Duration) -> bool {
+        if self.idle() <= idle {
+            return false;
+        }
+        let (now_ms, asked_ms) = (self.now_ms(), self.asked_ms.load(Ordering::Relaxed));
+        let is_due =
+            asked_ms == 0 || Duration::from_millis(now_ms.saturating_sub(asked_ms)) >= idle / 8;
+        if is_due {
+            self.asked_ms.store(now_ms.max(1), Ordering::Relaxed);
+        }
+        is_due
     }
 
     pub(super) fn status(&self, session: &Session, gateway: &str) -> SplitStatus {
         SplitStatus {
             gateway: gateway.into(),
             session: session.fingerprint(),
-            age: self.opened.elapsed(),
+            age: self.known_since.elapsed(),
             idle: self.idle(),
             uses: self.uses.load(Ordering::Relaxed),
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.known_since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

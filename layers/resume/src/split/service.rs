@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{body::ReplaceBody, take_ready};
+use bartizan_core::{SessionStore, body::ReplaceBody, take_ready};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -24,9 +24,9 @@ use super::{
 use crate::replay::kept::Kept;
 
 /// Keeps a session of its own at each gateway; see the [module docs](super).
-pub struct SplitSession<S, N> {
+pub struct SplitSession<S, N, T> {
     inner: S,
-    shared: Arc<Splitter<S, N>>,
+    shared: Arc<Splitter<S, N, T>>,
 }
 
 pin_project! {
@@ -53,18 +53,19 @@ pin_project! {
     }
 }
 
-impl<S: Clone, N> SplitSession<S, N> {
-    pub(super) fn new(inner: S, config: Config<N>) -> Self {
+impl<S: Clone, N, T> SplitSession<S, N, T> {
+    pub(super) fn new(inner: S, config: Config<N, T>) -> Self {
         let shared = Arc::new(Splitter::new(inner.clone(), config));
         Self { inner, shared }
     }
 }
 
-impl<S, N, B, R> Service<Request<B>> for SplitSession<S, N>
+impl<S, N, T, B, R> Service<Request<B>> for SplitSession<S, N, T>
 where
     S: Service<Request<B>, Response = Response<R>, Error: Send, Future: Send>,
     S: Clone + Send + 'static,
     N: NameGateway,
+    T: SessionStore,
     B: ReplaceBody + Unpin + Send + 'static,
     R: ReplaceBody<Error: Send> + Send + 'static,
 {
@@ -114,13 +115,13 @@ impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
 }
 
 // By hand: what is shared is not cloned.
-impl<S: Clone, N> Clone for SplitSession<S, N> {
+impl<S: Clone, N, T> Clone for SplitSession<S, N, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<S: fmt::Debug, N> fmt::Debug for SplitSession<S, N> {
+impl<S: fmt::Debug, N, T> fmt::Debug for SplitSession<S, N, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SplitSession")
             .field("inner", &self.inner)

@@ -9,7 +9,10 @@ use super::{
     table::{Table, close},
 };
 
-/// The sessions that are open at gateways: a handle on those of one layer.
+/// A handle on the sessions at gateways that requests of this process have used.
+///
+/// What is ended through it is ended for all replicas that share a store; the next request opens it again. When one of
+/// several replicas shuts down, it should end nothing.
 #[derive(Clone)]
 pub struct SplitSessions(pub(super) Arc<Table>);
 
@@ -32,7 +35,7 @@ impl SplitSessions {
         close(taken).await
     }
 
-    /// What is open now.
+    /// What this process knows to be open.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SplitStatus> {
         self.0.statuses()

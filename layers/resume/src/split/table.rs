@@ -1,7 +1,7 @@
 //! The sessions that are open at gateways, by client session and gateway.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,7 +22,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The same at the limit: a refused request must not cause a sweep with each try.
 const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 
-/// The sessions at gateways, by client session and gateway.
+/// The sessions at gateways that this process knows of, by client session and gateway. What the record of a client
+/// session lists is what counts; this is how the process sees it, and how it ends what is listed.
 pub(super) struct Table {
     // Locked before the openings: a session is open, or being opened, or neither, but never both.
     open: Mutex<Open>,
@@ -58,42 +59,63 @@ pub(super) enum Found {
     Ended,
 }
 
+/// What a look into the table has brought.
+pub(super) struct Look {
+    pub(super) found: Found,
+    /// Client sessions that this process has not used for as long as they may idle: are they live?
+    pub(super) idle: Vec<Session>,
+}
+
 impl Table {
     pub(super) fn new(limit: usize) -> Self {
         let open = Open { by_pair: HashMap::new(), swept: Instant::now() };
         Self { open: Mutex::new(open), openings: Arc::default(), limit }
     }
 
-    /// The session for `session` at `gateway`; `seed` is one that is known already.
+    /// The session for `session` at `gateway`; `listed` is the one that the record of this `session` lists.
     pub(super) fn find(
         &self,
         session: &Session,
         gateway: &str,
-        seed: impl FnOnce() -> Option<GatewaySession>,
-    ) -> Found {
+        listed: impl FnOnce() -> Option<GatewaySession>,
+    ) -> Look {
         let pair = Pair::new(session, gateway);
         let mut open = self.lock();
         let is_full = |open: &Open| open.by_pair.len() + self.openings.len() >= self.limit;
         let sweep_every = if is_full(&open) { SWEEP_FULL_EVERY } else { SWEEP_EVERY };
         let is_due = open.swept.elapsed() >= sweep_every;
-        let idle = if is_due { open.sweep() } else { Vec::new() };
-        let found = if let Some(session) = open.by_pair.get(&pair) {
-            Found::Open(Arc::clone(session))
+        let (over, idle) = if is_due { open.sweep() } else { Default::default() };
+        let known = open.by_pair.get(&pair).map(Arc::clone);
+        // A request may have seen an earlier record than the one that lists what is known.
+        let is_latest = |known: &Arc<_>| session.version() <= GatewaySession::listed_in(known);
+        let found = if let Some(known) = known.clone().filter(is_latest) {
+            Found::Open(known)
         } else if let Some(follow) = self.openings.follow(&pair) {
             Found::Wait(follow)
         } else if session.is_ended() {
             Found::Ended
-        } else if is_full(&open) {
-            Found::Full
-        } else if let Some(session) = seed().map(Arc::new) {
-            open.by_pair.insert(pair, Arc::clone(&session));
-            Found::Open(session)
         } else {
-            self.join(pair)
+            match (known, listed()) {
+                (Some(known), Some(listed)) if known.id == listed.id => {
+                    known.note_listed_in(session);
+                    Found::Open(known)
+                }
+                (None, _) if is_full(&open) => Found::Full,
+                (_, Some(listed)) => {
+                    let listed = Arc::new(listed);
+                    open.by_pair.insert(pair, Arc::clone(&listed));
+                    Found::Open(listed)
+                }
+                // Another replica has found out that it was lost: its gateway knows it no more.
+                (_, None) => {
+                    open.by_pair.remove(&pair);
+                    self.join(pair)
+                }
+            }
         };
         drop(open);
-        close_soon(&idle);
-        found
+        close_soon(&over);
+        Look { found, idle }
     }
 
     /// What is open for `session` at `gateway`.
@@ -108,15 +130,16 @@ impl Table {
         session: &Session,
         gateway: &str,
         lost: &Arc<GatewaySession>,
+        listed: impl FnOnce() -> Option<GatewaySession>,
     ) -> Found {
         let pair = Pair::new(session, gateway);
         let mut open = self.lock();
-        if open.by_pair.get(&pair).is_some_and(|it| Arc::ptr_eq(it, lost)) {
+        if open.by_pair.get(&pair).is_some_and(|it| it.id == lost.id) {
             open.by_pair.remove(&pair);
             return self.join(pair);
         }
         drop(open);
-        self.find(session, gateway, || None)
+        self.find(session, gateway, || listed().filter(|listed| listed.id != lost.id)).found
     }
 
     /// Puts what was `opened` into its place, and hands it to the requests that wait. Gives it back if it was
@@ -177,16 +200,18 @@ impl Table {
 }
 
 impl Open {
-    /// Takes out what was not used for as long as its client session may idle, and what is of one that has
-    /// ended.
-    fn sweep(&mut self) -> Vec<Arc<GatewaySession>> {
+    /// Takes out what is of a client session that has ended. Gives it, and the client sessions that may have: those that
+    /// this process has not used for as long as they may idle. Others may use them.
+    fn sweep(&mut self) -> (Vec<Arc<GatewaySession>>, Vec<Session>) {
         self.swept = Instant::now();
-        let over = self.by_pair.extract_if(|pair, session| {
+        let over = self.by_pair.extract_if(|pair, _| pair.session.0.is_ended());
+        let over = over.map(|(_, session)| session).collect();
+        let idle = self.by_pair.iter().filter(|(pair, session)| {
             let client = &pair.session.0;
-            let has_expired = session.idle() > client.record().idle();
-            client.is_ended() || has_expired && !client.is_held()
+            !client.is_held() && session.is_to_be_asked_for(client.record().idle())
         });
-        over.map(|(_, session)| session).filter(|session| !session.is_home).collect()
+        let idle: HashSet<_> = idle.map(|(pair, _)| pair.session.clone()).collect();
+        (over, idle.into_iter().map(|session| session.0).collect())
     }
 }
 

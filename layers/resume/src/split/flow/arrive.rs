@@ -2,14 +2,22 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Passage, Reason, Work, body::ReplaceBody, mcp, session::Additions};
+use bartizan_core::{
+    Passage, Reason, SessionId, SessionStore, Work, body::ReplaceBody, mcp, session::Additions,
+};
 use http::{Method, Request, Response};
 use tokio::time::Instant;
 
 use super::{
-    super::{config::OPEN_TIMEOUT, name::NameGateway, splitter::Splitter, table::Found},
+    super::{
+        config::OPEN_TIMEOUT,
+        name::NameGateway,
+        splitter::Splitter,
+        table::{Found, Look},
+    },
     address::{address, to_session},
     end::end,
+    expired::end_expired,
     open,
     seed::{HOME, seed},
 };
@@ -24,8 +32,8 @@ use crate::replay::{
 };
 
 /// A request that names the gateway `name` arrives.
-pub(crate) async fn arrived<S, N, B>(
-    shared: Arc<Splitter<S, N>>,
+pub(crate) async fn arrived<S, N, T, B>(
+    shared: Arc<Splitter<S, N, T>>,
     mut service: S,
     name: Box<str>,
     kept: Arc<Kept<B>>,
@@ -34,6 +42,7 @@ pub(crate) async fn arrived<S, N, B>(
 where
     S: Inside<B>,
     N: NameGateway,
+    T: SessionStore,
     B: ReplaceBody + Unpin + Send + 'static,
 {
     let Some(gateway) = shared.config.gateways.get(&name) else {
@@ -57,19 +66,24 @@ where
     if request.method() == Method::DELETE {
         return end(shared, service, kept, request, &session).await;
     }
-    let known = || seed::<S, N, B>(&shared, &kept.head(), &session, &name, &gateway);
-    let mut found = shared.config.sessions.find(&session, &name, known);
+    let listed = || seed::<S, N, T, B>(&shared, &kept.head(), &session, &name, &gateway);
+    let Look { mut found, idle } = shared.config.sessions.find(&session, &name, listed);
+    if !idle.is_empty() {
+        tokio::spawn(end_expired(Arc::clone(&shared), idle));
+    }
+    let mut lost: Option<SessionId> = None;
     // Where it has to wait, what the instance holds may be what the other waits for.
     let mut ready = matches!(found, Found::Open(_)).then_some(service);
     let mut first = Some(request);
     loop {
         let is_last = first.is_none();
-        let opened = match open::settled::<S, N, B>(
+        let opened = match open::settled::<S, N, T, B>(
             &shared,
             found,
             &kept.head(),
             &session,
             &gateway,
+            lost.as_ref(),
         )
         .await
         {
@@ -92,7 +106,8 @@ where
         match verdict {
             Verdict::Unknown if is_for_lost_server(&kept).await => return Ok(accepted()),
             Verdict::Unknown if !is_last => {
-                found = shared.config.sessions.replace(&session, &name, &opened);
+                found = shared.config.sessions.replace(&session, &name, &opened, listed);
+                lost = Some(opened.id.clone());
             }
             // Neither the gateway's answer about its own session nor its loss ends the client's session.
             Verdict::Unknown => {

@@ -2,25 +2,34 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Reason, Session, body::ReplaceBody};
+use bartizan_core::{
+    Reason, Session, SessionId, SessionStore, UpstreamFailure, body::ReplaceBody, store::Replaced,
+};
 use http::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{
-    super::{config::OPEN_TIMEOUT, name::NameGateway, splitter::Splitter, table::close_soon},
+    super::{
+        config::OPEN_TIMEOUT,
+        listed::{self, Listed, Read},
+        name::NameGateway,
+        splitter::Splitter,
+        table::close_soon,
+    },
     address::to_session,
-    seed::{HOME, seed},
+    seed::{HOME, at_place, seed},
+    share::SWAPS,
 };
 use crate::replay::{
     answer::{refuse, settle, show_as},
     inside::Inside,
-    kept::Kept,
+    kept::{Head, Kept},
     loss::{self, Verdict},
 };
 
-/// The client ends its session: at the gateway where it opened it, and at all others meanwhile.
-pub(super) async fn end<S, N, B>(
-    shared: Arc<Splitter<S, N>>,
+/// The client ends its session: at the gateway where it opened it, and then at all others.
+pub(super) async fn end<S, N, T, B>(
+    shared: Arc<Splitter<S, N, T>>,
     mut service: S,
     kept: Arc<Kept<B>>,
     mut request: Request<B>,
@@ -29,27 +38,21 @@ pub(super) async fn end<S, N, B>(
 where
     S: Inside<B>,
     N: NameGateway,
+    T: SessionStore,
     B: ReplaceBody + Unpin + Send + 'static,
 {
-    let sessions = &shared.config.sessions;
-    let home = session.record().field(HOME).and_then(|name| str::from_utf8(name).ok());
-    if let Some(name) = home
+    let mut ended = None;
+    if let Some(name) = home_name(session)
         && let Some(gateway) = shared.config.gateways.get(name)
     {
-        let known = sessions.open(session, name);
-        let known = known.or_else(|| {
-            seed::<S, N, B>(&shared, &kept.head(), session, name, &gateway).map(Arc::new)
-        });
-        if let Some(known) = known {
-            *request.uri_mut() = known.uri.clone();
-            to_session(&mut request, &known);
+        let listed = seed::<S, N, T, B>(&shared, &kept.head(), session, name, &gateway);
+        let at_home = listed.map(Arc::new).or_else(|| shared.config.sessions.open(session, name));
+        if let Some(at_home) = at_home {
+            *request.uri_mut() = at_home.uri.clone();
+            to_session(&mut request, &at_home);
+            ended = Some(at_home.id.clone());
         }
     }
-    let end_others = || {
-        let its = sessions.take(|other, name| other.key() == session.key() && Some(name) != home);
-        close_soon(&its);
-    };
-    end_others();
     let mut response = service.call(request).await?;
     show_as(&mut response, kept.shown_id());
     let by_head = loss::by_head(&response, || kept.is_at_endpoint());
@@ -59,10 +62,86 @@ where
         // A 400 would look as if it had not ended.
         answer = refuse(Reason::BackendLost, &kept.head().dialect(None));
     }
-    if answer.status().is_success() || verdict == Verdict::Unknown {
-        // A call may have opened one meanwhile.
-        end_others();
-        sessions.take(|other, _| other.key() == session.key());
+    if !is_over(&answer, verdict) {
+        return Ok(answer);
     }
-    Ok(answer)
+    let Ok(last) = note_end(&shared, session).await else {
+        // Another replica may be opening one at this moment: it would be left behind.
+        return Ok(refuse(Reason::StoreUnavailable, &kept.head().dialect(None)));
+    };
+    end_others::<S, N, T, B>(&shared, &kept.head(), &last, ended.as_ref());
+    // The layer outside, which saw an earlier version, may leave this one.
+    match shared.remove(&last).await {
+        Ok(()) => Ok(answer),
+        Err(_) => Ok(refuse(Reason::StoreUnavailable, &kept.head().dialect(None))),
+    }
+}
+
+fn home_name(session: &Session) -> Option<&str> {
+    session.record().field(HOME).and_then(|name| str::from_utf8(name).ok())
+}
+
+/// Whether a client session is over that its own gateway gave `answer` about.
+fn is_over<R>(answer: &Response<R>, verdict: Verdict) -> bool {
+    verdict != Verdict::Arrived
+        || answer.status().is_success() && Reason::of(answer).is_none()
+        || UpstreamFailure::of(answer).is_some_and(UpstreamFailure::is_unreachable)
+}
+
+/// The store could not be told.
+struct StoreFailed;
+
+/// Notes that the session ends, so that no replica opens anything for it any more. Gives the last version that lists
+/// what is open.
+async fn note_end<S, N, T: SessionStore>(
+    shared: &Splitter<S, N, T>,
+    session: &Session,
+) -> Result<Session, StoreFailed> {
+    let mut current = session.clone();
+    for _ in 0..SWAPS {
+        if matches!(Read::of(&shared.config.entries, &current), Read::Ending(_)) {
+            return Ok(current);
+        }
+        let record = listed::ending(current.record());
+        match shared.replace(&current, record).await {
+            // A store that changes no record lists nothing, either.
+            Ok(Replaced::Changed(other)) if other.version() != current.version() => current = other,
+            Ok(_) => return Ok(current),
+            Err(_) => return Err(StoreFailed),
+        }
+    }
+    Err(StoreFailed)
+}
+
+/// Ends all sessions at gateways that the record of `session` lists, or that this process knows of, but for the one
+/// that has been `ended`.
+fn end_others<S, N, T, B>(
+    shared: &Arc<Splitter<S, N, T>>,
+    head: &Head,
+    session: &Session,
+    ended: Option<&SessionId>,
+) where
+    S: Inside<B>,
+    N: NameGateway,
+    T: SessionStore,
+    B: ReplaceBody + Unpin + Send + 'static,
+{
+    let config = &shared.config;
+    let mut others = config.sessions.take(|other, _| other.key() == session.key());
+    let listed = match Read::of(&config.entries, session) {
+        Read::Listed(listed) | Read::Ending(listed) => listed,
+        Read::Unreadable => Listed::default(),
+    };
+    for place in listed.places() {
+        if !others.iter().any(|known| known.id == place.id)
+            && let Some(gateway) = config.gateways.get(place.name())
+            // One that is reached in another way by now gets nothing: these credentials may not be for it.
+            && place.is_at(place.name(), &gateway)
+        {
+            let known = at_place::<S, N, T, B>(shared, head, session, &gateway, place);
+            others.push(Arc::new(known));
+        }
+    }
+    others.retain(|known| Some(&known.id) != ended);
+    close_soon(&others);
 }

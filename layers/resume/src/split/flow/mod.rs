@@ -3,7 +3,10 @@
 mod address;
 mod arrive;
 mod end;
+mod expired;
 mod open;
 mod seed;
+mod share;
+mod written;
 
 pub(crate) use arrive::arrived;

@@ -2,39 +2,35 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Reason, Session, body::ReplaceBody};
+use bartizan_core::{Reason, Session, SessionId, SessionStore, body::ReplaceBody};
 use tokio::time::{Instant, timeout};
 
 use super::{
     super::{
-        config::{OPEN_TIMEOUT, RECORD_LIMIT_BYTES},
+        config::OPEN_TIMEOUT,
         gateway::Gateway,
         gateway_session::GatewaySession,
         name::NameGateway,
         splitter::Splitter,
         table::{Found, Opened, Pair, close_soon},
     },
-    address::with_credentials,
+    share::share,
 };
-use crate::replay::{
-    ask::At,
-    inside::Inside,
-    kept::Head,
-    opened::{self, Expected},
-    single_flight::Lead,
-};
+use crate::replay::{inside::Inside, kept::Head, single_flight::Lead};
 
-/// Waits for the session that was `found`, or opens it.
-pub(super) async fn settled<S, N, B>(
-    shared: &Arc<Splitter<S, N>>,
+/// Waits for the session that was `found`, or opens it in place of the one that was `lost`.
+pub(super) async fn settled<S, N, T, B>(
+    shared: &Arc<Splitter<S, N, T>>,
     found: Found,
     head: &Head,
     session: &Session,
     gateway: &Gateway,
+    lost: Option<&SessionId>,
 ) -> Opened
 where
     S: Inside<B>,
     N: NameGateway,
+    T: SessionStore,
     B: ReplaceBody + Unpin + Send + 'static,
 {
     let follow = match found {
@@ -47,7 +43,14 @@ where
             let (shared, head) = (Arc::clone(shared), head.clone());
             let (session, gateway) = (session.clone(), gateway.clone());
             // It goes on without this request, should the client leave.
-            tokio::spawn(lead::<S, N, B>(shared, opening, head, session, gateway));
+            tokio::spawn(lead::<S, N, T, B>(
+                shared,
+                opening,
+                head,
+                session,
+                gateway,
+                lost.cloned(),
+            ));
             follow
         }
     };
@@ -60,20 +63,23 @@ fn used(session: Arc<GatewaySession>) -> Arc<GatewaySession> {
     session
 }
 
-async fn lead<S, N, B>(
-    shared: Arc<Splitter<S, N>>,
+async fn lead<S, N, T, B>(
+    shared: Arc<Splitter<S, N, T>>,
     opening: Lead<Pair, Opened>,
     head: Head,
     session: Session,
     gateway: Gateway,
+    lost: Option<SessionId>,
 ) where
     S: Inside<B>,
     N: NameGateway,
+    T: SessionStore,
     B: ReplaceBody + Unpin + Send + 'static,
 {
-    let opened = timeout(OPEN_TIMEOUT, open::<S, N, B>(&shared, &head, &session, &gateway)).await;
-    let opened = opened.unwrap_or(None).map(Arc::new).ok_or(Reason::BackendUnreachable);
     let name = opening.key().gateway().to_owned();
+    let opened = share::<S, N, T, B>(&shared, &head, &session, (&name, &gateway), lost.as_ref());
+    let opened = timeout(OPEN_TIMEOUT, opened).await;
+    let opened = opened.unwrap_or(Err(Reason::BackendUnreachable)).map(Arc::new);
     let gateways = &shared.config.gateways;
     let is_wanted = |opened: &GatewaySession| {
         !session.is_ended() && gateways.is_current(&name, &opened.gateway)
@@ -81,33 +87,4 @@ async fn lead<S, N, B>(
     if let Some(evicted) = shared.config.sessions.finish(opening, opened, is_wanted) {
         close_soon(&[evicted]);
     }
-}
-
-/// Opens a session at `gateway` as the client opened its own.
-async fn open<S, N, B>(
-    shared: &Arc<Splitter<S, N>>,
-    head: &Head,
-    session: &Session,
-    gateway: &Gateway,
-) -> Option<GatewaySession>
-where
-    S: Inside<B>,
-    N: NameGateway,
-    B: ReplaceBody + Unpin + Send + 'static,
-{
-    let owner = session.key().principal;
-    let handshake = shared.config.entries.read(session.record(), owner)?;
-    let head = with_credentials(head.clone(), gateway);
-    let expected = Expected {
-        handshake: &handshake,
-        // Another server has other tools; it must speak the version that was agreed to.
-        accepts: |recorded, offered| recorded.version == offered.version,
-        limit_bytes: RECORD_LIMIT_BYTES,
-        deadline: Instant::now() + OPEN_TIMEOUT,
-        close_timeout: shared.config.close_timeout,
-    };
-    let at = At::Backend(gateway.backend());
-    let opened = opened::open::<S, B>(&shared.spare, &head, at, expected).await.ok()?;
-    let id = opened.id.clone();
-    Some(GatewaySession::new(id, gateway.clone(), head.uri, false, opened.keep()))
 }
