@@ -47,9 +47,10 @@ async fn errors_are_the_inner_services() {
 #[tokio::test]
 async fn it_records_whether_a_browser_sent_the_request() {
     for (field, expected) in [("origin", true), ("sec-fetch-site", true), ("accept", false)] {
-        let inner = service_fn(async move |request: Request<()>| {
+        let inner = service_fn(move |request: Request<()>| {
             assert_eq!(Passage::of(&request).unwrap().from_browser(), Some(expected), "{field}");
-            Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new()))
+            let response = Response::new(Empty::<Bytes>::new());
+            std::future::ready(Ok::<_, std::convert::Infallible>(response))
         });
         let request = Request::get("/").header(field, "x").body(()).unwrap();
         SanitizeForwardedLayer::new().layer(inner).oneshot(request).await.unwrap();
