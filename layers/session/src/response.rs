@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Answer, Backend, GuardBody, Principal, Reason, SessionStore};
+use bartizan_core::{
+    Answer, Backend, GuardBody, Principal, Reason, SessionStore, refusal::ReturnedBody,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use http_body::Body;
@@ -14,7 +16,7 @@ use crate::{
     bounds::{Incoming, Inside},
     change::{Asked, Change, change},
     config::Config,
-    denial, event,
+    denial, echo, event,
     insert::{Known, Place, insert},
     judge,
     opening::Opening,
@@ -44,6 +46,8 @@ pub(crate) enum Unsettled<S, R, T: SessionStore> {
     Opened(Response<R>, Box<Opening<S, T>>),
     /// It names one that the client must not get.
     Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
+    /// It is a refusal that lacks the id of its request.
+    Refused(Response<SessionBody<R, T>>, Arc<Config<T>>),
 }
 
 /// Waits for the response of the service inside, and settles it.
@@ -75,10 +79,14 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             let response = finish(response, None);
             match (id, stray) {
                 (Some(id), Some(stray)) => Answer::Later(Unsettled::Stray(response, stray, id)),
+                _ if echo::is_wanted(&response) => {
+                    Answer::Later(Unsettled::Refused(response, config))
+                }
                 _ => Answer::Now(response),
             }
         }
         After::Live { in_use, asked } => match look(&mut response, &in_use, asked) {
+            None if echo::is_wanted(&response) => Answer::Later(refused(response, in_use)),
             None => Answer::Now(finish(response, Some(in_use))),
             Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
         },
@@ -87,6 +95,9 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             if change.is_some() || binding::is_confirmed(&response, claimed.in_use.session()) {
                 return Answer::Later(Unsettled::Claimed(response, claimed, change));
             }
+            if echo::is_wanted(&response) {
+                return Answer::Later(refused(response, claimed.in_use));
+            }
             Answer::Now(finish(response, Some(claimed.in_use)))
         }
         After::Learn { opening } => {
@@ -94,6 +105,8 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             if status.is_client_error() || status.is_server_error() {
                 // No session was opened; an id that was handed out would not be found.
                 response.headers_mut().remove(&opening.config.header);
+                // What was to be read of the request was read before it was sent.
+                response.extensions_mut().remove::<ReturnedBody>();
                 return Answer::Now(finish(response, None));
             }
             match judge::session_id(response.headers(), &opening.config.header) {
@@ -106,6 +119,12 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             }
         }
     }
+}
+
+#[cold]
+fn refused<S, R, T: SessionStore>(response: Response<R>, in_use: InUse<T>) -> Unsettled<S, R, T> {
+    let config = Arc::clone(in_use.config());
+    Unsettled::Refused(finish(response, Some(in_use)), config)
 }
 
 /// What `response` changes about its session, which it names as the client knows it.
@@ -144,6 +163,7 @@ where
                 None => on_accepted(response, in_use, caller).await,
             }
         }
+        Unsettled::Refused(response, config) => echo::echo(response, &config).await,
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
         Unsettled::Stray(response, stray, id) => {
             let backend = response.extensions().get::<Backend>().cloned();
@@ -183,7 +203,9 @@ where
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
         Change::Lost => {
             let answer = finish(response, None);
-            return on_lost(answer, in_use, "lost with its backend").await;
+            // The record goes first: it does not wait for the client's body.
+            let answer = on_lost(answer, in_use, "lost with its backend").await;
+            return echo::echo(answer, &config).await;
         }
         Change::Denied => {
             let (denies, response) = denial::look(response, config.peek_limit_bytes).await;

@@ -14,7 +14,7 @@ use http::HeaderName;
 #[cfg(feature = "json")]
 pub use denial::{denies_session, is_same_endpoint};
 #[cfg(feature = "json")]
-pub use message::{Content, Message, NotJsonRpc};
+pub use message::{Content, Message, NotJsonRpc, request_id};
 pub use version::{Claim, Era, ProtocolVersion};
 
 /// `Mcp-Session-Id`: the id of a legacy session.

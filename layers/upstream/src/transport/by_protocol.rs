@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
+use bartizan_core::{Backend, backend::Protocol, failure::FailureKind, refusal::ReturnedBody};
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::Body;
@@ -90,6 +90,13 @@ where
             Protocol::Http1 => Sending::Http1(self.0.http1.send(backend, request)),
             _ => Sending::Other(self.0.others.send(backend, request)),
         })
+    }
+
+    fn take_back(mut future: Pin<&mut ByProtocolFuture>) -> Option<ReturnedBody> {
+        match &mut future.0 {
+            Sending::Http1(sending) => sending.take_back(),
+            Sending::Other(_) => None,
+        }
     }
 }
 

@@ -14,7 +14,9 @@ mod outgoing;
 #[cfg(feature = "tls")]
 mod tls;
 
-use bartizan_core::{Backend, Reason, failure::FailureKind};
+use std::pin::Pin;
+
+use bartizan_core::{Backend, Reason, failure::FailureKind, refusal::ReturnedBody};
 use http::{Request, Response};
 
 pub use builder::TransportBuilder;
@@ -70,6 +72,13 @@ pub trait Transport<B> {
 
     /// Sends `request`. Its URI has only path and query, and its version is the one that `backend` uses.
     fn send(&self, backend: &Backend, request: Request<B>) -> Self::Future;
+
+    /// Gives back the request body of an exchange that has failed or is given up, if nothing of the request was sent.
+    /// The JSON-RPC id for the refusal is looked for in it. Default: nothing.
+    fn take_back(future: Pin<&mut Self::Future>) -> Option<ReturnedBody> {
+        let _ = future;
+        None
+    }
 }
 
 /// Why a backend gave no response.
