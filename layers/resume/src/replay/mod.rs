@@ -21,5 +21,6 @@ mod needed;
 pub(crate) mod opened;
 pub(crate) mod record;
 pub(crate) mod replay_body;
+pub(crate) mod returned;
 pub(crate) mod single_flight;
 pub(crate) mod target;

@@ -25,6 +25,7 @@ use crate::replay::{
     loss::{self, Verdict},
     message::is_for_lost_server,
     opened::Denial,
+    returned,
     single_flight::{NoOutcome, Part},
 };
 
@@ -78,7 +79,7 @@ where
     if verdict != Verdict::Arrived {
         return Ok(refuse_with_id(&kept, FORGOTTEN).await);
     }
-    Ok(answer)
+    Ok(returned::with_body(answer, &kept))
 }
 
 /// Waits until the session is resumed, by this request or another.
