@@ -37,6 +37,17 @@
 //!
 //! Nothing else is sent twice. A key field that appears twice is ignored.
 //!
+//! A JSON-RPC refusal names the id of its request, which is in the body. This layer does not look into bodies: where
+//! the form of the refusal is JSON-RPC and no id is known, it returns the body for
+//! [`ValidateSession`](https://docs.rs/bartizan-session) to look into:
+//!
+//! | refusal | [`ReturnedBody`](bartizan_core::refusal::ReturnedBody) in its extensions |
+//! |---|---|
+//! | on arrival: the backend is lost or unknown, no backend takes new work | the request body |
+//! | 404 in place of the refusal from inside | the one that the service inside has returned |
+//! | new or moved work for which no connection could be made anywhere | the request body |
+//! | the backend may have read from the request body | none |
+//!
 //! # Place in the stack
 //!
 //! Below the layer that validates sessions, so that only a valid session finds its pin; above the service that

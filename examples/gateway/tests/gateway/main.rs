@@ -19,6 +19,7 @@ mod oauth;
 mod principal;
 mod probes;
 mod provenance;
+mod refused;
 mod replicas;
 mod resume;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ mod version;
 use http::HeaderName;
 
 #[cfg(feature = "json")]
-pub use denial::{denies_session, is_same_endpoint};
+pub use denial::{denies_session, is_at_endpoint, is_same_endpoint, may_deny_session};
 #[cfg(feature = "json")]
 pub use message::{Content, Message, NotJsonRpc, request_id};
 pub use version::{Claim, Era, ProtocolVersion};
