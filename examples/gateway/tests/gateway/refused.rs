@@ -92,7 +92,7 @@ async fn a_backend_that_this_replica_does_not_know_is_503_and_then_404_with_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_id_is_refused_without_and_nothing_holds_a_refusal() {
-    let (gateway, client, session) = ended(&[]).await;
+    let (gateway, _, session) = ended(&[]).await;
     let without = error(None, UNREACHABLE.0, UNREACHABLE.1);
     let large = call("1").replace("tools/list", &"x".repeat(64 * 1024));
     for body in [
@@ -103,6 +103,8 @@ async fn what_has_no_id_is_refused_without_and_nothing_holds_a_refusal() {
         "{".to_owned(),
         String::new(),
     ] {
+        // A connection of its own: one with a body that nobody reads is closed.
+        let client = Raw::new(&gateway.uri());
         let begun = Instant::now();
         let answer = client.post(Some(&session), body).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (503, without.clone()));
