@@ -12,17 +12,18 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
 use super::Dialect;
 
-/// The body of a request that was refused, of which no backend got anything, in the extensions of the refusal.
+/// The body of a refused request, in the extensions of the refusal. No backend got any of it, or a layer kept it for a
+/// retry.
 ///
-/// A JSON-RPC error names the id of its request, and that is in the body. The layer that refuses a request does not
-/// look into bodies; a layer outside that does takes the body back, and renders the refusal again. Layers that replace
-/// a refusal by another one [hand it on](Self::hand_on).
+/// A JSON-RPC error names the id of its request, and the id is in the body. Layers that forward requests do not look
+/// into bodies: where they refuse one, they return its body. A layer outside that does look into bodies takes it, and
+/// renders the refusal again with the id. A layer that replaces a refusal by another one [hands it on](Self::hand_on).
 ///
-/// It is made only where a request is refused. Nobody need take it: it is dropped with the response.
+/// It costs two allocations, and only a refusal has one. If no layer takes it, it is dropped with the response.
 #[derive(Clone)]
 pub struct ReturnedBody(Arc<Mutex<Option<Unread>>>);
 
-/// How it broke off does not matter.
+/// Its error is dropped: a body that breaks off has no id to find.
 type Unread = UnsyncBoxBody<Bytes, ()>;
 
 impl ReturnedBody {
@@ -37,7 +38,7 @@ impl ReturnedBody {
         Some(Self(Arc::new(Mutex::new(Some(body.map_err(drop).boxed_unsync())))))
     }
 
-    /// Whether a refusal in the form of `dialect` has no id because nobody has looked for one.
+    /// Whether a refusal in the form of `dialect` has an id that has not been looked for.
     #[must_use]
     pub const fn is_wanted(dialect: &Dialect) -> bool {
         matches!(dialect, Dialect::JsonRpc(None))

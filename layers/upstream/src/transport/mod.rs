@@ -73,8 +73,8 @@ pub trait Transport<B> {
     /// Sends `request`. Its URI has only path and query, and its version is the one that `backend` uses.
     fn send(&self, backend: &Backend, request: Request<B>) -> Self::Future;
 
-    /// Gives back the request body of an exchange that has failed or is given up, if nothing of the request was sent.
-    /// The JSON-RPC id for the refusal is looked for in it. Default: nothing.
+    /// Takes the request body back from an exchange that has failed or timed out, if none of the request was sent. The
+    /// refusal then carries it, so that its JSON-RPC id can be read. The future is not polled again. Default: none.
     fn take_back(future: Pin<&mut Self::Future>) -> Option<ReturnedBody> {
         let _ = future;
         None
