@@ -37,16 +37,16 @@
 //!
 //! Nothing else is sent twice. A key field that appears twice is ignored.
 //!
-//! A JSON-RPC refusal names the id of its request, which is in the body. This layer does not look into bodies: where
-//! the form of the refusal is JSON-RPC and no id is known, it returns the body for
-//! [`ValidateSession`](https://docs.rs/bartizan-session) to look into:
+//! A JSON-RPC refusal carries the id of its request, which is in the request body. This layer does not read bodies.
+//! Where a refusal is JSON-RPC and lacks the id, the layer returns the body, and
+//! [`ValidateSession`](https://docs.rs/bartizan-session) reads the id from it:
 //!
 //! | refusal | [`ReturnedBody`](bartizan_core::refusal::ReturnedBody) in its extensions |
 //! |---|---|
-//! | on arrival: the backend is lost or unknown, no backend takes new work | the request body |
-//! | 404 in place of the refusal from inside | the one that the service inside has returned |
-//! | new or moved work for which no connection could be made anywhere | the request body |
-//! | the backend may have read from the request body | none |
+//! | on arrival: backend lost or unknown, no backend for new work | the request body |
+//! | 404 that replaces a refusal of the inner service | the body that the inner service returned |
+//! | new or moved work, no connection to any backend | the request body |
+//! | a backend may have read part of the request body | none |
 //!
 //! # Place in the stack
 //!

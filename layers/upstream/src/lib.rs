@@ -52,17 +52,17 @@
 //!
 //! The response to a failure has an [`UpstreamFailure`](bartizan_core::UpstreamFailure) in its extensions.
 //!
-//! A JSON-RPC refusal names the id of its request, which is in the body. This service does not look into bodies: where
-//! the form of the refusal is JSON-RPC and no id is known, it returns the body for
-//! [`ValidateSession`](https://docs.rs/bartizan-session) to look into:
+//! A JSON-RPC refusal carries the id of its request, which is in the request body. This service does not read bodies.
+//! Where a refusal is JSON-RPC and lacks the id, the service returns the body, and
+//! [`ValidateSession`](https://docs.rs/bartizan-session) reads the id from it:
 //!
 //! | refused request | [`ReturnedBody`](bartizan_core::refusal::ReturnedBody) in the extensions |
 //! |---|---|
-//! | on arrival (400, 405, 500, 501) | the request body |
-//! | no connection, for whatever reason, over HTTP/1.1 in clear text | the request body |
-//! | a new connection that ended before anything of the request was written, likewise | the request body |
-//! | no connection, over HTTP/2 or TLS | none: hyper-util's client drops a request that it could not send |
-//! | anything of it may have been sent | none |
+//! | refused on arrival (400, 405, 500, 501) | the request body |
+//! | HTTP/1.1 in clear text: no connection, for any reason | the request body |
+//! | HTTP/1.1 in clear text: a new connection that ended before any of the request was written | the request body |
+//! | HTTP/2 or TLS: no connection | none: hyper-util's client drops a request that it cannot send |
+//! | any of the request may have been sent | none |
 //!
 //! # Place in the stack
 //!

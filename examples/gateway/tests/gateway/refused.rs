@@ -20,7 +20,7 @@ fn error(id: Option<&str>, code: i32, message: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":"{message}"}}}}"#)
 }
 
-const UNREACHABLE: (i32, &str) = (-32603, "The backend of this session is unreachable");
+const UNREACHABLE: (i32, &str) = (-32603, "The backend of this session cannot be reached");
 const NOT_FOUND: (i32, &str) = (-32001, "Session not found");
 
 async fn is_refused_with_id(
