@@ -29,6 +29,7 @@ where
     assert!(Backend::of(&request).is_some());
     let (head, mut body) = request.into_parts();
     let Some(reads) = head.headers.get("x-reads") else {
+        let _ = body.collect().await;
         let mut response = Response::new(GuardBody::forwarded(Full::from(RESULT)));
         response.headers_mut().insert("mcp-session-id", "s1".parse().unwrap());
         return Ok(response);

@@ -75,8 +75,8 @@ pub trait Transport<B> {
 
     /// Takes the request body back from an exchange that has failed or timed out, if none of the request was sent. The
     /// refusal then carries it, so that its JSON-RPC id can be read. The future is not polled again. Default: none.
-    fn take_back(future: Pin<&mut Self::Future>) -> Option<ReturnedBody> {
-        let _ = future;
+    #[must_use]
+    fn take_back(_future: Pin<&mut Self::Future>) -> Option<ReturnedBody> {
         None
     }
 }
