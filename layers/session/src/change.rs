@@ -21,6 +21,8 @@ pub enum Change {
     Moved(BackendId),
     /// Its backend opens another session in its course.
     Another,
+    /// Nothing, but a layer inside has refused the request, and its refusal lacks the id.
+    Refused,
 }
 
 /// What a request was, as far as its response is judged by it.

@@ -10,7 +10,7 @@ use bartizan_core::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, Request, Response,
+    HeaderMap, Request, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
 };
 use http_body::Body;
@@ -49,10 +49,16 @@ where
 }
 
 /// Whether a layer inside has refused the request of `response`, and returned its body.
-#[inline]
+#[inline(always)]
 pub(crate) fn is_wanted<R>(response: &Response<R>) -> bool {
-    let status = response.status();
-    (status.is_client_error() || status.is_server_error()) && ReturnedBody::is_in(response)
+    response.status() >= StatusCode::BAD_REQUEST && has_body(response)
+}
+
+// Out of line: the way of a response that is passed on stays small.
+#[cold]
+#[inline(never)]
+fn has_body<R>(response: &Response<R>) -> bool {
+    ReturnedBody::is_in(response)
 }
 
 /// Renders a refusal of a layer inside again, with the id of its request, if that layer has returned its body.

@@ -46,7 +46,7 @@ pub(crate) enum Unsettled<S, R, T: SessionStore> {
     Opened(Response<R>, Box<Opening<S, T>>),
     /// It names one that the client must not get.
     Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
-    /// It is a refusal that lacks the id of its request.
+    /// It is a refusal without a session that lacks the id of its request.
     Refused(Response<SessionBody<R, T>>, Arc<Config<T>>),
 }
 
@@ -86,7 +86,6 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             }
         }
         After::Live { in_use, asked } => match look(&mut response, &in_use, asked) {
-            None if echo::is_wanted(&response) => Answer::Later(refused(response, in_use)),
             None => Answer::Now(finish(response, Some(in_use))),
             Some(change) => Answer::Later(Unsettled::Changed(response, in_use, change)),
         },
@@ -94,9 +93,6 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             let change = look(&mut response, &claimed.in_use, claimed.asked);
             if change.is_some() || binding::is_confirmed(&response, claimed.in_use.session()) {
                 return Answer::Later(Unsettled::Claimed(response, claimed, change));
-            }
-            if echo::is_wanted(&response) {
-                return Answer::Later(refused(response, claimed.in_use));
             }
             Answer::Now(finish(response, Some(claimed.in_use)))
         }
@@ -121,12 +117,6 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     }
 }
 
-#[cold]
-fn refused<S, R, T: SessionStore>(response: Response<R>, in_use: InUse<T>) -> Unsettled<S, R, T> {
-    let config = Arc::clone(in_use.config());
-    Unsettled::Refused(finish(response, Some(in_use)), config)
-}
-
 /// What `response` changes about its session, which it names as the client knows it.
 #[inline(always)]
 fn look<R, T: SessionStore>(
@@ -139,6 +129,9 @@ fn look<R, T: SessionStore>(
     // One that ends or moves is named as it was, whatever its backend calls it.
     if change != Some(Change::Another) {
         alias::to_client(response.headers_mut(), &config.header, session);
+    }
+    if change.is_none() && echo::is_wanted(response) {
+        return Some(Change::Refused);
     }
     change
 }
@@ -215,6 +208,7 @@ where
             let answer = response.map(|body| SessionBody::new(body, None));
             return on_lost(answer, in_use, "unknown to its backend").await;
         }
+        Change::Refused => return echo::echo(finish(response, Some(in_use)), &config).await,
         Change::Moved(backend) => {
             let record = session.record().clone().with_backend(backend);
             let replaced = config.store.replace(session.key(), session.version(), record);
