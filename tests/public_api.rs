@@ -10,7 +10,7 @@ use bartizan::{
         backend::Tried,
         fields::hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
-        refusal::RequestId,
+        refusal::{RequestId, ReturnedBody},
         seal::KeyRing,
         session::{Additions, ClientNetwork, Ended, Fingerprint, Hold},
         store::{Applicant, Evicted, NoStore, Place},
@@ -63,7 +63,8 @@ fn values_are_shared() {
     is_shared::<(PublicOrigin, Chain, Field, Fields, Naming, Network, Source, TrustedPeers)>();
     is_shared::<(Inbound, LoopStatus, ProxyName, SigningKeys, HopCount, HopHeader, Via)>();
     is_shared::<(CdnId, CdnLoop, MaxForwards, ForwardedBy, InternalPrefix, PathPrefix)>();
-    is_shared::<(TrailerRule, Lease, RequestId, Fingerprint, ClientNetwork, Applicant<'static>)>();
+    is_shared::<(TrailerRule, Lease, RequestId, ReturnedBody, Fingerprint)>();
+    is_shared::<(ClientNetwork, Applicant<'static>)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(TokenStore, TokenStore<RedisStore>, NoStore)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoKey)>();

@@ -1,6 +1,6 @@
 //! The getters of the facts that a [`Passage`] holds.
 
-use http::Request;
+use http::{Request, request::Parts};
 
 use crate::{
     Backend, Carrier, ClientAddr, Dialect, Passage, PeerAddr, Principal, PublicOrigin, Session,
@@ -83,6 +83,15 @@ impl Dialect {
         match Passage::of(request).and_then(Passage::dialect) {
             Some(dialect) => dialect.clone(),
             None => Self::detect(request.headers()),
+        }
+    }
+
+    /// The same for a request of which this is the head.
+    #[must_use]
+    pub fn of_parts(head: &Parts) -> Self {
+        match Passage::of(head).and_then(Passage::dialect) {
+            Some(dialect) => dialect.clone(),
+            None => Self::detect(&head.headers),
         }
     }
 

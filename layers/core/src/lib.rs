@@ -11,7 +11,7 @@
 //! | [`store`] | the [`SessionStore`] trait: where records live |
 //! | [`backend`] | a server that requests are forwarded to |
 //! | [`peer`], [`client`] | who connected; who the client is, and what it addressed |
-//! | [`refusal`] | a response made by a layer, in three formats |
+//! | [`refusal`] | a response made by a layer, in three formats, and the body of the request that it refuses |
 //! | [`failure`] | why a backend gave no response |
 //! | [`body`] | response bodies that are forwarded, refused or replaced, and bodies with filtered trailers |
 //! | [`ProxyName`] | the name of a proxy in `Via` and `Proxy-Status` |

@@ -20,7 +20,7 @@ use crate::{
     key::{ExtractKey, is_usable},
     owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
-    refusal::refuse,
+    refusal::{refuse, with_body},
     response::{After, Followed, receive, unpin},
     why,
 };
@@ -82,9 +82,9 @@ where
             let (attempt, request) = Attempt::begin(retry, Arc::clone(config), request, choice);
             ResponseFuture::inner(service.call(request), After::Attempted(Box::new(attempt)))
         }
-        Next::Answer(answer) => ResponseFuture::answered(answer),
+        Next::Answer(answer) => ResponseFuture::answered(with_body(answer, request)),
         Next::Unpin(removed, answer) => {
-            let config = Arc::clone(config);
+            let (config, answer) = (Arc::clone(config), with_body(answer, request));
             ResponseFuture::boxed(Box::pin(
                 async move { Ok(unpin(&config, removed, answer).await) },
             ))
@@ -117,8 +117,11 @@ where
                 let (attempt, request) = Attempt::begin(service.clone(), config, request, choice);
                 (service.call(request), After::Attempted(Box::new(attempt)))
             }
-            Next::Answer(answer) => return Ok(answer),
-            Next::Unpin(removed, answer) => return Ok(unpin(&config, removed, answer).await),
+            Next::Answer(answer) => return Ok(with_body(answer, request)),
+            Next::Unpin(removed, answer) => {
+                let answer = with_body(answer, request);
+                return Ok(unpin(&config, removed, answer).await);
+            }
         };
         // What the instance holds is not held for as long as the response takes.
         drop(service);

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{BackendId, ClientAddr, Passage, PeerAddr, Session, Work, backend::Tried};
-use http::{Request, request::Parts};
-use http_body::Body;
+use bartizan_core::{
+    BackendId, ClientAddr, Dialect, Passage, PeerAddr, Session, Work, backend::Tried,
+    refusal::ReturnedBody,
+};
+use http::{Request, Response, request::Parts};
 use tokio::time::Instant;
 
 use crate::{
     backends::{Client, InFlight, Slot, Ticket},
+    bounds::Incoming,
     config::Config,
     outcome::Outcome,
     owned_key::OwnedKey,
@@ -40,7 +43,7 @@ pub(crate) struct Attempt<S, B, K, T> {
     begun: Instant,
 }
 
-impl<S, B: Body, K, T> Attempt<S, B, K, T> {
+impl<S, B: Incoming, K, T> Attempt<S, B, K, T> {
     /// Addresses `request` to the backend of `choice`.
     pub(crate) fn begin(
         service: S,
@@ -78,7 +81,12 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         tried.extend_from_slice(&self.tried);
         let key = self.choice.key.as_ref().map(|key| &*key.bytes);
         let config = &self.config;
-        let in_flight = config.backends.choose(&*config.balance, self.work, key, &tried)?;
+        let chosen = config.backends.choose(&*config.balance, self.work, key, &tried);
+        let Some(in_flight) = chosen else {
+            // The id of the request may still be looked for in it.
+            self.reclaim.put_back(body);
+            return None;
+        };
         if let Some(account) = account {
             account.add(in_flight.slot().backend().id());
         }
@@ -87,6 +95,17 @@ impl<S, B: Body, K, T> Attempt<S, B, K, T> {
         self.ticket = config.backends.sent(in_flight.slot(), self.work);
         self.choice.in_flight = in_flight;
         Some(self.request(lent))
+    }
+
+    /// Returns the body with the `refusal` of the work, if no backend has asked for it.
+    pub(crate) fn return_body<R>(&self, refusal: &mut Response<R>) {
+        let dialect = Dialect::of_parts(&self.head);
+        if ReturnedBody::is_wanted(&dialect)
+            && let Some(body) = self.reclaim.take_back()
+            && let Some(returned) = ReturnedBody::new(body)
+        {
+            returned.attach(refusal);
+        }
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {

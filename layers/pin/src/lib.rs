@@ -37,6 +37,17 @@
 //!
 //! Nothing else is sent twice. A key field that appears twice is ignored.
 //!
+//! A JSON-RPC refusal carries the id of its request, which is in the request body. This layer does not read bodies.
+//! Where a refusal is JSON-RPC and lacks the id, the layer returns the body, and
+//! [`ValidateSession`](https://docs.rs/bartizan-session) reads the id from it:
+//!
+//! | refusal | [`ReturnedBody`](bartizan_core::refusal::ReturnedBody) in its extensions |
+//! |---|---|
+//! | on arrival: backend lost or unknown, no backend for new work | the request body |
+//! | 404 that replaces a refusal of the inner service | the body that the inner service returned |
+//! | new or moved work, no connection to any backend | the request body |
+//! | a backend may have read part of the request body | none |
+//!
 //! # Place in the stack
 //!
 //! Below the layer that validates sessions, so that only a valid session finds its pin; above the service that

@@ -46,6 +46,11 @@ impl<B> Reclaim<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Lends the body that was taken back to the same borrower again.
+    pub(crate) fn put_back(&self, body: B) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
+
     fn share(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -104,6 +109,10 @@ mod tests {
         drop(lent);
         let body = reclaim.take_back().unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+
+        let (lent, reclaim) = ReclaimableBody::lend(Full::new(Bytes::from("abc")));
+        reclaim.put_back(reclaim.take_back().unwrap());
+        assert_eq!(lent.collect().await.unwrap().to_bytes(), "abc");
 
         let (mut lent, reclaim) = ReclaimableBody::lend(Full::new(Bytes::from("abc")));
         assert!(lent.frame().await.is_some());

@@ -1,9 +1,9 @@
 //! Responses that this layer gives itself.
 
-use bartizan_core::{BackendId, Dialect, GuardBody, Reason, Refusal};
-use http::Response;
+use bartizan_core::{BackendId, Dialect, GuardBody, Reason, Refusal, refusal::ReturnedBody};
+use http::{Request, Response};
 
-use crate::event;
+use crate::{bounds::Incoming, event};
 
 /// Refuses a request in the form of `dialect`; `backend` is the one that it is about.
 pub(crate) fn refuse<R>(
@@ -13,4 +13,18 @@ pub(crate) fn refuse<R>(
 ) -> Response<GuardBody<R>> {
     event::refused(reason, backend);
     Refusal::new(reason).respond(dialect)
+}
+
+/// Returns the body of `request`, which has been sent nowhere, with its `refusal`.
+#[cold]
+pub(crate) fn with_body<B: Incoming, R>(
+    mut refusal: Response<GuardBody<R>>,
+    request: Request<B>,
+) -> Response<GuardBody<R>> {
+    if ReturnedBody::is_wanted(&Dialect::of(&request))
+        && let Some(returned) = ReturnedBody::new(request.into_body())
+    {
+        returned.attach(&mut refusal);
+    }
+    refusal
 }

@@ -4,10 +4,9 @@ use std::{future::poll_fn, sync::Arc};
 
 use bartizan_core::{
     Answer, BackendId, Dialect, GuardBody, Key, Reason, Session, SessionStore, StoreError,
-    UpstreamFailure, store::RecordVersion,
+    UpstreamFailure, refusal::ReturnedBody, store::RecordVersion,
 };
 use http::{Request, Response, StatusCode};
-use http_body::Body;
 
 use crate::{
     attempt::Attempt,
@@ -85,7 +84,7 @@ pub(crate) fn on_response<S, B, R, K, T>(
     after: After<S, B, K, T>,
 ) -> Settled<S, B, R, K, T>
 where
-    B: Body,
+    B: Incoming,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -186,7 +185,8 @@ where
             let Some(reason) = reason else { return done(response) };
             // The refusal that this one stands in for has the right form.
             let dialect = Dialect::like(response.headers());
-            let answer = refuse(reason, Some(slot.backend().id()), &dialect);
+            let mut answer = refuse(reason, Some(slot.backend().id()), &dialect);
+            ReturnedBody::hand_on(&mut response, &mut answer);
             match key {
                 Some(key) if reason == Reason::BackendLost => unpin(config, key, answer),
                 _ => Answer::Now(answer),
@@ -203,7 +203,7 @@ fn on_attempted<S, B, R, K, T>(
     mut attempt: Box<Attempt<S, B, K, T>>,
 ) -> Settled<S, B, R, K, T>
 where
-    B: Body,
+    B: Incoming,
     K: ExtractKey,
     T: SessionStore,
 {
@@ -241,6 +241,9 @@ where
         && let Some(request) = attempt.turn()
     {
         return Answer::Later(Unsettled::Turn(attempt, request));
+    }
+    if failure.is_untouched() && !ReturnedBody::is_in(&response) {
+        attempt.return_body(&mut response);
     }
     done(response)
 }

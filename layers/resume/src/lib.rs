@@ -70,6 +70,8 @@
 //! | `Last-Event-ID` in a session that has moved | dropped: another backend would continue another stream |
 //! | a response from the new backend | its extensions hold the current [`Session`](bartizan_core::Session) |
 //! | an open GET stream whose backend is lost | ends; the client opens another |
+//! | a refusal of this layer | carries the JSON-RPC id of the request, if its body was kept or arrives within 1 s |
+//! | a refusal of an inner layer | gets the [request body](bartizan_core::refusal::ReturnedBody), from which `ValidateSession` reads the id, if all of the body was read and kept, or none of it was sent |
 //!
 //! # Place in the stack
 //!

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Dialect, Key, Passage, Principal, Reason, Session, SessionStore, StoreError, Work,
-    passage::Lease, take_ready,
+    Answer, Dialect, Key, Passage, Principal, Reason, Refusal, Session, SessionStore, StoreError,
+    Work, passage::Lease, take_ready,
 };
 use http::{Method, Request, Response, header::UPGRADE};
 
@@ -18,6 +18,7 @@ use crate::{
     bounds::{Incoming, Inside},
     change::Asked,
     config::{Config, Protocol},
+    echo::refuse_with_id,
     future::{BoxFuture, ResponseFuture},
     judge::{self, Purpose, Verdict},
     opening::Opening,
@@ -32,6 +33,7 @@ use crate::{
 enum Next<S, R, T: SessionStore> {
     Send(After<S, T>),
     Peek(Purpose),
+    Echo(Refusal),
     Answer(Box<Response<SessionBody<R, T>>>),
 }
 
@@ -73,7 +75,7 @@ where
             Err(answer) => Next::Answer(answer),
         },
         Verdict::Peek(purpose) => Next::Peek(purpose),
-        Verdict::Refuse(refusal) => Next::Answer(refuse(config, request.headers(), refusal, None)),
+        Verdict::Refuse(refusal) => turn_away(config, &request, refusal),
     };
     match next {
         Next::Send(after) => {
@@ -82,6 +84,12 @@ where
         Next::Peek(purpose) => {
             let (service, config) = (take_ready(service), Arc::clone(config));
             ResponseFuture::boxed(Box::pin(peek(service, config, purpose, request)))
+        }
+        Next::Echo(refusal) => {
+            let config = Arc::clone(config);
+            ResponseFuture::boxed(Box::pin(async move {
+                Ok(refuse_with_id(&config, request, refusal).await)
+            }))
         }
         Next::Answer(answer) => ResponseFuture::answered(answer),
     }
@@ -121,6 +129,10 @@ where
             }
             // In a box of its own: the request of a live session needs no room for it.
             Next::Peek(purpose) => Box::pin(peek(service, config, purpose, request)).await,
+            Next::Echo(refusal) => {
+                drop(service);
+                Ok(Box::pin(refuse_with_id(&config, request, refusal)).await)
+            }
             Next::Answer(answer) => Ok(*answer),
         }
     })
@@ -145,13 +157,22 @@ fn on_lookup<S, B, R, T: SessionStore>(
             }
             None => Reason::UnknownSession,
         },
-        // The session may be live: its client waits for an answer with this id.
-        Err(_) if judge::may_have_id(request, config.protocol) => {
-            return Next::Peek(Purpose::Echo(Reason::StoreUnavailable.into()));
-        }
         Err(_) => Reason::StoreUnavailable,
     };
-    Next::Answer(refuse(config, request.headers(), refusal.into(), None))
+    turn_away(config, request, refusal.into())
+}
+
+/// Refuses a request, with its id if it may have one: its client may wait for that.
+#[cold]
+fn turn_away<S, B, R, T: SessionStore>(
+    config: &Config<T>,
+    request: &Request<B>,
+    refusal: Refusal,
+) -> Next<S, R, T> {
+    if judge::may_have_id(request, config.protocol) {
+        return Next::Echo(refusal);
+    }
+    Next::Answer(refuse(config, request.headers(), refusal, None))
 }
 
 /// Prepares a request of a live session that may be another caller's; none if it is.

@@ -38,6 +38,11 @@ impl<B, T: SessionStore> SessionBody<B, T> {
         self.in_use.as_ref().map(InUse::session)
     }
 
+    /// Says `text` instead.
+    pub(crate) fn say(&mut self, text: Bytes) {
+        self.body = GuardBody::refused(text);
+    }
+
     pub(crate) fn hold(&mut self, in_use: InUse<T>) {
         self.in_use = Some(in_use);
     }

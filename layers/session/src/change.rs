@@ -1,7 +1,7 @@
 //! What a response changes about the live session of its request. Pure.
 
-use bartizan_core::{Backend, BackendId, Reason, Session, UpstreamFailure, fields::media, mcp};
-use http::{HeaderName, Response, StatusCode};
+use bartizan_core::{Backend, BackendId, Reason, Session, UpstreamFailure, mcp};
+use http::{HeaderName, Response};
 
 use crate::{alias, config::Protocol};
 
@@ -21,6 +21,8 @@ pub enum Change {
     Moved(BackendId),
     /// Its backend opens another session in its course.
     Another,
+    /// Nothing, but a layer inside has refused the request, and its refusal lacks the id.
+    Refused,
 }
 
 /// What a request was, as far as its response is judged by it.
@@ -38,9 +40,7 @@ impl Asked {
     #[inline]
     #[must_use]
     pub fn of(session: &Session, path: &str, ends: bool) -> Self {
-        let is_at_endpoint =
-            session.record().path().is_none_or(|endpoint| mcp::is_same_endpoint(endpoint, path));
-        Self { ends, is_at_endpoint }
+        Self { ends, is_at_endpoint: mcp::is_at_endpoint(session, path) }
     }
 }
 
@@ -65,9 +65,8 @@ pub fn change<R>(
     if Reason::of(response) == Some(Reason::BackendLost) {
         return Some(Change::Lost);
     }
-    if status == StatusCode::NOT_FOUND
-        && protocol == Protocol::Mcp
-        && asked.is_at_endpoint
+    if protocol == Protocol::Mcp
+        && mcp::may_deny_session(response, || asked.is_at_endpoint)
         && is_said_by_backend(response)
     {
         return Some(Change::Denied);
@@ -85,9 +84,7 @@ pub fn change<R>(
     names_another.then_some(Change::Another)
 }
 
-/// Whether a 404 is the backend's, and may be about the session: another layer's refusal is not, and a page is what a
-/// web framework shows for a path or a method that it does not serve.
+/// Whether a 404 is the backend's, which may be a guard of sessions itself; another layer's refusal is not.
 fn is_said_by_backend<R>(response: &Response<R>) -> bool {
-    let is_page = media::is_html(response.headers());
-    !is_page && matches!(Reason::of(response), None | Some(Reason::UnknownSession))
+    matches!(Reason::of(response), None | Some(Reason::UnknownSession))
 }

@@ -29,14 +29,12 @@ pub(crate) enum Verdict<'a> {
 }
 
 /// What a look into the body of a request is for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     /// To decide what is done with a request without a session.
     Judge,
     /// To see whether a request with an id that was not found asks for a new session.
     UnknownId,
-    /// To echo the JSON-RPC id in this refusal.
-    Echo(Refusal),
 }
 
 /// What the body of a request without a session leads to.
@@ -48,23 +46,14 @@ pub(crate) enum BodyVerdict {
     Refuse(Reason, Option<RequestId>),
 }
 
-/// Judges the head of a request.
-#[inline]
-pub(crate) fn head<'a, B, T>(request: &'a Request<B>, config: &Config<T>) -> Verdict<'a> {
-    match head_alone(request, config) {
-        Verdict::Refuse(refusal) if may_have_id(request, config.protocol) => {
-            Verdict::Peek(Purpose::Echo(refusal))
-        }
-        verdict => verdict,
-    }
-}
-
 /// Whether the body of a request may have a JSON-RPC id, and ask for a session.
 pub(crate) fn may_have_id<B>(request: &Request<B>, protocol: Protocol) -> bool {
     protocol == Protocol::Mcp && request.method() == Method::POST
 }
 
-fn head_alone<'a, B, T>(request: &'a Request<B>, config: &Config<T>) -> Verdict<'a> {
+/// Judges the head of a request.
+#[inline]
+pub(crate) fn head<'a, B, T>(request: &'a Request<B>, config: &Config<T>) -> Verdict<'a> {
     let Config { protocol, sessionless, .. } = *config;
     let shown = session_id(request.headers(), &config.header);
     if protocol == Protocol::Mcp {
@@ -129,7 +118,7 @@ pub(crate) fn body(
             }
         }
         Some(Content::Message(message)) => {
-            let id = message.id().cloned();
+            let id = message.request_id().cloned();
             match (message.meta_version(), claim) {
                 // A revision that is newer than this code: the backend knows whether it has it.
                 (Some(version), Claim::Unknown(claimed)) if claimed == version.as_bytes() => {

@@ -126,7 +126,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
     }
 
     /// How long a body that has to be read may take to arrive; otherwise the request is refused with 408.
-    /// Default: 10 s.
+    /// Default: 10 s. A refusal waits for the body at most 1 s, to echo the request's id.
     pub fn peek_timeout(mut self, timeout: Duration) -> Self {
         self.config.peek_timeout = timeout;
         self

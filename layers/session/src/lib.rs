@@ -60,6 +60,17 @@
 //! | backend lost | passed on; the record is removed, unless it has been replaced since the request |
 //! | the backend's own 404, at the path on which the session was opened (`/mcp` is `/mcp/`) | the same, unless the body is a JSON-RPC error about something else (−32601 to −32603, −32020 to −32022), a page (`text/html`), or does not arrive within 2 s |
 //! | any other 404 | passed on; the record is kept |
+//! | an inner layer's refusal that [returns the request body](bartizan_core::refusal::ReturnedBody) | passed on with the JSON-RPC id of the request |
+//!
+//! A refusal echoes the JSON-RPC id of its request byte for byte, if the body of the POST has one:
+//!
+//! | request body | refusal |
+//! |---|---|
+//! | a request with a string or a number as id | with the id |
+//! | a notification, a response (the id belongs to a request of the server), a batch, not JSON-RPC | without an id |
+//! | larger than [`peek_limit`](ValidateSessionLayer::peek_limit) | without an id |
+//! | incomplete after 1 s, or broken off | without an id |
+//! | already sent to a backend, and not kept for a retry | without an id |
 //!
 //! A store may know a session under another id than its backend does (the record's upstream id). Then the backend
 //! sees its own id in requests, and the client sees its own in responses. [`MintIds`] turns any store into such a
@@ -137,7 +148,8 @@
 //!
 //! For a live session and a store that answers at once: one lookup, and no allocation, except for the shared
 //! [`Passage`](bartizan_core::Passage) if this is the first layer that writes to it. A body is read only for a POST
-//! without a session id, or to echo the request's id in a refusal, and only up to 64 KiB. A plain or modern POST
+//! without a session id, or to echo the request's id in a refusal, and only up to 64 KiB. A refusal waits for that at
+//! most 1 s. A plain or modern POST
 //! costs an allocation and a copy of its header fields, which are needed to end a session that its response may open.
 //!
 //! A session that was bound costs its owner two lookups per request (with `RedisStore`, the first of them goes to the
@@ -169,6 +181,7 @@ mod bounds;
 mod change;
 mod config;
 mod denial;
+mod echo;
 mod endpoints;
 mod event;
 mod evicted;

@@ -65,9 +65,6 @@ where
     T: SessionStore,
 {
     let verdict = match purpose {
-        Purpose::Echo(refusal) => {
-            return Err(refuse(config, request.headers(), refusal, id_in(&looked)));
-        }
         Purpose::UnknownId if asks_for_session(&looked) => {
             request.headers_mut().remove(&config.header);
             BodyVerdict::Forward(Work::Opening, id_in(&looked))
@@ -113,7 +110,7 @@ fn asks_for_session(looked: &Looked) -> bool {
 
 fn id_in(looked: &Looked) -> Option<RequestId> {
     match looked {
-        Ok(Some(Content::Message(message))) => message.id().cloned(),
+        Ok(Some(Content::Message(message))) => message.request_id().cloned(),
         _ => None,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bartizan_core::{Answer, Backend, GuardBody, Principal, Reason, SessionStore};
+use bartizan_core::{
+    Answer, Backend, GuardBody, Principal, Reason, SessionStore, refusal::ReturnedBody,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use http_body::Body;
@@ -14,7 +16,7 @@ use crate::{
     bounds::{Incoming, Inside},
     change::{Asked, Change, change},
     config::Config,
-    denial, event,
+    denial, echo, event,
     evicted::end_evicted,
     insert::{Known, Place, insert},
     judge,
@@ -45,6 +47,8 @@ pub(crate) enum Unsettled<S, R, T: SessionStore> {
     Opened(Response<R>, Box<Opening<S, T>>),
     /// It names one that the client must not get.
     Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
+    /// It is a refusal without a session that lacks the id of its request.
+    Refused(Response<SessionBody<R, T>>, Arc<Config<T>>),
 }
 
 /// Waits for the response of the service inside, and settles it.
@@ -76,6 +80,9 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             let response = finish(response, None);
             match (id, stray) {
                 (Some(id), Some(stray)) => Answer::Later(Unsettled::Stray(response, stray, id)),
+                _ if echo::is_wanted(&response) => {
+                    Answer::Later(Unsettled::Refused(response, config))
+                }
                 _ => Answer::Now(response),
             }
         }
@@ -95,6 +102,8 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
             if status.is_client_error() || status.is_server_error() {
                 // No session was opened; an id that was handed out would not be found.
                 response.headers_mut().remove(&opening.config.header);
+                // What was to be read of the request was read before it was sent.
+                response.extensions_mut().remove::<ReturnedBody>();
                 return Answer::Now(finish(response, None));
             }
             match judge::session_id(response.headers(), &opening.config.header) {
@@ -122,6 +131,9 @@ fn look<R, T: SessionStore>(
     if change != Some(Change::Another) {
         alias::to_client(response.headers_mut(), &config.header, session);
     }
+    if change.is_none() && echo::is_wanted(response) {
+        return Some(Change::Refused);
+    }
     change
 }
 
@@ -145,6 +157,7 @@ where
                 None => on_accepted(response, in_use, caller).await,
             }
         }
+        Unsettled::Refused(response, config) => echo::echo(response, &config).await,
         Unsettled::Opened(response, opening) => on_opened(response, *opening).await,
         Unsettled::Stray(response, stray, id) => {
             let backend = response.extensions().get::<Backend>().cloned();
@@ -184,7 +197,9 @@ where
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
         Change::Lost => {
             let answer = finish(response, None);
-            return on_lost(answer, in_use, "lost with its backend").await;
+            // The record goes first: it does not wait for the client's body.
+            let answer = on_lost(answer, in_use, "lost with its backend").await;
+            return echo::echo(answer, &config).await;
         }
         Change::Denied => {
             let (denies, response) = denial::look(response, config.peek_limit_bytes).await;
@@ -194,6 +209,7 @@ where
             let answer = response.map(|body| SessionBody::new(body, None));
             return on_lost(answer, in_use, "unknown to its backend").await;
         }
+        Change::Refused => return echo::echo(finish(response, Some(in_use)), &config).await,
         Change::Moved(backend) => {
             let record = session.record().clone().with_backend(backend);
             let replaced = config.store.replace(session.key(), session.version(), record);

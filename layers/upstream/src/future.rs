@@ -12,6 +12,7 @@ use bartizan_core::{
     Backend, Dialect, GuardBody, Reason, Refusal, UpstreamFailure, Work,
     failure::FailureKind,
     fields::{hop_by_hop, settle_length},
+    refusal::ReturnedBody,
 };
 use http::{Response, StatusCode, Version};
 use pin_project_lite::pin_project;
@@ -39,7 +40,13 @@ pin_project! {
     #[project = StateProj]
     enum State<F, R> {
         // At the backend.
-        Sent { #[pin] future: F, deadline: Option<Pin<Box<Sleep>>>, exchange: Option<Exchange> },
+        Sent {
+            #[pin]
+            future: F,
+            deadline: Option<Pin<Box<Sleep>>>,
+            exchange: Option<Exchange>,
+            take_back: TakeBack<F>,
+        },
         // Nowhere: it was answered here. Boxed, since a response is larger than an exchange.
         Refused { answer: Option<Box<Response<GuardBody<TrailerFilterBody<R>>>>> },
     }
@@ -54,9 +61,17 @@ pub(crate) struct Exchange {
     pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
+/// [`Transport::take_back`](crate::transport::Transport::take_back).
+pub(crate) type TakeBack<F> = fn(Pin<&mut F>) -> Option<ReturnedBody>;
+
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn sent(future: F, deadline: Option<Pin<Box<Sleep>>>, exchange: Exchange) -> Self {
-        Self { state: State::Sent { future, deadline, exchange: Some(exchange) } }
+    pub(crate) fn sent(
+        future: F,
+        deadline: Option<Pin<Box<Sleep>>>,
+        exchange: Exchange,
+        take_back: TakeBack<F>,
+    ) -> Self {
+        Self { state: State::Sent { future, deadline, exchange: Some(exchange), take_back } }
     }
 
     pub(crate) fn refused(answer: Response<GuardBody<TrailerFilterBody<R>>>) -> Self {
@@ -77,8 +92,8 @@ where
                 Some(answer) => Poll::Ready(Ok(*answer)),
                 None => Poll::Pending,
             },
-            StateProj::Sent { future, deadline, exchange } => {
-                let outcome = match future.poll(cx) {
+            StateProj::Sent { mut future, deadline, exchange, take_back } => {
+                let outcome = match future.as_mut().poll(cx) {
                     Poll::Ready(outcome) => outcome,
                     Poll::Pending => {
                         let Some(deadline) = deadline else { return Poll::Pending };
@@ -89,7 +104,7 @@ where
                 let Some(exchange) = exchange.take() else { return Poll::Pending };
                 Poll::Ready(Ok(match outcome {
                     Ok(response) => exchange.respond(response),
-                    Err(error) => exchange.fail(error),
+                    Err(error) => exchange.fail_unsent(error, || take_back(future)),
                 }))
             }
         }
@@ -144,6 +159,21 @@ impl Exchange {
             TransportError::Request(reason) => self.refuse(reason),
             TransportError::Unsupported => self.refuse(Reason::Misconfigured),
         }
+    }
+
+    /// The same, and returns the request body if nothing of it was sent.
+    #[cold]
+    fn fail_unsent<B>(
+        self,
+        error: TransportError,
+        take_back: impl FnOnce() -> Option<ReturnedBody>,
+    ) -> Response<GuardBody<B>> {
+        let is_wanted = ReturnedBody::is_wanted(&self.dialect);
+        let mut refusal = self.fail(error);
+        if is_wanted && let Some(returned) = take_back() {
+            returned.attach(&mut refusal);
+        }
+        refusal
     }
 
     fn refuse<B>(self, reason: Reason) -> Response<GuardBody<B>> {

@@ -54,6 +54,18 @@
 //!
 //! The response to a failure has an [`UpstreamFailure`](bartizan_core::UpstreamFailure) in its extensions.
 //!
+//! A JSON-RPC refusal carries the id of its request, which is in the request body. This service does not read bodies.
+//! Where a refusal is JSON-RPC and lacks the id, the service returns the body, and
+//! [`ValidateSession`](https://docs.rs/bartizan-session) reads the id from it:
+//!
+//! | refused request | [`ReturnedBody`](bartizan_core::refusal::ReturnedBody) in the extensions |
+//! |---|---|
+//! | refused on arrival (400, 405, 500, 501) | the request body |
+//! | HTTP/1.1 in clear text: no connection, for any reason | the request body |
+//! | HTTP/1.1 in clear text: a new connection that ended before any of the request was written | the request body |
+//! | HTTP/2 or TLS: no connection | none: hyper-util's client drops a request that it cannot send |
+//! | any of the request may have been sent | none |
+//!
 //! # Place in the stack
 //!
 //! Innermost. The backend is read from [`Backend::of`](bartizan_core::Backend::of) the request; whether

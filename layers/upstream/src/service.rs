@@ -9,8 +9,11 @@ use std::{
 
 use bartizan_core::{
     Backend, Dialect, GuardBody, Passage, Reason, Refusal, Work, failure::FailureKind,
+    refusal::ReturnedBody,
 };
+use bytes::Bytes;
 use http::{Method, Request, Response};
+use http_body::Body;
 use tokio::time::sleep;
 use tower_service::Service;
 
@@ -73,6 +76,7 @@ impl Upstream {
 impl<C, B> Service<Request<B>> for Upstream<C>
 where
     C: Transport<TrailerFilterBody<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
 {
     type Response = Response<GuardBody<TrailerFilterBody<C::Body>>>;
     type Error = Infallible;
@@ -91,26 +95,32 @@ where
             Some(dialect) => dialect.clone(),
             None => Dialect::detect(&head.headers),
         };
-        let refuse = |refusal: Refusal, backend| {
+        let refuse = |refusal: Refusal, backend, body| {
             event::refused(refusal.reason(), backend);
-            ResponseFuture::refused(refusal.respond(&dialect))
+            let mut refusal = refusal.respond(&dialect);
+            if ReturnedBody::is_wanted(&dialect)
+                && let Some(returned) = ReturnedBody::new(body)
+            {
+                returned.attach(&mut refusal);
+            }
+            ResponseFuture::refused(refusal)
         };
         let Some(backend) = passage.backend().or(config.to.as_ref()).cloned() else {
-            return refuse(Reason::Misconfigured.into(), None);
+            return refuse(Reason::Misconfigured.into(), None, body);
         };
         if head.method == Method::CONNECT && head.extensions.get::<hyper::ext::Protocol>().is_some()
         {
             if !upgrade::is_extended_connect(&head, &backend, &config.relayed) {
-                return refuse(Reason::UpgradeNotSupported.into(), Some(&backend));
+                return refuse(Reason::UpgradeNotSupported.into(), Some(&backend), body);
             }
         } else if !head::is_forwarded(&head.method) {
             let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
             let refusal = Refusal::new(Reason::MethodNotAllowed).allow(allow);
-            return refuse(refusal, Some(&backend));
+            return refuse(refusal, Some(&backend), body);
         }
         let stripped = match head::rewrite(&mut head, &backend, config.host) {
             Ok(stripped) => stripped,
-            Err(reason) => return refuse(reason.into(), Some(&backend)),
+            Err(reason) => return refuse(reason.into(), Some(&backend), body),
         };
         let tunnel = Tunnel::open(&mut head, &stripped, &backend, config, &mut passage);
         let work = passage.work();
@@ -123,7 +133,8 @@ where
         let config = Arc::clone(config);
         let exchange = Exchange { config, backend, work, dialect, tunnel };
         // No timer is made where there is no deadline.
-        ResponseFuture::sent(future, deadline.map(|deadline| Box::pin(sleep(deadline))), exchange)
+        let deadline = deadline.map(|deadline| Box::pin(sleep(deadline)));
+        ResponseFuture::sent(future, deadline, exchange, C::take_back)
     }
 }
 

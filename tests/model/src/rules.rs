@@ -350,7 +350,7 @@ fn effect(kind: Kind, said: Said, moves: bool, undone: Undone) -> Effect {
             Effect::Lost
         }
         Some(Change::Moved(_)) => Effect::Moved,
-        Some(Change::Denied | Change::Another) | None => Effect::Keep,
+        Some(Change::Denied | Change::Another | Change::Refused) | None => Effect::Keep,
     }
 }
 

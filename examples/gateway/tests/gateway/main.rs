@@ -23,6 +23,7 @@ mod oauth_replicas;
 mod principal;
 mod probes;
 mod provenance;
+mod refused;
 mod replicas;
 mod resume;
 #[cfg(unix)]

@@ -1,7 +1,10 @@
 //! Whether a backend's 404 is about the session. Pure.
 
+use http::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::{Session, fields::media};
 
 /// What is JSON-RPC's or MCP's own error about a method, its parameters, the server, or a header field: the server knew
 /// the session, or did not ask for it
@@ -30,6 +33,23 @@ pub fn is_same_endpoint(one: &str, other: &str) -> bool {
 #[cold]
 fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
+}
+
+/// Whether a request to `path` goes to the path on which `session` was opened. Where that is not known, any path is.
+#[inline]
+#[must_use]
+pub fn is_at_endpoint(session: &Session, path: &str) -> bool {
+    session.record().path().is_none_or(|endpoint| is_same_endpoint(endpoint, path))
+}
+
+/// Whether the head of a backend's response leaves it possible that the session has ended: a 404 where the session was
+/// opened, which `is_at_endpoint` says of its request, and not a page, which is what a web framework shows for a path
+/// or a method that it does not serve. The body decides ([`denies_session`]).
+#[inline]
+pub fn may_deny_session<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool) -> bool {
+    response.status() == StatusCode::NOT_FOUND
+        && is_at_endpoint()
+        && !media::is_html(response.headers())
 }
 
 /// Whether the body of a backend's 404, on the path where a session was opened, leaves it as the verdict that MCP
@@ -62,6 +82,22 @@ mod tests {
             [("/mcp", "/"), ("/mcp", "/mcp//"), ("/mcp", "/Mcp"), ("/mcp", "/mcp/x")]
         {
             assert!(!is_same_endpoint(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_404_at_the_endpoint_may_deny_a_session_unless_it_is_a_page() {
+        for (status, content_type, is_at_endpoint, expected) in [
+            (404, "application/json", true, true),
+            (404, "text/plain", true, true),
+            (404, "text/html; charset=utf-8", true, false),
+            (404, "application/json", false, false),
+            (400, "application/json", true, false),
+            (200, "application/json", true, false),
+        ] {
+            let response = Response::builder().status(status).header("content-type", content_type);
+            let response = response.body(()).unwrap();
+            assert_eq!(may_deny_session(&response, || is_at_endpoint), expected, "{response:?}");
         }
     }
 

@@ -52,14 +52,26 @@ impl Content {
     }
 }
 
+/// The id of the request that a whole body holds, without a look into its parameters; none if it is a notification, a
+/// response or a batch, or no message.
+///
+/// A response names the id of a request of the server: a refusal with that id would look as if it were about one of the
+/// client's.
+#[must_use]
+pub fn request_id(body: &[u8]) -> Option<RequestId> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let raw: RawMessage<'_> = parse(body).ok()?;
+    let id = raw.id().ok()?;
+    raw.method.and(id)
+}
+
 impl Message {
     fn parse(body: &[u8]) -> Result<Self, NotJsonRpc> {
         let raw: RawMessage<'_> = parse(body)?;
-        let id = match raw.id {
-            Some(id) => Some(RequestId::from_raw(id.get()).ok_or(NotJsonRpc(()))?),
-            None => None,
-        };
-        if raw.jsonrpc != Some("2.0".into()) || (raw.method.is_none() && id.is_none()) {
+        let id = raw.id()?;
+        if raw.method.is_none() && id.is_none() {
             return Err(NotJsonRpc(()));
         }
         let meta_version = match raw.params {
@@ -79,6 +91,13 @@ impl Message {
     #[must_use]
     pub fn id(&self) -> Option<&RequestId> {
         self.id.as_ref()
+    }
+
+    /// The id that a refusal of it echoes: that of a request. None for a notification, and for a response, which names
+    /// the id of a request of the server.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.id().filter(|_| !self.is_response())
     }
 
     /// The version that `params._meta` claims, as modern requests do.
@@ -111,6 +130,16 @@ struct RawMessage<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+}
+
+impl RawMessage<'_> {
+    /// Its id, if it has one, and is of the right version.
+    fn id(&self) -> Result<Option<RequestId>, NotJsonRpc> {
+        if self.jsonrpc != Some("2.0".into()) {
+            return Err(NotJsonRpc(()));
+        }
+        self.id.map(|id| RequestId::from_raw(id.get()).ok_or(NotJsonRpc(()))).transpose()
+    }
 }
 
 #[derive(Deserialize)]
@@ -185,6 +214,34 @@ mod tests {
         }
         let notification = message(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         assert_eq!(notification.id(), None); // JR-6
+    }
+
+    #[test]
+    fn only_a_request_has_an_id_to_echo() {
+        for (body, id) in [
+            (r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#, Some("7")),
+            (
+                r#" {"params":{"_meta":7},"method":"ping","id":"a\"b","jsonrpc":"2.0"}"#,
+                Some(r#""a\"b""#),
+            ),
+            (r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"id":7}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"m"}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, None),
+            (r#"{"id":7,"method":"ping"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{}"#, None),
+            (r#"[{"jsonrpc":"2.0","id":7,"method":"ping"}]"#, None),
+            (r#"["2.0",7,"ping",{}]"#, None),
+            ("", None),
+        ] {
+            let found = request_id(body.as_bytes());
+            assert_eq!(found.as_ref().map(RequestId::as_raw), id, "{body}");
+            if let Ok(Content::Message(message)) = Content::parse(body.as_bytes()) {
+                assert_eq!(message.request_id().map(RequestId::as_raw), id, "{body}");
+            }
+        }
     }
 
     #[test]

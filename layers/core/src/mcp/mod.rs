@@ -12,9 +12,9 @@ mod version;
 use http::HeaderName;
 
 #[cfg(feature = "json")]
-pub use denial::{denies_session, is_same_endpoint};
+pub use denial::{denies_session, is_at_endpoint, is_same_endpoint, may_deny_session};
 #[cfg(feature = "json")]
-pub use message::{Content, Message, NotJsonRpc};
+pub use message::{Content, Message, NotJsonRpc, request_id};
 pub use version::{Claim, Era, ProtocolVersion};
 
 /// `Mcp-Session-Id`: the id of a legacy session.

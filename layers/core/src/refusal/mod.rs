@@ -7,16 +7,19 @@
 //! | [`Dialect::Grpc`] | `content-type: application/grpc…` | trailers-only 200 with `grpc-status` |
 //!
 //! A refusal never contains what the peer sent: no session id, no header, no body bytes, except the
-//! JSON-RPC id.
+//! JSON-RPC id. A layer that does not know the id returns the request body ([`ReturnedBody`]) to an outer layer that
+//! reads bodies.
 
 mod dialect;
 mod reason;
 mod render;
+mod returned;
 
 use http::{HeaderValue, StatusCode};
 
 pub use dialect::{Dialect, RequestId};
 pub use reason::Reason;
+pub use returned::ReturnedBody;
 
 /// A response made by a layer, not by a backend.
 #[derive(Clone, Debug)]

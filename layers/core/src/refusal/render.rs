@@ -9,6 +9,14 @@ use http::{
 use super::{Dialect, Reason, Refusal, RequestId};
 use crate::GuardBody;
 
+impl Reason {
+    /// The body of a JSON-RPC refusal, with the `id` of the request if it is known.
+    #[must_use]
+    pub fn json_rpc(self, id: Option<&RequestId>) -> Bytes {
+        json_rpc(self, id).into()
+    }
+}
+
 impl Refusal {
     /// Makes the response. Its extensions hold the [`Reason`].
     pub fn respond<B>(self, dialect: &Dialect) -> Response<GuardBody<B>> {

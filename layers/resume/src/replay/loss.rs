@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use bartizan_core::{Reason, UpstreamFailure, fields::media, mcp};
+use bartizan_core::{Reason, UpstreamFailure, mcp};
 use http::{Response, StatusCode};
 
 /// What a response says of its session.
@@ -60,13 +60,8 @@ pub fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool)
         (Some(Reason::BackendLost), _) => Verdict::Unreachable,
         // A layer on the way refused it: that says nothing about the session.
         (Some(_), _) => Verdict::Arrived,
-        // A page is what a web framework shows for a path or a method that it does not serve.
-        (None, StatusCode::NOT_FOUND)
-            if is_at_endpoint() && !media::is_html(response.headers()) =>
-        {
-            Verdict::Look
-        }
         (None, StatusCode::BAD_REQUEST) => Verdict::Look,
+        (None, _) if mcp::may_deny_session(response, is_at_endpoint) => Verdict::Look,
         _ => Verdict::Arrived,
     }
 }

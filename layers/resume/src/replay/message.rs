@@ -19,7 +19,7 @@ where
 {
     kept.read_on(Instant::now() + BODY_DEADLINE).await;
     match kept.content()? {
-        Content::Message(message) => message.id().cloned(),
+        Content::Message(message) => message.request_id().cloned(),
         _ => None,
     }
 }

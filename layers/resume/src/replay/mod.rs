@@ -24,6 +24,7 @@ mod needed;
 pub(crate) mod opened;
 pub(crate) mod record;
 pub(crate) mod replay_body;
+pub(crate) mod returned;
 pub(crate) mod single_flight;
 pub(crate) mod target;
 pub(crate) mod timed;

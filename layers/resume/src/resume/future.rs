@@ -17,7 +17,7 @@ use crate::replay::{
     answer,
     kept::Kept,
     loss::{self, Verdict},
-    record,
+    record, returned,
 };
 
 pin_project! {
@@ -106,7 +106,8 @@ where
                     match loss::by_head(&response, || kept.is_at_endpoint()) {
                         Verdict::Arrived => {
                             flow::accepted(&shared, &kept, &response);
-                            return Poll::Ready(Ok(answer::pass(response, kept.is_get())));
+                            let response = answer::pass(response, kept.is_get());
+                            return Poll::Ready(Ok(returned::with_body(response, &kept)));
                         }
                         verdict => Box::pin(flow::lost(shared, kept, response, verdict)),
                     }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::{Backend, backend::Protocol, failure::FailureKind};
+use bartizan_core::{Backend, backend::Protocol, failure::FailureKind, refusal::ReturnedBody};
 use bytes::Bytes;
 #[cfg(feature = "tls")]
 use http::header::UPGRADE;
@@ -141,6 +141,13 @@ where
                 ByProtocolFuture(Sending::Http1(self.0.http1.send(backend, request)))
             }
             _ => self.send_otherwise(backend, request.map(OutgoingBody::new)),
+        }
+    }
+
+    fn take_back(mut future: Pin<&mut ByProtocolFuture>) -> Option<ReturnedBody> {
+        match &mut future.0 {
+            Sending::Http1(sending) => sending.take_back(),
+            Sending::Http2(over) => over.sending.take_back(),
         }
     }
 }

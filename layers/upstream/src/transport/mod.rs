@@ -17,7 +17,9 @@ mod pools;
 #[cfg(feature = "tls")]
 mod tls;
 
-use bartizan_core::{Backend, Reason, failure::FailureKind};
+use std::pin::Pin;
+
+use bartizan_core::{Backend, Reason, failure::FailureKind, refusal::ReturnedBody};
 use http::{Request, Response};
 
 pub use builder::TransportBuilder;
@@ -74,6 +76,13 @@ pub trait Transport<B> {
 
     /// Sends `request`. Its URI has only path and query, and its version is the one that `backend` uses.
     fn send(&self, backend: &Backend, request: Request<B>) -> Self::Future;
+
+    /// Takes the request body back from an exchange that has failed or timed out, if none of the request was sent. The
+    /// refusal then carries it, so that its JSON-RPC id can be read. The future is not polled again. Default: none.
+    #[must_use]
+    fn take_back(_future: Pin<&mut Self::Future>) -> Option<ReturnedBody> {
+        None
+    }
 }
 
 /// Why a backend gave no response.

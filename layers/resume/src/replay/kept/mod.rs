@@ -138,8 +138,7 @@ impl<B> Kept<B> {
 
     /// Whether the request goes to the path on which its session was opened.
     pub(crate) fn is_at_endpoint(&self) -> bool {
-        let endpoint = self.session().and_then(|session| session.record().path());
-        endpoint.is_none_or(|endpoint| mcp::is_same_endpoint(endpoint, self.path()))
+        self.session().is_none_or(|session| mcp::is_at_endpoint(session, self.path()))
     }
 
     /// The id by which the request names its session.

@@ -26,6 +26,7 @@ use crate::replay::{
     loss::{self, Verdict},
     message::is_for_lost_server,
     opened::Denial,
+    returned,
     single_flight::Part,
 };
 
@@ -79,7 +80,7 @@ where
     if verdict != Verdict::Arrived {
         return Ok(refuse_with_id(&kept, FORGOTTEN).await);
     }
-    Ok(answer)
+    Ok(returned::with_body(answer, &kept))
 }
 
 /// Waits until the session is resumed, by this request or another.

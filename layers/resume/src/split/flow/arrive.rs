@@ -28,7 +28,7 @@ use crate::replay::{
     kept::{Kept, LAST_EVENT_ID},
     loss::{self, Verdict},
     message::is_for_lost_server,
-    record,
+    record, returned,
 };
 
 /// A request that names the gateway `name` arrives.
@@ -116,7 +116,7 @@ where
             _ if Reason::of(&answer) == Some(Reason::BackendLost) => {
                 return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
             }
-            _ => return Ok(answer),
+            _ => return Ok(returned::with_body(answer, &kept)),
         }
     }
 }

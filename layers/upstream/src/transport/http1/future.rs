@@ -1,13 +1,13 @@
 //! One exchange.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::failure::FailureKind;
+use bartizan_core::{failure::FailureKind, refusal::ReturnedBody};
 use http::{Request, Response, Version};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
@@ -39,6 +39,8 @@ enum State {
         queued: Option<Box<Queued>>,
     },
     Failed(TransportError),
+    // What hyper gave back.
+    Unsent(Box<Request<OutgoingBody>>),
 }
 
 type SendResult = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>>;
@@ -66,6 +68,18 @@ impl Http1Future {
     #[inline]
     pub(in super::super) fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         Self(State::begin(pool, request))
+    }
+
+    /// The request body, if nothing of the request was sent. That is the end of the exchange.
+    #[cold]
+    pub(in super::super) fn take_back(&mut self) -> Option<ReturnedBody> {
+        let over = State::Failed(TransportError::Failed(FailureKind::Terminated));
+        let request = match mem::replace(&mut self.0, over) {
+            State::Connecting { queued, .. } => queued?.request,
+            State::Unsent(request) => *request,
+            State::Sent { .. } | State::Failed(_) => return None,
+        };
+        ReturnedBody::new(request.into_body())
     }
 }
 
@@ -112,6 +126,9 @@ impl Future for Http1Future {
                     State::send(given, queued.pool, queued.request)
                 }
                 State::Failed(error) => return Poll::Ready(Err(*error)),
+                State::Unsent(_) => {
+                    return Poll::Ready(Err(TransportError::Failed(FailureKind::Terminated)));
+                }
             };
         }
     }
@@ -134,7 +151,7 @@ impl Exchange {
     ) -> Result<State, TransportError> {
         match failed.take_message() {
             Some(request) if self.is_kept => Ok(State::begin(self.pool, request)),
-            Some(_) => Err(TransportError::Failed(FailureKind::Terminated)),
+            Some(request) => Ok(State::Unsent(Box::new(request))),
             None => Err(error::of_exchange(&failed.into_error())),
         }
     }
@@ -146,6 +163,7 @@ impl fmt::Debug for Http1Future {
             State::Sent { .. } => "Http1Future(Sent)",
             State::Connecting { .. } => "Http1Future(Connecting)",
             State::Failed(_) => "Http1Future(Failed)",
+            State::Unsent(_) => "Http1Future(Unsent)",
         })
     }
 }

@@ -11,9 +11,9 @@ mod future;
 mod link;
 mod pool;
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, pin::Pin, sync::Arc};
 
-use bartizan_core::{Backend, backend::Protocol};
+use bartizan_core::{Backend, backend::Protocol, refusal::ReturnedBody};
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
@@ -60,6 +60,10 @@ where
         }
         framing::state_body(&mut request);
         Http1Future::begin(self.0.of(backend), request.map(OutgoingBody::new))
+    }
+
+    fn take_back(mut future: Pin<&mut Http1Future>) -> Option<ReturnedBody> {
+        Http1Future::take_back(&mut future)
     }
 }
 

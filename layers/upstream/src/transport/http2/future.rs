@@ -1,12 +1,13 @@
 //! One exchange.
 
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bartizan_core::failure::FailureKind;
+use bartizan_core::{failure::FailureKind, refusal::ReturnedBody};
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError, upgrade::OnUpgrade};
 use tokio::time::timeout;
@@ -41,7 +42,11 @@ enum State {
     },
     // The backend speaks HTTP/1.1.
     NotHttp2(Option<Request<OutgoingBody>>),
-    Failed(TransportError),
+    Failed {
+        error: TransportError,
+        // What was not sent.
+        request: Option<Box<Request<OutgoingBody>>>,
+    },
 }
 
 type SendResult = Result<Response<Incoming>, TrySendError<Request<StreamedBody>>>;
@@ -71,6 +76,24 @@ impl Http2Future {
     pub(in super::super) fn begin(pool: Arc<Pool>, request: Request<OutgoingBody>) -> Self {
         Self { state: begin(&pool, request), pool, attempts: 1 }
     }
+
+    /// The request body, if nothing of the request was sent. That is the end of the exchange.
+    #[cold]
+    pub(in super::super) fn take_back(&mut self) -> Option<ReturnedBody> {
+        let over = State::failed(TransportError::Failed(FailureKind::Terminated), None);
+        let request = match mem::replace(&mut self.state, over) {
+            State::Waiting { request, .. } | State::NotHttp2(request) => request?,
+            State::Failed { request, .. } => *request?,
+            State::Sent { .. } => return None,
+        };
+        ReturnedBody::new(request.into_body())
+    }
+}
+
+impl State {
+    fn failed(error: TransportError, request: Option<Request<OutgoingBody>>) -> Self {
+        Self::Failed { error, request: request.map(Box::new) }
+    }
 }
 
 fn begin(pool: &Arc<Pool>, request: Request<OutgoingBody>) -> State {
@@ -96,7 +119,7 @@ fn begin(pool: &Arc<Pool>, request: Request<OutgoingBody>) -> State {
 
 fn send(pool: &Pool, given: Given, mut request: Request<OutgoingBody>) -> State {
     if head::to_http2(&mut request, pool.backend()).is_err() {
-        return State::Failed(TransportError::Unsupported);
+        return State::failed(TransportError::Unsupported, Some(request));
     }
     let Given { mut sender, stream } = given;
     let stream = Arc::new(stream);
@@ -117,7 +140,7 @@ impl Future for Http2Future {
                     match turn {
                         Ok(given) => send(&this.pool, given, request),
                         Err(Unable::NotHttp2) => State::NotHttp2(Some(request)),
-                        Err(Unable::Failed(error)) => State::Failed(error),
+                        Err(Unable::Failed(error)) => State::failed(error, Some(request)),
                     }
                 }
                 State::Sent { answer, stream } => {
@@ -146,7 +169,7 @@ impl Future for Http2Future {
                     }
                     return Poll::Ready(Err(Unsent::NotHttp2(Box::new(request))));
                 }
-                State::Failed(error) => return Poll::Ready(Err(Unsent::Failed(*error))),
+                State::Failed { error, .. } => return Poll::Ready(Err(Unsent::Failed(*error))),
             }
         }
     }
@@ -162,7 +185,10 @@ fn recover(
         Some(request) if attempts <= MAX_ATTEMPTS => {
             begin(pool, request.map(StreamedBody::into_inner))
         }
-        Some(_) => State::Failed(TransportError::Failed(FailureKind::Terminated)),
-        None => State::Failed(error::of_exchange(&failed.into_error())),
+        Some(request) => {
+            let error = TransportError::Failed(FailureKind::Terminated);
+            State::failed(error, Some(request.map(StreamedBody::into_inner)))
+        }
+        None => State::failed(error::of_exchange(&failed.into_error()), None),
     }
 }
