@@ -22,7 +22,7 @@ use http::uri::Scheme;
 
 use super::{Limit, OnLost, Options, Store};
 
-/// The variable that holds the password of the store. It is no option: a command line can be read by others.
+/// The variable that holds the password of the store. It is not an option: a command line can be read by others.
 pub(crate) const STORE_PASSWORD: &str = "BARTIZAN_STORE_PASSWORD";
 
 /// Where the settings come from that were not left at their defaults.
