@@ -82,7 +82,8 @@ pub(crate) async fn insert(
     let keep = |live: Live| shared.near.keep(digest, era, owner.key(), live);
     match reply {
         Reply::Done(Stored::Live(live)) => {
-            Ok(Inserted::Inserted(opened(&shared, digest, keep(live))))
+            let record = live.record.with_companions_of(&record);
+            Ok(Inserted::Inserted(opened(&shared, digest, keep(Live { record, ..live }))))
         }
         Reply::Not(Stored::Live(live)) => Ok(Inserted::Exists(keep(live))),
         Reply::Done(Stored::Ended) | Reply::Not(Stored::Ended) => Ok(Inserted::Ended),

@@ -286,7 +286,7 @@ fn adopt(known: Option<&Entry>, era: u64, key: Key<'_>, live: Live) -> (Session,
     let session = if session.version() == live.version && session.record() == &live.record {
         session.clone()
     } else {
-        session.next_version_as(live.record, live.version)
+        session.next_version_as(live.record.with_companions_of(session.record()), live.version)
     };
     (session, told_ms.max(live.touched_ms))
 }

@@ -58,7 +58,7 @@
 //! | DELETE of a session that has moved | follows it | – |
 //! | DELETE, and the store does not accept the mark that the session is about to end | 503, `Retry-After`; the client can retry | no |
 //! | DELETE of a session that its backend does not know, whatever its answer | 404; the session is over | no |
-//! | no record of how the session was opened | the response is passed on | no |
+//! | no record of how the session was opened: it was too large, or the records of other sessions use [all the space](ResumeSessionLayer::total_record_limit) | the response is passed on; the session ends with its backend | no |
 //!
 //! Further effects:
 //!
@@ -165,7 +165,8 @@
 //! stream for a GET: these are boxed. A layer that is switched off only passes requests and responses on. No lock is
 //! held across an await, and no request is kept after its response. The record holds the body of `initialize` and the
 //! server's capabilities: about 300 to 1,000 bytes, at most 2 KiB each. Everything else is boxed and runs in tasks
-//! that continue when the client goes away, which requires `Send + 'static`.
+//! that continue when the client goes away, which requires `Send + 'static`. All records of openings that this process
+//! keeps take at most 256 MiB ([`ResumeSessionLayer::total_record_limit`]).
 //!
 //! # Sources
 //!

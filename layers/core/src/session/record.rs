@@ -1,6 +1,6 @@
 //! What a store keeps of a session.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{any::Any, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::ClientNetwork;
 use crate::{BackendId, SessionId};
@@ -26,7 +26,20 @@ struct Rare {
     // Likewise, looked at when the session ends.
     client: Option<ClientNetwork>,
     fields: BTreeMap<Box<str>, Box<[u8]>>,
+    companions: Companions,
 }
+
+/// What is dropped with the last copy of a record. No part of what a store writes down.
+#[derive(Clone, Default)]
+struct Companions(Vec<Arc<dyn Any + Send + Sync>>);
+
+impl PartialEq for Companions {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Companions {}
 
 impl Record {
     /// The default idle time: two hours.
@@ -93,6 +106,25 @@ impl Record {
             rare.client = ClientNetwork::from_bytes(value);
         } else {
             rare.fields.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// Drops `companion` with the last copy of this record in this process: for a layer that accounts for what it puts
+    /// into records. A store that keeps records elsewhere drops it when it forgets its own copy.
+    #[must_use]
+    pub fn with_companion(mut self, companion: Arc<dyn Any + Send + Sync>) -> Self {
+        self.rare.get_or_insert_default().companions.0.push(companion);
+        self
+    }
+
+    /// Takes over the companions of `other`: for a store that has read a record which it knows already.
+    #[must_use]
+    pub fn with_companions_of(mut self, other: &Self) -> Self {
+        if let Some(other) = &other.rare
+            && !other.companions.0.is_empty()
+        {
+            self.rare.get_or_insert_default().companions = other.companions.clone();
         }
         self
     }
@@ -250,6 +282,21 @@ mod tests {
         assert_eq!(counted.fields().collect::<Vec<_>>(), [("client", client.as_bytes())]);
         assert_eq!(record.clone().with_field("client", client.as_bytes()), counted);
         assert_eq!(record.with_field("client", b"nobody").client(), None);
+    }
+
+    #[test]
+    fn a_companion_goes_with_the_last_copy_and_makes_no_difference() {
+        let companion = Arc::new(());
+        let plain = Record::new(Record::IDLE, Record::LIFETIME).with_field("x", b"1");
+        let accompanied = plain.clone().with_companion(companion.clone());
+        assert_eq!((&accompanied, Arc::strong_count(&companion)), (&plain, 2));
+        let changed = accompanied.clone().with_field("x", b"2");
+        let read = plain.clone().with_companions_of(&changed);
+        drop((accompanied, changed));
+        assert_eq!(Arc::strong_count(&companion), 2);
+        assert_eq!(read.fields().collect::<Vec<_>>(), plain.fields().collect::<Vec<_>>());
+        drop(read.with_companions_of(&plain));
+        assert_eq!(Arc::strong_count(&companion), 1);
     }
 
     /// What a layer keeps may be a whole request, with all that it authenticates by.

@@ -258,3 +258,24 @@ fn a_session_whose_end_is_waited_for_is_looked_after_where_no_news_would_come() 
     assert!(!is_unfollowed(&near, later));
     drop(hold);
 }
+
+/// What a layer accounts for is accounted for as long as this replica keeps it.
+#[test]
+fn companions_of_a_record_stay_until_its_entry_goes() {
+    let near = near();
+    let route = Route::default();
+    let key = Key::new(&route, None, b"id");
+    let companion = Arc::new(());
+    let opened = live(1);
+    let record = opened.record.with_companion(companion.clone());
+    drop(near.keep(digest("id"), 1, key, Live { record, ..opened }));
+    assert_eq!(Arc::strong_count(&companion), 2);
+    for version in [1, 2] {
+        // It is read again as it was, and as another replica has changed it.
+        let ticket = announce(&near, digest("id"));
+        drop(settle(&near, "id", ticket, 1_000, Some(live(version))));
+        assert!(Arc::strong_count(&companion) >= 2, "{version}");
+    }
+    near.forget(&digest("id"));
+    assert_eq!(Arc::strong_count(&companion), 1);
+}

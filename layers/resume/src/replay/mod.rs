@@ -5,10 +5,12 @@
 
 pub(crate) mod answer;
 pub(crate) mod ask;
+pub(crate) mod budget;
 pub(crate) mod by_session;
 pub(crate) mod closing;
 pub(crate) mod credentials;
 pub(crate) mod entry;
+mod event;
 pub(crate) mod follow;
 pub(crate) mod handshake;
 pub(crate) mod inside;

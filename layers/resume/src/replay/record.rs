@@ -9,6 +9,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
+    budget::Budget,
     credentials,
     entry::{Entries, NAME},
     handshake::{Handshake, Scanned},
@@ -23,6 +24,7 @@ use super::{
 pub(crate) struct Recording {
     pub(crate) entries: Entries,
     pub(crate) limit_bytes: usize,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) timeout: Duration,
 }
 
@@ -42,7 +44,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     R: ReplaceBody<Error: Send> + Send + 'static,
 {
-    let Recording { entries, limit_bytes: limit, timeout } = recording;
+    let Recording { entries, limit_bytes: limit, budget, timeout } = recording;
     let (mut head, body) = response.into_parts();
     let deadline = Instant::now() + timeout;
     let (found, looked) = look::for_agreement(&head.headers, body, limit, deadline).await;
@@ -55,16 +57,19 @@ where
         let owner = kept.passage().principal();
         let handshake = Handshake { agreement, body };
         if let Some(entry) = entries.write(&handshake, owner) {
-            Additions::leave(&mut head.extensions, NAME, &entry);
-            if let Some(id) = head.headers.get(&mcp::SESSION_ID)
-                && let Some(authorization) = kept.authorization()
-                && owner.is_none()
-            {
-                let digest = credentials::digest(id.as_bytes(), authorization);
-                Additions::leave(&mut head.extensions, credentials::NAME, &digest);
-            }
-            if let Some(target) = target::write(&entries, kept.uri(), owner) {
-                Additions::leave(&mut head.extensions, target::NAME, &target);
+            let id = head.headers.get(&mcp::SESSION_ID).filter(|_| owner.is_none());
+            let digest = id.zip(kept.authorization()).map(|(id, authorization)| {
+                credentials::digest(id.as_bytes(), authorization).to_vec()
+            });
+            let target = target::write(&entries, kept.uri(), owner);
+            let fields = [(NAME, Some(entry)), (credentials::NAME, digest), (target::NAME, target)];
+            let bytes = fields.iter().flat_map(|(_, value)| value).map(Vec::len).sum();
+            if let Some(share) = budget.take(bytes) {
+                Additions::leave_companion(&mut head.extensions, Arc::new(share));
+                for (name, value) in fields {
+                    let Some(value) = value else { continue };
+                    Additions::leave(&mut head.extensions, name, &value);
+                }
             }
         }
     }

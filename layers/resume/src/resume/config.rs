@@ -3,13 +3,18 @@
 use std::{fmt, num::NonZeroU8, sync::Arc, time::Duration};
 
 use super::{counts::ResumeCounts, outcome::Attempts, strangers::Strangers};
-use crate::replay::{entry::Entries, record::Recording};
+use crate::replay::{
+    budget::{self, Budget},
+    entry::Entries,
+    record::Recording,
+};
 
 #[derive(Clone)]
 pub(crate) struct Config<T> {
     pub(crate) store: T,
     pub(crate) entries: Entries,
     pub(crate) record_limit_bytes: usize,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) keep_limit_bytes: usize,
     pub(crate) timeout: Duration,
     pub(crate) attempts: NonZeroU8,
@@ -21,7 +26,9 @@ pub(crate) struct Config<T> {
 
 impl<T> Config<T> {
     pub(crate) fn new(store: T) -> Self {
+        let counts = ResumeCounts::default();
         Self {
+            budget: Arc::new(Budget::new(budget::DEFAULT_BYTES, counts.unrecorded_cell())),
             store,
             entries: Entries::default(),
             record_limit_bytes: 2 * 1024,
@@ -31,7 +38,7 @@ impl<T> Config<T> {
             store_timeout: Duration::from_millis(250),
             under_way: Arc::default(),
             strangers: Arc::default(),
-            counts: ResumeCounts::default(),
+            counts,
         }
     }
 
@@ -39,6 +46,7 @@ impl<T> Config<T> {
         Recording {
             entries: self.entries.clone(),
             limit_bytes: self.record_limit_bytes,
+            budget: Arc::clone(&self.budget),
             timeout: self.timeout,
         }
     }
@@ -49,6 +57,7 @@ impl<T> fmt::Debug for Config<T> {
         f.debug_struct("Config")
             .field("entries", &self.entries)
             .field("record_limit_bytes", &self.record_limit_bytes)
+            .field("budget", &self.budget)
             .field("keep_limit_bytes", &self.keep_limit_bytes)
             .field("timeout", &self.timeout)
             .field("attempts", &self.attempts)

@@ -13,6 +13,7 @@ pub struct ResumeCounts(Arc<Counts>);
 struct Counts {
     resumed: AtomicU64,
     given_up: AtomicU64,
+    unrecorded: Arc<AtomicU64>,
 }
 
 impl ResumeCounts {
@@ -26,6 +27,17 @@ impl ResumeCounts {
     #[must_use]
     pub fn given_up(&self) -> u64 {
         self.0.given_up.load(Ordering::Relaxed)
+    }
+
+    /// How many sessions were opened without a record of their opening, because the records of other sessions used
+    /// [all the space](crate::ResumeSessionLayer::total_record_limit). They are not resumed.
+    #[must_use]
+    pub fn unrecorded(&self) -> u64 {
+        self.0.unrecorded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unrecorded_cell(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.unrecorded)
     }
 
     pub(crate) fn add_resumed(&self) {

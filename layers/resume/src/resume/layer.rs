@@ -1,11 +1,12 @@
 //! Configuration of [`ResumeSession`] services.
 
-use std::{fmt, num::NonZeroU8, time::Duration};
+use std::{fmt, num::NonZeroU8, sync::Arc, time::Duration};
 
 use bartizan_core::SessionStore;
 use tower_layer::Layer;
 
 use super::{config::Config, counts::ResumeCounts, service::ResumeSession};
+use crate::replay::budget::Budget;
 
 /// Builds [`ResumeSession`] services; see the [crate docs](crate).
 ///
@@ -48,6 +49,20 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
     /// recorded; if that is too large as well, the session is not resumed. Default: 2 KiB.
     pub fn record_limit(mut self, bytes: usize) -> Self {
         self.config.record_limit_bytes = bytes;
+        self
+    }
+
+    /// How many bytes the records of all openings together may take in this process. Default: 256 MiB.
+    ///
+    /// A session that is opened when there is no space left works as usual but is not resumed: it ends when its
+    /// backend is lost. Such sessions are [counted](ResumeCounts::unrecorded), and one WARN event a minute reports them.
+    ///
+    /// The limit covers the sessions that were opened through this process. With the memory store, a record counts
+    /// until its session ends. With a store on a server, it counts until this replica's near-cache drops it; what the
+    /// server keeps is bounded by [`record_limit`](Self::record_limit) and the number of sessions.
+    pub fn total_record_limit(mut self, bytes: usize) -> Self {
+        let refused = self.config.counts.unrecorded_cell();
+        self.config.budget = Arc::new(Budget::new(bytes, refused));
         self
     }
 

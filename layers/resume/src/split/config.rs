@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{gateways::Gateways, table::Table};
-use crate::replay::{entry::Entries, record::Recording};
+use crate::replay::{
+    budget::{self, Budget},
+    entry::Entries,
+    record::Recording,
+};
 
 pub(super) struct Config<N, T> {
     pub(super) store: T,
@@ -12,6 +16,7 @@ pub(super) struct Config<N, T> {
     pub(super) gateways: Gateways,
     pub(super) sessions: Arc<Table>,
     pub(super) entries: Entries,
+    pub(super) budget: Arc<Budget>,
     pub(super) close_timeout: Duration,
 }
 
@@ -41,6 +46,7 @@ impl<N, T> Config<N, T> {
             gateways,
             sessions,
             entries: Entries::default(),
+            budget: Arc::new(Budget::new(budget::DEFAULT_BYTES, Arc::default())),
             close_timeout: CLOSE_TIMEOUT,
         }
     }
@@ -49,6 +55,7 @@ impl<N, T> Config<N, T> {
         Recording {
             entries: self.entries.clone(),
             limit_bytes: RECORD_LIMIT_BYTES,
+            budget: Arc::clone(&self.budget),
             timeout: OPEN_TIMEOUT,
         }
     }
@@ -64,6 +71,7 @@ impl<N, T: Clone> Clone for Config<N, T> {
             gateways: self.gateways.clone(),
             sessions: Arc::clone(&self.sessions),
             entries: self.entries.clone(),
+            budget: Arc::clone(&self.budget),
             close_timeout: self.close_timeout,
         }
     }

@@ -6,6 +6,7 @@ use bartizan_core::SessionStore;
 use tower_layer::Layer;
 
 use super::{config::Config, gateways::Gateways, service::SplitSession, sessions::SplitSessions};
+use crate::replay::budget::Budget;
 
 /// Builds [`SplitSession`] services; see the [module docs](super).
 #[must_use]
@@ -14,10 +15,10 @@ pub struct SplitSessionLayer<N, T> {
 }
 
 impl<N, T: SessionStore> SplitSessionLayer<N, T> {
-    /// Finds the gateway of a request by `names`, among `gateways`, and keeps what it opens there in the records of
-    /// `store`: the one that the layer which guards sessions has. At most 100,000 sessions at gateways are known to
-    /// this process, each opened within 10 s; a client session has at most 64, whose list in its record takes at most
-    /// 16 KiB.
+    /// Finds the gateway of a request with `names`, among `gateways`. The sessions at gateways are listed in the records
+    /// of `store`, which must be the store of the layer that validates sessions. A client session can have sessions at up
+    /// to 64 gateways, whose list takes up to 16 KiB; this process handles up to 100,000 sessions at gateways. A gateway
+    /// has 10 s to open one.
     pub fn new(store: T, names: N, gateways: Gateways) -> Self {
         Self { config: Config::new(store, names, gateways) }
     }
@@ -32,6 +33,14 @@ impl<N, T: SessionStore> SplitSessionLayer<N, T> {
     /// Default: 5 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.config.close_timeout = timeout;
+        self
+    }
+
+    /// How many bytes the records of all openings together may take in this process. A session that is opened when
+    /// there is no space left works only at the gateway where it was opened; requests for other gateways get 503. One
+    /// WARN event a minute reports such sessions. Default: 256 MiB.
+    pub fn total_record_limit(mut self, bytes: usize) -> Self {
+        self.config.budget = Arc::new(Budget::new(bytes, Arc::default()));
         self
     }
 
