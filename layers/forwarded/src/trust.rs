@@ -53,7 +53,9 @@ impl TrustedPeers {
         Self { unix: true, ..self }
     }
 
-    fn hold(&self, ip: IpAddr) -> bool {
+    /// Whether the peer at `ip` is one of them.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
         (self.loopback && ip.is_loopback())
             || self.networks.iter().any(|network| network.0.contains(&ip))
     }
@@ -89,7 +91,7 @@ impl Trust {
             Self::Peers(peers) => peers,
         };
         peer.is_some_and(|peer| match peer.ip() {
-            Some(ip) => peers.hold(ip),
+            Some(ip) => peers.contains(ip),
             None => peers.unix,
         })
     }
@@ -97,7 +99,7 @@ impl Trust {
     /// Whether the proxy at `ip`, `distance` hops behind the peer, is trusted.
     pub(crate) fn includes_hop(&self, ip: IpAddr, distance: usize) -> bool {
         match self {
-            Self::Peers(peers) => peers.hold(ip),
+            Self::Peers(peers) => peers.contains(ip),
             Self::Count(count) => distance < usize::from(count.get()),
         }
     }

@@ -12,6 +12,7 @@ pub(super) struct Config {
     pub(super) max_idle_per_backend: usize,
     pub(super) max_connections_per_backend: usize,
     pub(super) connection_wait: Duration,
+    pub(super) write_timeout: Option<Duration>,
     pub(super) resolver: Resolver,
     #[cfg(feature = "tls")]
     pub(super) tls_config: Option<rustls::ClientConfig>,

@@ -11,8 +11,10 @@ mod http1;
 mod hyper_client;
 mod moving_client;
 mod outgoing;
+mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+mod write_timeout;
 
 use bartizan_core::{Backend, Reason, failure::FailureKind};
 use http::{Request, Response};

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use bartizan_core::failure::FailureKind;
 use http::Uri;
 use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::{
-    super::TransportError,
+    super::{TransportError, socket::Socket, write_timeout::WriteTimeout},
     dialer::Dialer,
     link::Link,
     pool::{Checkout, Permit, Pool, Turn},
 };
+
+/// How large the head of a response may be, and how much of a request is written ahead.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -54,7 +58,11 @@ async fn dial(dialer: &Dialer, pool: &Pool, permit: Permit) -> Result<Link, Tran
     let reached = dialer.names.connect(&uri).await;
     let reached = reached.map_err(|error| TransportError::Failed(error.kind()))?;
     pool.is_at(reached.epoch);
-    let (sender, connection) = http1::handshake(reached.io)
+    let write_timeout = WriteTimeout::new(dialer.write_timeout);
+    let io = TokioIo::new(Socket::new(reached.io.into_inner(), write_timeout));
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .handshake(io)
         .await
         .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
     tokio::spawn(async move {

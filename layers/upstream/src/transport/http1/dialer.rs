@@ -9,4 +9,5 @@ use super::super::address::Names;
 pub(super) struct Dialer {
     pub(super) names: Arc<Names>,
     pub(super) connection_wait: Duration,
+    pub(super) write_timeout: Option<Duration>,
 }

@@ -9,6 +9,7 @@ mod body;
 mod dial;
 mod dialer;
 mod future;
+mod give_up;
 mod link;
 mod pool;
 mod pools;

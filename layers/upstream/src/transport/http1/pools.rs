@@ -38,7 +38,11 @@ impl Pools {
         let names = Names::new(config.resolver.clone(), config.connect_timeout);
         Self {
             by_authority: RwLock::default(),
-            dialer: Dialer { names, connection_wait: config.connection_wait },
+            dialer: Dialer {
+                names,
+                connection_wait: config.connection_wait,
+                write_timeout: config.write_timeout,
+            },
             limits: Limits {
                 idle_timeout: config.idle_timeout,
                 max_idle: config.max_idle_per_backend,
