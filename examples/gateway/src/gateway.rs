@@ -74,6 +74,9 @@ impl Gateway {
         let Self { listener, admin, options, backends, upstream, store, stack, login, .. } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
+            stall: options.stall_timeout,
+            connections: options.max_connections(),
+            proxies: stack::proxies(&options),
             speaks_mcp: options.session_header.is_none(),
             ..Limits::default()
         };

@@ -22,6 +22,7 @@ use bartizan::{
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
     keys, principal,
+    server::Proxies,
     store::SessionTable,
 };
 
@@ -82,7 +83,9 @@ pub(crate) fn stack(
 
 /// The service that forwards.
 pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
-    let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
+    let connections = TransportBuilder::new()
+        .connect_timeout(options.connect_timeout)
+        .write_timeout(Some(options.stall_timeout));
     Upstream::builder()
         .connections(connections)
         .proxy_name(name)
@@ -90,10 +93,22 @@ pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
         .build()
 }
 
+/// The proxies in front of the gateway.
+pub(crate) fn proxies(options: &Options) -> Proxies {
+    match options.trust_count {
+        Some(_) => Proxies::All,
+        None => Proxies::Trusted(trusted_peers(options)),
+    }
+}
+
+fn trusted_peers(options: &Options) -> TrustedPeers {
+    TrustedPeers::networks(options.trust.iter().copied())
+}
+
 fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwardedLayer {
     let layer = match options.trust_count {
         Some(count) => layer.trust_count(count),
-        None => layer.trust(TrustedPeers::networks(options.trust.iter().copied())),
+        None => layer.trust(trusted_peers(options)),
     };
     match options.forwarded {
         cli::Forwarded::Append => layer.chain(Chain::Append).write(fields(options)),

@@ -1,6 +1,6 @@
 //! What becomes of the connection when an exchange is given up, and of an exchange whose request the backend does not
 //! read.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;
 

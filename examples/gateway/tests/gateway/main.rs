@@ -9,6 +9,7 @@
 mod bounds;
 mod compat;
 mod demo;
+mod edges;
 mod evidence;
 mod fixtures;
 mod http2;

@@ -9,8 +9,8 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Fails the writes of a connection whose peer has taken nothing for too long. A connection with nothing to write may
-/// be silent for as long as it likes.
+/// Fails the writes of a connection whose peer has read nothing for the timeout. While there is nothing to write, there
+/// is no timeout.
 #[derive(Debug)]
 pub(super) struct WriteTimeout {
     timeout: Option<Duration>,
@@ -81,7 +81,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_fails_when_nothing_was_taken_for_the_whole_time() {
         let mut watched = WriteTimeout::new(Some(LIMIT));
-        // One byte every 50 s is progress, and silence without anything to write is none of its business.
+        // One byte every 50 s is progress, and there is no timeout while there is nothing to write.
         for _ in 0..5 {
             assert!(blocked(&mut watched, Duration::from_secs(50)).await.is_none());
             write(&mut watched).await;

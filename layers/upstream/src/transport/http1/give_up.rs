@@ -1,8 +1,8 @@
-//! What becomes of an exchange that nobody waits for any more.
+//! What happens to the connection of an exchange that is given up.
 //!
-//! To close its connection tells the backend so, and costs the next request a new one: a client that gives up
-//! thousands of requests a second would make the backend accept as many connections. What is short is therefore read
-//! to its end, and the connection kept.
+//! Closing it tells the backend, but the next request then needs a new connection: a client that resets thousands of
+//! requests a second would make the backend accept as many connections. So a short response is read to its end, and the
+//! connection is kept.
 //!
 //! | exchange that is given up | connection |
 //! |---|---|
@@ -25,7 +25,7 @@ const MAX_REST_BYTES: u64 = 64 * 1024;
 /// For how long.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Waits for a response that nobody wants, and keeps its connection if it is short.
+/// Waits for the response, and keeps the connection if it is short.
 #[cold]
 pub(super) fn without_response<E>(
     answer: impl Future<Output = Result<Response<Incoming>, E>> + Send + 'static,
@@ -40,7 +40,7 @@ pub(super) fn without_response<E>(
     });
 }
 
-/// Reads the rest of a response that nobody wants, and keeps its connection if it is short.
+/// Reads the rest of the response, and keeps the connection if it is short.
 #[cold]
 pub(super) fn within_body(incoming: Incoming, link: Link, pool: Arc<Pool>) {
     // A body of unknown length may be an event stream, whose end the backend should learn at once.
@@ -50,7 +50,7 @@ pub(super) fn within_body(incoming: Incoming, link: Link, pool: Arc<Pool>) {
 }
 
 fn read_out(link: Link, pool: Arc<Pool>, rest: impl Future<Output = bool> + Send + 'static) {
-    // Outside of the runtime there is nobody to read; the connection is closed.
+    // Outside the runtime there is no task to read it; the connection is closed.
     let Ok(runtime) = Handle::try_current() else { return };
     let Some(turn) = pool.read_out() else { return };
     runtime.spawn(async move {
