@@ -112,6 +112,9 @@ impl Gateway {
         } = self;
         let limits = Limits {
             body_bytes: options.max_body.get(),
+            stall: options.stall_timeout,
+            connections: options.max_connections(),
+            proxies: stack::proxies(&options),
             speaks_mcp: options.session_header.is_none(),
             drain: options.shutdown_timeout.saturating_sub(options.drain_delay),
             ..Limits::default()

@@ -23,6 +23,7 @@ use bartizan::{
 use crate::{
     cli::{self, ForwardedField, Options, Policy},
     keys, principal,
+    server::Proxies,
     store::SessionTable,
 };
 
@@ -84,7 +85,9 @@ pub(crate) fn stack(
 
 /// The service that forwards.
 pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
-    let connections = TransportBuilder::new().connect_timeout(options.connect_timeout);
+    let connections = TransportBuilder::new()
+        .connect_timeout(options.connect_timeout)
+        .write_timeout(Some(options.stall_timeout));
     let upstream = Upstream::builder()
         .connections(connections)
         .proxy_name(name)
@@ -100,10 +103,22 @@ pub(crate) fn origin(layer: GuardOriginLayer, options: &Options) -> GuardOriginL
     web.allow_origins.iter().cloned().fold(layer, GuardOriginLayer::allow_origin)
 }
 
+/// The proxies in front of the gateway.
+pub(crate) fn proxies(options: &Options) -> Proxies {
+    match options.trust_count {
+        Some(_) => Proxies::All,
+        None => Proxies::Trusted(trusted_peers(options)),
+    }
+}
+
+fn trusted_peers(options: &Options) -> TrustedPeers {
+    TrustedPeers::networks(options.trust.iter().copied())
+}
+
 fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwardedLayer {
     let layer = match options.trust_count {
         Some(count) => layer.trust_count(count),
-        None => layer.trust(TrustedPeers::networks(options.trust.iter().copied())),
+        None => layer.trust(trusted_peers(options)),
     };
     let layer = layer.keep(options.kept_fields.iter().cloned());
     let layer = match &options.client_ip_header {

@@ -57,12 +57,14 @@ impl TrustedPeers {
     #[must_use]
     pub fn include(&self, peer: &PeerAddr) -> bool {
         match peer.ip() {
-            Some(ip) => self.hold(ip),
+            Some(ip) => self.contains(ip),
             None => self.unix,
         }
     }
 
-    fn hold(&self, ip: IpAddr) -> bool {
+    /// Whether a peer at `ip` is one of them.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
         (self.loopback && ip.is_loopback())
             || self.networks.iter().any(|network| network.0.contains(&ip))
     }
@@ -103,7 +105,7 @@ impl Trust {
     /// Whether the proxy at `ip`, `distance` hops behind the peer, is trusted.
     pub(crate) fn includes_hop(&self, ip: IpAddr, distance: usize) -> bool {
         match self {
-            Self::Peers(peers) => peers.hold(ip),
+            Self::Peers(peers) => peers.contains(ip),
             Self::Count(count) => distance < usize::from(count.get()),
         }
     }

@@ -46,7 +46,7 @@
 //! | [connection limit](transport::TransportBuilder::max_connections_per_backend) reached, and no connection (over HTTP/2: no stream) free in time | 503, `Retry-After`, `Proxy-Status` |
 //! | no file descriptor left | 503, `Retry-After`, `Proxy-Status`; does not count against the backend |
 //! | connection ended before a response head | 502 |
-//! | no response head in time | 504 |
+//! | no response head in time, or the backend [reads no more of the request](transport::TransportBuilder::write_timeout) | 504 |
 //! | not HTTP, or an unrequested 101 | 502 |
 //! | several equal values of `Content-Length` | passed on as one |
 //! | `Content-Length` that is not a number, or values that differ | 502 |
@@ -73,11 +73,13 @@
 //!
 //! # Failure modes
 //!
-//! A request is sent once. Another connection is used only if an idle one turns out to be closed before a byte of the
-//! request was written. When the client goes away, the exchange is dropped at once; when the backend does, the
-//! response is cut off. A response that arrives before the request has ended is passed on, and its connection is
-//! reused when the request has ended too. Bodies have no timeout. But a silent connection is probed by TCP after 60
-//! s, and an HTTP/2 connection in use every 30 s; if the backend does not answer, the connection is closed.
+//! A request is sent once. Another connection is used only if an idle one turns out to be closed before a byte of
+//! the request was written. When the client goes away, the exchange is dropped at once; over HTTP/1.1 without TLS,
+//! a response of at most 64 KiB that arrives within 100 ms is still read, so that its connection is kept. When the
+//! backend goes away, the response is cut off. A response that arrives before the request has ended is passed on,
+//! and its connection is reused when the request has ended too. Bodies have no timeout as long as they make
+//! progress. A silent connection is probed by TCP after 60 s, and an HTTP/2 connection in use every 30 s; if the
+//! backend does not answer, the connection is closed.
 //!
 //! # Connections
 //!
@@ -104,6 +106,9 @@
 //! | several of a family, including the kept one | only the kept one |
 //! | the same, and the kept one, tried once a second, has refused for 5 s or was unreachable for 30 s | the others, then the kept one; the one that connects is kept |
 //! | a failure, an empty answer, or none within 1 s | the previous answer stays in use |
+//!
+//! HTTP/1.1 responses are read in pieces of 16 KiB, and a head may have 64 KiB. An HTTP/2 stream has a window of 64 KiB,
+//! a connection of 16 MiB. So a response that the client does not read stays at the backend.
 //!
 //! Addresses of a family are dialled in ascending order, so that proxies that see the same answer choose the same
 //! address. When the kept address changes, connections to the old one are not reused; responses in flight continue. A

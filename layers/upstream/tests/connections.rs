@@ -489,9 +489,11 @@ async fn however_requests_are_given_up_no_turn_is_lost_and_no_answer_goes_to_ano
         timeout(SOON, join_all((0..12).map(|i| one(seed * 12 + i, (seed * 7 + i * 5) % 60))))
             .await
             .unwrap();
+        // What was given up in the middle is read out, and its connection is there again.
+        sleep(Duration::from_millis(20)).await;
     }
     let (accepted, requests) = (backend.counts().0, backend.requests.load(Ordering::SeqCst));
-    assert!(accepted > 200 && requests > accepted, "{accepted} {requests}");
+    assert!(accepted > 20 && requests > 200, "{accepted} {requests}");
     // All three connections can be had at once, still; one may be closing just now.
     let all = async || {
         let all = join_all((0..3).map(|_| send(&upstream, &origin, Work::Pinned, get()))).await;

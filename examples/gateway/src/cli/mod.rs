@@ -1,6 +1,7 @@
 //! The command line: every option, its environment variable and its default.
 
 mod checks;
+mod descriptors;
 mod values;
 mod web;
 
@@ -474,6 +475,7 @@ pub(crate) struct Options {
 
     #[command(flatten)]
     pub(crate) web: WebOptions,
+
     /// How long a shutdown may take in total: the drain delay, then the calls in flight. Calls that are
     /// still unfinished are cut, and the exit status is 1
     #[arg(
@@ -515,6 +517,27 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) log_format: LogFormat,
+    /// The maximum number of client connections. At the limit, the connection that has been idle the longest is closed
+    /// for a new one; if none is idle, the new one waits. By default half of the file descriptors that the process
+    /// may open (ulimit -Hn) minus 32: a call also needs a connection to its backend
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_CONNECTIONS",
+        value_name = "N",
+        value_parser = values::count
+    )]
+    pub(crate) max_connections: Option<NonZeroUsize>,
+
+    /// How long a client may read nothing of a response while there is more to write, and a backend nothing of a
+    /// request; then the connection is closed, or the HTTP/2 stream is reset. Silent event streams are not affected
+    #[arg(
+        long,
+        env = "BARTIZAN_STALL_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = values::duration
+    )]
+    pub(crate) stall_timeout: Duration,
 
     /// What to log to standard error: error, warn, info, debug (every refusal), trace, or a tracing
     /// filter such as info,bartizan::session=debug. Takes precedence over RUST_LOG
@@ -635,6 +658,11 @@ fn chosen(command: &clap::Command, matches: &ArgMatches) -> Chosen {
 }
 
 impl Options {
+    /// How many client connections there may be at once.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.max_connections.map_or_else(descriptors::for_clients, NonZeroUsize::get)
+    }
+
     /// The defaults, ignoring the environment, for a gateway in front of `backends` on a free port.
     ///
     /// # Errors

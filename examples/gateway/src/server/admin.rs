@@ -7,6 +7,8 @@
 //! | any other | 404 |
 //!
 //! A foreign page's request is refused as on the main port: 421 or 403.
+//! A method other than GET and HEAD gets 405, a head of more than 8 KiB (up to twice that may pass) 431. Past 64
+//! connections, the next one waits.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -16,15 +18,18 @@ use bartizan::{
     origin::GuardOriginLayer,
 };
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::ALLOW};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tower::service_fn;
 use tower_layer::Layer;
 
 use crate::readiness::Readiness;
+
+const HEAD_BYTES: usize = 8 * 1024;
+const MAX_CONNECTIONS: usize = 64;
 
 /// Answers for as long as the process lives.
 pub(crate) async fn serve(
@@ -32,14 +37,17 @@ pub(crate) async fn serve(
     guard: GuardOriginLayer,
     readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
 ) {
-    loop {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let readiness = Arc::clone(&readiness);
         let answer = service_fn(move |request: Request<Incoming>| {
-            let response = respond(request.uri().path(), &*readiness).map(GuardBody::forwarded);
+            let response = respond(request.method(), request.uri().path(), &*readiness);
+            let response = response.map(GuardBody::forwarded);
             async move { Ok::<_, Infallible>(response) }
         });
         let peer = PeerAddr::new(peer);
@@ -50,13 +58,24 @@ pub(crate) async fn serve(
         let answer = ConnectionService::new(guard.layer(answer), peer);
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
-        // A connection that breaks off concerns nobody else.
-        tokio::spawn(builder.serve_connection(TokioIo::new(stream), answer));
+        builder.max_buf_size(HEAD_BYTES);
+        let connection = builder.serve_connection(TokioIo::new(stream), answer);
+        // An error ends this connection only.
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(place);
+        });
     }
 }
 
-fn respond(path: &str, readiness: &dyn Fn() -> Readiness) -> Response<Full<Bytes>> {
+fn respond(
+    method: &Method,
+    path: &str,
+    readiness: &dyn Fn() -> Readiness,
+) -> Response<Full<Bytes>> {
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
     let (status, text) = match path {
+        _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n".into()),
         "/healthz" => (StatusCode::OK, "ok\n".into()),
         "/readyz" => {
             let readiness = readiness();
@@ -70,26 +89,70 @@ fn respond(path: &str, readiness: &dyn Fn() -> Readiness) -> Response<Full<Bytes
     };
     let mut response = Response::new(Full::<Bytes>::new(text));
     *response.status_mut() = status;
+    if !is_read {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::timeout,
+    };
+
     use super::*;
 
     #[test]
     fn readiness_is_told_and_health_is_apart_from_it() {
         let lacking = || vec!["it".to_owned()];
-        for (path, readiness, status) in [
-            ("/healthz", Readiness::Ready, 200),
-            ("/healthz", Readiness::NotReady(lacking()), 200),
-            ("/readyz", Readiness::Ready, 200),
-            ("/readyz", Readiness::Degraded(lacking()), 200),
-            ("/readyz", Readiness::NotReady(lacking()), 503),
-            ("/", Readiness::Ready, 404),
+        for (method, path, readiness, status) in [
+            (Method::GET, "/healthz", Readiness::Ready, 200),
+            (Method::GET, "/healthz", Readiness::NotReady(lacking()), 200),
+            (Method::GET, "/readyz", Readiness::Ready, 200),
+            (Method::HEAD, "/readyz", Readiness::Ready, 200),
+            (Method::GET, "/readyz", Readiness::Degraded(lacking()), 200),
+            (Method::GET, "/readyz", Readiness::NotReady(lacking()), 503),
+            (Method::GET, "/", Readiness::Ready, 404),
+            (Method::POST, "/readyz", Readiness::Ready, 405),
+            (Method::DELETE, "/", Readiness::Ready, 405),
         ] {
-            let told = respond(path, &|| readiness.clone()).status();
-            assert_eq!(told, status, "{path} {readiness:?}");
+            let response = respond(&method, path, &|| readiness.clone());
+            assert_eq!(response.status(), status, "{method} {path} {readiness:?}");
+            assert_eq!(response.headers().contains_key(ALLOW), status == 405);
         }
+    }
+
+    /// Sends `request` and reads the status, unless none comes soon.
+    async fn ask(address: SocketAddr, request: &str) -> Option<(TcpStream, String)> {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut status = [0; 12];
+        let read = timeout(Duration::from_millis(500), stream.read_exact(&mut status)).await;
+        read.ok()?.unwrap();
+        Some((stream, String::from_utf8_lossy(&status[9..]).into_owned()))
+    }
+
+    #[tokio::test]
+    async fn heads_and_connections_are_bounded() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, GuardOriginLayer::new(), Arc::new(|| Readiness::Ready)));
+        let get = "GET /readyz HTTP/1.1\r\nhost: a\r\n";
+        for (field_bytes, status) in [(7_000, "200"), (20_000, "431")] {
+            let request = format!("{get}x: {}\r\n\r\n", "a".repeat(field_bytes));
+            assert_eq!(ask(address, &request).await.unwrap().1, status);
+        }
+        let mut open = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            open.push(ask(address, &format!("{get}\r\n")).await.unwrap());
+        }
+        assert!(ask(address, &format!("{get}\r\n")).await.is_none());
+        drop(open);
+        assert_eq!(ask(address, &format!("{get}\r\n")).await.unwrap().1, "200");
     }
 }

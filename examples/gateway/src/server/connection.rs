@@ -3,11 +3,12 @@
 use std::{
     convert::Infallible,
     error::Error,
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -19,11 +20,11 @@ use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -33,54 +34,77 @@ use crate::access_log::AccessLog;
 use super::{
     admission::{admit, admit_behind},
     connection_state::ConnectionState,
+    expel::Expel,
     front::Front,
     head_timeout::{HeadTimeout, HeadTimeouts},
     limits::Limits,
     protocol::{self, Protocol},
     service::ServerService,
+    stream_executor::StreamExecutor,
+    write_timeout::WriteTimeout,
 };
+
+/// How much of a response is held for one stream of HTTP/2 that its client does not read, besides the piece that is
+/// on its way.
+const SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// How much of a request body may be under way in one stream of HTTP/2, and in all streams of a connection: uploads
+/// that the backend does not read must not block the others.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+const MAX_STREAMS: u32 = 100;
+/// How long the client of an idle HTTP/2 connection has to acknowledge that it ends.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How connections are served.
 #[derive(Clone, Debug)]
-pub(super) struct Builders {
+pub(super) struct Settings {
+    limits: Limits,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<StreamExecutor>,
+    front: Option<Front>,
     access_log: Option<AccessLog>,
 }
 
-impl Builders {
-    pub(super) fn new(limits: &Limits, access_log: Option<AccessLog>) -> Self {
+impl Settings {
+    pub(super) fn new(limits: Limits, front: Option<Front>, access_log: Option<AccessLog>) -> Self {
         let mut http1 = http1::Builder::new();
         // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The timeouts are
         // kept at the socket.
         http1.header_read_timeout(None).max_buf_size(limits.header_bytes as usize);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(StreamExecutor::new(limits.stall));
         http2
             .timer(TokioTimer::new())
             .max_header_list_size(limits.header_bytes)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             // A client that vanished would hold its streams forever.
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             // Websockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
-        Self { http1, http2, access_log }
+        Self { limits, http1, http2, front, access_log }
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 }
 
 /// Serves one connection. At `stop`, it takes no more requests and ends after those in flight.
 pub(super) async fn serve(
-    builders: Arc<Builders>,
+    settings: Arc<Settings>,
     (stream, peer): (TcpStream, SocketAddr),
     service: impl ServerService,
-    limits: Limits,
-    front: Option<Arc<Front>>,
+    state: Arc<ConnectionState>,
     stop: CancellationToken,
 ) {
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "the connection is gone already");
         return;
     }
-    let accepted = Instant::now();
+    let limits = &settings.limits;
     let detecting = timeout(limits.head, protocol::detect(&stream));
     let detected = tokio::select! {
         // Nothing is lost with a connection that has sent nothing.
@@ -93,43 +117,38 @@ pub(super) async fn serve(
         Ok(local) => PeerAddr::new(peer).accepted_at(local),
         Err(_) => PeerAddr::new(peer),
     };
-    let state = Arc::<ConnectionState>::default();
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
-    let io = HeadTimeout::new(stream, protocol, Arc::clone(&state), timeouts, accepted);
-    let io = TokioIo::new(io);
-    let access_log = builders.access_log.clone();
-    let ended = if let Some(front) = front {
+    let io = WriteTimeout::new(stream, limits.stall);
+    let io = HeadTimeout::new(io, protocol, Arc::clone(&state), timeouts, state.accepted());
+    let access_log = settings.access_log.clone();
+    let admitted = Arc::clone(&state);
+    let ended = match &settings.front {
         // A type of its own, in a box: what is off costs nothing.
-        let service = admit_behind(&front, &peer, service, &limits, access_log, state);
-        let service = ConnectionService::new(service, peer);
-        Box::pin(converse(&builders, protocol, io, service, &stop)).await
-    } else {
-        let service = ConnectionService::new(admit(service, &limits, access_log, state), peer);
-        match protocol {
-            Protocol::Http1 => {
-                let connection = builders.http1.serve_connection(io, service).with_upgrades();
-                drive(connection, &stop, http1::UpgradeableConnection::graceful_shutdown).await
-            }
-            // Boxed: it is larger, and one for many requests at a time.
-            Protocol::Http2 => {
-                let connection = builders.http2.serve_connection(io, service);
-                Box::pin(drive(connection, &stop, http2::Connection::graceful_shutdown)).await
-            }
+        Some(front) => {
+            let service = admit_behind(front, &peer, service, limits, access_log, admitted);
+            let service = ConnectionService::new(service, peer);
+            Box::pin(converse(&settings, protocol, io, service, state, &stop)).await
+        }
+        None => {
+            let service = admit(service, limits, access_log, admitted);
+            let service = ConnectionService::new(service, peer);
+            converse(&settings, protocol, io, service, state, &stop).await
         }
     };
-    if let Err(error) = ended {
+    if let Some(Err(error)) = ended {
         tracing::debug!(%error, "connection ended");
     }
 }
 
-/// Serves the requests that come by `io` with `service`, in a future of its own.
+/// Serves the requests that come by `io` with `service`.
 async fn converse<S, R>(
-    builders: &Builders,
+    settings: &Settings,
     protocol: Protocol,
-    io: TokioIo<HeadTimeout<TcpStream>>,
+    io: HeadTimeout<WriteTimeout<TcpStream>>,
     service: ConnectionService<S>,
+    state: Arc<ConnectionState>,
     stop: &CancellationToken,
-) -> hyper::Result<()>
+) -> Option<hyper::Result<()>>
 where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
@@ -138,12 +157,30 @@ where
 {
     match protocol {
         Protocol::Http1 => {
-            let connection = builders.http1.serve_connection(io, service).with_upgrades();
-            drive(connection, stop, http1::UpgradeableConnection::graceful_shutdown).await
+            let io = TokioIo::new(io);
+            let connection = settings.http1.serve_connection(io, service).with_upgrades();
+            let wind_up = http1::UpgradeableConnection::graceful_shutdown;
+            drive(connection, stop, wind_up, pending()).await
         }
+        // Boxed: it is larger, and one for many requests at a time.
         Protocol::Http2 => {
-            let connection = builders.http2.serve_connection(io, service);
-            drive(connection, stop, http2::Connection::graceful_shutdown).await
+            let io = TokioIo::new(Expel::new(io, Arc::clone(&state)));
+            let connection = settings.http2.serve_connection(io, service);
+            let wind_up = http2::Connection::graceful_shutdown;
+            Box::pin(drive(connection, stop, wind_up, has_lingered(state))).await
+        }
+    }
+}
+
+/// Ready when a dismissed connection has had its time to end. To be polled when it is asked to end.
+async fn has_lingered(state: Arc<ConnectionState>) {
+    if !state.is_dismissed() {
+        return pending().await;
+    }
+    loop {
+        sleep(LINGER).await;
+        if state.idle_since().is_some() {
+            return;
         }
     }
 }
@@ -156,14 +193,17 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&probes.with_interval(Duration::from_secs(15)))
 }
 
-/// Waits for `connection`, and calls `wind_up` on it when it is time to stop.
+/// Waits for `connection`, and calls `wind_up` on it when it is time to stop. From then on it also ends, with nothing,
+/// when `has_lingered`.
 async fn drive<C: Future>(
     connection: C,
     stop: &CancellationToken,
     wind_up: impl Fn(Pin<&mut C>),
-) -> C::Output {
+    has_lingered: impl Future<Output = ()>,
+) -> Option<C::Output> {
     let mut connection = pin!(connection);
     let mut stopping = pin!(stop.cancelled());
+    let mut has_lingered = pin!(has_lingered);
     let (mut is_awaited, mut is_stopping) = (false, false);
     let ended = poll_fn(|cx| {
         // Polled once, it wakes this task when the time comes; asking is cheaper than polling it again.
@@ -174,7 +214,10 @@ async fn drive<C: Future>(
                 wind_up(connection.as_mut());
             }
         }
-        connection.as_mut().poll(cx)
+        if is_stopping && has_lingered.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        connection.as_mut().poll(cx).map(Some)
     });
     ended.await
 }

@@ -110,7 +110,15 @@ impl<IO> HeadTimeout<IO> {
     }
 
     fn on_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let end = *self.idle_since.get_or_insert_with(Instant::now) + self.timeouts.idle;
+        let since = match self.idle_since {
+            Some(since) => since,
+            None => {
+                let now = Instant::now();
+                self.connection.used(now);
+                *self.idle_since.insert(now)
+            }
+        };
+        let end = since + self.timeouts.idle;
         let timer = self.idle_timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         if timer.is_elapsed() {
             timer.as_mut().reset(end);

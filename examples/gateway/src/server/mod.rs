@@ -5,6 +5,10 @@
 //! | `limits` | the bounds |
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, its end |
 //! | `connection_state` | what is in flight on a connection |
+//! | `places` | how many connections there may be, and which leaves for another |
+//! | `write_timeout` | the timeout of a client that does not read, at the socket |
+//! | `stream_executor` | the same for one stream of HTTP/2 |
+//! | `reset_bound`, `expel` | how many requests a client may give up, and its end |
 //! | `head_timeout` | the timeouts of a request head, at the socket |
 //! | `protocol` | HTTP/1.1 or HTTP/2 |
 //! | `admission` | the layers around the stack, in their order |
@@ -18,13 +22,18 @@ pub(crate) mod admin;
 mod admission;
 mod connection;
 mod connection_state;
+mod expel;
 pub(crate) mod front;
 mod head_timeout;
 mod layers;
 mod limits;
+mod places;
 mod protocol;
+mod reset_bound;
 mod service;
 pub(crate) mod shutdown;
+mod stream_executor;
+mod write_timeout;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -36,8 +45,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::access_log::AccessLog;
 
+use connection::Settings;
+use connection_state::ConnectionState;
 use front::Front;
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Limits, Proxies};
+use places::Places;
 pub(crate) use service::ServerService;
 
 /// Serves `service` behind `front` to the clients of `listener` until `stop`, then finishes the calls in flight. Event
@@ -52,8 +64,11 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> usize {
     let connections = TaskTracker::new();
-    let front = front.map(Arc::new);
-    let builders = Arc::new(connection::Builders::new(&limits, access_log));
+    let drain = limits.drain;
+    let places = Arc::new(Places::new(limits.connections));
+    let settings = Arc::new(Settings::new(limits, front, access_log));
+    let idle = dismiss_idle(Arc::clone(&places), settings.limits().idle, stop.clone());
+    tokio::spawn(idle);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -62,15 +77,23 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let state = Arc::new(ConnectionState::new(settings.limits().headroom(peer.ip())));
+                let leave = stop.child_token();
+                let place = tokio::select! {
+                    place = places.take(Arc::clone(&state), leave.clone()) => place,
+                    () = stop.cancelled() => break,
+                };
                 let connection = connection::serve(
-                    Arc::clone(&builders),
+                    Arc::clone(&settings),
                     (stream, peer),
                     service.clone(),
-                    limits,
-                    front.clone(),
-                    stop.child_token(),
+                    state,
+                    leave,
                 );
-                connections.spawn(connection);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -84,10 +107,15 @@ pub(crate) async fn serve(
     // Clients that connect from now on are refused at once.
     drop(listener);
     connections.close();
-    match timeout(limits.drain, connections.wait()).await {
+    match timeout(drain, connections.wait()).await {
         Ok(()) => 0,
         Err(_) => connections.len(),
     }
+}
+
+/// Ends connections of HTTP/2 that have been idle for `limit`, until `stop`.
+async fn dismiss_idle(places: Arc<Places>, limit: Duration, stop: CancellationToken) {
+    tokio::select! { () = stop.cancelled() => {}, () = places.dismiss_idle(limit) => {} }
 }
 
 /// Whether the client went away before it was accepted. The listener works on.
@@ -101,5 +129,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+#[cfg(test)]
+mod edge_tests;
 #[cfg(test)]
 mod tests;

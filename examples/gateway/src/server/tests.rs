@@ -159,7 +159,7 @@ async fn a_refusal_of_the_server_is_in_the_form_that_the_client_speaks() {
         (true, "application/grpc", 200, "application/grpc"),
         (false, "application/grpc", 200, "application/grpc"),
     ] {
-        let (address, ..) = start(Limits { speaks_mcp, ..limits }).await;
+        let (address, ..) = start(Limits { speaks_mcp, ..limits.clone() }).await;
         let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-type: {content_type}\r\n");
         let answer = raw(address, &format!("{head}content-length: 2\r\n\r\n")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");

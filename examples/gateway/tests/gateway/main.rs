@@ -10,6 +10,7 @@ mod bounds;
 mod browsers;
 mod compat;
 mod demo;
+mod edges;
 mod evidence;
 mod fixtures;
 mod http2;

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{Record, Route, store::RecordVersion};
 use futures_util::FutureExt;

@@ -27,6 +27,7 @@ impl TransportBuilder {
             max_idle_per_backend: usize::MAX,
             max_connections_per_backend: usize::MAX,
             connection_wait: Duration::from_secs(5),
+            write_timeout: Some(Duration::from_secs(60)),
             resolver: Resolver::System,
             #[cfg(feature = "tls")]
             tls_config: None,
@@ -68,6 +69,13 @@ impl TransportBuilder {
     /// 503; the backend has not seen it. Default: 5 s.
     pub const fn connection_wait(mut self, wait: Duration) -> Self {
         self.config.connection_wait = wait;
+        self
+    }
+
+    /// How long a backend may read nothing of a request while there is some of it to write; then the response is 504. A
+    /// tunnel ends. Default: 60 s.
+    pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.config.write_timeout = timeout;
         self
     }
 

@@ -15,6 +15,7 @@ pub(super) struct Config {
     pub(super) max_idle_per_backend: usize,
     pub(super) max_connections_per_backend: usize,
     pub(super) connection_wait: Duration,
+    pub(super) write_timeout: Option<Duration>,
     pub(super) resolver: Resolver,
     #[cfg(feature = "tls")]
     pub(super) tls_config: Option<rustls::ClientConfig>,
@@ -27,6 +28,7 @@ impl Config {
             names: Names::new(self.resolver.clone(), self.connect_timeout),
             connect_timeout: self.connect_timeout,
             connection_wait: self.connection_wait,
+            write_timeout: self.write_timeout,
             #[cfg(feature = "tls")]
             tls: None,
         }

@@ -4,13 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{Backend, failure::FailureKind};
 use http::Uri;
+use tokio::net::TcpStream;
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::{
-    TransportError,
-    address::{Names, Reached},
-};
+use super::{TransportError, address::Names, socket::Socket, write_timeout::WriteTimeout};
 
 /// How connections are made, for all pools.
 #[derive(Clone, Debug)]
@@ -18,17 +16,23 @@ pub(super) struct Dialer {
     pub(super) names: Arc<Names>,
     pub(super) connect_timeout: Duration,
     pub(super) connection_wait: Duration,
+    pub(super) write_timeout: Option<Duration>,
     /// How to speak TLS, to backends behind it.
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
 
 impl Dialer {
-    /// Makes a TCP connection to `backend`.
-    pub(super) async fn reach(&self, backend: &Backend) -> Result<Reached, TransportError> {
+    /// Makes a TCP connection to `backend`; with the epoch of its address.
+    pub(super) async fn reach(
+        &self,
+        backend: &Backend,
+    ) -> Result<(Socket<TcpStream>, u64), TransportError> {
         let uri = origin(backend).ok_or(TransportError::Unsupported)?;
         let reached = self.names.connect(&uri).await;
-        reached.map_err(|error| TransportError::Failed(error.kind()))
+        let reached = reached.map_err(|error| TransportError::Failed(error.kind()))?;
+        let write_timeout = WriteTimeout::new(self.write_timeout);
+        Ok((Socket::new(reached.io.into_inner(), write_timeout), reached.epoch))
     }
 
     /// Makes a TCP connection to `backend` and closes it.

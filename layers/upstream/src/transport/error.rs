@@ -1,13 +1,13 @@
 //! What an error of hyper means for a request.
 
-use std::error::Error;
+use std::{error::Error, io};
 
 use bartizan_core::{
     Reason,
     failure::{BodyRefused, FailureKind},
 };
 
-use super::TransportError;
+use super::{TransportError, write_timeout};
 
 /// What ended an exchange that had a connection.
 pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> TransportError {
@@ -29,9 +29,19 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> TransportError {
         {
             return TransportError::Failed(FailureKind::RefusedStream);
         }
+        if is_write_timeout(error) {
+            return TransportError::Failed(FailureKind::ResponseTimeout);
+        }
         next = error.source();
     }
     TransportError::Failed(FailureKind::Terminated)
+}
+
+/// Whether the backend took no more of the request for too long.
+fn is_write_timeout(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    let of_h2 = || error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
+    io.or_else(of_h2).is_some_and(write_timeout::is_write_timeout)
 }
 
 /// Whether the backend says that it has not processed the request.

@@ -35,6 +35,9 @@ use super::{
     outgoing::OutgoingBody,
 };
 
+/// How much of a request or a response a connection holds: of HTTP/1.1, or of one stream of HTTP/2.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 type TcpClient = MovingClient<Connector<ByName>>;
 #[cfg(feature = "tls")]
 type TlsClient = MovingClient<Connector<hyper_rustls::HttpsConnector<ByName>>>;
@@ -72,6 +75,12 @@ impl HyperTransport {
             // One that has gone without a word would take in all requests, and answer none.
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(20))
+            // What a client does not read stays at the backend, but for so much; the connection has room for many
+            // such responses, so that they do not hold up the others.
+            .http1_max_buf_size(BUFFER_BYTES)
+            .http2_initial_stream_window_size(64 * 1024)
+            .http2_initial_connection_window_size(16 * 1024 * 1024)
+            .http2_max_send_buf_size(BUFFER_BYTES)
             // `Upstream` has written it.
             .set_host(false);
         let mut http2 = client.clone();
@@ -79,7 +88,8 @@ impl HyperTransport {
         // A backend that speaks another protocol is another backend, even under the same authority.
         let over_tcp = |builder| {
             let names = names();
-            let connector = Connector::new(ByName(Arc::clone(&names)), config.connect_timeout);
+            let by_name = ByName(Arc::clone(&names));
+            let connector = Connector::new(by_name, config.connect_timeout, config.write_timeout);
             MovingClient::new(builder, connector, names)
         };
         Self(Arc::new(Clients {
@@ -92,7 +102,7 @@ impl HyperTransport {
                     super::tls::connector(ByName(Arc::clone(&names)), config.tls_config.clone());
                 // Only the client knows whether a connection speaks HTTP/2, which has no `Host`.
                 client.set_host(true);
-                tls.map(|tls| Connector::new(tls, config.connect_timeout))
+                tls.map(|tls| Connector::new(tls, config.connect_timeout, config.write_timeout))
                     .map(|connector| MovingClient::new(client, connector, names))
             },
         }))

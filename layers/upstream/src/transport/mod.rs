@@ -14,8 +14,10 @@ mod hyper_client;
 mod moving_client;
 mod outgoing;
 mod pools;
+mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+mod write_timeout;
 
 use std::pin::Pin;
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bartizan_core::{Backend, failure::FailureKind};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{TransportError, address::ByName, connector::ConnectError, dialer::Dialer};
+use super::{
+    TransportError, address::ByName, connector::ConnectError, dialer::Dialer, socket::Socket,
+};
 
 /// How to speak TLS to backends.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ impl Tls {
         dialer: &Dialer,
         backend: &Backend,
         alpn: Alpn,
-    ) -> Result<(TokioIo<TlsStream<TcpStream>>, u64), TransportError> {
+    ) -> Result<(TlsStream<Socket<TcpStream>>, u64), TransportError> {
         let connector = match alpn {
             Alpn::Any => &self.any,
             Alpn::Http1 => &self.http1,
@@ -59,12 +60,11 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| TransportError::Failed(FailureKind::Tls))?;
         let reaching = async {
-            let reached = dialer.reach(backend).await?;
-            let stream =
-                connector.connect(name, reached.io.into_inner()).await.map_err(|error| {
-                    TransportError::Failed(ConnectError::new(Box::new(error)).kind())
-                })?;
-            Ok((TokioIo::new(stream), reached.epoch))
+            let (socket, epoch) = dialer.reach(backend).await?;
+            let stream = connector.connect(name, socket).await.map_err(|error| {
+                TransportError::Failed(ConnectError::new(Box::new(error)).kind())
+            })?;
+            Ok((stream, epoch))
         };
         match timeout(dialer.connect_timeout, reaching).await {
             Ok(reached) => reached,

@@ -2,13 +2,17 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::server::connection_state::{InFlight, Upload};
+use crate::server::{
+    connection_state::{InFlight, Upload},
+    stream_executor::StreamProgress,
+};
 
 pin_project! {
     /// A request body that counts as arriving until it is dropped.
@@ -28,6 +32,8 @@ pin_project! {
         #[pin]
         body: B,
         _in_flight: InFlight,
+        // Over HTTP/2.
+        progress: Option<Arc<StreamProgress>>,
     }
 }
 
@@ -38,8 +44,12 @@ impl<B> UploadBody<B> {
 }
 
 impl<B> InFlightBody<B> {
-    pub(super) const fn new(body: B, in_flight: InFlight) -> Self {
-        Self { body, _in_flight: in_flight }
+    pub(super) const fn new(
+        body: B,
+        in_flight: InFlight,
+        progress: Option<Arc<StreamProgress>>,
+    ) -> Self {
+        Self { body, _in_flight: in_flight, progress }
     }
 }
 
@@ -75,7 +85,12 @@ impl<B: Body> Body for InFlightBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        let polled = this.body.poll_frame(cx);
+        if let Some(progress) = this.progress {
+            progress.record(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        polled
     }
 
     #[inline]

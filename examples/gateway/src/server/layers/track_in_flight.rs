@@ -17,7 +17,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::in_flight_body::{InFlightBody, UploadBody};
-use crate::server::connection_state::{ConnectionState, InFlight, Upload};
+use crate::server::{
+    connection_state::{ConnectionState, InFlight, Upload},
+    stream_executor::StreamProgress,
+};
 
 /// Builds [`TrackInFlight`] services for one connection.
 #[derive(Clone, Debug)]
@@ -74,10 +77,13 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let is_connect = request.method() == Method::CONNECT;
-        let in_flight = InFlight::begin(Arc::clone(&self.connection));
-        if request.version() == Version::HTTP_2 {
-            self.connection.exempt();
-        }
+        let connection = Arc::clone(&self.connection);
+        let in_flight = if request.version() == Version::HTTP_2 {
+            connection.exempt();
+            InFlight::begin_stream(connection)
+        } else {
+            InFlight::begin(connection)
+        };
         let has_body = !request.body().is_end_stream();
         let upload = has_body.then(|| Upload::begin(Arc::clone(&self.connection)));
         let inner = self.inner.call(request.map(|body| UploadBody::new(body, upload)));
@@ -95,13 +101,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let Some(in_flight) = this.in_flight.take() else {
+        let Some(mut in_flight) = this.in_flight.take() else {
             return Poll::Pending; // polled again after it was ready
         };
         if opens_tunnel(response.status(), *this.is_connect) {
-            in_flight.connection().exempt();
+            in_flight.connection().open_tunnel();
         }
-        Poll::Ready(Ok(response.map(|body| InFlightBody::new(body, in_flight))))
+        let is_stream = in_flight.respond();
+        let progress = if is_stream { StreamProgress::of_current() } else { None };
+        Poll::Ready(Ok(response.map(|body| InFlightBody::new(body, in_flight, progress))))
     }
 }
 

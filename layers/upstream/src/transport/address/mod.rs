@@ -31,5 +31,5 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-pub(super) use names::{ByName, Names, Reached};
+pub(super) use names::{ByName, Names};
 pub(super) use resolver::Resolver;

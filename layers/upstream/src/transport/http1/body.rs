@@ -11,15 +11,16 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{link::Link, pool::Pool};
+use super::{give_up, link::Link, pool::Pool};
 
 /// A response body as it comes. At its end the connection goes back to the others.
 ///
 /// # Cancellation
 ///
-/// Dropped before its end, the connection is closed.
+/// Dropped before its end, the connection is closed, unless at most 64 KiB are left and arrive within 100 ms.
 pub struct Http1Body {
-    incoming: Incoming,
+    // Taken out when this is dropped.
+    incoming: Option<Incoming>,
     borrowed: Option<Borrowed>,
 }
 
@@ -31,7 +32,7 @@ struct Borrowed {
 impl Http1Body {
     #[inline]
     pub(super) fn new(incoming: Incoming, link: Link, pool: Arc<Pool>) -> Self {
-        let mut body = Self { incoming, borrowed: Some(Borrowed { link, pool }) };
+        let mut body = Self { incoming: Some(incoming), borrowed: Some(Borrowed { link, pool }) };
         body.return_at_end();
         body
     }
@@ -39,12 +40,12 @@ impl Http1Body {
     /// A body whose connection somebody else looks after.
     #[inline]
     pub(in super::super) const fn not_kept(incoming: Incoming) -> Self {
-        Self { incoming, borrowed: None }
+        Self { incoming: Some(incoming), borrowed: None }
     }
 
     #[inline]
     fn return_at_end(&mut self) {
-        if self.incoming.is_end_stream() {
+        if self.is_end_stream() {
             self.give_back();
         }
     }
@@ -65,26 +66,39 @@ impl Body for Http1Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(cx);
         match &polled {
             // Nothing comes after trailers, so that nobody may ask.
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.give_back(),
             Poll::Ready(Some(Ok(_))) => self.return_at_end(),
             Poll::Ready(None) => self.give_back(),
             // Broken off: the connection goes with the body.
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => self.borrowed = None,
+            Poll::Pending => {}
         }
         polled
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     #[inline]
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
+    }
+}
+
+impl Drop for Http1Body {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(borrowed) = self.borrowed.take()
+            && let Some(incoming) = self.incoming.take()
+        {
+            give_up::within_body(incoming, borrowed.link, borrowed.pool);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use hyper::{
     client::conn::http1,
     rt::{Read, Write},
 };
+use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 #[cfg(feature = "tls")]
@@ -16,6 +17,9 @@ use super::{
     link::Link,
     pool::{Checkout, Permit, Pool, Turn},
 };
+
+/// How large the head of a response may be, and how much of a request is written ahead.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -50,10 +54,10 @@ async fn dial(dialer: &Dialer, pool: &Pool, permit: Permit) -> Result<Link, Tran
     #[cfg(feature = "tls")]
     if let Some(tls) = &dialer.tls {
         let (io, epoch) = tls.reach(dialer, pool.backend(), Alpn::Http1).await?;
-        return shake_hands(io, epoch, pool, permit).await;
+        return shake_hands(TokioIo::new(io), epoch, pool, permit).await;
     }
-    let reached = dialer.reach(pool.backend()).await?;
-    shake_hands(reached.io, reached.epoch, pool, permit).await
+    let (io, epoch) = dialer.reach(pool.backend()).await?;
+    shake_hands(TokioIo::new(io), epoch, pool, permit).await
 }
 
 async fn shake_hands<T>(
@@ -66,8 +70,11 @@ where
     T: Read + Write + Send + Unpin + 'static,
 {
     pool.is_at(epoch);
-    let (sender, connection) =
-        http1::handshake(io).await.map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .handshake(io)
+        .await
+        .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
     tokio::spawn(async move {
         // The request that it carries is told how it ends.
         let _ = connection.with_upgrades().await;

@@ -15,6 +15,7 @@ use super::{
     super::{TransportError, error, outgoing::OutgoingBody},
     Http1Body,
     dial::{Given, fulfil},
+    give_up,
     link::Link,
     pool::{Checkout, Pool},
 };
@@ -23,7 +24,8 @@ use super::{
 ///
 /// # Cancellation
 ///
-/// Dropping it closes the connection that the request was sent on, or gives up the attempt to have one.
+/// Dropping it closes the connection that the request was sent on, unless a response of at most 64 KiB comes within
+/// 100 ms; or it gives up the attempt to have a connection.
 #[must_use = "futures do nothing unless polled"]
 pub struct Http1Future(State);
 
@@ -130,6 +132,19 @@ impl Future for Http1Future {
                     return Poll::Ready(Err(TransportError::Failed(FailureKind::Terminated)));
                 }
             };
+        }
+    }
+}
+
+impl Drop for Http1Future {
+    #[inline]
+    fn drop(&mut self) {
+        if let State::Sent { exchange, .. } = &mut self.0
+            && let Some(exchange) = exchange.take()
+            && let State::Sent { answer, .. } =
+                mem::replace(&mut self.0, State::Failed(TransportError::Unsupported))
+        {
+            give_up::without_response(answer, exchange.link, exchange.pool);
         }
     }
 }

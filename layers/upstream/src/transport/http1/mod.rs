@@ -8,6 +8,7 @@
 mod body;
 mod dial;
 mod future;
+mod give_up;
 mod link;
 mod pool;
 

@@ -39,6 +39,8 @@ struct State {
     // The one used last is at the end: it is the likeliest to live, and the others may idle out.
     idle: Vec<Idle>,
     open: usize,
+    // How many of them are read out for nobody.
+    read_out: usize,
     // Of the address that the backend is at: a connection of an earlier one leads elsewhere.
     epoch: u64,
     // Those who wait no more are among them until it would be their turn.
@@ -62,6 +64,12 @@ pub(super) enum Turn {
     Use(Link),
     Dial(Permit),
 }
+
+/// How many connections are read out at once for exchanges that were given up.
+const MAX_READ_OUT: usize = 64;
+
+/// The right to read out a connection.
+pub(super) struct ReadOut(Arc<Pool>);
 
 /// The right to have a connection; dropped, it is somebody else's.
 pub(super) struct Permit(Weak<Pool>);
@@ -157,9 +165,22 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// The right to read out one of its connections, if not too many are read out already.
+    pub(super) fn read_out(self: &Arc<Self>) -> Option<ReadOut> {
+        let mut state = self.state();
+        if state.read_out >= MAX_READ_OUT {
+            return None;
+        }
+        state.read_out += 1;
+        Some(ReadOut(Arc::clone(self)))
+    }
+}
+
 impl pools::Pool for Pool {
     fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
-        let state = State { idle: Vec::new(), open: 0, epoch: 0, waiting: VecDeque::new() };
+        let state =
+            State { idle: Vec::new(), open: 0, read_out: 0, epoch: 0, waiting: VecDeque::new() };
         Self { backend, dialer, limits, state: Mutex::new(state) }
     }
 
@@ -173,6 +194,13 @@ impl pools::Pool for Pool {
     fn is_empty(&self) -> bool {
         let state = self.state();
         state.idle.is_empty() && state.open == 0
+    }
+}
+
+impl Drop for ReadOut {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.read_out = state.read_out.saturating_sub(1);
     }
 }
 

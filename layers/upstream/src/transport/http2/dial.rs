@@ -7,7 +7,7 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
     rt::{Read, Write},
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 #[cfg(feature = "tls")]
 use super::super::tls::Alpn;
@@ -37,13 +37,13 @@ pub(super) async fn dial(pool: &Arc<Pool>, id: u64) -> Result<Dialled, Unable> {
     #[cfg(feature = "tls")]
     if let Some(tls) = &dialer.tls {
         let (io, epoch) = tls.reach(dialer, pool.backend(), Alpn::Any).await?;
-        if io.inner().get_ref().1.alpn_protocol().is_none_or(|protocol| protocol != b"h2") {
+        if io.get_ref().1.alpn_protocol().is_none_or(|protocol| protocol != b"h2") {
             return Err(Unable::NotHttp2);
         }
-        return shake_hands(io, epoch, pool, id).await;
+        return shake_hands(TokioIo::new(io), epoch, pool, id).await;
     }
-    let reached = dialer.reach(pool.backend()).await?;
-    shake_hands(reached.io, reached.epoch, pool, id).await
+    let (io, epoch) = dialer.reach(pool.backend()).await?;
+    shake_hands(TokioIo::new(io), epoch, pool, id).await
 }
 
 async fn shake_hands<T>(io: T, epoch: u64, pool: &Arc<Pool>, id: u64) -> Result<Dialled, Unable>
