@@ -107,7 +107,7 @@
 //! | the same, and the kept one, tried once a second, has refused for 5 s or was unreachable for 30 s | the others, then the kept one; the one that connects is kept |
 //! | a failure, an empty answer, or none within 1 s | the previous answer stays in use |
 //!
-//! HTTP/1.1 responses are read in pieces of 16 KiB, and a head may have 64 KiB. An HTTP/2 stream has a window of 64 KiB,
+//! HTTP/1.1 responses are read in pieces of 8 KiB, and a head may have 64 KiB. An HTTP/2 stream has a window of 64 KiB,
 //! a connection of 16 MiB. So a response that the client does not read stays at the backend.
 //!
 //! Addresses of a family are dialled in ascending order, so that proxies that see the same answer choose the same

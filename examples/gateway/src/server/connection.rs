@@ -46,7 +46,7 @@ use super::{
 
 /// How much of a response is held for one stream of HTTP/2 that its client does not read, besides the piece that is
 /// on its way.
-const SEND_BUFFER_BYTES: usize = 32 * 1024;
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
 /// How much of a request body may be under way in one stream of HTTP/2, and in all streams of a connection: uploads
 /// that the backend does not read must not block the others.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -118,7 +118,8 @@ pub(super) async fn serve(
         Err(_) => PeerAddr::new(peer),
     };
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
-    let io = WriteTimeout::new(stream, limits.stall);
+    let blocks = (protocol == Protocol::Http1).then(|| Arc::clone(&state));
+    let io = WriteTimeout::new(stream, blocks, limits.stall);
     let io = HeadTimeout::new(io, protocol, Arc::clone(&state), timeouts, state.accepted());
     let access_log = settings.access_log.clone();
     let admitted = Arc::clone(&state);

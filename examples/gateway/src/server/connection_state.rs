@@ -25,6 +25,7 @@ pub(super) struct ConnectionState {
     has_tunnel: AtomicBool,
     // Since the connection was accepted.
     idle_since_ms: AtomicU64,
+    is_blocked: AtomicBool,
     is_dismissed: AtomicBool,
     resets: Mutex<ResetBound>,
     is_expelled: AtomicBool,
@@ -71,6 +72,7 @@ impl ConnectionState {
             exempt: AtomicBool::default(),
             has_tunnel: AtomicBool::default(),
             idle_since_ms: AtomicU64::default(),
+            is_blocked: AtomicBool::default(),
             is_dismissed: AtomicBool::default(),
             resets: Mutex::new(ResetBound::new(headroom)),
             is_expelled: AtomicBool::default(),
@@ -127,6 +129,16 @@ impl ConnectionState {
     /// Whether its requests share the connection, and it has no timeout at the socket.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.exempt.load(Ordering::Relaxed) && !self.has_tunnel.load(Ordering::Relaxed)
+    }
+
+    /// Records whether its socket takes nothing more just now.
+    pub(super) fn set_blocked(&self, is_blocked: bool) {
+        self.is_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+
+    /// Whether its socket takes nothing more just now. Never over HTTP/2.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// Asks it to leave, because it is idle. False if it was asked before.

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,11 +13,15 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::connection_state::ConnectionState;
+
 /// A socket whose writes fail when the client has read nothing for the timeout. While there is nothing to write, as on a
 /// silent event stream, there is no timeout.
 #[derive(Debug)]
 pub(super) struct WriteTimeout<IO> {
     io: IO,
+    // That of HTTP/1.1, whose response body waits while the socket is blocked.
+    connection: Option<Arc<ConnectionState>>,
     timeout: Duration,
     blocked_since: Option<Instant>,
     // Made when the client takes nothing for the first time. It is set again only when it fires.
@@ -24,8 +29,12 @@ pub(super) struct WriteTimeout<IO> {
 }
 
 impl<IO> WriteTimeout<IO> {
-    pub(super) const fn new(io: IO, timeout: Duration) -> Self {
-        Self { io, timeout, blocked_since: None, timer: None }
+    pub(super) const fn new(
+        io: IO,
+        connection: Option<Arc<ConnectionState>>,
+        timeout: Duration,
+    ) -> Self {
+        Self { io, connection, timeout, blocked_since: None, timer: None }
     }
 
     #[inline]
@@ -37,12 +46,27 @@ impl<IO> WriteTimeout<IO> {
         if written.is_pending() {
             return self.on_blocked(cx);
         }
-        self.blocked_since = None;
+        if self.blocked_since.is_some() {
+            self.on_progress();
+        }
         written
     }
 
     #[cold]
+    fn on_progress(&mut self) {
+        self.blocked_since = None;
+        self.set_blocked(false);
+    }
+
+    fn set_blocked(&self, is_blocked: bool) {
+        if let Some(connection) = &self.connection {
+            connection.set_blocked(is_blocked);
+        }
+    }
+
+    #[cold]
     fn on_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.set_blocked(true);
         let end = *self.blocked_since.get_or_insert_with(Instant::now) + self.timeout;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         while timer.as_mut().poll(cx).is_ready() {
@@ -117,13 +141,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_given_up_and_one_that_reads_a_little_is_not() {
         let (mut client, io) = duplex(10);
-        let mut io = WriteTimeout::new(io, LIMIT);
+        let connection = Arc::<ConnectionState>::default();
+        let mut io = WriteTimeout::new(io, Some(Arc::clone(&connection)), LIMIT);
         let write = tokio::spawn(async move {
             let written = io.write_all(&[0; 100]).await;
             (written, Instant::now())
         });
         for _ in 0..5 {
             sleep(Duration::from_secs(50)).await;
+            assert!(connection.is_blocked());
             client.read_exact(&mut [0; 10]).await.unwrap();
         }
         let start = Instant::now();
@@ -135,11 +161,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn with_nothing_to_write_there_is_no_timeout() {
         let (mut client, io) = duplex(10);
-        let mut io = WriteTimeout::new(io, LIMIT);
+        let connection = Arc::<ConnectionState>::default();
+        let mut io = WriteTimeout::new(io, Some(Arc::clone(&connection)), LIMIT);
         io.write_all(b"event").await.unwrap();
         let silence = tokio::time::timeout(LIMIT * 100, io.read(&mut [0; 1])).await;
         assert!(silence.is_err());
         client.read_exact(&mut [0; 5]).await.unwrap();
         io.write_all(b"event").await.unwrap();
+        assert!(!connection.is_blocked());
     }
 }

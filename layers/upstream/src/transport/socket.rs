@@ -10,9 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::write_timeout::WriteTimeout;
 
-/// How much is read at once, in bytes. A response that its client does not read keeps some of these pieces in memory.
-/// One byte less than a power of two, at which hyper would double its buffer.
-const PIECE: usize = 16 * 1024 - 1;
+/// The buffer that hyper reads into at first, in bytes. It is read into as it is.
+const SMALL: usize = 8 * 1024;
+/// How much is read at once into a larger one. A response that its client does not read keeps some of these pieces in
+/// memory. One byte less than a power of two, at which hyper would double its buffer.
+const PIECE: usize = SMALL - 1;
 
 /// A socket that is read in pieces, and whose writes have a timeout.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Socket<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let io = Pin::new(&mut self.get_mut().io);
-        if buffer.remaining() <= PIECE {
+        if buffer.remaining() <= SMALL {
             return io.poll_read(cx, buffer);
         }
         let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(PIECE));
@@ -99,7 +101,7 @@ mod tests {
         while received.len() < sent.len() {
             sizes.push(socket.read_buf(&mut received).await.unwrap());
         }
-        assert_eq!(sizes, [PIECE, PIECE, PIECE, 50_000 - 3 * PIECE]);
+        assert_eq!(sizes, [PIECE, PIECE, PIECE, PIECE, PIECE, PIECE, 50_000 - 6 * PIECE]);
         assert_eq!(received, sent);
     }
 

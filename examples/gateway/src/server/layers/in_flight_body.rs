@@ -31,7 +31,7 @@ pin_project! {
     pub(in crate::server) struct InFlightBody<B> {
         #[pin]
         body: B,
-        _in_flight: InFlight,
+        in_flight: InFlight,
         // Over HTTP/2.
         progress: Option<Arc<StreamProgress>>,
     }
@@ -49,7 +49,7 @@ impl<B> InFlightBody<B> {
         in_flight: InFlight,
         progress: Option<Arc<StreamProgress>>,
     ) -> Self {
-        Self { body, _in_flight: in_flight, progress }
+        Self { body, in_flight, progress }
     }
 }
 
@@ -86,6 +86,10 @@ impl<B: Body> Body for InFlightBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
+        // hyper polls the body as long as its buffer has room, and again when the socket has taken what is in it.
+        if this.in_flight.connection().is_blocked() {
+            return Poll::Pending;
+        }
         let polled = this.body.poll_frame(cx);
         if let Some(progress) = this.progress {
             progress.record(matches!(polled, Poll::Ready(Some(Ok(_)))));
@@ -101,5 +105,27 @@ impl<B: Body> Body for InFlightBody<B> {
     #[inline]
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::poll;
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+    use crate::server::connection_state::ConnectionState;
+
+    #[tokio::test]
+    async fn a_body_waits_while_the_socket_takes_nothing() {
+        let connection = Arc::<ConnectionState>::default();
+        let in_flight = InFlight::begin(Arc::clone(&connection));
+        let body = Full::new(Bytes::from_static(b"body"));
+        let mut body = InFlightBody::new(body, in_flight, None);
+        connection.set_blocked(true);
+        assert!(poll!(body.frame()).is_pending());
+        connection.set_blocked(false);
+        assert!(poll!(body.frame()).is_ready());
     }
 }
