@@ -96,9 +96,9 @@ impl World {
             state.deletes += 1;
             state.live.remove(&session);
         } else if body == CALL {
-            *state.live.entry(session.clone()).or_default() += 1;
-            let count = state.live[&session];
-            response.headers_mut().insert("x-count", count.into());
+            let count = state.live.entry(session).or_default();
+            *count += 1;
+            response.headers_mut().insert("x-count", (*count).into());
         }
         Ok(response)
     }

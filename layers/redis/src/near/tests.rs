@@ -265,17 +265,17 @@ fn companions_of_a_record_stay_until_its_entry_goes() {
     let near = near();
     let route = Route::default();
     let key = Key::new(&route, None, b"id");
-    let companion = std::sync::Arc::new(());
+    let companion = Arc::new(());
     let opened = live(1);
     let record = opened.record.with_companion(companion.clone());
     drop(near.keep(digest("id"), 1, key, Live { record, ..opened }));
-    assert_eq!(std::sync::Arc::strong_count(&companion), 2);
+    assert_eq!(Arc::strong_count(&companion), 2);
     for version in [1, 2] {
         // It is read again as it was, and as another replica has changed it.
         let ticket = announce(&near, digest("id"));
         drop(settle(&near, "id", ticket, 1_000, Some(live(version))));
-        assert!(std::sync::Arc::strong_count(&companion) >= 2, "{version}");
+        assert!(Arc::strong_count(&companion) >= 2, "{version}");
     }
     near.forget(&digest("id"));
-    assert_eq!(std::sync::Arc::strong_count(&companion), 1);
+    assert_eq!(Arc::strong_count(&companion), 1);
 }

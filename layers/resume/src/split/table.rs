@@ -202,6 +202,10 @@ impl Table {
 impl Open {
     /// Takes out what is of a client session that has ended. Gives it, and the client sessions that may have: those that
     /// this process has not used for as long as they may idle. Others may use them.
+    #[allow(
+        clippy::mutable_key_type,
+        reason = "a session is hashed by its key, which never changes"
+    )]
     fn sweep(&mut self) -> (Vec<Arc<GatewaySession>>, Vec<Session>) {
         self.swept = Instant::now();
         let over = self.by_pair.extract_if(|pair, _| pair.session.0.is_ended());
