@@ -62,7 +62,7 @@ async fn gateway(server: &Server, resumes: bool) -> (Gateway, Raw, BackendId) {
     let client = Raw::new(&gateway.uri());
     let opened = client.post(None, INITIALIZE).await;
     assert_eq!(opened.session(), Some("session-1"));
-    let id = gateway.backends.snapshot()[0].backend().id().clone();
+    let id = gateway.backends.snapshot().first().unwrap().backend().id().clone();
     (gateway, client, id)
 }
 

@@ -189,7 +189,7 @@ async fn a_session_is_confirmed_once() {
         for _ in 0..3 {
             assert!(get(&store, "a").await.unwrap().is_some());
         }
-        let told = async || count(&server, LIST) == 0 && *touched(&server) > *"00000001";
+        let told = async || count(&server, LIST) == 0 && touched(&server).as_str() > "00000001";
         eventually("it is confirmed", PATIENCE, told).await;
         // What is told behind has been told.
         tokio::time::sleep(Duration::from_millis(300)).await;

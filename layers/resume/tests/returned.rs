@@ -52,17 +52,17 @@ fn body(frames: &[&'static str]) -> UnsyncBoxBody<Bytes, Infallible> {
     StreamBody::new(stream::iter(frames)).boxed_unsync()
 }
 
-/// What a call that is sent in two frames is answered with.
-async fn called(
-    layer: ResumeSessionLayer<MemoryStore>,
-    store: MemoryStore,
-    fields: &[&str],
-) -> String {
+/// What a call that is sent in two frames is answered with, where `keeps` bytes of it are kept.
+async fn called(keeps: usize, fields: &[&str]) -> String {
+    let store = MemoryStore::new();
     let backends = Backends::new(["http://a:1".parse().unwrap()]);
-    let pinned = PinBackendLayer::new(backends).layer(service_fn(fails));
-    let service = ValidateSessionLayer::mcp(store).layer(layer.layer(pinned));
+    let service = |layer: ResumeSessionLayer<MemoryStore>| {
+        let pinned = PinBackendLayer::new(backends.clone()).layer(service_fn(fails));
+        ValidateSessionLayer::mcp(store.clone()).layer(layer.layer(pinned))
+    };
     let opening = Request::post("/mcp").body(body(&[INITIALIZE])).unwrap();
-    let opened = service.clone().oneshot(opening).await.unwrap();
+    // All of the opening is kept, or the session could not be resumed.
+    let opened = service(ResumeSessionLayer::new(store.clone())).oneshot(opening).await.unwrap();
     assert_eq!(opened.headers()["mcp-session-id"], "s1");
     let mut call = Request::post("/mcp").header("mcp-session-id", "s1");
     for field in fields {
@@ -70,7 +70,8 @@ async fn called(
         call = call.header(name, value);
     }
     let frames = [r#"{"jsonrpc":"2.0","method":"x","#, r#""id":"y"}"#];
-    let refusal = service.oneshot(call.body(body(&frames)).unwrap()).await.unwrap();
+    let layer = ResumeSessionLayer::new(store.clone()).keep_limit(keeps);
+    let refusal = service(layer).oneshot(call.body(body(&frames)).unwrap()).await.unwrap();
     let text = refusal.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(text.into()).unwrap()
 }
@@ -88,9 +89,7 @@ async fn a_refusal_has_the_id_of_a_request_that_was_sent_if_all_of_it_was_kept()
         // Not read is not lost, whatever its size.
         (&["x-reads: 0", "x-unreachable: 1"], 16, true),
     ] {
-        let store = MemoryStore::new();
-        let layer = ResumeSessionLayer::new(store.clone()).keep_limit(keeps);
-        let text = called(layer, store, fields).await;
+        let text = called(keeps, fields).await;
         assert!(text.contains(r#""error""#), "{text}");
         assert_eq!(text.contains(r#","id":"y","#), has_id, "{fields:?} {keeps}: {text}");
     }

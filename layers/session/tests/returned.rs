@@ -51,6 +51,7 @@ fn whole(text: &str) -> Sent {
     pieces(vec![text], Ends::Well)
 }
 
+#[derive(Clone, Copy)]
 enum Ends {
     Well,
     Broken,

@@ -1,8 +1,10 @@
 //! A refusal to a live session names the request that it refuses: its client waits for an answer with that id.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bartizan_testkit::{CounterServer, RedisServer, client::Raw, eventually, raw};
+
+use tokio::time::Instant;
 
 use crate::fixtures::{Gateway, PATIENCE};
 

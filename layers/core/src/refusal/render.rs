@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Reason; 35] = [
+    const ALL: [Reason; 38] = [
         Reason::MalformedSessionId,
         Reason::MissingSessionId,
         Reason::UnknownSession,
