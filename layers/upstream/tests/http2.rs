@@ -259,3 +259,26 @@ async fn a_peer_that_is_silent_holds_a_request_for_as_long_as_its_deadline_and_n
     }
     silent.abort();
 }
+
+/// Each request has its answer at once, after one connection at most.
+#[tokio::test]
+async fn a_backend_that_does_not_speak_http_2_is_not_dialled_again_and_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("h2c://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        }
+    });
+    let upstream = upstream(TransportBuilder::new());
+    for _ in 0..5 {
+        let refused = timeout(SOON, send(&upstream, &origin, Work::Free, get("/"))).await.unwrap();
+        assert_eq!(refused.status(), 502);
+        assert_eq!(UpstreamFailure::of(&refused).unwrap().kind(), FailureKind::Terminated);
+    }
+    assert!(accepted.load(Ordering::SeqCst) <= 5);
+}

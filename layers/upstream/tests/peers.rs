@@ -22,10 +22,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpListener, time::timeout};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -152,17 +149,19 @@ fn get(path: &str) -> Request<BoxBody> {
 
 /// 200 streams that never end, and calls beside them, in clear text and over TLS.
 async fn serves(setup: &Setup) {
-    let is_there = async || TcpStream::connect(("127.0.0.1", setup.tls)).await.is_ok();
-    eventually("the peer listens", SOON, is_there).await;
     let connections = TransportBuilder::new().tls_config(setup.client.clone());
     let upstream = Upstream::builder().connections(connections).build();
     for backend in
         [format!("h2c://127.0.0.1:{}", setup.clear), format!("https://localhost:{}", setup.tls)]
     {
+        // A connection alone says little: before the peer listens, one to its port may be to itself.
+        let is_there =
+            async || send(&upstream, &backend, Work::Free, get("/")).await.status() == 200;
+        eventually("the peer serves", SOON, is_there).await;
         let open = async || {
             let response = send(&upstream, &backend, Work::Free, get("/open"));
             let response = timeout(SOON, response).await.unwrap();
-            assert_eq!(response.status(), 200, "{backend}");
+            assert_eq!(response.status(), 200, "{backend}: {:?}", response.headers());
             let mut body = response.into_body();
             body.frame().await.unwrap().unwrap();
             body

@@ -7,6 +7,7 @@ use bartizan_testkit::{
     client::{INITIALIZE, Raw},
     eventually,
 };
+use http::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -124,7 +125,14 @@ async fn a_session_of_servers_that_share_their_state_moves_as_it_is() {
     let [other] = &other[..] else { panic!("one server opened it") };
     drop(lost);
     let status = async || client.increment("shared").await.status;
-    assert_eq!(status().await, 503, "it may be back in a moment");
+    // A connection that was kept may be closed just when it is used: 502, and never sent again.
+    let first = loop {
+        match status().await {
+            StatusCode::BAD_GATEWAY => {}
+            status => break status,
+        }
+    };
+    assert_eq!(first, 503, "it may be back in a moment");
     eventually("the session has moved", PATIENCE, async || status().await == 200).await;
     assert_eq!((status().await.as_u16(), other.requests()), (200, 2));
     assert!(!other.text().contains("initialize"), "no handshake");

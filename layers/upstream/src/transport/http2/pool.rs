@@ -6,9 +6,11 @@
 //! | none has | waits; a connection is made, if none is being made and there may be more |
 //! | a stream becomes free, or a connection is made | the request that has waited longest takes it |
 //! | no connection could be made, and there is no other | all that wait fail as it did |
+//! | the only connection ends before the peer's SETTINGS have come | all that wait fail |
 //!
-//! A new connection has one stream until the peer's first SETTINGS have come: they say how many it takes
-//! ([RFC 9113 §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)).
+//! A new connection has no stream until the peer's first SETTINGS have come: they say how many it takes
+//! ([RFC 9113 §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)), and nginx refuses a request with a body that
+//! comes before they are acknowledged. If they do not come within a second, it has one.
 //!
 //! Where the backend has moved to another address, connections to the old one are not used again, and close when
 //! their streams have ended.
@@ -20,12 +22,13 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::Backend;
+use bartizan_core::{Backend, failure::FailureKind};
 use hyper::client::conn::http2::SendRequest;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     super::{
+        TransportError,
         dialer::Dialer,
         pools::{self, Limits},
     },
@@ -70,6 +73,27 @@ struct Link {
     limit: Option<usize>,
     since: Instant,
     used: Instant,
+}
+
+impl State {
+    /// Tells all that wait that they wait in vain.
+    fn fail(&mut self, unable: Unable) {
+        for turn in self.waiting.drain(..) {
+            let _ = turn.send(Err(unable));
+        }
+    }
+}
+
+impl Link {
+    /// How many streams it may have at once.
+    fn streams(&self) -> usize {
+        self.limit.unwrap_or(usize::from(self.since.elapsed() > SETTLING))
+    }
+
+    /// Whether it is known how many streams it may have.
+    fn is_settled(&self) -> bool {
+        self.limit.is_some() || self.since.elapsed() > SETTLING
+    }
 }
 
 /// A stream for one request.
@@ -142,7 +166,12 @@ impl Pool {
     /// Forgets a connection that has closed.
     pub(super) fn ended(self: &Arc<Self>, connection: u64) {
         let mut state = self.state();
-        state.links.retain(|link| link.id != connection);
+        let ended = state.links.iter().position(|link| link.id == connection);
+        let Some(ended) = ended.map(|index| state.links.remove(index)) else { return };
+        // One that ends before its SETTINGS have come speaks another protocol, or none: the next would do the same.
+        if ended.limit.is_none() && state.links.is_empty() {
+            state.fail(TransportError::Failed(FailureKind::Terminated).into());
+        }
         self.dial_if_needed(&mut state);
     }
 
@@ -155,7 +184,7 @@ impl Pool {
 impl Pool {
     fn take(self: &Arc<Self>, state: &mut State) -> Option<Given> {
         state.links.retain(|link| !link.sender.is_closed());
-        let link = state.links.iter_mut().find(|link| link.open < link.limit.unwrap_or(1))?;
+        let link = state.links.iter_mut().find(|link| link.open < link.streams())?;
         link.open += 1;
         let stream = Stream { pool: Arc::downgrade(self), connection: link.id };
         Some(Given { sender: link.sender.clone(), stream })
@@ -185,11 +214,10 @@ impl Pool {
 
     /// Makes a connection if requests wait and those that there are have shown that they cannot take them.
     fn dial_if_needed(self: &Arc<Self>, state: &mut State) {
-        let is_settled = |link: &Link| link.limit.is_some() || link.since.elapsed() > SETTLING;
         if state.is_dialling
             || state.waiting.iter().all(oneshot::Sender::is_closed)
             || state.links.len() >= self.limits.max_open
-            || !state.links.iter().all(is_settled)
+            || !state.links.iter().all(Link::is_settled)
         {
             return;
         }
@@ -221,9 +249,7 @@ impl Pool {
             Err(unable) => {
                 state.is_http1 |= unable == Unable::NotHttp2;
                 if state.links.is_empty() || state.is_http1 {
-                    for turn in state.waiting.drain(..) {
-                        let _ = turn.send(Err(unable));
-                    }
+                    state.fail(unable);
                 }
             }
         }
