@@ -22,7 +22,7 @@ pub(crate) struct WebOptions {
     pub(crate) allow_hosts: Vec<AllowedHost>,
 
     /// An origin whose pages may call this gateway and read its responses (CORS), such as
-    /// https://app.example.com; repeat the option or separate with commas. The gateway's own origin is always
+    /// `https://app.example.com`; repeat the option or separate with commas. The gateway's own origin is always
     /// allowed, and so are loopback origins for clients on this machine, but without CORS fields
     #[arg(
         long = "allow-origin",
