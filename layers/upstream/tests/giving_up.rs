@@ -23,13 +23,14 @@ use http_body_util::{BodyExt, Channel, Full};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::{Semaphore, SemaphorePermit},
     time::{sleep, timeout},
 };
 
 const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(20);
 
-/// A backend that answers each request, whose head it does not look at, with `answer` after `pause`.
+/// A backend that answers each request, whose head it does not look at.
 struct Backend {
     origin: String,
     accepted: Arc<AtomicUsize>,
@@ -37,7 +38,16 @@ struct Backend {
 }
 
 impl Backend {
+    /// It answers with `answer` after `pause`.
     async fn start(answer: &'static str, pause: Duration) -> Self {
+        Self::start_when(answer, move || sleep(pause)).await
+    }
+
+    /// It answers with `answer` when the future that `ready` returns for the request is ready.
+    async fn start_when<R: Future + Send>(
+        answer: &'static str,
+        ready: impl Fn() -> R + Clone + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let (accepted, open) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
@@ -47,9 +57,9 @@ impl Backend {
                 let (stream, _) = listener.accept().await.unwrap();
                 counts.0.fetch_add(1, Ordering::SeqCst);
                 counts.1.fetch_add(1, Ordering::SeqCst);
-                let open = Arc::clone(&counts.1);
+                let (open, ready) = (Arc::clone(&counts.1), ready.clone());
                 tokio::spawn(async move {
-                    respond(stream, answer, pause).await;
+                    respond(stream, answer, ready).await;
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -63,7 +73,7 @@ impl Backend {
     }
 }
 
-async fn respond(mut stream: TcpStream, answer: &str, pause: Duration) {
+async fn respond<R: Future>(mut stream: TcpStream, answer: &str, ready: impl Fn() -> R) {
     let mut seen = Vec::new();
     loop {
         let mut bytes = [0; 4096];
@@ -74,9 +84,13 @@ async fn respond(mut stream: TcpStream, answer: &str, pause: Duration) {
         if seen.ends_with(b"\r\n\r\n") {
             seen.clear();
             // A client that closes meanwhile is noticed.
-            if let Ok(read) = timeout(pause, stream.read(&mut bytes)).await {
-                assert!(!matches!(read, Ok(read) if read > 0), "one request at a time");
-                return;
+            tokio::select! {
+                biased;
+                read = stream.read(&mut bytes) => {
+                    assert!(!matches!(read, Ok(read) if read > 0), "one request at a time");
+                    return;
+                }
+                _ = ready() => {}
             }
             if stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
@@ -140,11 +154,26 @@ async fn a_request_that_is_given_up_and_not_answered_soon_or_at_length_takes_its
 
 #[tokio::test]
 async fn no_more_than_64_connections_are_read_out_at_once() {
-    let backend = Backend::start(OK, Duration::from_millis(80)).await;
+    let (received, answering) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (counted, turn) = (Arc::clone(&received), Arc::clone(&answering));
+    let backend = Backend::start_when(OK, move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let turn = Arc::clone(&turn);
+        async move { turn.acquire().await.map(SemaphorePermit::forget) }
+    })
+    .await;
     let upstream = upstream();
-    join_all((0..100).map(|_| give_up(&upstream, &backend))).await;
+    let exchanges =
+        join_all((0..100).map(|_| send(&upstream, &backend.origin, Work::Pinned, get())));
+    let all = eventually("all have arrived", SOON, async || received.load(Ordering::SeqCst) == 100);
+    tokio::select! {
+        _ = exchanges => panic!("nothing is answered yet"),
+        () = all => {}
+    }
+    // All are given up: 36 connections are closed, and 64 wait for their responses.
+    answering.add_permits(Semaphore::MAX_PERMITS);
     eventually("the others are closed", SOON, async || backend.counts() == (100, 64)).await;
-    // Their turn is over, and they are there for others.
+    // Once their turn is over, they serve others.
     sleep(Duration::from_millis(150)).await;
     assert_eq!(backend.counts(), (100, 64));
     join_all((0..64).map(|_| send(&upstream, &backend.origin, Work::Pinned, get()))).await;
