@@ -1,28 +1,25 @@
 //! One client session, several gateways, and two replicas that share a store.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
+mod common;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     convert::Infallible,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
 use bartizan_core::{
-    Answer, Backend, Dialect, GuardBody, Key, Principal, Reason, Record, Refusal, Route, Session,
-    SessionStore, StoreError, UpstreamFailure,
-    failure::FailureKind,
-    store::{Inserted, RecordVersion, Replaced, StoreErrorKind},
+    Answer, Backend, Dialect, GuardBody, Key, Reason, Refusal, Route, SessionStore,
+    UpstreamFailure, failure::FailureKind,
 };
-use bartizan_memory::MemoryStore;
 use bartizan_resume::split::{
     Gateway, Gateways, HeaderField, SplitSession, SplitSessionLayer, SplitSessions,
 };
 use bartizan_session::{MintIds, ValidateSession, ValidateSessionLayer};
 use bytes::Bytes;
+use common::Flaky;
 use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body;
@@ -138,13 +135,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         Box::pin(self.clone().respond(request))
     }
-}
-
-/// The memory store, which can be made to fail, or to say that what it has replaced it has not.
-#[derive(Clone, Default)]
-struct Flaky {
-    inner: MemoryStore,
-    cannot_replace: Arc<AtomicBool>,
 }
 
 type Guarded = ValidateSession<SplitSession<World, HeaderField, Flaky>, MintIds<Flaky>>;
@@ -431,56 +421,4 @@ async fn a_list_is_bounded_and_what_is_listed_goes_on() {
         assert_eq!(one.call(&n.to_string(), &id).await, expected, "{n}");
     }
     assert_eq!((other.call("63", &id).await, other.call("a", &id).await), (Ok(2), Ok(1)));
-}
-
-impl SessionStore for Flaky {
-    type Get = <MemoryStore as SessionStore>::Get;
-    type Insert = <MemoryStore as SessionStore>::Insert;
-    type Replace = <MemoryStore as SessionStore>::Replace;
-    type Remove = <MemoryStore as SessionStore>::Remove;
-    type RemoveIfUnchanged = <MemoryStore as SessionStore>::RemoveIfUnchanged;
-
-    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
-        self.inner.get(key)
-    }
-
-    fn insert_if_absent(
-        &self,
-        key: Key<'_>,
-        record: Record,
-    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        self.inner.insert_if_absent(key, record)
-    }
-
-    fn replace(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-        record: Record,
-    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
-        if self.cannot_replace.load(Ordering::Relaxed) {
-            return Answer::Now(Err(StoreError::new(StoreErrorKind::Timeout)));
-        }
-        self.inner.replace(key, seen, record)
-    }
-
-    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        self.inner.remove(key)
-    }
-
-    fn remove_if_unchanged(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        self.inner.remove_if_unchanged(key, seen)
-    }
-
-    fn touch(&self, session: &Session) {
-        self.inner.touch(session);
-    }
-
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.inner.has_room(route, principal)
-    }
 }

@@ -1,23 +1,19 @@
 //! A store that cannot write at the wrong moment.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
+mod common;
+
 use std::{
     convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
-use bartizan_core::{
-    Answer, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{Inserted, RecordVersion, Replaced, StoreErrorKind},
-};
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{Backends, PinBackendLayer};
 use bartizan_resume::ResumeSessionLayer;
 use bartizan_session::ValidateSessionLayer;
 use bytes::Bytes;
+use common::Flaky;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
@@ -25,65 +21,6 @@ use tower::{Layer, ServiceExt, service_fn};
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
 const RESULT: &str =
     r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
-
-/// The memory store, of which one operation can be made to fail.
-#[derive(Clone)]
-struct Flaky {
-    inner: MemoryStore,
-    cannot_replace: Arc<AtomicBool>,
-}
-
-impl SessionStore for Flaky {
-    type Get = <MemoryStore as SessionStore>::Get;
-    type Insert = <MemoryStore as SessionStore>::Insert;
-    type Replace = <MemoryStore as SessionStore>::Replace;
-    type Remove = <MemoryStore as SessionStore>::Remove;
-    type RemoveIfUnchanged = <MemoryStore as SessionStore>::RemoveIfUnchanged;
-
-    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
-        self.inner.get(key)
-    }
-
-    fn insert_if_absent(
-        &self,
-        key: Key<'_>,
-        record: Record,
-    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        self.inner.insert_if_absent(key, record)
-    }
-
-    fn replace(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-        record: Record,
-    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
-        if self.cannot_replace.load(Ordering::Relaxed) {
-            return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
-        }
-        self.inner.replace(key, seen, record)
-    }
-
-    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        self.inner.remove(key)
-    }
-
-    fn remove_if_unchanged(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        self.inner.remove_if_unchanged(key, seen)
-    }
-
-    fn touch(&self, session: &Session) {
-        self.inner.touch(session);
-    }
-
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.inner.has_room(route, principal)
-    }
-}
 
 /// A DELETE whose mark could not be written removed the record all the same: another replica that was moving the session
 /// left one behind that nobody could end.

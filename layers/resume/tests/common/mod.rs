@@ -1,5 +1,7 @@
 //! Two backends that can lose their sessions, and a client.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
+
+mod flaky;
 
 use std::{
     collections::HashSet,
@@ -15,6 +17,8 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt};
+
+pub use flaky::Flaky;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
 const RESULT: &str =
