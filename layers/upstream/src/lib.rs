@@ -61,9 +61,8 @@
 //! | refused request | [`ReturnedBody`](bartizan_core::refusal::ReturnedBody) in the extensions |
 //! |---|---|
 //! | refused on arrival (400, 405, 500, 501) | the request body |
-//! | HTTP/1.1 in clear text: no connection, for any reason | the request body |
-//! | HTTP/1.1 in clear text: a new connection that ended before any of the request was written | the request body |
-//! | HTTP/2 or TLS: no connection | none: hyper-util's client drops a request that it cannot send |
+//! | no connection, or no stream of one, for any reason | the request body |
+//! | a new connection that ended before any of the request was written | the request body |
 //! | any of the request may have been sent | none |
 //!
 //! # Place in the stack

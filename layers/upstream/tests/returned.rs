@@ -43,6 +43,7 @@ async fn a_request_without_a_connection_comes_back() {
     let hurried = TransportBuilder::new().connect_timeout(soon);
     for (transport, origin) in [
         (TransportBuilder::new(), dead().await),
+        (TransportBuilder::new(), dead().await.replace("http:", "h2c:")),
         (TransportBuilder::new(), "http://no-such-host.invalid:1".to_owned()),
         (hurried, format!("http://{}", silent.addr)),
     ] {

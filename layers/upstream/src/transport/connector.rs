@@ -16,14 +16,11 @@ use pin_project_lite::pin_project;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::write_timeout::WriteTimeout;
-
 /// Connects by `C`, all of it, the handshake of TLS included, within a deadline.
 #[derive(Clone, Debug)]
 pub(super) struct Connector<C> {
     inner: C,
     deadline: Duration,
-    write_timeout: Option<Duration>,
 }
 
 /// A failure to connect, with its kind.
@@ -35,18 +32,17 @@ pub(super) struct ConnectError {
 
 pin_project! {
     /// A connection that tells the client nothing of itself: what it would tell is put into the
-    /// extensions of every response, at the price of an allocation. Its writes have a timeout.
+    /// extensions of every response, at the price of an allocation.
     #[derive(Debug)]
     pub(super) struct Quiet<T> {
         #[pin]
         io: T,
-        write_timeout: WriteTimeout,
     }
 }
 
 impl<C> Connector<C> {
-    pub(super) const fn new(inner: C, deadline: Duration, write_timeout: Option<Duration>) -> Self {
-        Self { inner, deadline, write_timeout }
+    pub(super) const fn new(inner: C, deadline: Duration) -> Self {
+        Self { inner, deadline }
     }
 }
 
@@ -154,11 +150,10 @@ where
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = timeout(self.deadline, self.inner.call(uri));
-        let write_timeout = WriteTimeout::new(self.write_timeout);
         // Boxed: once for a connection, which many requests share.
         Box::pin(async move {
             match connecting.await {
-                Ok(Ok(io)) => Ok(Quiet { io, write_timeout }),
+                Ok(Ok(io)) => Ok(Quiet { io }),
                 Ok(Err(error)) => Err(ConnectError::new(error.into())),
                 Err(_) => Err(ConnectError { kind: FailureKind::ConnectTimeout, source: None }),
             }
@@ -201,9 +196,7 @@ impl<T: Write> Write for Quiet<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.project();
-        let written = this.io.poll_write(cx, bytes);
-        this.write_timeout.watch(cx, written)
+        self.project().io.poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -223,9 +216,7 @@ impl<T: Write> Write for Quiet<T> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.project();
-        let written = this.io.poll_write_vectored(cx, bytes);
-        this.write_timeout.watch(cx, written)
+        self.project().io.poll_write_vectored(cx, bytes)
     }
 }
 

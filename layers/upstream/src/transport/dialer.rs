@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::{TransportError, address::Names, socket::Socket, write_timeout::WriteTimeout};
+use super::{TransportError, address::Names, socket::Socket};
 
 /// How connections are made, for all pools.
 #[derive(Clone, Debug)]
@@ -31,8 +31,7 @@ impl Dialer {
         let uri = origin(backend).ok_or(TransportError::Unsupported)?;
         let reached = self.names.connect(&uri).await;
         let reached = reached.map_err(|error| TransportError::Failed(error.kind()))?;
-        let write_timeout = WriteTimeout::new(self.write_timeout);
-        Ok((Socket::new(reached.io.into_inner(), write_timeout), reached.epoch))
+        Ok((Socket::new(reached.io.into_inner(), self.write_timeout), reached.epoch))
     }
 
     /// Makes a TCP connection to `backend` and closes it.

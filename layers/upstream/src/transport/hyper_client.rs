@@ -66,6 +66,10 @@ enum Sending {
 impl HyperTransport {
     pub(super) fn new(config: &Config) -> Self {
         let names = || Names::new(config.resolver.clone(), config.connect_timeout);
+        let by_name = |names: &Arc<Names>| ByName {
+            names: Arc::clone(names),
+            write_timeout: config.write_timeout,
+        };
         let mut client = Client::builder(TokioExecutor::new());
         client
             .timer(TokioTimer::new())
@@ -88,8 +92,7 @@ impl HyperTransport {
         // A backend that speaks another protocol is another backend, even under the same authority.
         let over_tcp = |builder| {
             let names = names();
-            let by_name = ByName(Arc::clone(&names));
-            let connector = Connector::new(by_name, config.connect_timeout, config.write_timeout);
+            let connector = Connector::new(by_name(&names), config.connect_timeout);
             MovingClient::new(builder, connector, names)
         };
         Self(Arc::new(Clients {
@@ -98,11 +101,10 @@ impl HyperTransport {
             #[cfg(feature = "tls")]
             tls: {
                 let names = names();
-                let tls =
-                    super::tls::connector(ByName(Arc::clone(&names)), config.tls_config.clone());
+                let tls = super::tls::connector(by_name(&names), config.tls_config.clone());
                 // Only the client knows whether a connection speaks HTTP/2, which has no `Host`.
                 client.set_host(true);
-                tls.map(|tls| Connector::new(tls, config.connect_timeout, config.write_timeout))
+                tls.map(|tls| Connector::new(tls, config.connect_timeout))
                     .map(|connector| MovingClient::new(client, connector, names))
             },
         }))

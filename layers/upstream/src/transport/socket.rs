@@ -4,8 +4,10 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::write_timeout::WriteTimeout;
@@ -24,8 +26,15 @@ pub(super) struct Socket<IO> {
 }
 
 impl<IO> Socket<IO> {
-    pub(super) const fn new(io: IO, write_timeout: WriteTimeout) -> Self {
-        Self { io, write_timeout }
+    pub(super) const fn new(io: IO, write_timeout: Option<Duration>) -> Self {
+        Self { io, write_timeout: WriteTimeout::new(write_timeout) }
+    }
+}
+
+/// For hyper-util's client.
+impl<IO: Connection> Connection for Socket<IO> {
+    fn connected(&self) -> Connected {
+        self.io.connected()
     }
 }
 
@@ -93,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_takes_one_piece_however_large_its_buffer_is() {
         let (mut backend, io) = duplex(100_000);
-        let mut socket = Socket::new(io, WriteTimeout::new(None));
+        let mut socket = Socket::new(io, None);
         let sent: Vec<u8> = (0..=u8::MAX).cycle().take(50_000).collect();
         backend.write_all(&sent).await.unwrap();
         let mut received = Vec::with_capacity(65_536);
@@ -108,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_into_a_small_buffer_fills_it() {
         let (mut backend, io) = duplex(100);
-        let mut socket = Socket::new(io, WriteTimeout::new(None));
+        let mut socket = Socket::new(io, None);
         backend.write_all(b"abcdef").await.unwrap();
         let mut buffer = [0; 4];
         assert_eq!(socket.read(&mut buffer).await.unwrap(), 4);

@@ -25,7 +25,7 @@ use tokio::{
 use tower_service::Service;
 
 use super::{
-    super::connector::ConnectError,
+    super::{connector::ConnectError, socket::Socket},
     Resolver,
     known::{Connected, Known},
     race,
@@ -71,7 +71,10 @@ pub(in super::super) struct Reached {
 
 /// [`Names`] as hyper-util's client takes a connector.
 #[derive(Clone, Debug)]
-pub(in super::super) struct ByName(pub(in super::super) Arc<Names>);
+pub(in super::super) struct ByName {
+    pub(in super::super) names: Arc<Names>,
+    pub(in super::super) write_timeout: Option<Duration>,
+}
 
 impl Names {
     /// Asks `resolver`; a connection may take `timeout`, the look-up included.
@@ -282,17 +285,20 @@ impl Port {
 }
 
 impl Service<Uri> for ByName {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Socket<TcpStream>>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<TcpStream>, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let names = Arc::clone(&self.0);
-        Box::pin(async move { Ok(names.connect(&uri).await?.io) })
+        let Self { names, write_timeout } = self.clone();
+        Box::pin(async move {
+            let io = names.connect(&uri).await?.io.into_inner();
+            Ok(TokioIo::new(Socket::new(io, write_timeout)))
+        })
     }
 }
 
