@@ -17,13 +17,13 @@ use bartizan_testkit::{BoxBody, eventually, server::boxed};
 use bartizan_upstream::{Upstream, transport::TransportBuilder};
 use bytes::Bytes;
 use common::send;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use http::Request;
 use http_body_util::{BodyExt, Channel, Full};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, SemaphorePermit},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 
@@ -35,6 +35,7 @@ struct Backend {
     origin: String,
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
 }
 
 impl Backend {
@@ -52,6 +53,12 @@ impl Backend {
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let (accepted, open) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let counts = (Arc::clone(&accepted), Arc::clone(&open));
+        let received = Arc::<AtomicUsize>::default();
+        let requests = Arc::clone(&received);
+        let ready = move || {
+            requests.fetch_add(1, Ordering::SeqCst);
+            ready()
+        };
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -64,7 +71,13 @@ impl Backend {
                 });
             }
         });
-        Self { origin, accepted, open }
+        Self { origin, accepted, open, received }
+    }
+
+    /// Waits until it has received `count` requests in all.
+    async fn received(&self, count: usize) {
+        let received = async || self.received.load(Ordering::SeqCst) == count;
+        eventually("the requests have arrived", SOON, received).await;
     }
 
     /// How many connections it has accepted, and how many of them are open.
@@ -99,6 +112,17 @@ async fn respond<R: Future>(mut stream: TcpStream, answer: &str, ready: impl Fn(
     }
 }
 
+/// Each request is answered for a permit of `answering`.
+fn permits(
+    answering: &Arc<Semaphore>,
+) -> impl Fn() -> BoxFuture<'static, ()> + Clone + Send + Sync + 'static {
+    let answering = Arc::clone(answering);
+    move || {
+        let answering = Arc::clone(&answering);
+        Box::pin(async move { answering.acquire_owned().await.unwrap().forget() })
+    }
+}
+
 fn get() -> Request<BoxBody> {
     Request::get("/").body(boxed(Full::<Bytes>::default())).unwrap()
 }
@@ -107,10 +131,12 @@ fn upstream() -> Upstream {
     Upstream::builder().build()
 }
 
-/// Gives a request up before its response begins.
-async fn give_up(upstream: &Upstream, backend: &Backend) {
-    let exchange = send(upstream, &backend.origin, Work::Pinned, get());
-    assert!(timeout(SHORT, exchange).await.is_err());
+/// Gives up the request that is the `nth` to arrive, before its response begins.
+async fn give_up(upstream: &Upstream, backend: &Backend, nth: usize) {
+    tokio::select! {
+        _ = send(upstream, &backend.origin, Work::Pinned, get()) => panic!("it is not answered yet"),
+        () = backend.received(nth) => {}
+    }
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -119,12 +145,17 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 async fn a_request_that_is_given_up_and_answered_soon_keeps_its_connection() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     for answer in [OK, chunked, "HTTP/1.1 204 No Content\r\n\r\n"] {
-        let backend = Backend::start(answer, SHORT * 2).await;
+        let answering = Arc::new(Semaphore::new(0));
+        let backend = Backend::start_when(answer, permits(&answering)).await;
         let upstream = upstream();
-        for _ in 0..10 {
-            give_up(&upstream, &backend).await;
-            sleep(SHORT * 3).await;
+        for nth in 1..=10 {
+            give_up(&upstream, &backend, nth).await;
+            answering.add_permits(1);
+            for _ in 0..5 {
+                sleep(SHORT / 2).await;
+            }
         }
+        answering.add_permits(1);
         let response = send(&upstream, &backend.origin, Work::Pinned, get()).await;
         assert!(response.status().is_success());
         assert_eq!(backend.counts(), (1, 1), "{answer}");
@@ -146,7 +177,7 @@ async fn a_request_that_is_given_up_and_not_answered_soon_or_at_length_takes_its
     {
         let backend = Backend::start(answer, pause).await;
         let upstream = upstream();
-        give_up(&upstream, &backend).await;
+        give_up(&upstream, &backend, 1).await;
         let closed = async || backend.counts() == (1, 0);
         eventually("it is closed", SOON / 2, closed).await;
     }
@@ -154,24 +185,17 @@ async fn a_request_that_is_given_up_and_not_answered_soon_or_at_length_takes_its
 
 #[tokio::test]
 async fn no_more_than_64_connections_are_read_out_at_once() {
-    let (received, answering) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
-    let (counted, turn) = (Arc::clone(&received), Arc::clone(&answering));
-    let backend = Backend::start_when(OK, move || {
-        counted.fetch_add(1, Ordering::SeqCst);
-        let turn = Arc::clone(&turn);
-        async move { turn.acquire().await.map(SemaphorePermit::forget) }
-    })
-    .await;
+    let answering = Arc::new(Semaphore::new(0));
+    let backend = Backend::start_when(OK, permits(&answering)).await;
     let upstream = upstream();
     let exchanges =
         join_all((0..100).map(|_| send(&upstream, &backend.origin, Work::Pinned, get())));
-    let all = eventually("all have arrived", SOON, async || received.load(Ordering::SeqCst) == 100);
     tokio::select! {
         _ = exchanges => panic!("nothing is answered yet"),
-        () = all => {}
+        () = backend.received(100) => {}
     }
     // All are given up: 36 connections are closed, and 64 wait for their responses.
-    answering.add_permits(Semaphore::MAX_PERMITS);
+    answering.add_permits(1_000);
     eventually("the others are closed", SOON, async || backend.counts() == (100, 64)).await;
     // Once their turn is over, they serve others.
     sleep(Duration::from_millis(150)).await;
