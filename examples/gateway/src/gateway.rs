@@ -51,7 +51,7 @@ impl Gateway {
         let upstream = stack::upstream(&options, name.clone());
         let backends = stack::backends(&options, &upstream);
         let stack = stack::stack(&options, name, store.table(), backends.clone())?;
-        let login = match options.pin_oauth {
+        let login = match options.sessions.pin_oauth {
             true => {
                 let pins = store::open_pins(&options)?;
                 tokio::join!(store.ready(), store::ready(&pins));
@@ -62,14 +62,14 @@ impl Gateway {
                 None
             }
         };
-        let session_header = options.session_header.as_ref();
-        let access_log = options.access_log.as_ref();
+        let session_header = options.sessions.session_header.as_ref();
+        let access_log = options.logs.access_log.as_ref();
         let access_log = access_log.map(|to| AccessLog::open(to, session_header)).transpose()?;
-        let admin = match options.admin {
+        let admin = match options.listener.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let listener = listen(options.listen).await?;
+        let listener = listen(options.listener.listen).await?;
         let address = listener.local_addr()?;
         if let Some(admin) = &admin {
             say(format!("admin on http://{}", admin.local_addr()?));
@@ -111,12 +111,12 @@ impl Gateway {
             ..
         } = self;
         let limits = Limits {
-            body_bytes: options.max_body.get(),
-            stall: options.stall_timeout,
-            connections: options.max_connections(),
+            body_bytes: options.listener.max_body.get(),
+            stall: options.listener.stall_timeout,
+            connections: options.listener.max_connections(),
             proxies: stack::proxies(&options),
-            speaks_mcp: options.session_header.is_none(),
-            drain: options.shutdown_timeout.saturating_sub(options.drain_delay),
+            speaks_mcp: options.sessions.session_header.is_none(),
+            drain: options.listener.shutdown_timeout.saturating_sub(options.listener.drain_delay),
             ..Limits::default()
         };
         let shutdown = stack.shutdown();
@@ -133,10 +133,10 @@ impl Gateway {
         if let Some(admin) = admin {
             let guard = stack::origin(GuardOriginLayer::new(), &options);
             let watch = readiness::Watch::new(store, backends, stop.clone());
-            tokio::spawn(watch.clone().wait(upstream.clone(), options.connect_timeout));
+            tokio::spawn(watch.clone().wait(upstream.clone(), options.upstream.connect_timeout));
             tokio::spawn(admin::serve(admin, guard, Arc::new(move || watch.now())));
         }
-        tokio::spawn(names::check(options.backends.clone()));
+        tokio::spawn(names::check(options.upstream.backends.clone()));
         let front = front::front(&options);
         let upstream = NoteBackend::new(upstream, access_log.is_some());
         let log = access_log.clone();
@@ -163,7 +163,7 @@ impl Gateway {
 }
 
 fn pin_oauth(options: &Options, pins: PinTable) -> PinOauthLayer<PinTable> {
-    PinOauthLayer(Pins::new(pins, &options.backends, options.route.clone()))
+    PinOauthLayer(Pins::new(pins, &options.upstream.backends, options.store.route.clone()))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {
@@ -172,7 +172,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send
 }
 
 fn announcement(address: SocketAddr, options: &Options) -> String {
-    let backends = &options.backends;
+    let backends = &options.upstream.backends;
     let ids: Vec<_> = backends.iter().map(|backend| backend.id().as_str()).collect();
     let noun = if ids.len() == 1 { "backend" } else { "backends" };
     format!("listening on http://{address}, {} {noun}: {}", ids.len(), ids.join(", "))

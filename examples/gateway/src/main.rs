@@ -49,7 +49,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let Given { cli, chooses_log, warnings } = Cli::read();
-    log::init(&cli.options.log, chooses_log, cli.options.log_format);
+    log::init(&cli.options.logs.filter, chooses_log, cli.options.logs.format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -69,7 +69,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             demo::run(once, stop).await
         }
         None => {
-            let stop = server::shutdown::on_signal(cli.options.drain_delay)?;
+            let stop = server::shutdown::on_signal(cli.options.listener.drain_delay)?;
             let cut = Gateway::bind(cli.options).await?.run(stop).await;
             Ok(if cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

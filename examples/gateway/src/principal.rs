@@ -12,12 +12,12 @@ use crate::cli::{Options, Principal};
 ///
 /// If callers are to be named by proxies, and no proxy is trusted.
 pub(crate) fn layer(options: &Options) -> Result<NamePrincipalLayer, Box<dyn Error + Send + Sync>> {
-    Ok(match &options.principal {
+    Ok(match &options.sessions.principal {
         Principal::None => NamePrincipalLayer::none(),
         Principal::Jwt => NamePrincipalLayer::jwt(),
         Principal::Authorization => NamePrincipalLayer::authorization(),
         Principal::Header(name) => {
-            if options.trust.is_empty() && options.trust_count.is_none() {
+            if options.proxies.trust.is_empty() && options.proxies.trust_count.is_none() {
                 let message = format!(
                     "--principal header:{name} needs trusted proxies that set the field: --trust or --trust-count"
                 );
@@ -30,7 +30,7 @@ pub(crate) fn layer(options: &Options) -> Result<NamePrincipalLayer, Box<dyn Err
 
 /// Warns if sessions have no owner, and others than this host may reach `address`.
 pub(crate) fn warn_if_none(options: &Options, address: SocketAddr) {
-    if options.principal == Principal::None && !address.ip().to_canonical().is_loopback() {
+    if options.sessions.principal == Principal::None && !address.ip().to_canonical().is_loopback() {
         tracing::warn!(
             "sessions have no owner: a client that learns another client's session id can use that session; \
              set --principal jwt, or authorization for opaque tokens, if the backends verify the token of each \

@@ -32,20 +32,21 @@ pub(crate) type Stack = ReverseProxyStack<SessionTable, NoKey, NoStore, NamePrin
 
 /// The name of this gateway, in `Via` and in `Proxy-Status`.
 pub(crate) fn name(options: &Options) -> ProxyName {
-    options.via.clone().unwrap_or_else(ProxyName::random)
+    options.proxies.via.clone().unwrap_or_else(ProxyName::random)
 }
 
 /// The servers to forward to.
 pub(crate) fn backends(options: &Options, upstream: &Upstream) -> Backends {
-    let backends = Backends::new(options.backends.iter().cloned()).settle(options.settle);
+    let backends =
+        Backends::new(options.upstream.backends.iter().cloned()).settle(options.recovery.settle);
     let dialled = upstream.clone();
     backends.connect_by(move |backend| dialled.connect(backend))
 }
 
 /// How they are probed, if they are.
 pub(crate) fn probe(options: &Options) -> Option<Probe> {
-    let probe = options.probe.clone().get()?;
-    Some(probe.interval(options.probe_interval).timeout(options.probe_timeout))
+    let probe = options.upstream.probe.clone().get()?;
+    Some(probe.interval(options.upstream.probe_interval).timeout(options.upstream.probe_timeout))
 }
 
 /// Configures the layers of the gateway that is called `name`.
@@ -59,7 +60,7 @@ pub(crate) fn stack(
     store: SessionTable,
     backends: Backends,
 ) -> Result<Stack, Box<dyn Error + Send + Sync>> {
-    let stack = match &options.session_header {
+    let stack = match &options.sessions.session_header {
         None => ReverseProxyStack::mcp(store, backends),
         Some(name) => ReverseProxyStack::header(name.clone(), store, backends),
     };
@@ -71,27 +72,27 @@ pub(crate) fn stack(
         .session(|layer| session(layer, options))
         .streams(|layer| streams(layer, options))
         .pin(|layer| pin(layer, options));
-    if options.on_lost != cli::OnLost::Resume {
+    if options.recovery.on_lost != cli::OnLost::Resume {
         return Ok(stack);
     }
-    if options.session_header.is_some() {
+    if options.sessions.session_header.is_some() {
         return Err(
             "--on-lost resume works with MCP sessions only, not with --session-header".into()
         );
     }
-    let keys = options.record_keys.as_deref().map(keys::read).transpose()?;
+    let keys = options.recovery.record_keys.as_deref().map(keys::read).transpose()?;
     Ok(stack.resume(|layer| resume(layer, options, keys)))
 }
 
 /// The service that forwards.
 pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
     let connections = TransportBuilder::new()
-        .connect_timeout(options.connect_timeout)
-        .write_timeout(Some(options.stall_timeout));
+        .connect_timeout(options.upstream.connect_timeout)
+        .write_timeout(Some(options.listener.stall_timeout));
     let upstream = Upstream::builder()
         .connections(connections)
         .proxy_name(name)
-        .response_timeout(options.response_timeout.get());
+        .response_timeout(options.upstream.response_timeout.get());
     let upstream = if options.web.preserve_host { upstream.preserve_host() } else { upstream };
     upstream.build()
 }
@@ -105,27 +106,27 @@ pub(crate) fn origin(layer: GuardOriginLayer, options: &Options) -> GuardOriginL
 
 /// The proxies in front of the gateway.
 pub(crate) fn proxies(options: &Options) -> Proxies {
-    match options.trust_count {
+    match options.proxies.trust_count {
         Some(_) => Proxies::All,
         None => Proxies::Trusted(trusted_peers(options)),
     }
 }
 
 fn trusted_peers(options: &Options) -> TrustedPeers {
-    TrustedPeers::networks(options.trust.iter().copied())
+    TrustedPeers::networks(options.proxies.trust.iter().copied())
 }
 
 fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwardedLayer {
-    let layer = match options.trust_count {
+    let layer = match options.proxies.trust_count {
         Some(count) => layer.trust_count(count),
         None => layer.trust(trusted_peers(options)),
     };
-    let layer = layer.keep(options.kept_fields.iter().cloned());
-    let layer = match &options.client_ip_header {
+    let layer = layer.keep(options.proxies.kept_fields.iter().cloned());
+    let layer = match &options.proxies.client_ip_header {
         Some(field) => layer.client_ip_header(field.clone()),
         None => layer,
     };
-    match options.forwarded {
+    match options.proxies.forwarded {
         cli::Forwarded::Append => layer.chain(Chain::Append).write(fields(options)),
         cli::Forwarded::Replace => layer.chain(Chain::Replace).write(fields(options)),
         cli::Forwarded::Off => layer.write(Fields::NONE),
@@ -133,7 +134,7 @@ fn forwarded(layer: SanitizeForwardedLayer, options: &Options) -> SanitizeForwar
 }
 
 fn fields(options: &Options) -> Fields {
-    let named = options.forwarded_fields.iter().map(|field| match field {
+    let named = options.proxies.forwarded_fields.iter().map(|field| match field {
         ForwardedField::XForwardedFor => Field::XForwardedFor,
         ForwardedField::XForwardedProto => Field::XForwardedProto,
         ForwardedField::XForwardedHost => Field::XForwardedHost,
@@ -146,7 +147,8 @@ fn fields(options: &Options) -> Fields {
 }
 
 fn hops(layer: LimitHopsLayer, options: &Options, name: ProxyName) -> LimitHopsLayer {
-    let count = HopCount::new().limit(options.max_hops).header(options.hop_header.clone());
+    let count =
+        HopCount::new().limit(options.proxies.max_hops).header(options.proxies.hop_header.clone());
     layer.name(name).count(count)
 }
 
@@ -154,16 +156,16 @@ fn session(
     layer: ValidateSessionLayer<SessionTable>,
     options: &Options,
 ) -> ValidateSessionLayer<SessionTable> {
-    let layer = match options.sessionless {
+    let layer = match options.sessions.sessionless {
         None => layer,
         Some(cli::Sessionless::Refuse) => layer.sessionless(Sessionless::Refuse),
         Some(cli::Sessionless::Forward) => layer.sessionless(Sessionless::Forward),
     };
-    let layer = options.endpoints.iter().fold(layer, |layer, path| layer.endpoint(path));
+    let layer = options.sessions.endpoints.iter().fold(layer, |layer, path| layer.endpoint(path));
     layer
-        .route(options.route.clone())
-        .idle(options.idle)
-        .lifetime(options.lifetime)
+        .route(options.store.route.clone())
+        .idle(options.sessions.idle)
+        .lifetime(options.sessions.lifetime)
         .store_timeout(store_timeout(options))
 }
 
@@ -172,7 +174,8 @@ fn resume(
     options: &Options,
     keys: Option<KeyRing>,
 ) -> ResumeSessionLayer<SessionTable> {
-    let layer = layer.timeout(options.resume_timeout).store_timeout(store_timeout(options));
+    let layer =
+        layer.timeout(options.recovery.resume_timeout).store_timeout(store_timeout(options));
     match keys {
         Some(keys) => layer.seal(keys),
         None => layer,
@@ -181,12 +184,12 @@ fn resume(
 
 /// The store keeps its own timeout; this one is for a store that does not.
 fn store_timeout(options: &Options) -> Duration {
-    options.store_timeout.saturating_mul(2)
+    options.store.timeout.saturating_mul(2)
 }
 
 fn streams(layer: TrackStreamsLayer, options: &Options) -> TrackStreamsLayer {
-    let layer = layer.max(options.max_streams);
-    match options.stream_keepalive.get() {
+    let layer = layer.max(options.sessions.max_streams);
+    match options.sessions.stream_keepalive.get() {
         Some(interval) => layer.keep_alive(interval),
         None => layer,
     }
@@ -194,14 +197,14 @@ fn streams(layer: TrackStreamsLayer, options: &Options) -> TrackStreamsLayer {
 
 fn pin(layer: PinBackendLayer, options: &Options) -> PinBackendLayer {
     // Time for a second backend only if the first refused at once, not if it was silent.
-    let failover_within = options.connect_timeout.mul_f64(0.8);
-    let layer = layer.failover_within(failover_within).lost_after(options.lost_after);
-    let layer = match options.on_lost {
+    let failover_within = options.upstream.connect_timeout.mul_f64(0.8);
+    let layer = layer.failover_within(failover_within).lost_after(options.recovery.lost_after);
+    let layer = match options.recovery.on_lost {
         cli::OnLost::Repin => layer.on_lost(OnLost::Repin),
         // Where it is resumed, the layer above does it.
         cli::OnLost::Fail | cli::OnLost::Resume => layer,
     };
-    match options.policy {
+    match options.upstream.policy {
         Policy::LeastSessions => layer.balance(LeastSessions::new()),
         Policy::RoundRobin => layer.balance(RoundRobin::new()),
         Policy::Random => layer.balance(Random::new()),

@@ -33,21 +33,21 @@ const MAX_PINS: usize = 1_000_000;
 ///
 /// If its URL cannot be read. The message does not repeat it: it may hold a password.
 pub(crate) fn open(options: &Options) -> Result<OpenStore, Box<dyn Error + Send + Sync>> {
-    let store = match &options.store {
+    let store = match &options.store.kind {
         Store::Memory => {
-            let store = MemoryStore::builder().max_sessions(options.max_sessions.get());
-            let store = match options.max_sessions_per_principal.get() {
+            let store = MemoryStore::builder().max_sessions(options.sessions.max_sessions.get());
+            let store = match options.sessions.max_sessions_per_principal.get() {
                 Some(cap) => store.max_sessions_per_principal(cap.get()),
                 None => store,
             };
-            Either::Left(match options.max_sessions_per_client.get() {
+            Either::Left(match options.sessions.max_sessions_per_client.get() {
                 Some(cap) => store.max_sessions_per_client(cap.get()).build(),
                 None => store.build(),
             })
         }
         Store::Redis(url) => Either::Right(redis(url, options)?),
     };
-    Ok(OpenStore { store, mint_ids: options.mint_ids })
+    Ok(OpenStore { store, mint_ids: options.sessions.mint_ids })
 }
 
 impl OpenStore {
@@ -85,7 +85,7 @@ pub(crate) async fn ready(store: &Either<MemoryStore, RedisStore>) {
 ///
 /// As [`open`].
 pub(crate) fn open_pins(options: &Options) -> Result<PinTable, Box<dyn Error + Send + Sync>> {
-    Ok(match &options.store {
+    Ok(match &options.store.kind {
         Store::Memory => Either::Left(MemoryStore::builder().max_sessions(MAX_PINS).build()),
         Store::Redis(url) => {
             let store = builder(url, options).prefix("bartizan-oauth").max_sessions(MAX_PINS);
@@ -95,12 +95,12 @@ pub(crate) fn open_pins(options: &Options) -> Result<PinTable, Box<dyn Error + S
 }
 
 fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Send + Sync>> {
-    let store = builder(url, options).max_sessions(options.max_sessions.get());
-    let store = match options.max_sessions_per_principal.get() {
+    let store = builder(url, options).max_sessions(options.sessions.max_sessions.get());
+    let store = match options.sessions.max_sessions_per_principal.get() {
         Some(cap) => store.max_sessions_per_principal(cap.get()),
         None => store,
     };
-    build(match options.max_sessions_per_client.get() {
+    build(match options.sessions.max_sessions_per_client.get() {
         Some(cap) => store.max_sessions_per_client(cap.get()),
         None => store,
     })
@@ -108,9 +108,9 @@ fn redis(url: &str, options: &Options) -> Result<RedisStore, Box<dyn Error + Sen
 
 fn builder(url: &str, options: &Options) -> RedisStoreBuilder {
     let store = RedisStore::builder(url)
-        .timeout(options.store_timeout)
-        .grace(options.store_grace)
-        .near_cache(options.near_cache);
+        .timeout(options.store.timeout)
+        .grace(options.store.grace)
+        .near_cache(options.store.near_cache);
     match env::var(STORE_PASSWORD) {
         Ok(password) => store.credentials(None, &password),
         Err(_) => store,

@@ -59,27 +59,27 @@ pub(super) fn variable(name: &str) -> String {
 ///
 /// Why these settings are refused; the message names the options.
 pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>, String> {
-    let resumes = options.on_lost == OnLost::Resume;
-    if options.record_keys.is_some() && !resumes {
+    let resumes = options.recovery.on_lost == OnLost::Resume;
+    if options.recovery.record_keys.is_some() && !resumes {
         return Err(
             "--record-keys seals what --on-lost resume records: without it, nothing is recorded"
                 .to_owned(),
         );
     }
-    if options.drain_delay >= options.shutdown_timeout {
+    if options.listener.drain_delay >= options.listener.shutdown_timeout {
         return Err(
             "--drain-delay is a part of --shutdown-timeout, and has to be shorter".to_owned()
         );
     }
-    let is_trusting = !options.trust.is_empty() || options.trust_count.is_some();
-    if options.client_ip_header.is_some() && !is_trusting {
+    let is_trusting = !options.proxies.trust.is_empty() || options.proxies.trust_count.is_some();
+    if options.proxies.client_ip_header.is_some() && !is_trusting {
         let message = "--client-ip-header is read from trusted proxies only: name them with --trust or --trust-count";
         return Err(message.to_owned());
     }
-    doubled(&options.backends)?;
+    doubled(&options.upstream.backends)?;
     itself(options)?;
-    let is_in_memory = matches!(options.store, Store::Memory);
-    let probes = options.probe != Limit::None;
+    let is_in_memory = matches!(options.store.kind, Store::Memory);
+    let probes = options.upstream.probe != Limit::None;
     let mut warnings = Vec::new();
     for (name, has_effect, why) in [
         ("near-cache", !is_in_memory, "with --store memory"),
@@ -150,9 +150,11 @@ fn doubled(backends: &[Backend]) -> Result<(), String> {
 }
 
 fn itself(options: &Options) -> Result<(), String> {
-    let admin = options.admin.map(|address| ("--admin", address));
-    for (option, address) in [("--listen", options.listen)].into_iter().chain(admin) {
-        if let Some(backend) = options.backends.iter().find(|backend| is_at(backend, address)) {
+    let admin = options.listener.admin.map(|address| ("--admin", address));
+    for (option, address) in [("--listen", options.listener.listen)].into_iter().chain(admin) {
+        if let Some(backend) =
+            options.upstream.backends.iter().find(|backend| is_at(backend, address))
+        {
             let id = backend.id().as_str();
             return Err(format!("--backend {id} is this gateway itself: {option} {address}"));
         }

@@ -1,6 +1,11 @@
 //! What is accepted, and which message a mistake gets.
 
-use super::*;
+use std::time::Duration;
+
+use bartizan::pin::Probe;
+use http::HeaderName;
+
+use super::{checks::Chosen, *};
 
 fn parse(args: &[&str]) -> Result<Cli, String> {
     let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
@@ -22,21 +27,24 @@ fn the_command_is_well_formed() {
 #[test]
 fn every_option_but_the_backends_has_a_default() {
     let options = with_backend(&[]).unwrap();
-    assert_eq!(options.listen, "127.0.0.1:8080".parse().unwrap());
-    assert_eq!(options.backends.len(), 1);
-    assert_eq!(options.idle, Duration::from_secs(7200));
-    assert_eq!(options.lifetime, Duration::from_secs(86_400));
-    assert_eq!(options.response_timeout, Limit::None);
-    assert_eq!(options.max_body, Limit::None);
-    assert_eq!(options.max_sessions_per_principal, Limit::None);
-    assert_eq!(options.max_sessions_per_client, Limit::None);
-    assert_eq!((options.max_streams.get(), options.stream_keepalive), (100_000, Limit::None));
-    assert_eq!(options.policy, Policy::LeastSessions);
-    assert_eq!(options.probe, Limit::None);
-    let times = (options.probe_interval, options.probe_timeout);
+    assert_eq!(options.listener.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(options.upstream.backends.len(), 1);
+    assert_eq!(options.sessions.idle, Duration::from_secs(7200));
+    assert_eq!(options.sessions.lifetime, Duration::from_secs(86_400));
+    assert_eq!(options.upstream.response_timeout, Limit::None);
+    assert_eq!(options.listener.max_body, Limit::None);
+    assert_eq!(options.sessions.max_sessions_per_principal, Limit::None);
+    assert_eq!(options.sessions.max_sessions_per_client, Limit::None);
+    assert_eq!(
+        (options.sessions.max_streams.get(), options.sessions.stream_keepalive),
+        (100_000, Limit::None)
+    );
+    assert_eq!(options.upstream.policy, Policy::LeastSessions);
+    assert_eq!(options.upstream.probe, Limit::None);
+    let times = (options.upstream.probe_interval, options.upstream.probe_timeout);
     assert_eq!(times, (Duration::from_secs(5), Duration::from_secs(2)));
-    assert!(options.session_header.is_none() && options.sessionless.is_none());
-    assert_eq!(options.endpoints, ["/mcp"]);
+    assert!(options.sessions.session_header.is_none() && options.sessions.sessionless.is_none());
+    assert_eq!(options.sessions.endpoints, ["/mcp"]);
 }
 
 #[test]
@@ -59,21 +67,21 @@ fn values_are_read_with_their_units() {
         "--probe-timeout=300ms",
     ]);
     let options = options.unwrap();
-    assert_eq!(options.max_body, Limit::At(10 * 1024 * 1024));
-    assert_eq!(options.response_timeout, Limit::At(Duration::from_secs(90)));
-    assert_eq!(options.connect_timeout, Duration::from_millis(250));
-    assert_eq!(options.backends.len(), 3);
-    assert_eq!(options.session_header.unwrap(), "x-session");
-    assert_eq!((options.max_sessions.get(), options.max_streams.get()), (3, 4));
-    assert_eq!(options.max_sessions_per_principal.get().unwrap().get(), 2);
-    assert_eq!(options.max_sessions_per_client.get().unwrap().get(), 4);
-    assert_eq!(options.stream_keepalive, Limit::At(Duration::from_secs(25)));
-    assert_eq!(options.probe, Limit::At(Probe::get("/healthz?full").unwrap()));
-    let times = (options.probe_interval, options.probe_timeout);
+    assert_eq!(options.listener.max_body, Limit::At(10 * 1024 * 1024));
+    assert_eq!(options.upstream.response_timeout, Limit::At(Duration::from_secs(90)));
+    assert_eq!(options.upstream.connect_timeout, Duration::from_millis(250));
+    assert_eq!(options.upstream.backends.len(), 3);
+    assert_eq!(options.sessions.session_header.unwrap(), "x-session");
+    assert_eq!((options.sessions.max_sessions.get(), options.sessions.max_streams.get()), (3, 4));
+    assert_eq!(options.sessions.max_sessions_per_principal.get().unwrap().get(), 2);
+    assert_eq!(options.sessions.max_sessions_per_client.get().unwrap().get(), 4);
+    assert_eq!(options.sessions.stream_keepalive, Limit::At(Duration::from_secs(25)));
+    assert_eq!(options.upstream.probe, Limit::At(Probe::get("/healthz?full").unwrap()));
+    let times = (options.upstream.probe_interval, options.upstream.probe_timeout);
     assert_eq!(times, (Duration::from_secs(1), Duration::from_millis(300)));
     for (text, bytes) in [("0", 0), ("65536", 65_536), ("1GB", 1_000_000_000), ("2 kib", 2048)] {
         let options = with_backend(&["--max-body", text]).unwrap();
-        assert_eq!(options.max_body, Limit::At(bytes), "{text}");
+        assert_eq!(options.listener.max_body, Limit::At(bytes), "{text}");
     }
 }
 
@@ -160,14 +168,14 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
 
 #[test]
 fn clients_are_identified_by_choice_and_not_by_default() {
-    assert_eq!(with_backend(&[]).unwrap().principal, Principal::None);
+    assert_eq!(with_backend(&[]).unwrap().sessions.principal, Principal::None);
     for (text, expected) in [
         ("none", Principal::None),
         ("jwt", Principal::Jwt),
         ("authorization", Principal::Authorization),
         ("header:X-User", Principal::Header(HeaderName::from_static("x-user"))),
     ] {
-        assert_eq!(with_backend(&["--principal", text]).unwrap().principal, expected);
+        assert_eq!(with_backend(&["--principal", text]).unwrap().sessions.principal, expected);
     }
 }
 
@@ -189,7 +197,7 @@ fn what_is_about_browsers_is_off_or_a_list() {
 #[test]
 fn endpoints_are_a_list_and_belong_to_mcp() {
     let options = with_backend(&["--endpoint=/a,/b/", "--endpoint=*"]).unwrap();
-    assert_eq!(options.endpoints, ["/a", "/b/", "*"]);
+    assert_eq!(options.sessions.endpoints, ["/a", "/b/", "*"]);
     let error = with_backend(&["--session-header=x-s", "--endpoint=/a"]).unwrap_err();
     assert!(error.contains("--endpoint") && error.contains("--session-header"), "{error}");
     with_backend(&["--session-header=x-s"]).unwrap();
@@ -198,7 +206,7 @@ fn endpoints_are_a_list_and_belong_to_mcp() {
 #[test]
 fn proxies_are_trusted_by_address_or_by_number() {
     let options = with_backend(&["--trust=10.0.0.0/8,2001:db8::/32", "--trust=192.0.2.1"]).unwrap();
-    assert_eq!((options.trust.len(), options.trust_count), (3, None));
+    assert_eq!((options.proxies.trust.len(), options.proxies.trust_count), (3, None));
     let error = with_backend(&["--trust=10.0.0.0/8", "--trust-count=1"]).unwrap_err();
     assert!(error.contains("--trust-count") && error.contains("--trust"), "{error}");
 }
@@ -207,8 +215,8 @@ fn proxies_are_trusted_by_address_or_by_number() {
 fn a_store_may_be_shared_and_its_password_is_not_printed() {
     let url = "--store=redis-sentinel://:secret@a:1?sentinelServiceName=s";
     let options = with_backend(&[url, "--store-grace=0s", "--near-cache=off"]).unwrap();
-    assert!(matches!(options.store, Store::Redis(_)));
-    assert_eq!((options.store_grace, options.near_cache), (Duration::ZERO, 0));
+    assert!(matches!(options.store.kind, Store::Redis(_)));
+    assert_eq!((options.store.grace, options.store.near_cache), (Duration::ZERO, 0));
     assert!(!format!("{options:?}").contains("secret"));
 }
 
@@ -237,8 +245,8 @@ fn every_option_has_an_environment_variable_and_a_help() {
 fn the_standard_options_are_the_defaults() {
     let backends = vec!["http://a:1".parse().unwrap()];
     let options = Options::standard(backends).unwrap();
-    assert_eq!((options.listen.port(), options.backends.len()), (0, 1));
-    assert_eq!(options.idle, Duration::from_secs(7200));
+    assert_eq!((options.listener.listen.port(), options.upstream.backends.len()), (0, 1));
+    assert_eq!(options.sessions.idle, Duration::from_secs(7200));
 }
 
 /// What is warned of, or why it is refused.

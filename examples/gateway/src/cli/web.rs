@@ -8,6 +8,7 @@ use super::values;
 
 /// What browsers may do, and what every request and response carries.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Browsers and headers")]
 pub(crate) struct WebOptions {
     /// A host name or address that browsers may use for this gateway, such as mcp.example.com, with a port
     /// or for every port; repeat the option or separate with commas. Loopback names and the address of the

@@ -1,0 +1,93 @@
+//! What the gateway listens on, and what one client may hold of it.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use clap::Args;
+
+use super::{
+    descriptors,
+    values::{self, Limit},
+};
+
+/// What the gateway listens on, and what one client may hold of it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listener")]
+pub(crate) struct ListenerOptions {
+    /// Address and port to listen on; port 0 picks a free one
+    #[arg(
+        long,
+        env = "BARTIZAN_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        value_parser = values::socket_addr
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Address and port for /healthz (200 while the process runs) and /readyz (503 until the store and the
+    /// backends have been reachable once, and during a shutdown; otherwise 200, with what is missing). Off
+    /// by default
+    #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// Maximum number of client connections. At the limit, the connection that has been idle the longest is closed
+    /// for a new one; if none is idle, the new one waits. By default half of the file descriptors that the process
+    /// may open (ulimit -Hn) minus 32: a call also needs a connection to its backend
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_CONNECTIONS",
+        value_name = "N",
+        value_parser = values::count
+    )]
+    pub(crate) max_connections: Option<NonZeroUsize>,
+
+    /// Maximum size of a request body, such as 65536, 10MiB or 1GB, or none; a larger one is refused with
+    /// 413
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_BODY",
+        value_name = "BYTES|none",
+        default_value = "none",
+        value_parser = values::bytes_or_none
+    )]
+    pub(crate) max_body: Limit<u64>,
+
+    /// How long a client may read nothing of a response while there is more to write, and a backend nothing of a
+    /// request; then the connection is closed, or the HTTP/2 stream is reset. Silent event streams are not affected
+    #[arg(
+        long,
+        env = "BARTIZAN_STALL_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = values::duration
+    )]
+    pub(crate) stall_timeout: Duration,
+
+    /// How long a shutdown may take in total: the drain delay, then the calls in flight. Calls that are
+    /// still unfinished are cut, and the exit status is 1
+    #[arg(
+        long,
+        env = "BARTIZAN_SHUTDOWN_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "25s",
+        value_parser = values::duration
+    )]
+    pub(crate) shutdown_timeout: Duration,
+
+    /// How long to keep accepting connections after SIGTERM while /readyz is already 503, so that load
+    /// balancers stop sending requests before the port closes, or 0s
+    #[arg(
+        long,
+        env = "BARTIZAN_DRAIN_DELAY",
+        value_name = "DURATION",
+        default_value = "3s",
+        value_parser = values::duration_or_zero
+    )]
+    pub(crate) drain_delay: Duration,
+}
+
+impl ListenerOptions {
+    /// How many client connections there may be at once.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.max_connections.map_or_else(descriptors::for_clients, NonZeroUsize::get)
+    }
+}
