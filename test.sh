@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests, and first installs what they need beside Rust: redis-server, and nginx and haproxy as backends. The
+# Runs all tests, and first installs the servers that they need: redis-server, and nginx and haproxy as backends. The
 # tests with these two are skipped where they cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -22,7 +22,7 @@ pub(crate) fn init(filter: &LogFilter, is_chosen: bool, format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(format == LogFormat::Text && io::stderr().is_terminal())
-        // Where nobody reads standard error any more, the report of that would panic in whatever task logs.
+        // If standard error is closed, reporting that would panic in the task that logs.
         .log_internal_errors(false);
     match format {
         LogFormat::Text => builder.init(),

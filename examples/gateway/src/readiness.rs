@@ -2,7 +2,7 @@
 //!
 //! | situation | `/readyz` |
 //! |---|---|
-//! | the process was told to stop | 503, not ready |
+//! | the process is shutting down | 503, not ready |
 //! | the store has not answered yet | 503, not ready: no session could be opened or found here |
 //! | a backend has not accepted a connection yet, for 30 s at most if another one has | 503, not ready |
 //! | later, the store does not answer, or a backend is out of service | 200, degraded, and what is missing |

@@ -70,7 +70,7 @@ impl OpenStore {
     }
 }
 
-/// Waits until `store` has answered, or was asked once and has not: a replica that starts refuses nobody for want of a
+/// Waits until `store` has answered or has failed to once: a replica that starts refuses no request for want of a
 /// connection, and one whose store is away serves what it can.
 pub(crate) async fn ready(store: &Either<MemoryStore, RedisStore>) {
     if let Either::Right(store) = store {

@@ -3,7 +3,7 @@
 //! | member | what |
 //! |---|---|
 //! | `time` | when the request ended, in UTC |
-//! | `client` | the client's address, as trusted proxies told it, or the peer's |
+//! | `client` | the client's address, as trusted proxies report it, or the peer's |
 //! | `method`, `path` | of the request; of the path at most 1,024 bytes, and never the query |
 //! | `status` | of the response; null if the client went away before there was one |
 //! | `reason` | why this gateway refused the request, if it did |
@@ -11,7 +11,7 @@
 //! | `head_ms`, `total_ms` | from the arrival of the request to the head and to the end of the response |
 //! | `request_bytes` | its declared length; null if it was not declared |
 //! | `response_bytes` | of content that was sent on |
-//! | `session` | a short hash of the session id, keyed anew in each process; never the id |
+//! | `session` | a short hash of the session id, with another key in each process; never the id |
 //! | `end` | `complete`; `cut` if the client went away, or the gateway stopped; `failed` if the content broke off |
 
 use std::{

@@ -67,7 +67,7 @@ enum Message {
 }
 
 impl AccessLog {
-    /// Opens the log and starts its thread. Sessions are told from the field `session_header`, or MCP's.
+    /// Opens the log and starts its thread. The id of a session is read from the field `session_header`, or by default from MCP's.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ pub(super) fn open(target: &Target) -> Result<Out, String> {
     }
 }
 
-/// Writes what comes until nobody is left who sends. Lines that cannot be written are lost.
+/// Writes all messages until every sender is gone. Lines that cannot be written are lost.
 pub(super) fn run(messages: &Receiver<Message>, mut out: Out, left_out: &AtomicU64) {
     let mut losses = Losses::default();
     let mut lines = String::with_capacity(CHUNK_BYTES);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// What a request is told apart by. It holds a digest: some values are secrets, and all of them may be long.
+/// What distinguishes the request of one client from another's. It holds a digest: some values are secrets, and all of them may be long.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) struct OauthKey([u8; 33]);
 

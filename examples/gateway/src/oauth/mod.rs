@@ -3,7 +3,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `key` | what a request or a response is told apart by, as a digest |
+//! | `key` | what distinguishes the requests and responses of one client, as a digest |
 //! | `shown` | the keys that a request shows: in its query, its form, its credentials |
 //! | `named` | the keys that a response names for the first time |
 //! | `peek` | reads a small body, and gives it back |

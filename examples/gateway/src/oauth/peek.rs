@@ -24,7 +24,7 @@ struct Unread<B: Body> {
 }
 
 /// What `body` holds, and the same body again. One that does not say that it has at most 16 KiB is not touched: it may be
-/// a stream, whose beginning nobody would get before its end.
+/// a stream, whose beginning would otherwise arrive only with its end.
 pub(super) async fn peek<B>(body: B) -> (Option<Bytes>, GuardBody<B>)
 where
     B: Body<Data = Bytes, Error: Send> + Send + 'static,
