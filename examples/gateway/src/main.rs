@@ -7,6 +7,8 @@
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
 //! | `front` | the layers around everything else, configured |
+//! | `health` | what the health check of a container asks |
+//! | `manual` | completions for shells, and the man page |
 //! | `names` | a warning about backends whose name has several addresses |
 //! | `keys` | the keys that seal session records, from a file |
 //! | `log` | the log on standard error |
@@ -23,8 +25,10 @@ mod cli;
 mod demo;
 mod front;
 mod gateway;
+mod health;
 mod keys;
 mod log;
+mod manual;
 mod names;
 mod oauth;
 mod output;
@@ -68,6 +72,13 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             let stop = server::shutdown::on_signal(Duration::ZERO)?;
             demo::run(once, stop).await
         }
+        Some(Command::Counter { listen, name }) => {
+            let stop = server::shutdown::on_signal(Duration::ZERO)?;
+            demo::count(listen, name.as_deref(), stop).await
+        }
+        Some(Command::Health { admin }) => Ok(health::check(admin).await),
+        Some(Command::Completions { shell }) => manual::completions(shell),
+        Some(Command::Man) => manual::page(),
         None => {
             let stop = server::shutdown::on_signal(cli.options.listener.drain_delay)?;
             let cut = Gateway::bind(cli.options).await?.run(stop).await;

@@ -7,7 +7,7 @@
 //! | a `--backend` that is this gateway's `--listen` or `--admin` | refused |
 //! | a `--drain-delay` that is not shorter than `--shutdown-timeout` | refused |
 //! | `--client-ip-header` without a trusted proxy | refused |
-//! | an option of the gateway with `demo` | refused; in the environment, warned of |
+//! | an option of the gateway with `demo` or `counter` | refused; in the environment, warned of |
 //! | `--near-cache`, `--store-grace`, `--store-timeout` or a password with `--store memory` | warned of |
 //! | `--probe-interval` or `--probe-timeout` without `--probe`; `--resume-timeout` without `--on-lost resume` | warned of |
 //! | a variable `BARTIZAN_*` that names no option | warned of |
@@ -104,14 +104,14 @@ pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>,
 /// # Errors
 ///
 /// If an option of the gateway is on the command line.
-pub(super) fn demo(chosen: &Chosen) -> Result<Vec<String>, String> {
+pub(super) fn without_gateway(chosen: &Chosen, command: &str) -> Result<Vec<String>, String> {
     if let Some(option) = chosen.options.first() {
         return Err(format!(
-            "{option} cannot be used with demo, which starts a gateway of its own"
+            "{option} cannot be used with {command}, which does not take the options of a gateway"
         ));
     }
     let ignored = chosen.variables.iter();
-    Ok(ignored.map(|variable| format!("{variable} has no effect on demo")).collect())
+    Ok(ignored.map(|variable| format!("{variable} has no effect on {command}")).collect())
 }
 
 /// What to say of variables that name none of the options with the variables `known`.

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 
 use bartizan::core::Backend;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
+use clap_complete::Shell;
 
 pub(crate) use checks::STORE_PASSWORD;
 pub(crate) use listener::ListenerOptions;
@@ -51,6 +52,26 @@ pub(crate) enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Start one of the counter servers of the demonstration, as a backend to try things with
+    Counter {
+        /// Address and port to listen on; port 0 picks a free one
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = values::socket_addr)]
+        listen: SocketAddr,
+        /// Name of the server in its answers; by default the address
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Ask a running gateway whether it is ready (/readyz): exit status 0 if it is, otherwise 1. For the health
+    /// checks of containers
+    Health {
+        /// The gateway's --admin; an unspecified address, such as 0.0.0.0, stands for this machine
+        #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
+        admin: SocketAddr,
+    },
+    /// Print the completions for a shell
+    Completions { shell: Shell },
+    /// Print the man page, in roff
+    Man,
 }
 
 /// The settings of a gateway.

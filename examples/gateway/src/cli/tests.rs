@@ -352,13 +352,24 @@ fn a_variable_that_names_no_option_is_warned_of_by_name_and_not_by_value() {
 #[test]
 fn a_demonstration_takes_no_option_of_the_gateway() {
     for option in ["--listen=127.0.0.1:1", "--near-cache=5", "--backend=http://a", "--mint-ids"] {
-        let error = read(&[option, "demo"], &[]).unwrap_err();
-        let name = option.split('=').next().unwrap();
-        assert!(error.contains(&format!("{name} cannot be used with demo")), "{error}");
+        for command in ["demo", "counter"] {
+            let error = read(&[option, command], &[]).unwrap_err();
+            let name = option.split('=').next().unwrap();
+            assert!(error.contains(&format!("{name} cannot be used with {command}")), "{error}");
+        }
     }
     assert_eq!(read(&["--log=debug", "demo", "--once"], &[]), Ok(vec![]));
+    // Others run where a gateway is configured.
+    let variables = ["BARTIZAN_LISTEN", "BARTIZAN_BACKEND"];
+    for args in [["health", "--admin=127.0.0.1:9"], ["completions", "bash"], ["--log=info", "man"]]
+    {
+        assert_eq!(read(&args, &variables), Ok(vec![]));
+    }
     let chosen = Chosen { variables: ["BARTIZAN_IDLE".to_owned()].into(), ..Chosen::default() };
-    assert_eq!(checks::demo(&chosen), Ok(vec!["BARTIZAN_IDLE has no effect on demo".to_owned()]));
+    assert_eq!(
+        checks::without_gateway(&chosen, "demo"),
+        Ok(vec!["BARTIZAN_IDLE has no effect on demo".to_owned()])
+    );
 }
 
 #[test]

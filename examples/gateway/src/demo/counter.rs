@@ -38,19 +38,21 @@ impl Counter {
     }
 }
 
-/// Starts a server on a free port of this machine; it runs until the process ends.
+/// Starts a server at `address`, whose port may be 0, and returns where it listens. It runs until the process ends.
 ///
 /// # Errors
 ///
-/// If there is no free port.
-pub(super) async fn start(name: &str) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+/// If it cannot listen there.
+pub(super) async fn start(address: SocketAddr, name: Option<&str>) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let server: Arc<str> = name.into();
+    let server: Arc<str> = name.map_or_else(|| address.to_string().into(), Into::into);
     let new_session =
         move || Ok(Counter { server: Arc::clone(&server), count: AtomicU64::default() });
     let sessions = Arc::new(LocalSessionManager::default());
     let config = StreamableHttpServerConfig::default();
+    // A server that others are to reach is called by names that it does not know.
+    let config = if address.ip().is_loopback() { config } else { config.disable_allowed_hosts() };
     let service = StreamableHttpService::new(new_session, sessions, config);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

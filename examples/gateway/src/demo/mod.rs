@@ -7,7 +7,11 @@ mod client;
 mod counter;
 mod report;
 
-use std::{error::Error, net::SocketAddr, process::ExitCode};
+use std::{
+    error::Error,
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+};
 
 use bartizan::core::Backend;
 use http::Uri;
@@ -30,7 +34,7 @@ pub(crate) async fn run(once: bool, stop: Stop) -> Result<ExitCode, Box<dyn Erro
     let mut servers = Vec::new();
     for number in 1..=SERVERS {
         let name = format!("counter-{number}");
-        let address = counter::start(&name).await?;
+        let address = counter::start((Ipv4Addr::LOCALHOST, 0).into(), Some(&name)).await?;
         servers.push((name, address));
     }
     let backends: Result<Vec<Backend>, _> =
@@ -49,6 +53,22 @@ pub(crate) async fn run(once: bool, stop: Stop) -> Result<ExitCode, Box<dyn Erro
     }
     serving.await?;
     Ok(status)
+}
+
+/// Runs one counter server at `address` until `stop`.
+///
+/// # Errors
+///
+/// If it cannot listen there.
+pub(crate) async fn count(
+    address: SocketAddr,
+    name: Option<&str>,
+    stop: Stop,
+) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let address = counter::start(address, name).await?;
+    say(format_args!("counting at http://{address}/mcp"));
+    stop.closing().cancelled().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens all sessions at once, and counts in each, one call after the other.

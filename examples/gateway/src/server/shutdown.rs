@@ -3,7 +3,7 @@
 //! | signal | what happens |
 //! |---|---|
 //! | SIGTERM | not ready at once; the port closes after the drain delay, so that load balancers see it first |
-//! | SIGINT | both at once: the operator at the terminal is no load balancer |
+//! | SIGINT | both at once: no load balancer waits for an operator at a terminal |
 //! | a second SIGTERM or SIGINT | the process ends at once, with the status that a shell reports for that signal |
 //! | SIGHUP | ignored, with a line in the log: no configuration is reloaded yet |
 
@@ -64,9 +64,9 @@ pub(crate) fn on_signal(delay: Duration) -> io::Result<Stop> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Signal {
     Interrupt,
-    #[cfg_attr(windows, allow(dead_code, reason = "there is no such signal"))]
+    #[cfg_attr(windows, allow(dead_code, reason = "Windows does not have this signal"))]
     Terminate,
-    #[cfg_attr(windows, allow(dead_code, reason = "there is no such signal"))]
+    #[cfg_attr(windows, allow(dead_code, reason = "Windows does not have this signal"))]
     Hangup,
 }
 
@@ -109,7 +109,7 @@ async fn next_to_stop(signals: &mut Receiver<Signal>) -> Signal {
                 );
             }
             Some(signal) => return signal,
-            // Nobody sends any more.
+            // All senders are gone.
             None => std::future::pending().await,
         }
     }

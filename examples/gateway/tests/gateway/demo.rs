@@ -1,8 +1,8 @@
-//! The demonstration, as a process.
+//! The commands beside the gateway itself, as processes.
 
 use tokio::time::timeout;
 
-use crate::fixtures::{PATIENCE, command};
+use crate::fixtures::{Backend, Gateway, PATIENCE, command};
 
 #[tokio::test]
 async fn the_demonstration_ends_well_and_says_so() {
@@ -19,4 +19,39 @@ async fn the_demonstration_ends_well_and_says_so() {
     let sum = |at: usize| rows.iter().map(|row| column(row, at)).sum::<u64>();
     assert!(rows.iter().all(|row| column(row, 2) > 0), "{text}");
     assert_eq!((rows.len(), sum(2), sum(3), sum(4)), (3, 20, 100, 0), "{text}");
+}
+
+/// Runs the command with `args`; returns whether it succeeded, and what it printed.
+async fn output(args: &[&str]) -> (bool, String) {
+    let output = timeout(PATIENCE, command().args(args).output()).await.unwrap().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn the_health_check_says_whether_a_gateway_is_ready() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::with_admin(&[backend.server.uri()], &[]).await;
+    gateway.until_readiness(200, "ready").await;
+    let admin = gateway.admin_uri();
+    let admin = admin.strip_prefix("http://").unwrap();
+    let (is_ready, answer) = output(&["health", "--admin", admin]).await;
+    assert!(is_ready && answer.contains("ready"), "{answer}");
+    drop(gateway);
+    let (is_ready, answer) = output(&["health", "--admin", admin]).await;
+    assert!(!is_ready && answer.contains(admin), "{answer}");
+    // What answers is no gateway's admin listener.
+    let other = backend.server.uri();
+    let (is_ready, _) =
+        output(&["health", "--admin", other.strip_prefix("http://").unwrap()]).await;
+    assert!(!is_ready);
+}
+
+#[tokio::test]
+async fn completions_and_the_man_page_know_the_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (is_printed, text) = output(&["completions", shell]).await;
+        assert!(is_printed && text.contains("max-sessions"), "{shell}");
+    }
+    let (is_printed, text) = output(&["man"]).await;
+    assert!(is_printed && text.contains(r"max\-sessions"));
 }
