@@ -24,7 +24,7 @@ impl Shard {
         counts: &Counts,
     ) -> Option<&mut Session> {
         let entry = self.sessions.find_entry(hash, |session| session.key() == key).ok()?;
-        if is_expired(entry.get(), now_ms) {
+        if entry.get().is_expired(now_ms) {
             let (expired, _) = entry.remove();
             counts.release(&expired);
             expired.end();
@@ -91,7 +91,7 @@ impl Shard {
         let stop = self.swept_to.saturating_add(places).min(end);
         for place in self.swept_to..stop {
             if let Ok(entry) = self.sessions.get_bucket_entry(place)
-                && is_expired(entry.get(), now_ms)
+                && entry.get().is_expired(now_ms)
             {
                 let (expired, _) = entry.remove();
                 counts.release(&expired);
@@ -109,11 +109,4 @@ impl Shard {
         }
         before - after
     }
-}
-
-/// Whether a session has outlived itself. One that is in use does not idle.
-fn is_expired(session: &Session, now_ms: u64) -> bool {
-    let is_over = |ms: u64, time: std::time::Duration| u128::from(ms) >= time.as_millis();
-    is_over(now_ms.saturating_sub(session.born_ms()), session.record().lifetime())
-        || session.unused_ms(now_ms).is_some_and(|ms| is_over(ms, session.record().idle()))
 }

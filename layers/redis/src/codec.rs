@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! value     = live / tombstone
-//! live      = "R" born(8) touched(8) version(4) idle(4) lifetime(4) *part
+//! live      = "R" born(8) touched(8) version(4) idle(4) lifetime(4) *part      parts as `Record::to_parts` has them
 //! tombstone = "T"
-//! part      = tag(1) length(4) content
 //! ```
 //!
 //! The first byte is the version of the layout: `R` and `T` are version 1. What can be added as a part needs no new
@@ -14,29 +13,15 @@
 //!
 //! Numbers are big-endian; times are in milliseconds, `born` and `touched` by the server's clock since
 //! 1970. The scripts know the head and nothing of the parts.
-//!
-//! | tag | content |
-//! |---|---|
-//! | 1 | id of the backend |
-//! | 2 | upstream session id |
-//! | 3 | a field of another layer: length of the name (2), name, value |
-//! | others | of later releases: kept as they are |
 
 use std::time::Duration;
 
-use bartizan_core::{BackendId, Record, SessionId, store::RecordVersion};
+use bartizan_core::{Record, store::RecordVersion};
 
 use crate::unreadable::Unreadable;
 
-const BACKEND: u8 = 1;
-const UPSTREAM_ID: u8 = 2;
-const FIELD: u8 = 3;
-
 /// What a value in a layout of a later release begins with. The scripts know it, too.
 pub(crate) const LATER: &[u8] = b"\0BZ";
-
-/// Names the fields in which parts of later releases travel through this one.
-const UNKNOWN: &str = "\u{0}part ";
 
 /// A stored value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -69,28 +54,6 @@ pub(crate) fn decode(value: &[u8]) -> Result<Stored, Unreadable> {
     }
 }
 
-/// The parts of `record`, which follow the head.
-pub(crate) fn encode(record: &Record) -> Vec<u8> {
-    let mut body = Vec::with_capacity(64);
-    if let Some(backend) = record.backend() {
-        push(&mut body, BACKEND, &[backend.as_str().as_bytes()]);
-    }
-    if let Some(id) = record.upstream_id() {
-        push(&mut body, UPSTREAM_ID, &[id.as_str().as_bytes()]);
-    }
-    for (name, value) in record.fields() {
-        match unknown_tag(name) {
-            Some(tag) => push(&mut body, tag, &[value]),
-            None => {
-                let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-                let name = name.as_bytes().get(..length.into()).unwrap_or_default();
-                push(&mut body, FIELD, &[&length.to_be_bytes(), name, value]);
-            }
-        }
-    }
-    body
-}
-
 /// A time as the scripts take it: never zero, since no key expires at once.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
@@ -101,49 +64,15 @@ fn live(rest: &[u8]) -> Option<Live> {
     let (touched, rest) = rest.split_first_chunk()?;
     let (version, rest) = rest.split_first_chunk()?;
     let (idle, rest) = rest.split_first_chunk()?;
-    let (lifetime, mut rest) = rest.split_first_chunk()?;
+    let (lifetime, rest) = rest.split_first_chunk()?;
     let time = |millis: &[u8; 4]| Duration::from_millis(u32::from_be_bytes(*millis).into());
-    let mut record = Record::new(time(idle), time(lifetime));
-    while let Some((tag, more)) = rest.split_first() {
-        let (length, more) = more.split_first_chunk()?;
-        let (content, more) =
-            more.split_at_checked(u32::from_be_bytes(*length).try_into().ok()?)?;
-        record = part(record, *tag, content)?;
-        rest = more;
-    }
+    let record = Record::new(time(idle), time(lifetime)).with_parts(rest).ok()?;
     Some(Live {
         born_ms: u64::from_be_bytes(*born),
         touched_ms: u64::from_be_bytes(*touched),
         version: u32::from_be_bytes(*version).into(),
         record,
     })
-}
-
-fn part(record: Record, tag: u8, content: &[u8]) -> Option<Record> {
-    Some(match tag {
-        BACKEND => record.with_backend(BackendId::new(str::from_utf8(content).ok()?).ok()?),
-        UPSTREAM_ID => {
-            let id: SessionId = str::from_utf8(content).ok()?.parse().ok()?;
-            record.with_upstream_id(id)
-        }
-        FIELD => {
-            let (length, rest) = content.split_first_chunk()?;
-            let (name, value) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-            record.with_field(str::from_utf8(name).ok()?, value)
-        }
-        unknown => record.with_field(&format!("{UNKNOWN}{unknown}"), content),
-    })
-}
-
-fn unknown_tag(name: &str) -> Option<u8> {
-    name.strip_prefix(UNKNOWN)?.parse().ok()
-}
-
-fn push(body: &mut Vec<u8>, tag: u8, contents: &[&[u8]]) {
-    let length: usize = contents.iter().map(|content| content.len()).sum();
-    body.push(tag);
-    body.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    contents.iter().for_each(|content| body.extend_from_slice(content));
 }
 
 #[cfg(test)]
@@ -171,7 +100,7 @@ mod tests {
             .with_upstream_id("up".parse().unwrap())
             .with_field("a", b"1")
             .with_field("b", b"");
-        let value = [head(), encode(&record)].concat();
+        let value = [head(), record.to_parts()].concat();
         let live = Live { born_ms: 7, touched_ms: 8, version: 9.into(), record };
         assert_eq!(decode(&value), Ok(Stored::Live(live)));
         assert_eq!(decode(b"T"), Ok(Stored::Ended));
@@ -184,7 +113,7 @@ mod tests {
             panic!("it is read");
         };
         assert_eq!(live.record.backend(), None);
-        assert_eq!(encode(&live.record), parts);
+        assert_eq!(live.record.to_parts(), parts);
     }
 
     #[test]

@@ -21,14 +21,7 @@ pub(crate) struct Digest([u8; 32]);
 impl Digest {
     pub(crate) fn of(key: Key<'_>) -> Self {
         let mut hash = Sha256::new();
-        let principal = key.principal.map_or("", |principal| principal.as_str());
-        // A principal is never empty, so that none is told from any.
-        for part in [key.route.as_str(), principal] {
-            // Short, so that most keys are one block of the hash.
-            hash.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            hash.update(part);
-        }
-        hash.update(key.id);
+        key.feed(|part| hash.update(part));
         Self(hash.finalize().into())
     }
 

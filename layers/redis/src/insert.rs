@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bartizan_core::{
     Record, Session, StoreError,
-    store::{Inserted, StoreErrorKind, StoredSession},
+    store::{Inserted, OwnedKey, StoreErrorKind, StoredSession},
 };
 use bytes::Bytes;
 use fred::{
@@ -20,7 +20,7 @@ use crate::{
     reply::Reply,
     room::Places,
     script,
-    shared::{Owner, Shared},
+    shared::Shared,
     store::number,
     unreadable::{Seen, of_our_type},
 };
@@ -53,11 +53,11 @@ const KEYS: usize = 16;
 
 pub(crate) async fn insert(
     shared: Arc<Shared>,
-    owner: Owner,
+    owner: OwnedKey,
     record: Record,
     is_to_be_confirmed: bool,
 ) -> Result<Inserted, StoreError> {
-    let (digest, principal) = (Digest::of(owner.key()), owner.key().principal);
+    let (digest, principal) = (Digest::of(owner.as_key()), owner.as_key().principal);
     let era = shared.status.now().era;
     let client = shared.asking()?;
     let insert = Insert {
@@ -68,7 +68,7 @@ pub(crate) async fn insert(
         is_to_be_confirmed,
         idle_ms: codec::millis(record.idle()),
         lifetime_ms: codec::millis(record.lifetime()),
-        parts: codec::encode(&record),
+        parts: record.to_parts(),
     };
     // What was known of the key, its absence mostly, no longer holds once this is sent.
     shared.near.invalidate(&digest);
@@ -79,7 +79,7 @@ pub(crate) async fn insert(
         reply = insert.ask().await?;
     }
     shared.near.invalidate(&digest);
-    let keep = |live: Live| shared.near.keep(digest, era, owner.key(), live);
+    let keep = |live: Live| shared.near.keep(digest, era, owner.as_key(), live);
     match reply {
         Reply::Done(Stored::Live(live)) => {
             let record = live.record.with_companions_of(&record);

@@ -283,11 +283,7 @@ fn adopt(known: Option<&Entry>, era: u64, key: Key<'_>, live: Live) -> (Session,
     // A server that could not write down that it was told was told all the same. One that may have been
     // put back to an earlier state was not.
     let told_ms = if entry.era == era { entry.told_ms.load(Ordering::Relaxed) } else { 0 };
-    let session = if session.version() == live.version && session.record() == &live.record {
-        session.clone()
-    } else {
-        session.next_version_as(live.record.with_companions_of(session.record()), live.version)
-    };
+    let session = session.as_stored(live.record, live.version);
     (session, told_ms.max(live.touched_ms))
 }
 

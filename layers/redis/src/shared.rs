@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{
-    BackendId, Key, Session, StoreError,
-    store::{Evicted, StoreErrorKind, StoredSession},
+    BackendId, Session, StoreError,
+    store::{Evicted, OwnedKey, StoreErrorKind, StoredSession},
 };
 use bytes::Bytes;
 use fred::{
@@ -119,7 +119,7 @@ impl Shared {
     }
 
     /// Joins the read of `digest` that is on its way, or begins one.
-    pub(crate) fn begin_read(self: &Arc<Self>, digest: Digest, owner: Owner) -> Reading {
+    pub(crate) fn begin_read(self: &Arc<Self>, digest: Digest, owner: OwnedKey) -> Reading {
         self.near
             .begin(digest, |ticket| Arc::clone(self).read(digest, ticket, owner).boxed().shared())
     }
@@ -132,7 +132,7 @@ impl Shared {
             return None;
         }
         let entry = self.near.unfollowed(&digest, moment)?;
-        let owner = Owner::of(entry.session()?.key());
+        let owner = OwnedKey::from(entry.session()?.key());
         Some(self.begin_read(digest, owner))
     }
 
@@ -149,7 +149,7 @@ impl Shared {
         self: Arc<Self>,
         digest: Digest,
         ticket: Ticket,
-        owner: Owner,
+        owner: OwnedKey,
     ) -> Result<Option<Session>, StoreError> {
         // However this ends, the next one who asks reads anew.
         let _landing = Landing { shared: &self, digest, ticket };
@@ -166,7 +166,7 @@ impl Shared {
             }
         };
         let (now_ms, server_ms) = self.now();
-        let brought = live.map(|live| (owner.key(), live));
+        let brought = live.map(|live| (owner.as_key(), live));
         let session = self.near.settle((digest, ticket), (era, now_ms), brought);
         if let Some(session) = &session {
             session.set_used_ms(server_ms);
@@ -310,24 +310,6 @@ enum Found {
     Nothing,
     /// What no release wrote.
     Foreign(Seen),
-}
-
-/// Whose session is read, kept for as long as the read takes.
-#[derive(Clone, Debug)]
-pub(crate) struct Owner {
-    route: bartizan_core::Route,
-    principal: Option<bartizan_core::Principal>,
-    id: Box<[u8]>,
-}
-
-impl Owner {
-    pub(crate) fn of(key: Key<'_>) -> Self {
-        Self { route: key.route.clone(), principal: key.principal.cloned(), id: key.id.into() }
-    }
-
-    pub(crate) fn key(&self) -> Key<'_> {
-        Key::new(&self.route, self.principal.as_ref(), &self.id)
-    }
 }
 
 /// Ends the announcement of a read, however the read ends.

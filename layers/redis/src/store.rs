@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
     store::{
-        Applicant, CountSessions, Inserted, Place, RecordVersion, Replaced, StoreErrorKind,
+        Applicant, CountSessions, Inserted, OwnedKey, Place, RecordVersion, Replaced, StoreErrorKind,
         StoredSession,
     },
 };
@@ -29,7 +29,7 @@ use crate::{
     near::Use,
     reply::Reply,
     script,
-    shared::{Owner, Shared},
+    shared::Shared,
     unreadable::{Seen, of_our_type},
 };
 
@@ -136,7 +136,7 @@ impl SessionStore for RedisStore {
         if moment.down_since_ms.is_some() {
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         }
-        Answer::Later(shared.begin_read(digest, Owner::of(key)))
+        Answer::Later(shared.begin_read(digest, OwnedKey::from(key)))
     }
 
     fn insert_if_absent(
@@ -144,7 +144,7 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
         Answer::Later(insert(shared, owner, record, false).boxed())
     }
 
@@ -153,7 +153,7 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
         Answer::Later(insert(shared, owner, record, true).boxed())
     }
 
@@ -167,12 +167,12 @@ impl SessionStore for RedisStore {
         seen: RecordVersion,
         record: Record,
     ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
-        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
         Answer::Later(replace(shared, owner, seen, record).boxed())
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        Answer::Later(remove(Arc::clone(&self.0.shared), Owner::of(key)).boxed())
+        Answer::Later(remove(Arc::clone(&self.0.shared), OwnedKey::from(key)).boxed())
     }
 
     fn remove_if_unchanged(
@@ -180,7 +180,7 @@ impl SessionStore for RedisStore {
         key: Key<'_>,
         seen: RecordVersion,
     ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        let (shared, owner) = (Arc::clone(&self.0.shared), Owner::of(key));
+        let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
         Answer::Later(remove_if_unchanged(shared, owner, seen).boxed())
     }
 
@@ -223,18 +223,18 @@ impl CountSessions for RedisStore {
 
 async fn replace(
     shared: Arc<Shared>,
-    owner: Owner,
+    owner: OwnedKey,
     seen: RecordVersion,
     record: Record,
 ) -> Result<Replaced, StoreError> {
-    let digest = Digest::of(owner.key());
+    let digest = Digest::of(owner.as_key());
     let era = shared.status.now().era;
     let client = shared.asking()?;
     let args = [
         number(seen.get().into()),
         number(codec::millis(record.idle())),
         number(codec::millis(record.lifetime())),
-        script::bytes(codec::encode(&record)),
+        script::bytes(record.to_parts()),
     ];
     let key = digest.name(&shared.prefix);
     let keys = [&*key];
@@ -255,7 +255,7 @@ async fn replace(
         }
     };
     let was_on = shared.near.peek(&digest).and_then(|entry| entry.session().cloned());
-    let session = shared.near.keep(digest, era, owner.key(), live);
+    let session = shared.near.keep(digest, era, owner.as_key(), live);
     if !is_done {
         return Ok(Replaced::Changed(session));
     }
@@ -273,8 +273,8 @@ async fn replace(
     Ok(Replaced::Replaced(session))
 }
 
-async fn remove(shared: Arc<Shared>, owner: Owner) -> Result<(), StoreError> {
-    let digest = Digest::of(owner.key());
+async fn remove(shared: Arc<Shared>, owner: OwnedKey) -> Result<(), StoreError> {
+    let digest = Digest::of(owner.as_key());
     // From here on this replica does not serve it, whatever becomes of the rest: in an outage too.
     shared.near.forget(&digest);
     let client = shared.asking()?;
@@ -296,10 +296,10 @@ async fn remove(shared: Arc<Shared>, owner: Owner) -> Result<(), StoreError> {
 
 async fn remove_if_unchanged(
     shared: Arc<Shared>,
-    owner: Owner,
+    owner: OwnedKey,
     seen: RecordVersion,
 ) -> Result<bool, StoreError> {
-    let digest = Digest::of(owner.key());
+    let digest = Digest::of(owner.as_key());
     let client = shared.asking()?;
     let args = [number(seen.get().into()), number(codec::millis(TOMBSTONE))];
     let key = digest.name(&shared.prefix);
@@ -321,14 +321,14 @@ async fn remove_if_unchanged(
 fn forget_ended(
     shared: &Arc<Shared>,
     client: WithOptions<Client>,
-    owner: &Owner,
+    owner: &OwnedKey,
     old: Option<&[u8]>,
 ) {
-    let digest = Digest::of(owner.key());
+    let digest = Digest::of(owner.as_key());
     shared.near.forget(&digest);
     let Some(Ok(Stored::Live(live))) = old.map(codec::decode) else { return };
     shared.counts.ended(live.record.backend());
-    let places = shared.room.places(owner.key().principal, live.record.client());
+    let places = shared.room.places(owner.as_key().principal, live.record.client());
     shared.room.ended(&places);
     let shared = Arc::clone(shared);
     shared.runtime.clone().spawn(async move {

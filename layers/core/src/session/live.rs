@@ -1,6 +1,10 @@
 //! A session that a store knows to be live.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use super::usage::{Holds, LastUse};
 use crate::{Key, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
@@ -23,6 +27,12 @@ pub(super) struct Inner {
     pub(super) version: RecordVersion,
     pub(super) holds: Holds,
 }
+
+/// A version of a session, for as long as something else uses it.
+pub(crate) struct WeakSession(Weak<Inner>);
+
+/// The first version of a session, for as long as something else uses any version of it.
+pub(crate) type FirstVersion = WeakSession;
 
 /// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
@@ -94,9 +104,27 @@ impl Session {
         &self.first().holds
     }
 
+    pub(crate) fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn first_version(&self) -> FirstVersion {
+        self.0.first.as_ref().unwrap_or(self).downgrade()
+    }
+
     /// The version that keeps the use of all.
     pub(super) fn first(&self) -> &Inner {
         self.0.first.as_ref().map_or(&self.0, |first| &first.0)
+    }
+}
+
+impl WeakSession {
+    pub(crate) fn upgrade(&self) -> Option<Session> {
+        self.0.upgrade().map(Session)
+    }
+
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 

@@ -1,6 +1,6 @@
 //! What only stores do with a session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Session, ended,
@@ -28,6 +28,11 @@ pub trait StoredSession: Sized + sealed::Sealed {
     #[must_use]
     fn next_version_as(&self, record: Record, version: RecordVersion) -> Self;
 
+    /// What a store has read of this session: itself, if `record` and `version` are the ones that it has, and else a
+    /// later version, which keeps the [companions](Record::with_companion) of this one's record.
+    #[must_use]
+    fn as_stored(&self, record: Record, version: RecordVersion) -> Self;
+
     /// When the session was made, in milliseconds on the store's own clock.
     #[must_use]
     fn born_ms(&self) -> u64;
@@ -43,6 +48,11 @@ pub trait StoredSession: Sized + sealed::Sealed {
     /// held: that is a use, and is noted.
     #[must_use]
     fn unused_ms(&self, now_ms: u64) -> Option<u64>;
+
+    /// Whether the session has outlived its idle time or its lifetime at `now_ms` on the store's own clock. One that is
+    /// held does not idle out: that is a use, and is noted.
+    #[must_use]
+    fn is_expired(&self, now_ms: u64) -> bool;
 
     /// Records that the session has ended, whatever version this is, and wakes those who wait for it. A store calls
     /// it when it removes the session, and when it learns that the session is gone.
@@ -104,6 +114,13 @@ impl StoredSession for Session {
         }))
     }
 
+    fn as_stored(&self, record: Record, version: RecordVersion) -> Self {
+        if self.version() == version && self.record() == &record {
+            return self.clone();
+        }
+        self.next_version_as(record.with_companions_of(self.record()), version)
+    }
+
     #[inline]
     fn born_ms(&self) -> u64 {
         self.0.born_ms
@@ -119,9 +136,17 @@ impl StoredSession for Session {
         self.first().last_use.note(now_ms);
     }
 
+    #[inline]
     fn unused_ms(&self, now_ms: u64) -> Option<u64> {
         let first = self.first();
         first.last_use.unused_ms(&first.holds, now_ms)
+    }
+
+    #[inline]
+    fn is_expired(&self, now_ms: u64) -> bool {
+        let is_over = |ms: u64, time: Duration| u128::from(ms) >= time.as_millis();
+        is_over(now_ms.saturating_sub(self.born_ms()), self.record().lifetime())
+            || self.unused_ms(now_ms).is_some_and(|ms| is_over(ms, self.record().idle()))
     }
 
     fn end(&self) {

@@ -8,8 +8,10 @@ mod either;
 mod error;
 mod evicted;
 mod key;
+mod live;
 mod no_store;
 mod outcome;
+mod owned_key;
 mod place;
 mod version;
 
@@ -21,8 +23,10 @@ pub use either::{Either, EitherAnswer};
 pub use error::{StoreError, StoreErrorKind};
 pub use evicted::Evicted;
 pub use key::Key;
+pub use live::{LiveSessions, StoredRecord};
 pub use no_store::NoStore;
 pub use outcome::{Inserted, Replaced};
+pub use owned_key::OwnedKey;
 pub use place::{Applicant, Place};
 pub use version::RecordVersion;
 
