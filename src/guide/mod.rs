@@ -53,14 +53,8 @@ pages! {
     refusals: "refusals.md";
     replicas: "replicas.md";
     responses: "responses.md";
+    store: "store.md";
     tonic: "tonic.md";
     tower_http: "tower_http.md";
     your_parts: "your_parts.md";
 }
-
-#[cfg(feature = "full")]
-#[doc = include_str!("store.md")]
-#[doc = "```"]
-#[doc = include_str!("map_store.rs")]
-#[doc = "```"]
-pub mod store {}

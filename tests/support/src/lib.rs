@@ -26,7 +26,6 @@ pub mod recording;
 pub mod redis;
 pub mod server;
 pub mod silent;
-mod store_suite;
 pub mod wire;
 
 pub use counter::CounterServer;

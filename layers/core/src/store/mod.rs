@@ -35,8 +35,8 @@ pub use version::RecordVersion;
 /// Every operation that can race is a required method, and must be atomic. An implementation is a handle:
 /// clones share one store. A store that cannot answer returns a [`StoreError`], never "absent", because that
 /// would lose a session. Its futures are `Send`: the layers that wait for them run on servers that move work
-/// between threads. The [guide](https://docs.rs/bartizan/latest/bartizan/guide/store/) has all rules, and a
-/// complete store in a `HashMap`.
+/// between threads. The [guide](https://docs.rs/bartizan/latest/bartizan/guide/store/) has all rules, and
+/// [`bartizan-store-suite`](https://docs.rs/bartizan-store-suite) tests a store against them.
 ///
 /// ```
 /// use bartizan_core::{Key, Route, SessionStore, StoreError};
@@ -56,6 +56,26 @@ pub use version::RecordVersion;
 /// # Cancellation
 ///
 /// A dropped future may or may not have taken effect. Each operation is safe to repeat.
+///
+/// # A store in a `HashMap`
+///
+/// It looks at the whole map with each call, which is fine for some hundred sessions. It passes the suite.
+///
+#[doc = "```"]
+#[doc = include_str!("map_store.rs")]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # let (store, route) = (MapStore::new(1), Route::default());
+/// # let (key, other) = (Key::new(&route, None, b"id"), Key::new(&route, None, b"other"));
+/// # let record = || Record::new(Record::IDLE, Record::LIFETIME);
+/// # let insert = async |key| store.insert_if_absent(key, record()).wait().await.unwrap();
+/// # assert!(matches!(insert(key).await, Inserted::Inserted(_)));
+/// # assert!(matches!(insert(key).await, Inserted::Exists(_)));
+/// # assert!(matches!(insert(other).await, Inserted::Full));
+/// # store.remove(key).wait().await.unwrap();
+/// # assert!(matches!(insert(key).await, Inserted::Ended));
+/// # assert!(store.get(key).wait().await.unwrap().is_none());
+/// # }
+#[doc = "```"]
 pub trait SessionStore: Clone + Send + Sync + 'static {
     /// Resolves to the session, or to nothing.
     type Get: Future<Output = Result<Option<Session>, StoreError>> + Send;

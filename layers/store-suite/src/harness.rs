@@ -1,0 +1,105 @@
+//! What the author of a store provides: new stores, and time.
+
+use std::time::Duration;
+
+use bartizan_core::SessionStore;
+
+/// Opens stores for the checks, and lets time pass.
+///
+/// Whatever must live as long as a store, such as a server that it is on, belongs into the harness.
+pub trait Harness: Sized + 'static {
+    /// The store that is tested.
+    type Store: SessionStore;
+
+    /// Opens a new, empty store with these limits. Runs in the tokio runtime of the check.
+    fn open(&self, caps: Caps) -> impl Future<Output = Self::Store>;
+
+    /// Lets `by` pass for all stores that were opened, and does what they would do in the background meanwhile. Where
+    /// time cannot be moved, it waits; choose a short [`Self::idle`] then.
+    ///
+    /// Steps are at most twice the idle time, except for two of 50 s and 20 s, in which only what has ended matters.
+    fn advance(&self, by: Duration) -> impl Future<Output = ()>;
+
+    /// Whether the checks that move time run with tokio's clock paused: for a store that measures time by it and waits
+    /// for nothing else. `advance` is `tokio::time::advance` then. Default: no.
+    fn is_tokio_paused(&self) -> bool {
+        false
+    }
+
+    /// The idle time of sessions in checks about time; their lifetime is three times as long. Checks look at three and
+    /// at five quarters of it. Default: 100 s.
+    fn idle(&self) -> Duration {
+        Duration::from_secs(100)
+    }
+
+    /// What the store has beyond what every store must have. Default: nothing.
+    fn features(&self) -> Features {
+        Features::none()
+    }
+}
+
+/// How many sessions a store may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Caps {
+    /// In total. Every store has this limit.
+    pub total: usize,
+    /// For one principal: the largest number if there is no limit. For stores that [have](Features::caps_principals) it.
+    pub per_principal: usize,
+    /// For one client: the largest number if there is no limit. For stores that [have](Features::caps_clients) it.
+    pub per_client: usize,
+}
+
+/// What a store has beyond what every store must have.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Features {
+    pub(crate) caps_principals: bool,
+    pub(crate) caps_clients: bool,
+    pub(crate) evicts_unconfirmed: bool,
+    pub(crate) counts_openings: bool,
+}
+
+impl Caps {
+    /// Room for 1,000 sessions, and no other limit.
+    pub(crate) const ROOMY: Self =
+        Self { total: 1_000, per_principal: usize::MAX, per_client: usize::MAX };
+
+    pub(crate) const fn of(total: usize) -> Self {
+        Self { total, ..Self::ROOMY }
+    }
+}
+
+impl Features {
+    /// Only what every store must have.
+    pub const fn none() -> Self {
+        Self {
+            caps_principals: false,
+            caps_clients: false,
+            evicts_unconfirmed: false,
+            counts_openings: false,
+        }
+    }
+
+    /// The store limits the sessions of one principal.
+    pub const fn caps_principals(self) -> Self {
+        Self { caps_principals: true, ..self }
+    }
+
+    /// The store limits the sessions of one client, and
+    /// [says so](bartizan_core::SessionStore::counts_clients) if it has such a limit.
+    pub const fn caps_clients(self) -> Self {
+        Self { caps_clients: true, ..self }
+    }
+
+    /// The store evicts sessions that were never confirmed
+    /// ([`insert_unconfirmed`](bartizan_core::SessionStore::insert_unconfirmed)).
+    pub const fn evicts_unconfirmed(self) -> Self {
+        Self { evicts_unconfirmed: true, ..self }
+    }
+
+    /// The store counts openings in flight ([`reserve`](bartizan_core::SessionStore::reserve)).
+    pub const fn counts_openings(self) -> Self {
+        Self { counts_openings: true, ..self }
+    }
+}
