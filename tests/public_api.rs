@@ -12,8 +12,8 @@ use bartizan::{
         passage::Lease,
         refusal::{RequestId, ReturnedBody},
         seal::KeyRing,
-        session::{Additions, ClientNetwork, Ended, Fingerprint, Hold},
-        store::{Applicant, Evicted, NoStore, Place},
+        session::{Additions, ClientNetwork, Ended, Fingerprint, Hold, InvalidRecord},
+        store::{Applicant, Evicted, LiveSessions, NoStore, OwnedKey, Place, StoredRecord},
     },
     forwarded::{
         Chain, Field, Fields, ForwardedBy, InternalPrefix, Naming, Network, PathPrefix,
@@ -64,7 +64,7 @@ fn values_are_shared() {
     is_shared::<(Inbound, LoopStatus, ProxyName, SigningKeys, HopCount, HopHeader, Via)>();
     is_shared::<(CdnId, CdnLoop, MaxForwards, ForwardedBy, InternalPrefix, PathPrefix)>();
     is_shared::<(TrailerRule, Lease, RequestId, ReturnedBody, Fingerprint)>();
-    is_shared::<(ClientNetwork, Applicant<'static>)>();
+    is_shared::<(ClientNetwork, Applicant<'static>, InvalidRecord, OwnedKey, StoredRecord)>();
     is_shared::<(RedisStore, RedisStoreBuilder)>();
     is_shared::<(TokenStore, TokenStore<RedisStore>, NoStore)>();
     is_shared::<(MemoryStore, MemoryStoreBuilder, Backends, Change, NoKey)>();
@@ -75,7 +75,7 @@ fn values_are_shared() {
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
-    is_sent::<(Stripped, Hold, Ended, RoundRobin, Evicted, Place)>();
+    is_sent::<(Stripped, Hold, Ended, RoundRobin, Evicted, LiveSessions, Place)>();
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionStore, StoreError,
     store::{
-        Applicant, CountSessions, Inserted, OwnedKey, Place, RecordVersion, Replaced, StoreErrorKind,
-        StoredSession,
+        Applicant, CountSessions, Inserted, OwnedKey, Place, RecordVersion, Replaced,
+        StoreErrorKind, StoredSession,
     },
 };
 use bytes::Bytes;

@@ -53,9 +53,10 @@ impl<H: Harness> Check<H> {
     /// If the store breaks the rule.
     pub fn run(&self, harness: &H) {
         let runtime = match self.threads {
-            Threads::One => {
-                Builder::new_current_thread().start_paused(harness.is_tokio_paused()).enable_all().build()
-            }
+            Threads::One => Builder::new_current_thread()
+                .start_paused(harness.is_tokio_paused())
+                .enable_all()
+                .build(),
             Threads::Many => Builder::new_multi_thread().worker_threads(4).enable_all().build(),
         };
         runtime.expect("a runtime").block_on((self.run)(harness));

@@ -76,8 +76,8 @@ fn each_fault_is_found_by_the_check_of_its_rule() {
     let mut missed = Vec::new();
     for &(fault, checks) in MUTANTS {
         let failing = failing(fault);
-        println!("{fault:?}: {failing:?}");
-        missed.extend(checks.iter().filter(|&check| !failing.contains(check)).map(|it| (fault, it)));
+        missed
+            .extend(checks.iter().filter(|&check| !failing.contains(check)).map(|it| (fault, it)));
     }
     assert!(missed.is_empty(), "these faults pass the checks of their rules: {missed:?}");
 }

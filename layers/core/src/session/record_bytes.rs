@@ -62,9 +62,9 @@ impl Record {
     /// If the bytes are in another layout, which a later release wrote, or not a record.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidRecord> {
         match bytes {
-            [LAYOUT, rest @ ..] => times(rest).ok_or(InvalidRecord::FOREIGN).and_then(
-                |(idle, lifetime, parts)| Self::new(idle, lifetime).with_parts(parts),
-            ),
+            [LAYOUT, rest @ ..] => times(rest)
+                .ok_or(InvalidRecord::FOREIGN)
+                .and_then(|(idle, lifetime, parts)| Self::new(idle, lifetime).with_parts(parts)),
             [later, ..] if *later > LAYOUT => Err(InvalidRecord { is_later: true }),
             _ => Err(InvalidRecord::FOREIGN),
         }

@@ -49,6 +49,7 @@ pub struct StoredRecord {
     record: Record,
     version: RecordVersion,
     born_ms: u64,
+    used_ms: u64,
 }
 
 #[derive(Default)]
@@ -72,7 +73,13 @@ impl StoredRecord {
     /// it from an earlier session of the same key.
     #[must_use]
     pub fn new(record: Record, version: RecordVersion, born_ms: u64) -> Self {
-        Self { record, version, born_ms }
+        Self { record, version, born_ms, used_ms: born_ms }
+    }
+
+    /// States when the session was last used, on the same clock. Default: when it was inserted.
+    #[must_use]
+    pub fn used_ms(self, used_ms: u64) -> Self {
+        Self { used_ms, ..self }
     }
 }
 
@@ -81,7 +88,7 @@ impl LiveSessions {
     /// one. If the session that it knows was inserted at another time, that one has ended. Call it in the order in which
     /// the store has answered, for example under the lock of the connection.
     pub fn adopt(&self, key: Key<'_>, stored: StoredRecord) -> Session {
-        let mut gone = None;
+        let (mut gone, used_ms) = (None, stored.used_ms);
         let mut table = self.lock();
         let session = match table.by_key.entry(key.into()) {
             Entry::Occupied(mut entry) => {
@@ -104,6 +111,7 @@ impl LiveSessions {
                 session
             }
         };
+        session.set_used_ms(used_ms);
         table.sweep();
         drop(table);
         if let Some(gone) = gone {
@@ -222,6 +230,19 @@ mod tests {
         // Another replica has ended it, and one opened it again.
         let replaced = live.adopt(key, row(1, 9));
         assert!(opened.is_ended() && !replaced.is_ended());
+    }
+
+    /// After a restart, what is stored is all that is known of its use.
+    #[test]
+    fn the_last_use_is_the_later_of_the_stored_and_the_known_one() {
+        let (live, route) = (LiveSessions::default(), Route::default());
+        let key = Key::new(&route, None, b"id");
+        let session = live.adopt(key, row(1, 7).used_ms(70));
+        assert_eq!(session.used_ms(), 70);
+        session.set_used_ms(80);
+        assert_eq!(live.adopt(key, row(2, 7).used_ms(75)).used_ms(), 80);
+        live.adopt(key, row(2, 7).used_ms(90));
+        assert_eq!(session.used_ms(), 90);
     }
 
     #[test]

@@ -24,7 +24,9 @@ type Slots = HashMap<OwnedKey, Slot>;
 enum Slot {
     Live(Session),
     /// A tombstone: for a minute, a late insert must not bring the session back.
-    Ended { until_ms: u64 },
+    Ended {
+        until_ms: u64,
+    },
 }
 
 impl MapStore {

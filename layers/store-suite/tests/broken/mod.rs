@@ -136,7 +136,9 @@ fn remade(of: &Record, idle: Duration, lifetime: Duration, keep: fn(&str) -> boo
     if let Some(id) = of.upstream_id() {
         record = record.with_upstream_id(id.clone());
     }
-    of.fields().filter(|(name, _)| keep(name)).fold(record, |it, (name, value)| it.with_field(name, value))
+    of.fields()
+        .filter(|(name, _)| keep(name))
+        .fold(record, |it, (name, value)| it.with_field(name, value))
 }
 
 impl Broken {
@@ -159,15 +161,15 @@ impl Broken {
     }
 
     fn take(&self, key: Key<'_>) -> Taken {
-        let route = if self.is(Fault::IgnoresRoutes) { Route::default() } else { key.route.clone() };
+        let route =
+            if self.is(Fault::IgnoresRoutes) { Route::default() } else { key.route.clone() };
         let principal = key.principal.filter(|_| !self.is(Fault::IgnoresPrincipals)).cloned();
         let mut id = key.id.to_vec();
         if self.is(Fault::IgnoresCase) {
             id.make_ascii_lowercase();
         }
-        match self.note(key) {
-            Some(Note { generation: generation @ 1.., .. }) => id.push(generation),
-            _ => {}
+        if let Some(Note { generation: generation @ 1.., .. }) = self.note(key) {
+            id.push(generation);
         }
         Taken(route, principal, id)
     }
@@ -196,7 +198,8 @@ impl Broken {
     }
 
     fn found(&self, session: Session) -> Session {
-        let forgets = self.is(Fault::ReplaceForgetsHolds) && session.version() > RecordVersion::FIRST;
+        let forgets =
+            self.is(Fault::ReplaceForgetsHolds) && session.version() > RecordVersion::FIRST;
         if forgets || self.is(Fault::SilentRemoval) { detached(&session) } else { session }
     }
 

@@ -1,0 +1,41 @@
+//! How many sessions there are, in all and on each backend.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bartizan::BackendId;
+
+/// Answers without a query: requests ask for it, and must not wait.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(Mutex<HashMap<Option<BackendId>, usize>>);
+
+impl Counts {
+    pub(crate) fn total(&self) -> usize {
+        self.lock().values().sum()
+    }
+
+    pub(crate) fn on(&self, backend: &BackendId) -> usize {
+        self.lock().get(&Some(backend.clone())).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn add(&self, backend: Option<BackendId>) {
+        *self.lock().entry(backend).or_default() += 1;
+    }
+
+    /// Counts one less; what counts nothing is forgotten.
+    pub(crate) fn take(&self, backend: Option<BackendId>) {
+        let mut counts = self.lock();
+        if let Some(count) = counts.get_mut(&backend) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&backend);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<BackendId>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,414 @@
+//! The store: what each operation decides.
+
+use std::{
+    error::Error,
+    fmt, mem,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bartizan::{
+    BackendId, Principal, Route, Session,
+    core::{
+        Answer, Key, Record, SessionStore, StoreError,
+        store::{
+            CountSessions, Inserted, LiveSessions, OwnedKey, RecordVersion, Replaced,
+            StoreErrorKind, StoredRecord, StoredSession,
+        },
+    },
+};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::{
+    counts::Counts,
+    rows::{self, LiveRow, Row, RowKey, millis},
+};
+
+/// How long a statement may wait for the lock of the database.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// Sessions in a SQLite database, which belongs to one process at a time. Clones share it.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Shared>);
+
+struct Shared {
+    connection: Mutex<Connection>,
+    /// The sessions that calls and streams of this process use: the database knows nothing of those.
+    live: LiveSessions,
+    /// Those whose use is to be written down. One is added at most eight times in its idle time.
+    touched: Mutex<Vec<Session>>,
+    counts: Counts,
+    max_sessions: usize,
+    /// Milliseconds since 1970: sessions outlive the process, and so must its clock.
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// The error if a database cannot be opened.
+#[derive(Debug)]
+pub struct OpenError(StoreError);
+
+/// The futures of the store: SQLite blocks, so that it runs on threads for that.
+type Later<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+impl SqliteStore {
+    /// Opens the database at `path`, or creates it, for at most so many sessions.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened, or is not a database.
+    pub fn open(path: &Path, max_sessions: usize) -> Result<Self, OpenError> {
+        Self::with_clock(path, max_sessions, || {
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis)
+        })
+    }
+
+    /// The same with another clock, for tests.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened, or is not a database.
+    pub fn with_clock(
+        path: &Path,
+        max_sessions: usize,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        rows::create(&connection)?;
+        let counts = Counts::default();
+        rows::all_backends(&connection)?.into_iter().for_each(|backend| counts.add(backend));
+        let shared = Shared {
+            connection: Mutex::new(connection),
+            live: LiveSessions::default(),
+            touched: Mutex::default(),
+            counts,
+            max_sessions,
+            clock: Box::new(clock),
+        };
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// Writes down that held sessions are in use, and deletes what has expired. Call it once a second.
+    ///
+    /// # Errors
+    ///
+    /// If the database does not answer; the next call makes up for it.
+    ///
+    /// # Cancellation
+    ///
+    /// Once begun, it is carried out.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        self.blocking(|shared| shared.within(|connection, now_ms| shared.sweep(connection, now_ms)))
+            .await
+    }
+
+    /// Runs `work` on a thread that may block.
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Later<T> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let working = tokio::task::spawn_blocking(move || work(&shared));
+            working
+                .await
+                .map_err(|error| StoreError::with_source(StoreErrorKind::Unavailable, error))?
+        })
+    }
+}
+
+impl SessionStore for SqliteStore {
+    type Get = Later<Option<Session>>;
+    type Insert = Later<Inserted>;
+    type Replace = Later<Replaced>;
+    type Remove = Later<()>;
+    type RemoveIfUnchanged = Later<bool>;
+
+    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
+        let key = OwnedKey::from(key);
+        Answer::Later(self.blocking(move |shared| {
+            shared.within(|connection, now_ms| shared.get(connection, key.as_key(), now_ms))
+        }))
+    }
+
+    fn insert_if_absent(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
+        let key = OwnedKey::from(key);
+        Answer::Later(self.blocking(move |shared| {
+            shared.within(|connection, now_ms| {
+                shared.insert(connection, key.as_key(), record, now_ms)
+            })
+        }))
+    }
+
+    fn replace(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+        record: Record,
+    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
+        let key = OwnedKey::from(key);
+        Answer::Later(self.blocking(move |shared| {
+            shared.within(|connection, now_ms| {
+                shared.replace(connection, key.as_key(), seen, record, now_ms)
+            })
+        }))
+    }
+
+    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
+        let key = OwnedKey::from(key);
+        Answer::Later(self.blocking(move |shared| {
+            shared.within(|connection, now_ms| {
+                shared.remove(connection, key.as_key(), None, now_ms).map(drop)
+            })
+        }))
+    }
+
+    fn remove_if_unchanged(
+        &self,
+        key: Key<'_>,
+        seen: RecordVersion,
+    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
+        let key = OwnedKey::from(key);
+        Answer::Later(self.blocking(move |shared| {
+            shared.within(|connection, now_ms| {
+                shared.remove(connection, key.as_key(), Some(seen), now_ms)
+            })
+        }))
+    }
+
+    fn touch(&self, session: &Session) {
+        let now_ms = (self.0.clock)();
+        let idle_ms = millis(session.record().idle());
+        // The lookup at the start of a short call has been written down.
+        if now_ms.saturating_sub(session.used_ms()) < idle_ms / 8 {
+            return;
+        }
+        session.set_used_ms(now_ms);
+        // A request never waits for it: the next sweep writes it down.
+        self.0.touched().push(session.clone());
+    }
+
+    fn has_room(&self, _: &Route, _: Option<&Principal>) -> bool {
+        self.0.counts.total() < self.0.max_sessions
+    }
+}
+
+/// For balancing by sessions, and for draining.
+impl CountSessions for SqliteStore {
+    fn sessions_on(&self, backend: &BackendId) -> usize {
+        self.0.counts.on(backend)
+    }
+}
+
+impl Shared {
+    /// Runs `work` in one transaction. Operations do not overlap, so that what is read reaches [`LiveSessions`] in order.
+    fn within<T>(
+        &self,
+        work: impl FnOnce(&Connection, u64) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(rows::store_error)?;
+        let outcome = work(&transaction, (self.clock)())?;
+        transaction.commit().map_err(rows::store_error)?;
+        Ok(outcome)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic elsewhere has rolled its transaction back.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The live session of `key`. One that has expired is deleted.
+    fn find(
+        &self,
+        connection: &Connection,
+        key: Key<'_>,
+        now_ms: u64,
+    ) -> Result<Option<Session>, StoreError> {
+        let row_key = RowKey::of(key);
+        let Some(Row::Live(row)) = rows::read(connection, &row_key)? else {
+            self.live.end(key);
+            return Ok(None);
+        };
+        let is_expired = match self.live.get(key) {
+            // A call or a stream of it may be open, or a use not be written down yet.
+            Some(session) => session.is_expired(now_ms),
+            None => row.over_ms <= now_ms || row.idle_until_ms <= now_ms,
+        };
+        if is_expired {
+            rows::delete(connection, &row_key)?;
+            self.counts.take(row.record.backend().cloned());
+            self.live.end(key);
+            return Ok(None);
+        }
+        Ok(Some(self.adopt(key, row)))
+    }
+
+    fn adopt(&self, key: Key<'_>, row: LiveRow) -> Session {
+        let used_ms = row.idle_until_ms.saturating_sub(millis(row.record.idle()));
+        let stored = StoredRecord::new(row.record, row.version.into(), row.born_ms);
+        self.live.adopt(key, stored.used_ms(used_ms))
+    }
+
+    fn get(
+        &self,
+        connection: &Connection,
+        key: Key<'_>,
+        now_ms: u64,
+    ) -> Result<Option<Session>, StoreError> {
+        let Some(session) = self.find(connection, key, now_ms)? else { return Ok(None) };
+        session.set_used_ms(now_ms);
+        let idle_until_ms = now_ms.saturating_add(millis(session.record().idle()));
+        rows::write_use(connection, &RowKey::of(key), idle_until_ms)?;
+        Ok(Some(session))
+    }
+
+    fn insert(
+        &self,
+        connection: &Connection,
+        key: Key<'_>,
+        record: Record,
+        now_ms: u64,
+    ) -> Result<Inserted, StoreError> {
+        if let Some(session) = self.find(connection, key, now_ms)? {
+            return Ok(Inserted::Exists(session));
+        }
+        let row_key = RowKey::of(key);
+        if let Some(Row::Ended { until_ms }) = rows::read(connection, &row_key)?
+            && now_ms < until_ms
+        {
+            return Ok(Inserted::Ended);
+        }
+        if self.counts.total() >= self.max_sessions {
+            self.sweep(connection, now_ms)?;
+        }
+        if self.counts.total() >= self.max_sessions {
+            return Ok(Inserted::Full);
+        }
+        let row = LiveRow::new(record, RecordVersion::FIRST.get(), now_ms, now_ms);
+        rows::write(connection, &row_key, &row)?;
+        self.counts.add(row.record.backend().cloned());
+        Ok(Inserted::Inserted(self.adopt(key, row)))
+    }
+
+    fn replace(
+        &self,
+        connection: &Connection,
+        key: Key<'_>,
+        seen: RecordVersion,
+        record: Record,
+        now_ms: u64,
+    ) -> Result<Replaced, StoreError> {
+        let Some(session) = self.find(connection, key, now_ms)? else { return Ok(Replaced::Gone) };
+        if session.version() != seen {
+            return Ok(Replaced::Changed(session));
+        }
+        // The age goes on.
+        let born_ms = session.born_ms();
+        let row = LiveRow::new(record, seen.next().get(), born_ms, session.used_ms());
+        rows::write(connection, &RowKey::of(key), &row)?;
+        self.counts.take(session.record().backend().cloned());
+        self.counts.add(row.record.backend().cloned());
+        Ok(Replaced::Replaced(self.adopt(key, row)))
+    }
+
+    /// Ends a session and leaves a tombstone: whatever its version, or only if that is the one `seen`.
+    fn remove(
+        &self,
+        connection: &Connection,
+        key: Key<'_>,
+        seen: Option<RecordVersion>,
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let there = self.find(connection, key, now_ms)?;
+        let is_seen = there.as_ref().is_some_and(|session| Some(session.version()) == seen);
+        if seen.is_some() && !is_seen {
+            return Ok(false);
+        }
+        rows::write_end(connection, &RowKey::of(key), now_ms)?;
+        if let Some(session) = there {
+            self.counts.take(session.record().backend().cloned());
+        }
+        self.live.end(key);
+        Ok(true)
+    }
+
+    fn sweep(&self, connection: &Connection, now_ms: u64) -> Result<(), StoreError> {
+        let touched = mem::take(&mut *self.touched());
+        let written = self.write_uses(connection, &touched, now_ms);
+        if written.is_err() {
+            self.touched().extend(touched);
+        }
+        written?;
+        let gone = rows::sweep(connection, now_ms)?;
+        gone.into_iter().for_each(|backend| self.counts.take(backend));
+        Ok(())
+    }
+
+    /// Writes down when sessions were used that were touched or are held.
+    fn write_uses(
+        &self,
+        connection: &Connection,
+        touched: &[Session],
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let held = self.live.held();
+        for session in touched.iter().chain(&held) {
+            if session.is_ended() {
+                continue;
+            }
+            // Of one that is held, this notes a use.
+            if session.is_expired(now_ms) {
+                self.live.end(session.key());
+                continue;
+            }
+            let idle_until_ms = session.used_ms().saturating_add(millis(session.record().idle()));
+            rows::write_use(connection, &RowKey::of(session.key()), idle_until_ms)?;
+        }
+        Ok(())
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        rows::store_error(error).into()
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the database of sessions cannot be opened")
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("sessions", &self.0.counts.total())
+            .finish_non_exhaustive()
+    }
+}
