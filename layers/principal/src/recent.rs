@@ -81,7 +81,7 @@ struct Entry {
 }
 
 impl Recent {
-    #[inline]
+    #[inline(always)]
     fn find(&self, reader: ReaderId, value: &[u8]) -> Option<Principal> {
         let entry = self.slots.get(self.place(value))?.as_ref()?;
         (entry.reader == reader && **entry.value == *value).then(|| entry.principal.clone())

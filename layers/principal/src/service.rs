@@ -54,10 +54,11 @@ where
     }
 
     #[inline(always)]
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(source) = &self.source {
-            source.name(&mut request);
-        }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(source) = &self.source else { return self.inner.call(request) };
+        // Moved only here: switched off, the layer costs nothing.
+        let mut request = request;
+        source.name(&mut request);
         self.inner.call(request)
     }
 }
