@@ -23,18 +23,20 @@ pub(crate) enum Host<'a> {
 impl<'a> Authority<'a> {
     /// Reads `text`; none if it is not a host with a port at most.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
-        let text = str::from_utf8(text).ok().filter(|text| text.len() <= MAX_BYTES)?;
-        if let Some(rest) = text.strip_prefix('[') {
-            let (address, rest) = rest.split_once(']')?;
-            let address: Ipv6Addr = address.parse().ok()?;
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        if let Some(rest) = text.strip_prefix(b"[") {
+            let (address, rest) = split_before(rest, b']')?;
+            let address: Ipv6Addr = str::from_utf8(address).ok()?.parse().ok()?;
             let port = match rest {
-                "" => None,
-                _ => port(rest.strip_prefix(':')?)?,
+                b"]" => None,
+                _ => port(rest.strip_prefix(b"]:")?)?,
             };
             return Some(Self { host: Host::Ip(IpAddr::V6(address).to_canonical()), port });
         }
-        let (name, port) = match text.split_once(':') {
-            Some((name, digits)) => (name, port(digits)?),
+        let (name, port) = match split_before(text, b':') {
+            Some((name, rest)) => (name, port(rest.strip_prefix(b":")?)?),
             None => (text, None),
         };
         Some(Self { host: Host::parse(name)?, port })
@@ -43,13 +45,13 @@ impl<'a> Authority<'a> {
 
 impl<'a> Host<'a> {
     /// Reads a name or an IPv4 address.
-    fn parse(name: &'a str) -> Option<Self> {
-        let name = name.strip_suffix('.').unwrap_or(name);
-        if let Ok(address) = name.parse::<Ipv4Addr>() {
-            return Some(Self::Ip(address.into()));
-        }
-        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_char);
-        name.split('.').all(is_label).then_some(Self::Name(name))
+    fn parse(name: &'a [u8]) -> Option<Self> {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let name = str::from_utf8(name).ok().filter(|_| are_labels(name))?;
+        // An address ends with a digit, and most names do not.
+        let may_be_address = name.as_bytes().last().is_some_and(u8::is_ascii_digit);
+        let address = if may_be_address { name.parse::<Ipv4Addr>().ok() } else { None };
+        Some(address.map_or(Self::Name(name), |address| Self::Ip(address.into())))
     }
 
     /// Whether it names this machine wherever it is read: `localhost`, or a loopback address.
@@ -64,7 +66,7 @@ impl<'a> Host<'a> {
 impl PartialEq for Host<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Name(one), Self::Name(other)) => one.eq_ignore_ascii_case(other),
+            (Self::Name(one), Self::Name(other)) => is_same(one, other),
             (Self::Ip(one), Self::Ip(other)) => one == other,
             _ => false,
         }
@@ -76,6 +78,30 @@ impl Eq for Host<'_> {}
 /// A name of 253 characters with its dot, and a port.
 const MAX_BYTES: usize = 260;
 
+/// Whether two texts are equal, in any case. Browsers send lower case, as settings have it: that is looked at first.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one == other || one.eq_ignore_ascii_case(other)
+}
+
+/// What comes before the first `byte`, and the rest, which begins with it.
+fn split_before(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    text.split_at_checked(text.iter().position(|one| *one == byte)?)
+}
+
+/// Whether `name` is labels with a dot between two.
+fn are_labels(name: &[u8]) -> bool {
+    let mut is_after_dot = true;
+    for byte in name {
+        let is_dot = *byte == b'.';
+        let may_stand_here = if is_dot { !is_after_dot } else { is_name_char(*byte) };
+        if !may_stand_here {
+            return false;
+        }
+        is_after_dot = is_dot;
+    }
+    !is_after_dot
+}
+
 /// What stands in the names that browsers send; `_` is in those of containers.
 fn is_name_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
@@ -83,12 +109,17 @@ fn is_name_char(byte: u8) -> bool {
 
 /// Digits, or nothing at all.
 #[allow(clippy::option_option, reason = "no port is not the same as a bad one")]
-fn port(digits: &str) -> Option<Option<u16>> {
-    if digits.is_empty() {
-        return Some(None);
+fn port(digits: &[u8]) -> Option<Option<u16>> {
+    let mut port = 0_u16;
+    for digit in digits {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        port = port.checked_mul(10)?.checked_add(digit)?;
     }
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|port| is_number && *port != 0).map(Some)
+    match (digits, port) {
+        ([], _) => Some(None),
+        (_, 0) => None,
+        _ => Some(Some(port)),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, header::ORIGIN};
 
-use crate::authority::{Authority, Host};
+use crate::authority::{Authority, Host, is_same};
 
 /// The origin of a page.
 #[derive(Clone, Copy, Debug)]
@@ -55,17 +55,15 @@ impl<'a> Origin<'a> {
 
 impl PartialEq for Origin<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.scheme.eq_ignore_ascii_case(other.scheme)
-            && self.host == other.host
-            && self.port == other.port
+        self.port == other.port && is_same(self.scheme, other.scheme) && self.host == other.host
     }
 }
 
 /// The port that goes with `scheme`, if that is one of HTTP's.
 pub(crate) fn default_port(scheme: &str) -> Option<u16> {
-    if scheme.eq_ignore_ascii_case("http") {
+    if is_same(scheme, "http") {
         Some(80)
-    } else if scheme.eq_ignore_ascii_case("https") {
+    } else if is_same(scheme, "https") {
         Some(443)
     } else {
         None
