@@ -24,7 +24,9 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service};
 
-use crate::{Inert, InertReplaceable, RECORDED, Requests, SESSION_ID, later::Later};
+use crate::{
+    Inert, InertReplaceable, RECORDED, Requests, SESSION_ID, later::Later, named::NameAlike,
+};
 
 type Body = Empty<Bytes>;
 
@@ -77,6 +79,14 @@ pub fn cases() -> Vec<Case> {
             client(),
             ReverseProxyStack::new(session(), pin()).auth(NamePrincipalLayer::none()).layer(Inert),
         ),
+        // What the guard of browser requests costs in the stack: `stack` has it.
+        case(
+            "stack-without-origin",
+            client(),
+            ReverseProxyStack::new(session(), pin())
+                .origin(|layer| layer.only_if(false))
+                .layer(Inert),
+        ),
         case(
             "stack-calls",
             client().calls(),
@@ -104,6 +114,7 @@ pub fn cases() -> Vec<Case> {
         case("jwt-nothing", with_jwt(), Inert),
         case("jwt-principal", with_jwt(), NamePrincipalLayer::jwt().layer(Inert)),
         case("token-nothing", with_token(), Inert),
+        case("token-least", with_token(), NameAlike::new(Inert)),
         case("token-principal", with_token(), NamePrincipalLayer::authorization().layer(Inert)),
         case("token-principal-none", with_token(), NamePrincipalLayer::none().layer(Inert)),
         case("page-nothing", page(), InertReplaceable),

@@ -12,6 +12,7 @@
 
 pub mod cases;
 pub mod later;
+pub mod named;
 pub mod wire;
 
 use std::{convert::Infallible, future::Ready, task::Poll};

@@ -9,6 +9,7 @@ use crate::{
     internal_prefix::InternalPrefix,
     named::{ClientIpHeader, KeptField},
     path_prefix::PathPrefix,
+    scan::Beginnings,
     trust::Trust,
     write::Style,
 };
@@ -37,11 +38,20 @@ pub(crate) struct Config {
     pub(crate) kept: Vec<KeptField>,
     pub(crate) client_ip: Option<ClientIpHeader>,
     pub(crate) restarts_traces: bool,
+    /// Of the names that the pass over the fields looks for: [`Self::look_for_names`] keeps them true.
+    pub(crate) beginnings: Beginnings,
     pub(crate) peer_from: Option<fn(&Extensions) -> Option<SocketAddr>>,
     pub(crate) dialect: Option<Dialect>,
 }
 
 impl Config {
+    /// Has the pass over the fields look for the names that are set now.
+    pub(crate) fn look_for_names(&mut self) {
+        let internal = self.internal_prefixes.iter().map(InternalPrefix::as_str);
+        let client_ip = self.client_ip.iter().map(|field| field.name().as_str());
+        self.beginnings = Beginnings::with(internal.chain(client_ip));
+    }
+
     /// Whether the field passes from any peer.
     #[cold]
     pub(crate) fn keeps(&self, name: &HeaderName) -> bool {

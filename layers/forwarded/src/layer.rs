@@ -13,6 +13,7 @@ use crate::{
     internal_prefix::InternalPrefix,
     named::{ClientIpHeader, KeptField},
     path_prefix::PathPrefix,
+    scan::Beginnings,
     trust::Trust,
     write::Style,
 };
@@ -45,7 +46,7 @@ impl SanitizeForwardedLayer {
             naming: Naming::default(),
             by: None,
         };
-        let config = Config {
+        let mut config = Config {
             trust: Trust::Peers(TrustedPeers::default()),
             source: Source::default(),
             style,
@@ -55,9 +56,11 @@ impl SanitizeForwardedLayer {
             kept: Vec::new(),
             client_ip: None,
             restarts_traces: false,
+            beginnings: Beginnings::with([]),
             peer_from: None,
             dialect: None,
         };
+        config.look_for_names();
         Self { config, is_on: true }
     }
 
@@ -133,6 +136,7 @@ impl SanitizeForwardedLayer {
     /// replace the default, `x-bartizan-`.
     pub fn internal_prefixes(mut self, prefixes: impl IntoIterator<Item = InternalPrefix>) -> Self {
         self.config.internal_prefixes = prefixes.into_iter().collect();
+        self.config.look_for_names();
         self
     }
 
@@ -152,6 +156,7 @@ impl SanitizeForwardedLayer {
     /// claim.
     pub fn client_ip_header(mut self, field: ClientIpHeader) -> Self {
         self.config.client_ip = Some(field);
+        self.config.look_for_names();
         self
     }
 
@@ -179,7 +184,7 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    #[cfg(feature = "__fuzz")]
+    #[cfg(any(feature = "__fuzz", test))]
     pub(crate) const fn config(&self) -> &Config {
         &self.config
     }

@@ -159,6 +159,7 @@ mod node;
 mod origin;
 mod path_prefix;
 mod sanitize;
+mod scan;
 mod service;
 pub mod strip;
 mod target;

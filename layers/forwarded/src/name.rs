@@ -11,14 +11,6 @@
 //! Backends behind CGI ([RFC 3875 §4.1.18](https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18)) or WSGI
 //! see `X_Forwarded_For` and `X-Forwarded-For` as one field.
 
-use bartizan_core::fields::browser;
-use http::{
-    HeaderMap, HeaderName,
-    header::{CONNECTION, TRANSFER_ENCODING},
-};
-
-use crate::config::Config;
-
 /// What a field is to this layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -60,20 +52,13 @@ const TOLD: [&str; 17] = [
 
 const TOLD_PREFIXES: [&str; 3] = ["client-cert", "x-forwarded-", "x-original-"];
 
+/// How the names begin that [`kind`] knows. `_` may stand for `-`.
+pub(crate) fn beginnings() -> impl Iterator<Item = &'static str> {
+    MANAGED.into_iter().chain(TOLD).chain(TOLD_PREFIXES)
+}
+
 /// What the field `name`, in lower case, is to this layer.
 pub(crate) fn kind(name: &str) -> Option<Kind> {
-    // Most fields are none of these, which their first bytes show.
-    let may_be = matches!(
-        name.as_bytes(),
-        [b'x', b'-' | b'_', ..]
-            | [b'f', b'o' | b'a' | b'l', ..]
-            | [b'f', b'r', b'o', b'n', ..]
-            | [b'c', b'l' | b'f', ..]
-            | [b't', b'r', b'u', ..]
-    );
-    if !may_be {
-        return None;
-    }
     if !name.contains('_') {
         return kind_of_plain(name);
     }
@@ -89,37 +74,6 @@ pub(crate) fn is_provenance(option: &str) -> bool {
 /// Whether the field `name`, in lower case, is read and written by this layer alone. Its aliases are not.
 pub(crate) fn is_managed(name: &str) -> bool {
     MANAGED.contains(&name)
-}
-
-/// The findings of one pass over the names of a request.
-#[derive(Debug, Default)]
-pub(crate) struct Scan {
-    /// The fields that may not pass. Mostly none: then this costs no allocation.
-    pub(crate) unwanted: Vec<HeaderName>,
-    pub(crate) has_connection: bool,
-    /// Whether one of them is a browser's.
-    pub(crate) from_browser: bool,
-    pub(crate) has_coding: bool,
-}
-
-/// Looks at the names of `headers`, once.
-pub(crate) fn scan(headers: &HeaderMap, config: &Config, is_trusted: bool) -> Scan {
-    let mut scan = Scan::default();
-    for name in headers.keys() {
-        let text = name.as_str();
-        let is_unwanted = match kind(text) {
-            Some(Kind::Managed) => true,
-            Some(Kind::Told) => !is_trusted && !config.keeps(name),
-            None => !is_trusted && config.is_internal(name),
-        };
-        if is_unwanted {
-            scan.unwanted.push(name.clone());
-        }
-        scan.has_connection |= *name == CONNECTION;
-        scan.from_browser |= browser::marks(text);
-        scan.has_coding |= *name == TRANSFER_ENCODING;
-    }
-    scan
 }
 
 fn kind_of_plain(name: &str) -> Option<Kind> {

@@ -16,7 +16,9 @@ use crate::{
     name,
     named::ClientIpHeader,
     node::{self, Hop},
-    origin, target, write,
+    origin,
+    scan::{self, Scan},
+    target, write,
 };
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -32,7 +34,7 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
     }
     let Arrival { peer, judged } = Arrival::of(config, request);
     let is_trusted = judged.unwrap_or_else(|| config.trust.includes(peer.as_ref()));
-    let scan = name::scan(request.headers(), config, is_trusted);
+    let scan = scan::scan(request.headers(), config, is_trusted);
     if scan.has_coding {
         target::check_coding(request.headers())?;
     }
@@ -41,27 +43,30 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
         return Err(Reason::ProtectedField);
     }
     if judged.is_some() {
-        keep(config, request, scan.unwanted, is_trusted);
+        keep(config, request, scan, is_trusted);
         return Ok(());
     }
     let mut own = own_origin(config, peer.as_ref(), request);
-    let mut told =
-        if is_trusted { Told::read(config, request.headers(), &own) } else { Told::nothing() };
+    let mut told = is_trusted.then(|| Told::read(config, request.headers(), &own));
     if let Some(prefix) = &config.prefix {
-        let origin = told.origin.as_mut().unwrap_or(&mut own);
+        let origin = told.as_mut().and_then(|told| told.origin.as_mut()).unwrap_or(&mut own);
         origin.set_prefix(prefix.after(origin.prefix()));
     }
 
     let headers = request.headers_mut();
-    remove(config, headers, scan.unwanted, is_trusted);
-    let (peer, hops, origin) = (peer.as_ref(), &told.hops, told.origin.as_ref().unwrap_or(&own));
-    let facts = write::Facts { peer, hops, lines: told.lines, own: &own, origin };
-    write::fields(headers, &config.style, facts);
+    remove(config, headers, &scan.unwanted, is_trusted);
+    let (hops, lines, origin) = match &told {
+        Some(Told { hops, lines, origin }) => (&**hops, &**lines, origin.as_ref().unwrap_or(&own)),
+        None => (&[][..], &[][..], &own),
+    };
+    let peer = peer.as_ref();
+    write::fields(headers, &config.style, write::Facts { peer, hops, lines, own: &own, origin });
 
     let client = client(peer, hops);
+    let origin = told.and_then(|told| told.origin).unwrap_or(own);
     Passage::with(request, |passage| {
         passage.set_trusts_peer(is_trusted);
-        passage.set_client(client, told.origin.unwrap_or(own));
+        passage.set_client(client, origin);
         passage.set_sanitized();
         // The pass over the names has shown it anyway: the layer that validates origins need not make one.
         passage.set_from_browser(scan.from_browser);
@@ -72,14 +77,12 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
 /// Keeps what an outer layer found out about the client, and the fields that it wrote. Adds the prefix that
 /// was stripped in between.
 #[cold]
-fn keep<B>(
-    config: &Config,
-    request: &mut Request<B>,
-    mut unwanted: Vec<HeaderName>,
-    is_trusted: bool,
-) {
+fn keep<B>(config: &Config, request: &mut Request<B>, scan: Scan, is_trusted: bool) {
+    // What lies between the two may have changed the fields.
+    Passage::with(request, |passage| passage.set_from_browser(scan.from_browser));
+    let mut unwanted = scan.unwanted;
     unwanted.retain(|name| !name::is_managed(name.as_str()));
-    remove(config, request.headers_mut(), unwanted, is_trusted);
+    remove(config, request.headers_mut(), &unwanted, is_trusted);
     let Some(prefix) = &config.prefix else { return };
     let Some(mut origin) = PublicOrigin::of(request).cloned() else { return };
     origin.set_prefix(prefix.after(origin.prefix()));
@@ -95,7 +98,7 @@ fn keep<B>(
 }
 
 #[inline]
-fn remove(config: &Config, headers: &mut HeaderMap, unwanted: Vec<HeaderName>, is_trusted: bool) {
+fn remove(config: &Config, headers: &mut HeaderMap, unwanted: &[HeaderName], is_trusted: bool) {
     for name in unwanted {
         headers.remove(name);
     }
@@ -141,10 +144,6 @@ struct Told {
 }
 
 impl Told {
-    fn nothing() -> Self {
-        Self { hops: Vec::new(), lines: Vec::new(), origin: None }
-    }
-
     fn read(config: &Config, headers: &HeaderMap, own: &PublicOrigin) -> Self {
         let mut told = match config.source {
             Source::XForwardedFor => Self::by_fields(config, headers, own),

@@ -61,7 +61,7 @@ pub(crate) struct Facts<'a> {
     /// What trusted proxies said; empty if they said nothing, or there are none.
     pub(crate) hops: &'a [Hop],
     /// The lines of `Forwarded` that trusted proxies wrote, in order.
-    pub(crate) lines: Vec<HeaderValue>,
+    pub(crate) lines: &'a [HeaderValue],
     /// What the peer addressed.
     pub(crate) own: &'a PublicOrigin,
     /// What the client addressed.
@@ -155,7 +155,7 @@ fn forwarded(headers: &mut HeaderMap, style: &Style, facts: Facts<'_>) {
     if appends && !facts.lines.is_empty() {
         push_element(&mut text, style, facts.peer_hop(), facts.own);
         for line in facts.lines {
-            headers.append(field::FORWARDED, line);
+            headers.append(field::FORWARDED, line.clone());
         }
     } else if let Some((client, proxies)) = facts.hops.split_last().filter(|_| appends) {
         // Converted from `X-Forwarded-For`. What the client addressed stands where it is told of.

@@ -154,6 +154,21 @@ async fn a_strangers_fields_do_not_survive() {
     assert_eq!(refused.unwrap_err(), Reason::ProtectedField);
 }
 
+/// The layer that validates origins relies on what the nearest one has seen.
+#[tokio::test]
+async fn a_browsers_field_that_appears_in_between_is_seen() {
+    for (name, from_browser) in [("accept", false), ("origin", true), ("sec-fetch-site", true)] {
+        let adding = MapRequestLayer::new(move |mut request: Request<()>| {
+            request.headers_mut().insert(name, "x".parse().unwrap());
+            request
+        });
+        let both = ServiceBuilder::new().layer(untrusting()).layer(adding).layer(untrusting());
+        let seen = common::send(both, request(CLIENT, &[])).await.unwrap();
+        let recorded = Passage::of(&seen.request).unwrap().from_browser();
+        assert_eq!(recorded, Some(from_browser), "{name}");
+    }
+}
+
 /// A layer of the user's own may decide whether the peer is trusted; that alone does not clean any field.
 #[tokio::test]
 async fn a_request_that_only_a_users_layer_has_judged_is_sanitised() {

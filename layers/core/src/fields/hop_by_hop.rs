@@ -202,7 +202,9 @@ pub fn is_of_the_way_in(name: &HeaderName) -> bool {
 /// Whether `Connection` names a field for which `is_relied_on` returns true. It gets the options as
 /// they were sent, in upper or lower case.
 pub fn nominates(headers: &HeaderMap, is_relied_on: impl Fn(&str) -> bool) -> bool {
-    list::tokens(headers, &CONNECTION).flatten().any(is_relied_on)
+    // One pass over the names costs less than to look for one that is mostly absent.
+    headers.keys().any(|name| *name == CONNECTION)
+        && list::tokens(headers, &CONNECTION).flatten().any(is_relied_on)
 }
 
 /// Whether a request's `Connection` may not nominate the field, since a backend, a later hop or

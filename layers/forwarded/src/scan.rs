@@ -1,0 +1,191 @@
+//! One pass over the names of a request's fields. Pure.
+//!
+//! Most names begin like none that matters: their first four bytes show it. Only the others are compared.
+
+use bartizan_core::fields::browser;
+use http::{
+    HeaderMap, HeaderName,
+    header::{CONNECTION, TRANSFER_ENCODING},
+};
+
+use crate::{
+    config::Config,
+    name::{self, Kind},
+};
+
+/// The findings of one pass over the names of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// The fields that may not pass. Mostly none: then this costs no allocation.
+    pub(crate) unwanted: Vec<HeaderName>,
+    pub(crate) has_connection: bool,
+    /// Whether one of them is a browser's.
+    pub(crate) from_browser: bool,
+    pub(crate) has_coding: bool,
+}
+
+/// Looks at the names of `headers`, once.
+#[inline]
+pub(crate) fn scan(headers: &HeaderMap, config: &Config, is_trusted: bool) -> Scan {
+    let mut scan = Scan::default();
+    for name in headers.keys() {
+        if config.beginnings.may_matter(name.as_str()) {
+            scan.note(name, config, is_trusted);
+        }
+    }
+    scan
+}
+
+impl Scan {
+    #[inline(never)]
+    fn note(&mut self, name: &HeaderName, config: &Config, is_trusted: bool) {
+        // No setting covers these two.
+        if *name == CONNECTION {
+            self.has_connection = true;
+            return;
+        }
+        if *name == TRANSFER_ENCODING {
+            self.has_coding = true;
+            return;
+        }
+        let text = name.as_str();
+        let is_unwanted = match name::kind(text) {
+            Some(Kind::Managed) => true,
+            Some(Kind::Told) => !is_trusted && !config.keeps(name),
+            None => !is_trusted && config.is_internal(name),
+        };
+        if is_unwanted {
+            self.unwanted.push(name.clone());
+        }
+        self.from_browser |= browser::marks(text);
+    }
+}
+
+/// How the names begin that matter to a pass. Some others begin like one of them; none that matters is left out.
+#[derive(Clone)]
+pub(crate) struct Beginnings([bool; PLACES]);
+
+const PLACES: usize = 1 << u8::BITS;
+
+impl Beginnings {
+    /// The beginnings of the names that every pass looks for, and of `more`: names or prefixes, where `_` may stand for
+    /// `-`.
+    pub(crate) fn with<'a>(more: impl IntoIterator<Item = &'a str>) -> Self {
+        let framing = [CONNECTION, TRANSFER_ENCODING];
+        let mut beginnings = Self([false; PLACES]);
+        name::beginnings().chain(browser::BEGINNINGS).for_each(|name| beginnings.add(name));
+        framing.iter().for_each(|name| beginnings.add(name.as_str()));
+        more.into_iter().for_each(|name| beginnings.add(name));
+        beginnings
+    }
+
+    fn add(&mut self, name: &str) {
+        let Some(first) = name.as_bytes().first_chunk::<4>() else {
+            // A prefix so short could be followed by anything.
+            self.0 = [true; PLACES];
+            return;
+        };
+        // Each `-` as it is, and as `_`.
+        for spelling in 0..1_u8 << first.len() {
+            let mut first = *first;
+            for (at, byte) in first.iter_mut().enumerate() {
+                if *byte == b'-' && spelling & 1 << at != 0 {
+                    *byte = b'_';
+                }
+            }
+            if let Some(known) = self.0.get_mut(usize::from(place(first))) {
+                *known = true;
+            }
+        }
+    }
+
+    /// Whether `name`, in lower case, begins like one of the names.
+    #[inline(always)]
+    pub(crate) fn may_matter(&self, name: &str) -> bool {
+        match name.as_bytes().first_chunk() {
+            Some(first) => self.0.get(usize::from(place(*first))) != Some(&false),
+            None => true,
+        }
+    }
+}
+
+/// Spreads the beginnings over the places. The factor is one by which no usual name falls on the place of one that
+/// matters.
+#[inline(always)]
+fn place(first: [u8; 4]) -> u8 {
+    let [.., place] = u32::from_le_bytes(first).wrapping_mul(FACTOR).to_le_bytes();
+    place
+}
+
+const FACTOR: u32 = 0x2F3D_1FC1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SanitizeForwardedLayer;
+
+    fn is_looked_at(beginnings: &Beginnings, name: &str) -> bool {
+        beginnings.may_matter(name)
+    }
+
+    /// W-23, W-26.
+    #[test]
+    fn a_name_that_matters_is_looked_at_however_it_is_spelled() {
+        let settings = ["x-bartizan-", "our-edge", "a-b-c-d-"];
+        let beginnings = Beginnings::with(settings);
+        let names = name::beginnings().chain(browser::BEGINNINGS).chain(settings);
+        for name in names.chain(["connection", "transfer-encoding"]) {
+            let dashes: Vec<_> = name.match_indices('-').map(|(at, _)| at).collect();
+            for spelling in 0..1_u32 << dashes.len() {
+                let mut name = name.as_bytes().to_vec();
+                for (bit, at) in dashes.iter().enumerate() {
+                    if spelling & 1 << bit != 0 {
+                        name[*at] = b'_';
+                    }
+                }
+                let name = String::from_utf8(name).unwrap();
+                assert!(is_looked_at(&beginnings, &name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_shorter_than_what_is_compared_has_every_name_looked_at() {
+        for name in ["accept", "zzzz", "x"] {
+            assert!(is_looked_at(&Beginnings::with(["x-"]), name), "{name}");
+        }
+        assert!(is_looked_at(&Beginnings::with([]), "x-"), "shorter itself");
+    }
+
+    /// What the factor was chosen for.
+    #[test]
+    fn usual_names_are_not_looked_at() {
+        let layer = SanitizeForwardedLayer::new();
+        for name in [
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "authorization",
+            "baggage",
+            "cache-control",
+            "content-length",
+            "content-type",
+            "cookie",
+            "host",
+            "last-event-id",
+            "mcp-method",
+            "mcp-name",
+            "mcp-protocol-version",
+            "mcp-session-id",
+            "priority",
+            "referer",
+            "traceparent",
+            "tracestate",
+            "user-agent",
+            "x-api-key",
+            "x-stainless-os",
+        ] {
+            assert!(!is_looked_at(&layer.config().beginnings, name), "{name}");
+        }
+    }
+}
