@@ -52,7 +52,7 @@ impl MapStore {
     }
 }
 
-fn find(slots: &mut Slots, key: Key<'_>) -> Option<&mut Session> {
+fn find<'a>(slots: &'a mut Slots, key: Key<'_>) -> Option<&'a mut Session> {
     match slots.get_mut(&OwnedKey::from(key)) {
         Some(Slot::Live(session)) => Some(session),
         _ => None,
