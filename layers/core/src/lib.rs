@@ -69,3 +69,8 @@ pub use ready::take_ready;
 pub use refusal::{Dialect, Reason, Refusal};
 pub use session::{Principal, Record, Route, Session, SessionId};
 pub use store::{Answer, Key, SessionStore, StoreError};
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

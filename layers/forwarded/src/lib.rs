@@ -179,3 +179,8 @@ pub use service::SanitizeForwarded;
 pub use strip::{StripHopByHop, StripHopByHopLayer};
 pub use trust::{Network, TrustedPeers};
 pub use write::{Chain, Naming};
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -157,3 +157,8 @@ pub use service::LimitHops;
 #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
 pub use signature::SigningKeys;
 pub use via::Via;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

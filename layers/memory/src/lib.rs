@@ -75,3 +75,8 @@ mod tombstones;
 
 pub use builder::MemoryStoreBuilder;
 pub use store::MemoryStore;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

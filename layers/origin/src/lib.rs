@@ -148,3 +148,8 @@ pub use bartizan_core::ConfigError;
 pub use future::ResponseFuture;
 pub use layer::GuardOriginLayer;
 pub use service::GuardOrigin;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -180,3 +180,8 @@ pub use layer::PinBackendLayer;
 pub use probe::Probe;
 pub use reclaimable::ReclaimableBody;
 pub use service::PinBackend;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

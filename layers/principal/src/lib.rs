@@ -135,3 +135,8 @@ mod source;
 pub use bartizan_core::ConfigError;
 pub use layer::NamePrincipalLayer;
 pub use service::NamePrincipal;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -150,3 +150,8 @@ mod unreadable;
 pub use bartizan_core::ConfigError;
 pub use builder::RedisStoreBuilder;
 pub use store::RedisStore;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

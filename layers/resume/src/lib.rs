@@ -201,3 +201,8 @@ pub mod deciders {
 #[cfg_attr(docsrs, doc(cfg(feature = "seal")))]
 pub use bartizan_core::{ConfigError, seal::KeyRing};
 pub use resume::{ResponseFuture, ResumeCounts, ResumeSession, ResumeSessionLayer};
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -222,3 +222,8 @@ pub use layer::ValidateSessionLayer;
 pub use mint::MintIds;
 pub use peeked_body::PeekedBody;
 pub use service::ValidateSession;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

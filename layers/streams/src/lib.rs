@@ -146,3 +146,8 @@ pub use future::ResponseFuture;
 pub use layer::TrackStreamsLayer;
 pub use service::TrackStreams;
 pub use streams::{OpenStream, SecondStream, StreamId, Streams};
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

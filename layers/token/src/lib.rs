@@ -65,3 +65,8 @@ mod store;
 
 pub use bartizan_core::{ConfigError, seal::KeyRing};
 pub use store::{NotEnded, Noted, NotedEnd, TokenStore};
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

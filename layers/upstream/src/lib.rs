@@ -154,3 +154,8 @@ pub use bartizan_core::TrailerFilterBody;
 pub use builder::UpstreamBuilder;
 pub use future::ResponseFuture;
 pub use service::Upstream;
+
+/// The example in the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
