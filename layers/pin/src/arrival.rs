@@ -12,6 +12,7 @@ use bartizan_core::{
 use http::{Request, Response};
 
 use crate::{
+    affinity::{SetCookie, Shown, may_pin},
     attempt::{Attempt, Choice},
     backends::{Absence, Pinned, Slot},
     bounds::{Incoming, Inside},
@@ -59,10 +60,12 @@ where
     K: ExtractKey,
     T: SessionStore,
 {
+    let affinity = config.affinity.as_ref();
+    let shown = affinity.map(|affinity| affinity.take(&config.backends, &mut request));
     let next = match by_passage(config, &mut request) {
         Some(next) => next,
         None => match key(config, &request) {
-            None => open(config, &request, None, Lost::default()),
+            None => by_cookie(config, &mut request, shown),
             Some(key) => match config.store.get(Key::new(&config.route, None, &key.bytes)) {
                 Answer::Now(found) => on_lookup(config, &mut request, key, found),
                 Answer::Later(found) => {
@@ -140,15 +143,16 @@ fn by_passage<B, R, K, T: SessionStore>(
         let slot = config.backends.find(chosen.id()).slot();
         let may_open = passage.session().is_none();
         let config = Arc::clone(config);
-        return Some(Next::Follow(Followed { config, slot, key: None, may_open }));
+        return Some(Next::Follow(Followed { config, slot, key: None, may_open, cookie: None }));
     }
     let backend = passage.session()?.record().backend()?;
     let absence = match config.backends.find(backend) {
         Pinned::There(slot) if config.on_lost == OnLost::Fail || !is_lost(config, &slot) => {
-            return Some(follow(config, request, slot, None));
+            return Some(follow(config, request, slot, None, None));
         }
         pinned if config.on_lost == OnLost::Repin => {
-            return Some(open(config, request, None, Lost { pin: None, slot: pinned.slot() }));
+            let lost = Lost { pin: None, slot: pinned.slot() };
+            return Some(open(config, request, None, lost, None));
         }
         Pinned::There(_) => Absence::Unknown,
         Pinned::Absent(absence) => absence,
@@ -160,6 +164,24 @@ fn by_passage<B, R, K, T: SessionStore>(
 fn key<B, K: ExtractKey, T>(config: &Config<K, T>, request: &Request<B>) -> Option<OwnedKey> {
     let key = config.extract.key(request.uri(), request.headers())?;
     is_usable(key.as_bytes()).then(|| key.into())
+}
+
+/// Sends work that has neither session nor key where its cookie leads, or else anywhere.
+fn by_cookie<B, R, K, T: SessionStore>(
+    config: &Arc<Config<K, T>>,
+    request: &mut Request<B>,
+    shown: Option<Shown>,
+) -> Next<R, K, T> {
+    let Some(Shown { backend, set }) = shown.filter(|_| may_pin(request)) else {
+        return open(config, request, None, Lost::default(), None);
+    };
+    let lost = match backend.map(|id| config.backends.find(&id)) {
+        Some(Pinned::There(slot)) if !is_lost(config, &slot) => {
+            return follow(config, request, slot, None, Some(set));
+        }
+        pinned => Lost { pin: None, slot: pinned.and_then(Pinned::slot) },
+    };
+    open(config, request, None, lost, Some(set))
 }
 
 /// The store has looked for the pin of a key.
@@ -176,25 +198,26 @@ fn on_lookup<B, R, K, T: SessionStore>(
         Ok(None) if key.is_clients && !config.store.has_room(&config.route, None) => {
             return refusal(Reason::TooManySessions);
         }
-        Ok(None) => return open(config, request, Some(key), Lost::default()),
+        Ok(None) => return open(config, request, Some(key), Lost::default(), None),
         Err(_) => return refusal(Reason::StoreUnavailable),
     };
     // A client cannot make another key of a path: its pin moves.
     let moves = key.is_clients || config.on_lost == OnLost::Repin;
     let Some(backend) = pin.record().backend() else {
-        return open(config, request, Some(key), Lost { pin: Some(pin), slot: None });
+        return open(config, request, Some(key), Lost { pin: Some(pin), slot: None }, None);
     };
     let refusal = |reason| refuse(reason, Some(backend), &Dialect::of(request));
     match config.backends.find(backend) {
         Pinned::There(slot) if !moves || !is_lost(config, &slot) => {
-            follow(config, request, slot, Some((key, pin.version())))
+            follow(config, request, slot, Some((key, pin.version())), None)
         }
         // Servers that share their state take it at once; the others may have it in a moment.
         Pinned::Absent(Absence::Unknown) if config.on_lost != OnLost::Repin => {
             Next::Answer(refusal(Reason::BackendUnknown))
         }
         pinned if moves => {
-            open(config, request, Some(key), Lost { pin: Some(pin), slot: pinned.slot() })
+            let lost = Lost { pin: Some(pin), slot: pinned.slot() };
+            open(config, request, Some(key), lost, None)
         }
         Pinned::Absent(Absence::Gone) => {
             let answer = refusal(Reason::BackendLost);
@@ -211,13 +234,15 @@ fn follow<B, R, K, T: SessionStore>(
     request: &mut Request<B>,
     slot: Arc<Slot>,
     key: Option<(OwnedKey, RecordVersion)>,
+    cookie: Option<SetCookie>,
 ) -> Next<R, K, T> {
     Passage::with(request, |passage| {
         passage.set_backend(slot.backend().clone());
         passage.set_work(Work::Pinned);
     });
     let config = Arc::clone(config);
-    Next::Follow(Followed { config, slot: Some(slot), key, may_open: false })
+    let may_open = cookie.is_some();
+    Next::Follow(Followed { config, slot: Some(slot), key, may_open, cookie })
 }
 
 /// Chooses a backend for new work, or for work whose pin moves.
@@ -226,6 +251,7 @@ fn open<B, R, K, T: SessionStore>(
     request: &Request<B>,
     key: Option<OwnedKey>,
     lost: Lost,
+    cookie: Option<SetCookie>,
 ) -> Next<R, K, T> {
     let bytes = key.as_ref().map(|key| &*key.bytes);
     let passage = Passage::of(request);
@@ -241,7 +267,7 @@ fn open<B, R, K, T: SessionStore>(
     if let Some(account) = account {
         account.add(in_flight.slot().backend().id());
     }
-    Next::Open(Choice { in_flight, key, moving: lost.pin })
+    Next::Open(Choice { in_flight, key, moving: lost.pin, cookie })
 }
 
 /// Whether a backend could not be reached for too long.

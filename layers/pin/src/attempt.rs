@@ -10,6 +10,7 @@ use http::{Request, Response, request::Parts};
 use tokio::time::Instant;
 
 use crate::{
+    affinity::SetCookie,
     backends::{Client, InFlight, Slot, Ticket},
     bounds::Incoming,
     config::Config,
@@ -26,6 +27,8 @@ pub(crate) struct Choice {
     pub(crate) key: Option<OwnedKey>,
     /// The pin of the key, if its backend was lost.
     pub(crate) moving: Option<Session>,
+    /// How the response sets the cookie, if that may pin the work.
+    pub(crate) cookie: Option<SetCookie>,
 }
 
 /// New work on its way to a backend, with what a second try at another one needs.

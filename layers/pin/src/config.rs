@@ -2,9 +2,15 @@
 
 use std::{fmt::DebugStruct, sync::Arc, time::Duration};
 
-use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKind};
+use bartizan_core::{Answer, BackendId, Route, SessionStore, StoreError, store::StoreErrorKind};
+use http::Response;
 
-use crate::{backends::Backends, balance::Balance, within::within};
+use crate::{
+    affinity::{Affinity, SetCookie},
+    backends::Backends,
+    balance::Balance,
+    within::within,
+};
 
 /// What to do with work whose backend is lost: it has left the set, or has refused connections for too long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +33,7 @@ pub(crate) struct Config<K, T> {
     pub(crate) lost_after: Duration,
     pub(crate) lost_on_404: bool,
     pub(crate) failover_within: Duration,
+    pub(crate) affinity: Option<Arc<Affinity>>,
     pub(crate) extract: K,
     pub(crate) store: T,
     pub(crate) route: Route,
@@ -36,6 +43,18 @@ pub(crate) struct Config<K, T> {
 }
 
 impl<K, T> Config<K, T> {
+    /// Sets the cookie to the name of the backend that has responded.
+    pub(crate) fn set_cookie<R>(
+        &self,
+        backend: &BackendId,
+        cookie: SetCookie,
+        response: &mut Response<R>,
+    ) {
+        if let Some(affinity) = &self.affinity {
+            affinity.set(&self.backends, backend, cookie, response);
+        }
+    }
+
     /// Adds the fields that may be printed.
     pub(crate) fn debug(&self, f: &mut DebugStruct<'_, '_>) {
         f.field("backends", &self.backends)

@@ -6,6 +6,7 @@ use bartizan_core::{Record, Route, SessionStore, store::NoStore};
 use tower_layer::Layer;
 
 use crate::{
+    affinity::{Affinity, AffinityCookie},
     backends::Backends,
     balance::{Balance, LeastSessions},
     config::{Config, OnLost},
@@ -47,6 +48,7 @@ impl PinBackendLayer {
                 lost_after: Duration::from_secs(5),
                 lost_on_404: false,
                 failover_within: Duration::from_secs(4),
+                affinity: None,
                 extract: NoKey::default(),
                 store: NoStore::default(),
                 route: Route::new("pins"),
@@ -72,6 +74,7 @@ impl<K, T> PinBackendLayer<K, T> {
             lost_after,
             lost_on_404,
             failover_within,
+            affinity,
             route,
             idle,
             lifetime,
@@ -86,6 +89,7 @@ impl<K, T> PinBackendLayer<K, T> {
                 lost_after,
                 lost_on_404,
                 failover_within,
+                affinity,
                 extract,
                 store,
                 route,
@@ -94,6 +98,13 @@ impl<K, T> PinBackendLayer<K, T> {
                 store_timeout,
             },
         }
+    }
+
+    /// Pins work without a session or key by a cookie that this layer writes, which needs no store; see
+    /// [`AffinityCookie`]. Default: none.
+    pub fn affinity(mut self, cookie: AffinityCookie) -> Self {
+        self.config.affinity = Some(Arc::new(Affinity::new(cookie)));
+        self
     }
 
     /// The backends among which one is chosen.

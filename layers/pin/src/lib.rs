@@ -37,6 +37,21 @@
 //!
 //! Nothing else is sent twice. A key field that appears twice is ignored.
 //!
+//! With an [`AffinityCookie`], for work without a session or key:
+//!
+//! | cookie | outcome | response sets the cookie? |
+//! |---|---|---|
+//! | none, or names no backend of the set (forged, signed with another secret, of a removed backend) | as without a pin | yes |
+//! | names a backend that is ready or draining | goes there | only if an [accepted](AffinityCookie::accept) secret signed it |
+//! | the same, and no connection can be made | the inner service's refusal (503) | no |
+//! | names a backend that could not be reached for 5 s | goes to another, as if there were no cookie | yes |
+//! | several with the name, in one field or in many | the first counts that names a backend of the set | as above |
+//! | on a request that asks for a session, or with a session or key | ignored | no |
+//! | the backend answers 5xx, or 4xx without a cookie of its own | passed on | no |
+//!
+//! The cookie is taken out of what the backend receives. The other cookies, and those that the backend sets, stay
+//! as they are.
+//!
 //! A JSON-RPC refusal carries the id of its request, which is in the request body. This layer does not read bodies.
 //! Where a refusal is JSON-RPC and lacks the id, the layer returns the body, and
 //! [`ValidateSession`](https://docs.rs/bartizan-session) reads the id from it:
@@ -110,14 +125,17 @@
 //! states why a backend is out of service.
 //!
 //! A drained backend is removed when its last session has ended, if sessions are counted ([`Backends::counted_by`]),
-//! or at its deadline. The idle time of a key's pin starts with its last request, even while a stream is open.
+//! or at its deadline. Cookies are not counted: give a drain a deadline ([`Backends::drain_within`]) that leaves clients
+//! with a cookie enough time. The idle time of a key's pin starts with its last request, even while a stream is open.
 //!
 //! # Security
 //!
 //! A pin decides where a request goes, not whether it may: put the layer that validates sessions above. Keys longer
 //! than 1,024 bytes are ignored. Keys never reach a log. One client cannot take a backend out of service with
 //! requests that deserve a 4xx. With requests that a server answers with 5xx it can, but for at most half of the
-//! backends. Keys that clients make are stored only after a success, within the limits of the store.
+//! backends. Keys that clients make are stored only after a success, within the limits of the store. A response that
+//! sets the affinity cookie may be stored by a shared cache, as any response with `Set-Cookie`: the cache then sends all
+//! its clients to one backend.
 //!
 //! # Cost
 //!
@@ -125,6 +143,10 @@
 //! copy of the key, and the store's cost. New work: nine allocations for any number of backends, and a copy of the
 //! header fields for another try (`tests/allocations.rs`). Recording its outcome takes one lock of the backend, not
 //! held across an await, and the choice one more atomic load per backend.
+//!
+//! With an affinity cookie: a search of the `Cookie` fields, and for a request that has the cookie a lookup in a table, no
+//! hashing with a key, and two allocations to take the cookie out from among others. The table is made again when the
+//! set of backends has changed, with one HMAC per backend and secret.
 //!
 //! Work that must wait (for the store, or for its turn at another backend) does so in one boxed future.
 //!
@@ -138,9 +160,11 @@
 //! # Sources
 //!
 //! [RFC 9110 §9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2) (what may be sent twice),
+//! [RFC 6265](https://www.rfc-editor.org/rfc/rfc6265) (cookies),
 //! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod affinity;
 mod arrival;
 mod attempt;
 mod backends;
@@ -173,6 +197,7 @@ pub mod deciders {
     };
 }
 
+pub use affinity::AffinityCookie;
 pub use backends::{BackendState, BackendStatus, Backends, Change, DownCause};
 pub use config::OnLost;
 pub use future::ResponseFuture;

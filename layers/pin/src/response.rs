@@ -9,6 +9,7 @@ use bartizan_core::{
 use http::{Request, Response, StatusCode};
 
 use crate::{
+    affinity::SetCookie,
     attempt::Attempt,
     backends::{Backends, Slot},
     bounds::{Incoming, Inside},
@@ -36,8 +37,10 @@ pub(crate) struct Followed<K, T> {
     pub(crate) slot: Option<Arc<Slot>>,
     // With the version of its pin that was seen. None when a session is the pin.
     pub(crate) key: Option<(OwnedKey, RecordVersion)>,
-    // An outer layer chose the backend of work that has no session yet.
+    // An outer layer or a cookie chose the backend of work that has no session yet.
     pub(crate) may_open: bool,
+    // A cookie did: the client could not make another.
+    pub(crate) cookie: Option<SetCookie>,
 }
 
 /// What work still waits for when it has a response.
@@ -147,7 +150,7 @@ where
     K: ExtractKey,
     T: SessionStore,
 {
-    let Followed { config, slot, key, may_open } = followed;
+    let Followed { config, slot, key, may_open, cookie } = followed;
     let Some(slot) = slot else { return done(response) };
     let unpin = |config: Arc<Config<K, T>>, (key, seen): (OwnedKey, RecordVersion), answer| {
         let key = Key::new(&config.route, None, &key.bytes);
@@ -161,6 +164,9 @@ where
             if may_open {
                 // The session that it opens belongs there.
                 response.extensions_mut().insert(slot.backend().clone());
+            }
+            if let Some(cookie) = cookie.filter(|cookie| cookie.is_due()) {
+                config.set_cookie(slot.backend().id(), cookie, &mut response);
             }
             match key {
                 Some(key) if config.lost_on_404 && response.status() == StatusCode::NOT_FOUND => {
@@ -179,6 +185,7 @@ where
             config.backends.unreachable(&slot, failure);
             // What moves to another backend does so on its next request.
             let moves = config.on_lost == OnLost::Repin
+                || cookie.is_some()
                 || key.as_ref().is_some_and(|(key, _)| key.is_clients);
             let reason =
                 if moves { None } else { config.backends.loss(&slot, failure, config.lost_after) };
@@ -221,6 +228,9 @@ where
             response.extensions_mut().insert(in_flight);
         }
         let config = &attempt.config;
+        if let Some(cookie) = attempt.choice.cookie {
+            config.set_cookie(backend.id(), cookie, &mut response);
+        }
         if let Some(pin) = attempt.choice.moving.take() {
             let (config, backend) = (Arc::clone(config), backend.id().clone());
             return Answer::Later(Unsettled::Move(config, pin, backend, response));

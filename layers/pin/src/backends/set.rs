@@ -51,6 +51,8 @@ pub(super) struct SharedSet {
 
 #[derive(Clone, Default)]
 pub(super) struct Set {
+    /// Counts the changes.
+    generation: u64,
     // Here, so that one load gives both.
     pub(super) counters: Counters,
     pub(super) slots: Vec<Arc<Slot>>,
@@ -173,6 +175,18 @@ impl Backends {
         self.0.absent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of changes so far.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.set.load().generation
+    }
+
+    /// The ids in the set, with its number of changes.
+    pub(crate) fn members(&self) -> (u64, Vec<BackendId>) {
+        let set = self.0.set.load();
+        (set.generation, set.slots.iter().map(|slot| slot.backend().id().clone()).collect())
+    }
+
     pub(super) fn sessions_on(&self, slot: &Slot) -> usize {
         self.0.set.load().counters.sessions_on(slot.backend().id())
     }
@@ -181,6 +195,7 @@ impl Backends {
         let changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.set.load_full();
         let mut set = Set::clone(&before);
+        set.generation = set.generation.wrapping_add(1);
         change(&mut set);
         let removed = before.slots_not_in(&set);
         let joined = set.slots_not_in(&before);

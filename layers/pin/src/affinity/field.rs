@@ -1,0 +1,155 @@
+//! The reader of `Cookie` fields ([RFC 6265 §4.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.2)). Pure.
+//!
+//! ```text
+//! cookie-string = cookie-pair *( ";" SP cookie-pair )
+//! cookie-pair   = cookie-name "=" cookie-value
+//! ```
+//!
+//! Over HTTP/2 there may be several fields
+//! ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)). White space is taken as it comes, and
+//! what is not a pair is left alone: it is the backend's.
+
+use bartizan_core::fields::list::trim;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+
+/// Takes the cookie `name` out of the request. Of several, the first counts that `read` finds something in. The others'
+/// bytes stay as they are.
+pub(super) fn take<T>(
+    headers: &mut HeaderMap,
+    name: &str,
+    mut read: impl FnMut(&[u8]) -> Option<T>,
+) -> Option<T> {
+    let lines = || headers.get_all(COOKIE).iter();
+    let values = || lines().flat_map(pairs).filter_map(|pair| value(pair, name));
+    values().next()?;
+    let found = values().find_map(|value| read(value));
+    let kept: Vec<_> = lines().filter_map(|line| without(line, name)).collect();
+    headers.remove(COOKIE);
+    for line in kept {
+        headers.append(COOKIE, line);
+    }
+    found
+}
+
+fn pairs(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b';')
+}
+
+/// The value of `pair`, if it is the cookie `name`.
+fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let (before, after) = pair.split_at_checked(at)?;
+    (trim(before) == name.as_bytes()).then(|| trim(after.get(1..).unwrap_or_default()))
+}
+
+/// `line` without the cookie `name`; none if nothing is left.
+fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    if pairs(line).all(|pair| value(pair, name).is_none()) {
+        return Some(line.clone());
+    }
+    let kept: Vec<_> = pairs(line).filter(|pair| value(pair, name).is_none()).collect();
+    let joined = kept.join(&b';');
+    let bytes = Bytes::copy_from_slice(trim(&joined));
+    if bytes.iter().all(|byte| matches!(byte, b';' | b' ' | b'\t')) {
+        return None;
+    }
+    let mut rest = HeaderValue::from_maybe_shared(bytes).ok()?;
+    rest.set_sensitive(line.is_sensitive());
+    Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (COOKIE, line.parse().unwrap())).collect()
+    }
+
+    fn left(headers: &HeaderMap) -> Vec<&str> {
+        headers.get_all(COOKIE).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_cookie_is_taken_out_and_the_others_stay() {
+        for (lines, found, rest) in [
+            (&["r=1"][..], Some("1"), &[][..]),
+            (&["a=b; r=1; c=d"], Some("1"), &["a=b; c=d"]),
+            (&["r=1;a=b"], Some("1"), &["a=b"]),
+            (&["a=b;  r = 1 "], Some("1"), &["a=b"]),
+            (&["a=b", "r=1", "c=d; r=2"], Some("1"), &["a=b", "c=d"]),
+            (&["r=; r=2"], Some("2"), &[]),
+            (&["r=\"1\"; x"], None, &["x"]),
+            (&[";; r=1 ;"], Some("1"), &[]),
+            // Not this cookie.
+            (&["R=1; xr=1; r; a=r=1"], None, &["R=1; xr=1; r; a=r=1"]),
+            (&[], None, &[]),
+        ] {
+            let mut headers = headers(lines);
+            let read = |value: &[u8]| {
+                let text = String::from_utf8(value.to_vec()).unwrap();
+                text.parse::<u8>().is_ok().then_some(text)
+            };
+            assert_eq!(take(&mut headers, "r", read).as_deref(), found, "{lines:?}");
+            assert_eq!(left(&headers), rest, "{lines:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a client sends: the cookie is found if it is there, nothing of it is left, and no other pair is
+        /// lost, changed or moved.
+        #[test]
+        fn nothing_of_the_cookie_is_left_and_nothing_else_is_lost(
+            lines in vec(vec("[ \t]{0,2}(r|rr|R|a|)[ ]?(=[r=a\"0-9 ]{0,4})?", 0..6), 0..4)
+        ) {
+            let joined: Vec<_> = lines.iter().map(|pairs| pairs.join(";")).collect();
+            let mut headers: HeaderMap = joined
+                .iter()
+                .map(|line| (COOKIE, HeaderValue::from_str(line).unwrap()))
+                .collect();
+            let before = headers.clone();
+            // By another way than the reader's: a model of what a pair is.
+            let is_ours = |pair: &str| {
+                pair.split_once('=').is_some_and(|(name, _)| name.trim_matches([' ', '\t']) == "r")
+            };
+            let all = || lines.iter().flatten();
+            let ours: Vec<_> = all().filter(|pair| is_ours(pair)).collect();
+            let mut seen = Vec::new();
+            let found = take(&mut headers, "r", |value| {
+                seen.push(value.to_vec());
+                None::<()>
+            });
+            prop_assert_eq!(found, None);
+            prop_assert_eq!(seen.len(), ours.len());
+            if ours.is_empty() {
+                prop_assert_eq!(&headers, &before);
+            } else {
+                let words = |pair: &str| pair.trim_matches([' ', '\t']).to_owned();
+                let rest: Vec<_> = left(&headers)
+                    .iter()
+                    .flat_map(|line| line.split(';'))
+                    .map(words)
+                    .filter(|pair| !pair.is_empty())
+                    .collect();
+                let expected: Vec<_> = all()
+                    .filter(|pair| !is_ours(pair))
+                    .map(|pair| words(pair))
+                    .filter(|pair| !pair.is_empty())
+                    .collect();
+                prop_assert_eq!(rest, expected);
+            }
+        }
+
+        /// No bytes make it fail.
+        #[test]
+        fn any_bytes_are_read(lines in vec(vec(any::<u8>(), 0..40), 0..4)) {
+            let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
+            let mut headers: HeaderMap = values.map(|line| (COOKIE, line)).collect();
+            let _ = take(&mut headers, "r", |_| Some(()));
+            prop_assert_eq!(take(&mut headers, "r", |_| Some(())), None);
+        }
+    }
+}

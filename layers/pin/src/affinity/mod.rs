@@ -1,0 +1,16 @@
+//! Pins a client by a cookie that this layer writes: no store, and nothing to lose at a restart.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `cookie` | [`AffinityCookie`]: the settings |
+//! | `field` | the reader of `Cookie`: finds the cookie, and takes it out. Pure |
+//! | `names` | the name of each backend under each key, made once per change of the set |
+//! | `shown` | what a request shows, and when a response sets the cookie |
+
+mod cookie;
+mod field;
+mod names;
+mod shown;
+
+pub use cookie::AffinityCookie;
+pub(crate) use shown::{Affinity, SetCookie, Shown, may_pin};

@@ -1,0 +1,149 @@
+//! What a request shows, and when a response sets the cookie.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use bartizan_core::{BackendId, Passage, PublicOrigin, Work};
+use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE, uri::Scheme};
+
+use super::{
+    cookie::AffinityCookie,
+    field::take,
+    names::{Named, Names},
+};
+use crate::backends::Backends;
+
+/// The cookie with the names of the backends.
+pub(crate) struct Affinity {
+    cookie: AffinityCookie,
+    names: ArcSwap<Names>,
+}
+
+/// What a request shows of the cookie.
+pub(crate) struct Shown {
+    /// The backend that it names, if any key has made the name.
+    pub(crate) backend: Option<BackendId>,
+    /// How the response sets it.
+    pub(crate) set: SetCookie,
+}
+
+/// How the response to work that the cookie may pin sets it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SetCookie {
+    is_secure: bool,
+    /// Whether the key that signs has made none of what the request shows.
+    is_stale: bool,
+}
+
+impl Affinity {
+    pub(crate) fn new(cookie: AffinityCookie) -> Self {
+        Self { cookie, names: ArcSwap::default() }
+    }
+
+    /// Takes the cookie out of a request, which no backend needs to see.
+    pub(crate) fn take<B>(&self, backends: &Backends, request: &mut Request<B>) -> Shown {
+        let name = self.cookie.cookie_name();
+        let named = take(request.headers_mut(), name, |value| self.names(backends).find(value));
+        let is_stale = !named.as_ref().is_some_and(|Named { is_current, .. }| *is_current);
+        let set = SetCookie { is_secure: self.is_secure(request), is_stale };
+        Shown { backend: named.map(|named| named.backend), set }
+    }
+
+    /// Sets the cookie to the name of the backend that has responded.
+    pub(crate) fn set<R>(
+        &self,
+        backends: &Backends,
+        backend: &BackendId,
+        set: SetCookie,
+        response: &mut Response<R>,
+    ) {
+        if !binds(response.status(), response.headers()) {
+            return;
+        }
+        if let Some(line) = self.names(backends).line(backend, set.is_secure) {
+            response.headers_mut().append(SET_COOKIE, line);
+        }
+    }
+
+    fn is_secure<B>(&self, request: &Request<B>) -> bool {
+        if self.cookie.is_always_secure() {
+            return true;
+        }
+        let scheme = PublicOrigin::of(request).map(PublicOrigin::scheme);
+        scheme.or_else(|| request.uri().scheme()) == Some(&Scheme::HTTPS)
+    }
+
+    fn names(&self, backends: &Backends) -> Guard<Arc<Names>> {
+        let names = self.names.load();
+        if names.generation == backends.generation() {
+            return names;
+        }
+        let (generation, ids) = backends.members();
+        self.names.store(Arc::new(Names::new(&self.cookie, generation, ids)));
+        self.names.load()
+    }
+}
+
+impl SetCookie {
+    /// Whether a response to work that went where the cookie led it sets it again.
+    pub(crate) fn is_due(self) -> bool {
+        self.is_stale
+    }
+}
+
+/// Whether the cookie may pin a request. One that has a session, or asks for one, is the session's.
+pub(crate) fn may_pin<B>(request: &Request<B>) -> bool {
+    let is_sessions =
+        |passage: &Passage| passage.session().is_some() || passage.work() == Work::Opening;
+    !Passage::of(request).is_some_and(is_sessions)
+}
+
+/// Whether a backend may remember something of the client after this response: an error does not bind a client to
+/// the backend that fails, unless the backend has set a cookie of its own.
+fn binds(status: StatusCode, headers: &HeaderMap) -> bool {
+    match status {
+        _ if status.is_server_error() => false,
+        _ if status.is_client_error() => headers.contains_key(SET_COOKIE),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bartizan_core::client::Evidence;
+
+    use super::*;
+
+    #[test]
+    fn an_error_binds_nobody_unless_the_backend_remembers_the_client() {
+        let remembers = HeaderMap::from_iter([(SET_COOKIE, "sid=1".parse().unwrap())]);
+        for (status, without, with) in [
+            (101, true, true),
+            (200, true, true),
+            (302, true, true),
+            (401, false, true),
+            (404, false, true),
+            (500, false, false),
+            (503, false, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(binds(status, &HeaderMap::new()), without, "{status}");
+            assert_eq!(binds(status, &remembers), with, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_used_decides_about_secure() {
+        let affinity = Affinity::new(AffinityCookie::new(&[7; 16]).unwrap());
+        let request = |uri: &str| Request::get(uri).body(()).unwrap();
+        assert!(!affinity.is_secure(&request("/")));
+        assert!(!affinity.is_secure(&request("http://a/")));
+        assert!(affinity.is_secure(&request("https://a/")));
+        // A proxy in front that is trusted knows better.
+        let mut behind_tls = request("http://a/");
+        PublicOrigin::new(Scheme::HTTPS, Evidence::Forwarded).attach(&mut behind_tls);
+        assert!(affinity.is_secure(&behind_tls));
+        let always = Affinity::new(AffinityCookie::new(&[7; 16]).unwrap().always_secure());
+        assert!(always.is_secure(&request("/")));
+    }
+}
