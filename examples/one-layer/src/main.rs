@@ -2,6 +2,7 @@
 
 mod forwarded;
 mod hops;
+mod pin;
 mod plain;
 mod session;
 
@@ -11,9 +12,9 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: session|forwarded|hops axum|hyper ADDRESS";
+    let usage = "usage: session|forwarded|hops|pin axum|hyper ADDRESS [BACKEND...]";
     let args: Vec<_> = env::args().skip(1).collect();
-    let [layer, server, listen] = args.as_slice() else { return Err(usage.into()) };
+    let [layer, server, listen, backends @ ..] = args.as_slice() else { return Err(usage.into()) };
     let listener = TcpListener::bind(listen).await?;
     match (layer.as_str(), server.as_str()) {
         ("session", "axum") => axum::serve(listener, session::app()).await?,
@@ -24,6 +25,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ("hops", "axum") => axum::serve(listener, hops::app()).await?,
         ("forwarded", "hyper") => plain::serve(listener, forwarded::service()).await?,
         ("hops", "hyper") => plain::serve(listener, hops::service()).await?,
+        ("pin", "axum") => axum::serve(listener, pin::app(backends)?).await?,
+        ("pin", "hyper") => plain::serve(listener, pin::service(backends)?).await?,
         _ => return Err(usage.into()),
     }
     Ok(())

@@ -18,12 +18,12 @@ use http::{HeaderMap, HeaderValue, header::COOKIE};
 pub(super) fn take<T>(
     headers: &mut HeaderMap,
     name: &str,
-    mut read: impl FnMut(&[u8]) -> Option<T>,
+    read: impl FnMut(&[u8]) -> Option<T>,
 ) -> Option<T> {
     let lines = || headers.get_all(COOKIE).iter();
     let values = || lines().flat_map(pairs).filter_map(|pair| value(pair, name));
     values().next()?;
-    let found = values().find_map(|value| read(value));
+    let found = values().find_map(read);
     let kept: Vec<_> = lines().filter_map(|line| without(line, name)).collect();
     headers.remove(COOKIE);
     for line in kept {
