@@ -50,42 +50,55 @@
 //! session](guide::endings) and [what Bartizan guarantees](guide::guarantees).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(inline)]
 pub use bartizan_core as core;
 #[cfg(feature = "forwarded")]
 #[cfg_attr(docsrs, doc(cfg(feature = "forwarded")))]
+#[doc(inline)]
 pub use bartizan_forwarded as forwarded;
 #[cfg(feature = "hops")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hops")))]
+#[doc(inline)]
 pub use bartizan_hops as hops;
 #[cfg(feature = "memory")]
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
+#[doc(inline)]
 pub use bartizan_memory as memory;
 #[cfg(feature = "origin")]
 #[cfg_attr(docsrs, doc(cfg(feature = "origin")))]
+#[doc(inline)]
 pub use bartizan_origin as origin;
 #[cfg(feature = "pin")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pin")))]
+#[doc(inline)]
 pub use bartizan_pin as pin;
 #[cfg(feature = "principal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "principal")))]
+#[doc(inline)]
 pub use bartizan_principal as principal;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc(inline)]
 pub use bartizan_redis as redis;
 #[cfg(feature = "resume")]
 #[cfg_attr(docsrs, doc(cfg(feature = "resume")))]
+#[doc(inline)]
 pub use bartizan_resume as resume;
 #[cfg(feature = "session")]
 #[cfg_attr(docsrs, doc(cfg(feature = "session")))]
+#[doc(inline)]
 pub use bartizan_session as session;
 #[cfg(feature = "streams")]
 #[cfg_attr(docsrs, doc(cfg(feature = "streams")))]
+#[doc(inline)]
 pub use bartizan_streams as streams;
 #[cfg(feature = "token")]
 #[cfg_attr(docsrs, doc(cfg(feature = "token")))]
+#[doc(inline)]
 pub use bartizan_token as token;
 #[cfg(feature = "upstream")]
 #[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
+#[doc(inline)]
 pub use bartizan_upstream as upstream;
 
 #[cfg(feature = "hyper")]
