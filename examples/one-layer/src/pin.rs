@@ -112,7 +112,7 @@ mod tests {
     use crate::plain;
 
     async fn start(name: &'static str) -> Server {
-        serve(async move |_| Response::new(boxed(Full::<Bytes>::from(name)))).await
+        serve(move |_| async move { Response::new(boxed(Full::<Bytes>::from(name))) }).await
     }
 
     async fn ask(address: SocketAddr, tenant: usize) -> String {
