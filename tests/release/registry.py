@@ -41,12 +41,18 @@ def add(registry, package, archive, available):
     """Adds one version of a crate."""
     name = package["name"]
     shutil.copyfile(archive, registry / archive.name)
+    needed = [d for d in package["dependencies"] if is_needed(d, available)]
+    dropped = {d["rename"] or d["name"] for d in package["dependencies"] if d not in needed}
+    features = {
+        feature: [value for value in values if named(value) not in dropped]
+        for feature, values in package["features"].items()
+    }
     entry = {
         "name": name,
         "vers": package["version"],
-        "deps": [dependency(d) for d in package["dependencies"] if is_needed(d, available)],
+        "deps": [dependency(d) for d in needed],
         "cksum": hashlib.sha256(archive.read_bytes()).hexdigest(),
-        "features": package["features"],
+        "features": features,
         "links": package["links"],
         "yanked": False,
         "v": 2,
@@ -60,8 +66,13 @@ def add(registry, package, archive, available):
 
 
 def is_needed(d, available):
-    """Not what tests need, nor what other platforms need."""
-    return d["kind"] != "dev" and (d["optional"] or d["name"] in available)
+    """What other platforms and other features need is not here, and not looked for if nothing names it."""
+    return d["kind"] == "dev" or d["name"] in available
+
+
+def named(value):
+    """The dependency or feature that a value of a feature names: `dep:NAME`, `NAME/FEATURE`, `NAME?/FEATURE`."""
+    return value.removeprefix("dep:").split("/")[0].rstrip("?")
 
 
 def dependency(d):
