@@ -126,7 +126,7 @@ done
 for tier in base peers browser soak; do
     [[ " ${tiers[*]} " == *" --$tier "* ]] || skipped+=("--$tier: not asked for")
 done
-echo "passed: ${tiers[*]}"
+echo "No test failed: ${tiers[*]}"
 for reason in "${skipped[@]}"; do
     echo "skipped: $reason"
 done

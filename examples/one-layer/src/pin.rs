@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(reply.status(), Some(200), "{}", reply.text());
         let text = reply.text();
         // The body may come in chunks.
-        ["one", "two"].iter().find(|name| text.contains(*name)).unwrap().to_string()
+        (*["one", "two"].iter().find(|name| text.contains(*name)).unwrap()).to_owned()
     }
 
     async fn pins(address: SocketAddr) {

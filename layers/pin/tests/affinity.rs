@@ -37,7 +37,7 @@ struct Seen(World, Arc<Mutex<Vec<HeaderMap>>>);
 impl Seen {
     fn pinned_by<K: ExtractKey + Clone, T: Clone>(
         &self,
-        layer: PinBackendLayer<K, T>,
+        layer: &PinBackendLayer<K, T>,
     ) -> PinBackend<
         MapRequest<
             World,
@@ -93,7 +93,7 @@ async fn cookie_of(backend: &str, cookie: AffinityCookie) -> String {
 #[tokio::test]
 async fn a_client_without_the_cookie_gets_one_and_stays_with_it() {
     let (seen, set_of) = (Seen::default(), backends([A, B, C]));
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     for _ in 0..3 {
         let first = send(&service, with(&[])).await;
         let (cookie, backend) = (set(&first).unwrap(), seen.0.last().backend);
@@ -117,7 +117,7 @@ async fn a_client_without_the_cookie_gets_one_and_stays_with_it() {
 #[tokio::test]
 async fn the_backend_sees_its_own_cookies_and_sets_its_own() {
     let (seen, set_of) = (Seen::default(), backends([A]));
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     seen.0.name("set-cookie", "sid=1; Path=/app");
     let first = send(&service, with(&["sid=0; theme=dark"])).await;
     assert_eq!(seen.cookies(), ["sid=0; theme=dark"]);
@@ -133,7 +133,7 @@ async fn the_backend_sees_its_own_cookies_and_sets_its_own() {
     assert_eq!(set(&send(&service, of_session).await), None);
     assert!(seen.cookies().is_empty());
     // Without the setting nothing is taken out, and nothing set.
-    let plain = seen.pinned_by(PinBackendLayer::new(set_of));
+    let plain = seen.pinned_by(&PinBackendLayer::new(set_of));
     assert_eq!(set(&send(&plain, with(&[&cookie])).await), None);
     assert_eq!(seen.cookies(), [cookie]);
 }
@@ -141,7 +141,7 @@ async fn the_backend_sees_its_own_cookies_and_sets_its_own() {
 #[tokio::test]
 async fn a_cookie_that_names_no_backend_here_is_as_none_and_is_replaced() {
     let (seen, set_of) = (Seen::default(), backends([A]));
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     let good = cookie_of(A, cookie()).await;
     let of_other_set = cookie_of(B, cookie()).await;
     let other_secret = cookie_of(A, AffinityCookie::new(OTHER).unwrap()).await;
@@ -172,12 +172,12 @@ async fn every_replica_with_the_secret_reads_it_and_secrets_rotate() {
     let old_cookie = cookie_of(B, cookie()).await;
     let replica = Seen::default();
     let set_of = backends([C, B, A]);
-    let service = replica.pinned_by(layer(&set_of));
+    let service = replica.pinned_by(&layer(&set_of));
     assert_eq!(set(&send(&service, with(&[&old_cookie])).await), None);
     assert_eq!(replica.0.last().backend, B);
     // The new secret signs; what the old one has signed is read, and replaced.
     let rotated = AffinityCookie::new(OTHER).unwrap().accept(SECRET).unwrap();
-    let service = replica.pinned_by(PinBackendLayer::new(set_of).affinity(rotated.clone()));
+    let service = replica.pinned_by(&PinBackendLayer::new(set_of).affinity(rotated.clone()));
     let new_cookie = set(&send(&service, with(&[&old_cookie])).await).unwrap();
     assert_eq!((replica.0.last().backend, replica.0.last().work), (B.into(), Work::Pinned));
     assert_eq!(new_cookie, cookie_of(B, rotated).await);
@@ -188,7 +188,7 @@ async fn every_replica_with_the_secret_reads_it_and_secrets_rotate() {
 #[tokio::test]
 async fn a_draining_backend_keeps_its_clients_and_gets_no_others() {
     let (seen, set_of) = (Seen::default(), backends([A, B]));
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     let cookie = cookie_of(A, cookie()).await;
     set_of.drain(&id(A));
     for _ in 0..4 {
@@ -203,7 +203,7 @@ async fn a_draining_backend_keeps_its_clients_and_gets_no_others() {
 #[tokio::test(start_paused = true)]
 async fn a_client_whose_backend_is_lost_moves_and_is_refused_until_then() {
     let (seen, set_of) = (Seen::default(), backends([A, B]));
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     let cookie = cookie_of(A, cookie()).await;
     seen.0.fail(A, FailureKind::Refused, Reads::Nothing);
     for second in 0..6 {
@@ -234,7 +234,7 @@ async fn a_client_whose_backend_is_lost_moves_and_is_refused_until_then() {
 #[tokio::test]
 async fn an_error_binds_no_client_to_the_backend_that_fails() {
     let (seen, set_of) = (Seen::default(), backends([A]));
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     for (status, is_set) in [(500, false), (404, false), (302, true)] {
         seen.0.answer(status);
         let response = send(&service, with(&[])).await;
@@ -256,7 +256,7 @@ async fn an_error_binds_no_client_to_the_backend_that_fails() {
 async fn sessions_and_keys_go_first() {
     let (seen, set_of) = (Seen::default(), backends([A, B]));
     let by_a = cookie_of(A, cookie()).await;
-    let service = seen.pinned_by(layer(&set_of));
+    let service = seen.pinned_by(&layer(&set_of));
     let mut session = of_session(B);
     session.headers_mut().append(COOKIE, by_a.parse().unwrap());
     assert_eq!(set(&send(&service, session).await), None);
@@ -276,7 +276,7 @@ async fn sessions_and_keys_go_first() {
     assert_eq!(seen.0.last().backend, B);
     // A key.
     let keyed = layer(&set_of).key(HeaderKey::new("x-s".parse().unwrap()), MemoryStore::new());
-    let service = seen.pinned_by(keyed);
+    let service = seen.pinned_by(&keyed);
     seen.0.name("x-s", "k");
     let first = send(&service, shows("none-yet")).await;
     let pinned = first.extensions().get::<Backend>().unwrap().id().to_string();
