@@ -27,7 +27,7 @@ use bartizan::{
     memory::{MemoryStore, MemoryStoreBuilder},
     origin::{AllowedHost, AllowedOrigin, GuardOrigin, GuardOriginLayer},
     pin::{
-        Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,
+        AffinityCookie, Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,
         balance::{LeastSessions, Random, Rendezvous, RoundRobin},
         key::{CookieKey, HeaderKey, NoKey, PathSegmentKey, QueryKey, TaskKey},
     },
@@ -71,7 +71,7 @@ fn values_are_shared() {
     is_shared::<(KeyRing, ResumeCounts, ResumeSessionLayer<MemoryStore>, Tried, Additions)>();
     is_shared::<(Gateway, Gateways, HeaderField, PathSegment, SplitSessions, SplitStatus)>();
     is_shared::<(MintIds<MemoryStore>, ConfigError)>();
-    is_shared::<(LeastSessions, Random, Rendezvous)>();
+    is_shared::<(LeastSessions, Random, Rendezvous, AffinityCookie)>();
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
