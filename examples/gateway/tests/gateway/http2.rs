@@ -111,12 +111,15 @@ fn get_with(field: (&'static str, &'static str)) -> Vec<Vec<u8>> {
 async fn the_frames_of_this_test_are_understood() {
     let recorder = Recorder::start().await;
     let gateway = Gateway::before(&[recorder.uri()], &["--session-header=x-s"]).await;
-    for frames in [get_with(("x-kept", "1")), get_with(("te", "trailers"))] {
+    let by_host = [&GET[..3], &[("host", "a")]].concat();
+    for frames in
+        [get_with(("x-kept", "1")), get_with(("te", "trailers")), vec![head(&by_host, true)]]
+    {
         assert_eq!(outcome(gateway.address, &frames).await, Outcome::Status(200));
     }
     let data = [head(&POST, false), frame(DATA, END_STREAM, 1, b"hello")];
     assert_eq!(outcome(gateway.address, &data).await, Outcome::Status(200));
-    assert_eq!(recorder.requests(), 3);
+    assert_eq!(recorder.requests(), 4);
     assert!(recorder.text().contains("x-kept: 1"));
 }
 
@@ -147,6 +150,7 @@ async fn malformed_requests_over_http2_reach_no_backend() {
         ("target, star", vec![head(&paths("*"), true)]),
         ("SM-30", vec![head(&paths("/ HTTP/1.1\r\nx: y"), true)]),
         ("SM-31", get_with(("host", "b"))),
+        ("no host", vec![head(&GET[..3], true)]),
         ("SM-32 two", get_with((":path", "/other"))),
         ("SM-32 order", vec![head(&[&[("x", "1")], GET.as_slice()].concat(), true)]),
         ("HB-23", get_with(("connection", "x"))),

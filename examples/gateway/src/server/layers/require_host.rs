@@ -54,12 +54,16 @@ impl<R> fmt::Debug for RequireHost<R> {
 }
 
 /// Whether `Host` is there once and valid, as HTTP/1.1 demands
-/// ([RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)); in other versions, whether it
-/// is there once at most.
+/// ([RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)). HTTP/2 may name it in `:authority`
+/// ([RFC 9113 §8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1)), and HTTP/1.0 need not name it.
 fn names_its_host<B>(request: &Request<B>) -> bool {
     match only_line(request.headers(), HOST) {
         Ok(Some(host)) => is_valid(host),
-        Ok(None) => request.version() != Version::HTTP_11,
+        Ok(None) => match request.version() {
+            Version::HTTP_11 => false,
+            Version::HTTP_2 => request.uri().authority().is_some(),
+            _ => true,
+        },
         Err(_) => false,
     }
 }
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_1_1_has_one_valid_host() {
+    fn a_request_names_one_valid_host() {
         for (version, hosts, sound) in [
             (Version::HTTP_11, &["a"][..], true),
             (Version::HTTP_11, &["[::1]:80"], true),
@@ -109,13 +113,16 @@ mod tests {
             (Version::HTTP_11, &["a b"], false),
             (Version::HTTP_11, &["u@a"], false),
             (Version::HTTP_10, &[], true),
-            (Version::HTTP_2, &[], true),
+            (Version::HTTP_2, &[], false),
+            (Version::HTTP_2, &["a"], true),
             (Version::HTTP_2, &["a", "b"], false),
         ] {
             let request = Request::builder().version(version);
             let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
             assert_eq!(names_its_host(&request.body(()).unwrap()), sound, "{version:?} {hosts:?}");
         }
+        let request = Request::builder().version(Version::HTTP_2).uri("http://a/");
+        assert!(names_its_host(&request.body(()).unwrap()), ":authority");
     }
 
     #[tokio::test]
