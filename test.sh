@@ -2,10 +2,11 @@
 # Runs the tests, by tier:
 #
 #   ./test.sh             all that needs Rust, a C compiler, make and redis-server, and nothing else
-#   ./test.sh --peers     with other programs: nginx and haproxy as backends, the SDKs' own clients and servers, another
-#                         build of the gateway (Python, Node 22)
+#   ./test.sh --peers     with other programs: nginx and haproxy as backends, the SDKs' own clients and servers, the
+#                         official conformance suite, HTTP/2 frames by hand, what it is deployed with, and an earlier
+#                         build of the gateway (Python, Node 20)
 #   ./test.sh --browser   with a browser as client
-#   ./test.sh --soak      under load for hours
+#   ./test.sh --soak      under load for ten minutes
 #
 # Tiers can be combined; --base is the first. Each ends with what it skipped, and why.
 set -euo pipefail
@@ -98,6 +99,8 @@ peers() {
     cargo test --package bartizan-upstream --all-features --locked --test peers
     script interop
     script conformance
+    script h2spec
+    script deploy
     script compat
 }
 

@@ -1,7 +1,7 @@
 //! How many sessions there are, in all and on each backend.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,11 +26,10 @@ impl Counts {
 
     /// Counts one less; what counts nothing is forgotten.
     pub(crate) fn take(&self, backend: Option<BackendId>) {
-        let mut counts = self.lock();
-        if let Some(count) = counts.get_mut(&backend) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&backend);
+        if let Entry::Occupied(mut count) = self.lock().entry(backend) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }

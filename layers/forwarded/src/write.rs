@@ -55,7 +55,7 @@ pub(crate) struct Style {
 }
 
 /// What is known of a request.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) peer: Option<&'a PeerAddr>,
     /// What trusted proxies said; empty if they said nothing, or there are none.
