@@ -14,7 +14,9 @@
 //!
 //! # Rules
 //!
-//! A request is a browser's if it has `Origin`, or a field whose name begins with `Sec-Fetch-`.
+//! A request is a browser's if it has `Origin`, or a field whose name begins with `Sec-Fetch-`. Over plain HTTP, browsers
+//! send neither with a GET to the page's own origin: such a GET passes, and a page that rebinds its name can read the
+//! response. It cannot send a POST, so it opens no session.
 //!
 //! | request | outcome | inner service called? |
 //! |---|---|---|
