@@ -46,7 +46,7 @@
 //! | [connection limit](transport::TransportBuilder::max_connections_per_backend) reached, and no connection (over HTTP/2: no stream) free in time | 503, `Retry-After`, `Proxy-Status` |
 //! | no file descriptor left | 503, `Retry-After`, `Proxy-Status`; does not count against the backend |
 //! | connection ended before a response head | 502 |
-//! | no response head in time, or the backend [reads no more of the request](transport::TransportBuilder::write_timeout) | 504 |
+//! | no response head in time, or the backend [reads no more of the request](transport::TransportBuilder::write_timeout) | 504; over HTTP/2, only that stream is reset |
 //! | not HTTP, or an unrequested 101 | 502 |
 //! | several equal values of `Content-Length` | passed on as one |
 //! | `Content-Length` that is not a number, or values that differ | 502 |

@@ -73,7 +73,8 @@ impl TransportBuilder {
     }
 
     /// How long a backend may read nothing of a request while there is some of it to write; then the response is 504. A
-    /// tunnel ends. Default: 60 s.
+    /// tunnel ends. Over HTTP/2 this also applies to each stream until its response begins; only that stream is reset.
+    /// Default: 60 s.
     pub const fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.write_timeout = timeout;
         self

@@ -1,4 +1,7 @@
 //! How long bytes may wait for a backend that does not read.
+//!
+//! The gateway in `examples/gateway` has the same timer towards clients: to share it, it would have to be public here,
+//! which nobody else has a use for.
 
 use std::{
     io,

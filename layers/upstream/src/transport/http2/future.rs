@@ -9,6 +9,7 @@ use std::{
 
 use bartizan_core::{failure::FailureKind, refusal::ReturnedBody};
 use http::{Request, Response};
+use http_body::Body;
 use hyper::{body::Incoming, client::conn::TrySendError, upgrade::OnUpgrade};
 use tokio::time::timeout;
 
@@ -18,6 +19,7 @@ use super::{
     outgoing::StreamedBody,
     pool::{Checkout, Given, Pool, Turn},
     stream::{HeldStream, Stream},
+    upload::{OrStalled, Stalled},
 };
 
 /// How many connections a request may meet that close before it was sent.
@@ -37,7 +39,7 @@ enum State {
     },
     Sent {
         // Its type has no name.
-        answer: Pin<Box<dyn Future<Output = SendResult> + Send>>,
+        answer: Pin<Box<dyn Future<Output = Result<SendResult, Stalled>> + Send>>,
         stream: Option<Arc<Stream>>,
     },
     // The backend speaks HTTP/1.1.
@@ -123,8 +125,12 @@ fn send(pool: &Pool, given: Given, mut request: Request<OutgoingBody>) -> State 
     }
     let Given { mut sender, stream } = given;
     let stream = Arc::new(stream);
+    let has_upload = !request.body().is_end_stream();
     let request = request.map(|body| StreamedBody::new(body, Arc::clone(&stream)));
-    State::Sent { answer: Box::pin(sender.try_send_request(request)), stream: Some(stream) }
+    let timeout = pool.dialer().write_timeout.filter(|_| has_upload);
+    let answer = sender.try_send_request(request);
+    let answer = Box::pin(OrStalled::new(answer, Arc::clone(&stream), timeout));
+    State::Sent { answer, stream: Some(stream) }
 }
 
 impl Future for Http2Future {
@@ -147,7 +153,7 @@ impl Future for Http2Future {
                     let answer = ready!(answer.as_mut().poll(cx));
                     let Some(stream) = stream.take() else { return Poll::Pending };
                     match answer {
-                        Ok(mut response) => {
+                        Ok(Ok(mut response)) => {
                             let extensions = response.extensions_mut();
                             if extensions.get::<OnUpgrade>().is_some() {
                                 extensions.insert(HeldStream::new(Arc::clone(&stream)));
@@ -155,10 +161,15 @@ impl Future for Http2Future {
                             let respond = |incoming| Http2Body::new(incoming, stream);
                             return Poll::Ready(Ok(response.map(respond)));
                         }
-                        Err(failed) => {
+                        Ok(Err(failed)) => {
                             drop(stream);
                             this.attempts += 1;
                             recover(&this.pool, failed, this.attempts)
+                        }
+                        // With the answer goes the stream.
+                        Err(Stalled) => {
+                            let error = TransportError::Failed(FailureKind::ResponseTimeout);
+                            State::failed(error, None)
                         }
                     }
                 }

@@ -12,6 +12,7 @@ mod head;
 mod outgoing;
 mod pool;
 mod stream;
+mod upload;
 
 pub(super) use body::Http2Body;
 pub(super) use future::{Http2Future, Unsent};

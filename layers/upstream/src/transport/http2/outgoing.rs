@@ -10,17 +10,18 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{super::outgoing::OutgoingBody, stream::Stream};
+use super::{super::outgoing::OutgoingBody, stream::Stream, upload::Sending};
 
-/// A request body that keeps its stream counted: a backend may answer before it has read all of it.
+/// A request body that keeps its stream counted: a backend may answer before it has read all of it. It records whether
+/// the backend takes what it returns.
 pub(super) struct StreamedBody {
     body: OutgoingBody,
-    _stream: Arc<Stream>,
+    sending: Sending,
 }
 
 impl StreamedBody {
-    pub(super) const fn new(body: OutgoingBody, stream: Arc<Stream>) -> Self {
-        Self { body, _stream: stream }
+    pub(super) fn new(body: OutgoingBody, stream: Arc<Stream>) -> Self {
+        Self { body, sending: Sending::new(stream) }
     }
 
     pub(super) fn into_inner(self) -> OutgoingBody {
@@ -36,7 +37,14 @@ impl Body for StreamedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        self.sending.asked();
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && frame.is_data()
+        {
+            self.sending.given();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

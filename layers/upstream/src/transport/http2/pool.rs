@@ -186,7 +186,7 @@ impl Pool {
         state.links.retain(|link| !link.sender.is_closed());
         let link = state.links.iter_mut().find(|link| link.open < link.streams())?;
         link.open += 1;
-        let stream = Stream { pool: Arc::downgrade(self), connection: link.id };
+        let stream = Stream::new(Arc::downgrade(self), link.id);
         Some(Given { sender: link.sender.clone(), stream })
     }
 

@@ -2,19 +2,27 @@
 
 use std::sync::{Arc, Weak};
 
-use super::pool::Pool;
+use super::{pool::Pool, upload::Upload};
 
 /// One of the streams of a connection; dropped, it may be used by another request.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) pool: Weak<Pool>,
     pub(super) connection: u64,
+    /// What is known of the request body that it carries.
+    pub(super) upload: Upload,
 }
 
 /// A stream that has become a tunnel: in the extensions of the response that agrees to it.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldStream {
     _stream: Arc<Stream>,
+}
+
+impl Stream {
+    pub(super) fn new(pool: Weak<Pool>, connection: u64) -> Self {
+        Self { pool, connection, upload: Upload::new() }
+    }
 }
 
 impl HeldStream {
