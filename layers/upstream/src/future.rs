@@ -19,7 +19,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use crate::{
-    TrailerFilterBody, config::Config, event, failure, transport::TransportError, upgrade::Tunnel,
+    TrailerFilterBody, config::Config, event, failure, trailers, transport::TransportError,
+    upgrade::Tunnel,
 };
 
 pin_project! {
@@ -58,6 +59,8 @@ pub(crate) struct Exchange {
     pub(crate) backend: Backend,
     pub(crate) work: Work,
     pub(crate) dialect: Dialect,
+    /// Whether the trailers of gRPC are announced, which a server of HTTP/1.1 sends only then.
+    pub(crate) names_trailers: bool,
     pub(crate) tunnel: Option<Box<Tunnel>>,
 }
 
@@ -140,6 +143,9 @@ impl Exchange {
             return self.fail(TransportError::Failed(FailureKind::Protocol));
         }
         let stripped = hop_by_hop::strip_response(response.headers_mut());
+        if self.names_trailers {
+            trailers::announce_grpc(response.headers_mut());
+        }
         let trailers = stripped.into_trailer_rule();
         response.map(|body| GuardBody::forwarded(TrailerFilterBody::new(body, trailers)))
     }

@@ -116,7 +116,14 @@
 //! List replicas that share a name as backends of their own. They cannot be distinguished from one server with
 //! several addresses, and when the kept address is given up, its sessions reach another replica, which answers 404.
 //!
-//! hyper decides two things. The server answers `Expect: 100-continue` as soon as the body is read, which is when the
+//! Trailers are forwarded both ways ([RFC 9110 §6.5](https://www.rfc-editor.org/rfc/rfc9110#section-6.5)), except fields
+//! that no trailer may carry. `TE: trailers` is passed on. Over HTTP/1.1, hyper's server sends trailers only to a client
+//! that sent `TE: trailers`, and hyper sends in either direction only the fields that the `Trailer` field of the message
+//! announced ([RFC 9110 §6.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.2)); others are dropped, as [RFC 9110
+//! §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1) allows. gRPC announces none: the names of its own are
+//! added for such a client.
+//!
+//! hyper decides two more things. The server answers `Expect: 100-continue` as soon as the body is read, which is when the
 //! backend is connected, and the field is passed on. Other interim (1xx) responses of the backend are dropped,
 //! because hyper's server cannot send them; RFC 9110 §15.2 allows that only for those that the proxy itself
 //! requested.
@@ -146,6 +153,7 @@ mod failure;
 mod future;
 mod head;
 mod service;
+mod trailers;
 pub mod transport;
 mod tunnel;
 mod upgrade;

@@ -12,7 +12,7 @@ use bartizan_core::{
     refusal::ReturnedBody,
 };
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use tokio::time::sleep;
 use tower_service::Service;
@@ -118,10 +118,13 @@ where
             let refusal = Refusal::new(Reason::MethodNotAllowed).allow(allow);
             return refuse(refusal, Some(&backend), body);
         }
+        let is_http1 = head.version != Version::HTTP_2;
         let stripped = match head::rewrite(&mut head, &backend, config.host) {
             Ok(stripped) => stripped,
             Err(reason) => return refuse(reason.into(), Some(&backend), body),
         };
+        let names_trailers =
+            stripped.takes_trailers() && is_http1 && matches!(dialect, Dialect::Grpc);
         let tunnel = Tunnel::open(&mut head, &stripped, &backend, config, &mut passage);
         let work = passage.work();
         let deadline = match work {
@@ -131,7 +134,7 @@ where
         let body = TrailerFilterBody::new(body, stripped.into_trailer_rule());
         let future = self.transport.send(&backend, Request::from_parts(head, body));
         let config = Arc::clone(config);
-        let exchange = Exchange { config, backend, work, dialect, tunnel };
+        let exchange = Exchange { config, backend, work, dialect, names_trailers, tunnel };
         // No timer is made where there is no deadline.
         let deadline = deadline.map(|deadline| Box::pin(sleep(deadline)));
         ResponseFuture::sent(future, deadline, exchange, C::take_back)
