@@ -15,7 +15,7 @@ use crate::{
     oauth::{PinOauthLayer, Pins},
     output::say,
     principal, readiness,
-    server::{self, Limits, admin, shutdown::Stop},
+    server::{self, Limits, Listener, Tls, admin, shutdown::Stop},
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
@@ -27,6 +27,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(crate) struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
     admin: Option<TcpListener>,
     options: Options,
     backends: Backends,
@@ -44,8 +45,10 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// If the options cannot be had together, or a port cannot be had; the message names the address.
+    /// If the options cannot be had together, the certificate cannot be used, or a port cannot be had; the message names the address.
     pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let certificate = options.listener.certificate();
+        let tls = certificate.map(|files| files.read()).transpose()?.map(Tls::new);
         let store = store::open(&options)?;
         let name = stack::name(&options);
         let upstream = stack::upstream(&options, name.clone());
@@ -79,6 +82,7 @@ impl Gateway {
         Ok(Self {
             listener,
             address,
+            tls,
             admin,
             options,
             backends,
@@ -100,6 +104,7 @@ impl Gateway {
     pub(crate) async fn run(self, stop: Stop) -> usize {
         let Self {
             listener,
+            tls,
             admin,
             options,
             backends,
@@ -136,6 +141,10 @@ impl Gateway {
             tokio::spawn(watch.clone().wait(upstream.clone(), options.upstream.connect_timeout));
             tokio::spawn(admin::serve(admin, guard, Arc::new(move || watch.now())));
         }
+        if let Some((tls, files)) = tls.clone().zip(options.listener.certificate()) {
+            tokio::spawn(files.reload(tls, stop.hangups()));
+        }
+        let listener = Listener::new(listener, tls);
         tokio::spawn(names::check(options.upstream.backends.clone()));
         let front = front::front(&options);
         let upstream = NoteBackend::new(upstream, access_log.is_some());
@@ -175,5 +184,6 @@ fn announcement(address: SocketAddr, options: &Options) -> String {
     let backends = &options.upstream.backends;
     let ids: Vec<_> = backends.iter().map(|backend| backend.id().as_str()).collect();
     let noun = if ids.len() == 1 { "backend" } else { "backends" };
-    format!("listening on http://{address}, {} {noun}: {}", ids.len(), ids.join(", "))
+    let scheme = if options.listener.certificate().is_some() { "https" } else { "http" };
+    format!("listening on {scheme}://{address}, {} {noun}: {}", ids.len(), ids.join(", "))
 }

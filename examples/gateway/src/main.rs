@@ -10,6 +10,7 @@
 //! | `health` | what the health check of a container asks |
 //! | `manual` | completions for shells, and the man page |
 //! | `names` | a warning about backends whose name has several addresses |
+//! | `certificates` | the certificate of the listener and its private key, from files |
 //! | `keys` | the keys that seal session records, from a file |
 //! | `log` | the log on standard error |
 //! | `oauth` | the requests of one OAuth client together |
@@ -21,6 +22,7 @@
 //! | `demo` | three counter servers, a client and a report |
 
 mod access_log;
+mod certificates;
 mod cli;
 mod demo;
 mod front;

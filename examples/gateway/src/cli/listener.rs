@@ -1,8 +1,10 @@
 //! What the gateway listens on, and what one client may hold of it.
 
-use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::Args;
+
+use crate::certificates::CertificateFiles;
 
 use super::{
     descriptors,
@@ -22,6 +24,16 @@ pub(crate) struct ListenerOptions {
         value_parser = values::socket_addr
     )]
     pub(crate) listen: SocketAddr,
+
+    /// PEM file with the certificate to serve HTTPS with, followed by those of its issuers. TLS 1.2 and 1.3, HTTP/2
+    /// and HTTP/1.1 by ALPN. SIGHUP reads the file again, for new connections. By default the port speaks plain
+    /// HTTP; --admin always does
+    #[arg(long, env = "BARTIZAN_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key of --tls-cert, without a passphrase; SIGHUP reads it again, too
+    #[arg(long, env = "BARTIZAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Address and port for /healthz (200 while the process runs) and /readyz (503 until the store and the
     /// backends have been reachable once, and during a shutdown; otherwise 200, with what is missing). Off
@@ -86,6 +98,12 @@ pub(crate) struct ListenerOptions {
 }
 
 impl ListenerOptions {
+    /// The files for HTTPS, if the port is to speak it.
+    pub(crate) fn certificate(&self) -> Option<CertificateFiles> {
+        let (cert, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(CertificateFiles { cert, key })
+    }
+
     /// How many client connections there may be at once.
     pub(crate) fn max_connections(&self) -> usize {
         self.max_connections.map_or_else(descriptors::for_clients, NonZeroUsize::get)

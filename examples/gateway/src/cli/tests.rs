@@ -33,6 +33,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.sessions.lifetime, Duration::from_secs(86_400));
     assert_eq!(options.upstream.response_timeout, Limit::None);
     assert_eq!(options.listener.max_body, Limit::None);
+    assert_eq!(options.listener.certificate(), None);
     assert_eq!(options.sessions.max_sessions_per_principal, Limit::None);
     assert_eq!(options.sessions.max_sessions_per_client, Limit::None);
     assert_eq!(
@@ -57,6 +58,8 @@ fn values_are_read_with_their_units() {
         "--session-header=X-Session",
         "--sessionless=refuse",
         "--policy=round-robin",
+        "--tls-cert=/a/cert.pem",
+        "--tls-key=/a/key.pem",
         "--max-sessions=3",
         "--max-sessions-per-principal=2",
         "--max-sessions-per-client=4",
@@ -71,6 +74,11 @@ fn values_are_read_with_their_units() {
     assert_eq!(options.upstream.response_timeout, Limit::At(Duration::from_secs(90)));
     assert_eq!(options.upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(options.upstream.backends.len(), 3);
+    let files = options.listener.certificate().unwrap();
+    assert_eq!(
+        (files.cert.to_str(), files.key.to_str()),
+        (Some("/a/cert.pem"), Some("/a/key.pem"))
+    );
     assert_eq!(options.sessions.session_header.unwrap(), "x-session");
     assert_eq!((options.sessions.max_sessions.get(), options.sessions.max_streams.get()), (3, 4));
     assert_eq!(options.sessions.max_sessions_per_principal.get().unwrap().get(), 2);

@@ -5,7 +5,7 @@ use std::{
     error::Error,
     future::{pending, poll_fn},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -23,8 +23,9 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -41,6 +42,7 @@ use super::{
     protocol::{self, Protocol},
     service::ServerService,
     stream_executor::StreamExecutor,
+    tls::Tls,
     write_timeout::WriteTimeout,
 };
 
@@ -59,6 +61,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     limits: Limits,
+    tls: Option<Tls>,
     http1: http1::Builder,
     http2: http2::Builder<StreamExecutor>,
     front: Option<Front>,
@@ -66,7 +69,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(limits: Limits, front: Option<Front>, access_log: Option<AccessLog>) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        tls: Option<Tls>,
+        front: Option<Front>,
+        access_log: Option<AccessLog>,
+    ) -> Self {
         let mut http1 = http1::Builder::new();
         // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The timeouts are
         // kept at the socket.
@@ -84,7 +92,17 @@ impl Settings {
             .keep_alive_timeout(Duration::from_secs(20))
             // Websockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
-        Self { limits, http1, http2, front, access_log }
+        Self { limits, tls, http1, http2, front, access_log }
+    }
+
+    /// What is known of a connection that has just been accepted from `ip`.
+    pub(super) fn accepted(&self, ip: IpAddr) -> ConnectionState {
+        let state = ConnectionState::new(self.limits.headroom(ip));
+        if self.tls.is_some() {
+            // At once: until its task runs, another connection could take its place.
+            state.begin_handshake();
+        }
+        state
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -104,6 +122,15 @@ pub(super) async fn serve(
         tracing::debug!(%error, "the connection is gone already");
         return;
     }
+    let peer = match stream.local_addr() {
+        Ok(local) => PeerAddr::new(peer).accepted_at(local),
+        Err(_) => PeerAddr::new(peer),
+    };
+    if let Some(tls) = &settings.tls {
+        // In a box: what is off costs nothing.
+        let connection = (stream, peer.over_tls());
+        return Box::pin(serve_tls(&settings, tls, connection, service, state, &stop)).await;
+    }
     let limits = &settings.limits;
     let detecting = timeout(limits.head, protocol::detect(&stream));
     let detected = tokio::select! {
@@ -113,14 +140,61 @@ pub(super) async fn serve(
         detected = detecting => detected.unwrap_or(Ok(Protocol::Http1)),
     };
     let Ok(protocol) = detected else { return };
-    let peer = match stream.local_addr() {
-        Ok(local) => PeerAddr::new(peer).accepted_at(local),
-        Err(_) => PeerAddr::new(peer),
-    };
-    let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
     let blocks = (protocol == Protocol::Http1).then(|| Arc::clone(&state));
     let io = WriteTimeout::new(stream, blocks, limits.stall);
-    let io = HeadTimeout::new(io, protocol, Arc::clone(&state), timeouts, state.accepted());
+    let client = (io, peer, state.accepted());
+    respond(&settings, protocol, client, service, state, &stop).await;
+}
+
+/// The same over TLS.
+async fn serve_tls(
+    settings: &Settings,
+    tls: &Tls,
+    (stream, peer): (TcpStream, PeerAddr),
+    service: impl ServerService,
+    state: Arc<ConnectionState>,
+    stop: &CancellationToken,
+) {
+    let limits = &settings.limits;
+    let shaking_hands = timeout(limits.head, tls.accept(stream, limits.stall));
+    let (mut io, protocol) = tokio::select! {
+        // No request is lost with it.
+        () = stop.cancelled() => return,
+        shaken = shaking_hands => match shaken {
+            Ok(Ok(shaken)) => shaken,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no TLS handshake");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!("the TLS handshake took too long");
+                return;
+            }
+        },
+    };
+    state.end_handshake();
+    if protocol == Protocol::Http1 {
+        io.get_mut().0.tell(Arc::clone(&state));
+    }
+    // The handshake has had a time of its own.
+    let client = (io, peer, Instant::now());
+    respond(settings, protocol, client, service, state, stop).await;
+}
+
+/// Serves the requests that come by `io` from `peer`, the first of which may begin `since` then.
+async fn respond<IO>(
+    settings: &Settings,
+    protocol: Protocol,
+    (io, peer, since): (IO, PeerAddr, Instant),
+    service: impl ServerService,
+    state: Arc<ConnectionState>,
+    stop: &CancellationToken,
+) where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let limits = &settings.limits;
+    let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
+    let io = HeadTimeout::new(io, protocol, Arc::clone(&state), timeouts, since);
     let access_log = settings.access_log.clone();
     let admitted = Arc::clone(&state);
     let ended = match &settings.front {
@@ -128,12 +202,12 @@ pub(super) async fn serve(
         Some(front) => {
             let service = admit_behind(front, &peer, service, limits, access_log, admitted);
             let service = ConnectionService::new(service, peer);
-            Box::pin(converse(&settings, protocol, io, service, state, &stop)).await
+            Box::pin(converse(settings, protocol, io, service, state, stop)).await
         }
         None => {
             let service = admit(service, limits, access_log, admitted);
             let service = ConnectionService::new(service, peer);
-            converse(&settings, protocol, io, service, state, &stop).await
+            converse(settings, protocol, io, service, state, stop).await
         }
     };
     if let Some(Err(error)) = ended {
@@ -141,16 +215,17 @@ pub(super) async fn serve(
     }
 }
 
-/// Serves the requests that come by `io` with `service`.
-async fn converse<S, R>(
+/// Serves the requests that come by `io` with `service`, which has the server's own layers.
+async fn converse<IO, S, R>(
     settings: &Settings,
     protocol: Protocol,
-    io: HeadTimeout<WriteTimeout<TcpStream>>,
+    io: HeadTimeout<IO>,
     service: ConnectionService<S>,
     state: Arc<ConnectionState>,
     stop: &CancellationToken,
 ) -> Option<hyper::Result<()>>
 where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible, Future: Send>,
     S: Clone + Send + 'static,
     S::Future: 'static,

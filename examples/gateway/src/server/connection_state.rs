@@ -23,6 +23,7 @@ pub(super) struct ConnectionState {
     uploads: AtomicU32,
     exempt: AtomicBool,
     has_tunnel: AtomicBool,
+    is_shaking_hands: AtomicBool,
     // Since the connection was accepted.
     idle_since_ms: AtomicU64,
     is_blocked: AtomicBool,
@@ -71,6 +72,7 @@ impl ConnectionState {
             uploads: AtomicU32::default(),
             exempt: AtomicBool::default(),
             has_tunnel: AtomicBool::default(),
+            is_shaking_hands: AtomicBool::default(),
             idle_since_ms: AtomicU64::default(),
             is_blocked: AtomicBool::default(),
             is_dismissed: AtomicBool::default(),
@@ -111,11 +113,23 @@ impl ConnectionState {
         self.has_tunnel.store(true, Ordering::Relaxed);
     }
 
+    /// Expects a TLS handshake: until it is over, the connection does not count as idle.
+    pub(super) fn begin_handshake(&self) {
+        self.is_shaking_hands.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the TLS handshake is over.
+    pub(super) fn end_handshake(&self) {
+        self.used(Instant::now());
+        self.is_shaking_hands.store(false, Ordering::Relaxed);
+    }
+
     /// Since when nothing is in flight, if that is so.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let is_idle = self.in_flight.load(Ordering::Acquire) == 0
             && self.uploads.load(Ordering::Acquire) == 0
-            && !self.has_tunnel.load(Ordering::Relaxed);
+            && !self.has_tunnel.load(Ordering::Relaxed)
+            && !self.is_shaking_hands.load(Ordering::Relaxed);
         let since = Duration::from_millis(self.idle_since_ms.load(Ordering::Relaxed));
         is_idle.then(|| self.accepted + since)
     }
@@ -277,6 +291,16 @@ mod tests {
         assert_eq!(since(), Some(7));
         connection.open_tunnel();
         assert_eq!(since(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_since_its_handshake_and_not_during_it() {
+        let connection = ConnectionState::default();
+        connection.begin_handshake();
+        assert!(connection.idle_since().is_none());
+        advance(Duration::from_secs(3)).await;
+        connection.end_handshake();
+        assert_eq!(connection.idle_since(), Some(connection.accepted + Duration::from_secs(3)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@
 //! | `reset_bound`, `expel` | how many requests a client may give up, and its end |
 //! | `head_timeout` | the timeouts of a request head, at the socket |
 //! | `protocol` | HTTP/1.1 or HTTP/2 |
+//! | `tls` | TLS handshakes |
 //! | `admission` | the layers around the stack, in their order |
 //! | `layers` | these layers |
 //! | `front` | the optional layers around everything else |
@@ -33,40 +34,39 @@ mod reset_bound;
 mod service;
 pub(crate) mod shutdown;
 mod stream_executor;
+mod tls;
 mod write_timeout;
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::access_log::AccessLog;
 
 use connection::Settings;
-use connection_state::ConnectionState;
 use front::Front;
 pub(crate) use limits::{Limits, Proxies};
 use places::Places;
 pub(crate) use service::ServerService;
+pub(crate) use tls::{Listener, Tls};
 
 /// Serves `service` behind `front` to the clients of `listener` until `stop`, then finishes the calls in flight. Event
 /// streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many connections
 /// had to be cut.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     service: impl ServerService,
     limits: Limits,
     front: Option<Front>,
     access_log: Option<AccessLog>,
     stop: CancellationToken,
 ) -> usize {
+    let Listener { tcp: listener, tls } = listener.into();
     let connections = TaskTracker::new();
     let drain = limits.drain;
     let places = Arc::new(Places::new(limits.connections));
-    let settings = Arc::new(Settings::new(limits, front, access_log));
+    let settings = Arc::new(Settings::new(limits, tls, front, access_log));
     let idle = dismiss_idle(Arc::clone(&places), settings.limits().idle, stop.clone());
     tokio::spawn(idle);
     loop {
@@ -77,7 +77,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let state = Arc::new(ConnectionState::new(settings.limits().headroom(peer.ip())));
+                let state = Arc::new(settings.accepted(peer.ip()));
                 let leave = stop.child_token();
                 let place = tokio::select! {
                     place = places.take(Arc::clone(&state), leave.clone()) => place,
@@ -133,3 +133,5 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 mod edge_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

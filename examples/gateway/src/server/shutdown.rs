@@ -5,12 +5,15 @@
 //! | SIGTERM | not ready at once; the port closes after the drain delay, so that load balancers see it first |
 //! | SIGINT | both at once: no load balancer waits for an operator at a terminal |
 //! | a second SIGTERM or SIGINT | the process ends at once, with the status that a shell reports for that signal |
-//! | SIGHUP | ignored, with a line in the log: no configuration is reloaded yet |
+//! | SIGHUP | the certificate of the listener is read again; without one, ignored with a line in the log |
 
 use std::{io, time::Duration};
 
 use tokio::{
-    sync::mpsc::{self, Receiver},
+    sync::{
+        mpsc::{self, Receiver},
+        watch,
+    },
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,8 @@ pub(crate) struct Stop {
     leaving: CancellationToken,
     /// It accepts none, and finishes the calls in flight.
     closing: CancellationToken,
+    /// Sent at each SIGHUP.
+    hangups: watch::Sender<()>,
 }
 
 impl Stop {
@@ -34,6 +39,11 @@ impl Stop {
     /// Whether the first step is taken.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.is_cancelled()
+    }
+
+    /// Changes at each SIGHUP. Once it has been called, there is something to reload.
+    pub(crate) fn hangups(&self) -> watch::Receiver<()> {
+        self.hangups.subscribe()
     }
 
     /// Cancelled by the second step.
@@ -83,7 +93,7 @@ impl Signal {
 
 /// Returns at the second signal to stop.
 async fn take_steps(signals: &mut Receiver<Signal>, stop: &Stop, delay: Duration) -> Signal {
-    let first = next_to_stop(signals).await;
+    let first = next_to_stop(signals, stop).await;
     stop.leaving.cancel();
     if first == Signal::Terminate && !delay.is_zero() {
         tracing::info!(
@@ -91,18 +101,20 @@ async fn take_steps(signals: &mut Receiver<Signal>, stop: &Stop, delay: Duration
             humantime::format_duration(delay)
         );
         tokio::select! {
-            second = next_to_stop(signals) => return second,
+            second = next_to_stop(signals, stop) => return second,
             () = sleep(delay) => {}
         }
     }
     tracing::info!("stopping: finishing calls in flight; a second signal exits immediately");
     stop.closing.cancel();
-    next_to_stop(signals).await
+    next_to_stop(signals, stop).await
 }
 
-async fn next_to_stop(signals: &mut Receiver<Signal>) -> Signal {
+async fn next_to_stop(signals: &mut Receiver<Signal>, stop: &Stop) -> Signal {
     loop {
         match signals.recv().await {
+            // Somebody reloads.
+            Some(Signal::Hangup) if stop.hangups.send(()).is_ok() => {}
             Some(Signal::Hangup) => {
                 tracing::warn!(
                     "SIGHUP ignored: the configuration is not reloaded; restart to change it"
@@ -220,5 +232,16 @@ mod tests {
         tell.send(Signal::Hangup).await.unwrap();
         stop.closing().cancelled().await;
         assert!(!steps.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hangup_is_passed_on_if_there_is_something_to_reload() {
+        let (tell, stop, _steps) = start();
+        let mut hangups = stop.hangups();
+        for _ in 0..2 {
+            tell.send(Signal::Hangup).await.unwrap();
+            hangups.changed().await.unwrap();
+        }
+        assert!(!stop.is_leaving());
     }
 }

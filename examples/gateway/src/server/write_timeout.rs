@@ -1,4 +1,8 @@
 //! The timeout for a client that does not read.
+//!
+//! `bartizan-upstream` has the same timer towards backends, and keeps it to itself: a type for sockets is not what that
+//! crate is for, and this one also tells the connection that it is blocked. tokio-io-timeout sets its timer at each block
+//! and removes it at each write.
 
 use std::{
     io::{self, IoSlice},
@@ -35,6 +39,11 @@ impl<IO> WriteTimeout<IO> {
         timeout: Duration,
     ) -> Self {
         Self { io, connection, timeout, blocked_since: None, timer: None }
+    }
+
+    /// Tells `connection` from now on whether the socket is blocked.
+    pub(super) fn tell(&mut self, connection: Arc<ConnectionState>) {
+        self.connection = Some(connection);
     }
 
     #[inline]

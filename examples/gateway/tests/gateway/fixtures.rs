@@ -59,7 +59,7 @@ impl Gateway {
             None
         };
         let line = process.line_with("listening on").await;
-        let rest = line.strip_prefix("listening on http://").unwrap();
+        let rest = line.strip_prefix("listening on ").unwrap().split_once("://").unwrap().1;
         let address = rest.split(',').next().unwrap().parse().unwrap();
         Self { process, address, admin }
     }

@@ -31,3 +31,5 @@ mod resume;
 mod shutdown;
 mod smuggling;
 mod streams;
+mod tls;
+mod trailers;
