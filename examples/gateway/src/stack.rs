@@ -89,6 +89,10 @@ pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
     let connections = TransportBuilder::new()
         .connect_timeout(options.upstream.connect_timeout)
         .write_timeout(Some(options.listener.stall_timeout));
+    let connections = match options.upstream.max_connections_per_backend.get() {
+        Some(max) => connections.max_connections_per_backend(max.get()),
+        None => connections,
+    };
     let upstream = Upstream::builder()
         .connections(connections)
         .proxy_name(name)

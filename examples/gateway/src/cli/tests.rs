@@ -33,6 +33,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.sessions.lifetime, Duration::from_secs(86_400));
     assert_eq!(options.upstream.response_timeout, Limit::None);
     assert_eq!(options.listener.max_body, Limit::None);
+    assert_eq!(options.upstream.max_connections_per_backend, Limit::None);
     assert_eq!(options.listener.certificate(), None);
     assert_eq!(options.sessions.max_sessions_per_principal, Limit::None);
     assert_eq!(options.sessions.max_sessions_per_client, Limit::None);
@@ -58,6 +59,7 @@ fn values_are_read_with_their_units() {
         "--session-header=X-Session",
         "--sessionless=refuse",
         "--policy=round-robin",
+        "--max-connections-per-backend=5",
         "--tls-cert=/a/cert.pem",
         "--tls-key=/a/key.pem",
         "--max-sessions=3",
@@ -74,6 +76,7 @@ fn values_are_read_with_their_units() {
     assert_eq!(options.upstream.response_timeout, Limit::At(Duration::from_secs(90)));
     assert_eq!(options.upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(options.upstream.backends.len(), 3);
+    assert_eq!(options.upstream.max_connections_per_backend.get().unwrap().get(), 5);
     let files = options.listener.certificate().unwrap();
     assert_eq!(
         (files.cert.to_str(), files.key.to_str()),
@@ -106,6 +109,7 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--store-grace", "soon", "such as 30s, or 0s"),
         ("--near-cache", "0", "above zero, or off"),
         ("--admin", "9090", "an IP address and a port"),
+        ("--max-connections-per-backend", "0", "a whole number above zero, or none"),
         ("--probe", "healthz", "a path such as /healthz, or off"),
         ("--probe-interval", "0s", "a duration above zero"),
         ("--probe-timeout", "2", "a duration above zero"),

@@ -1,6 +1,6 @@
 //! Which backends there are, and how they are chosen and reached.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use bartizan::{core::Backend, pin::Probe};
 use clap::{Args, ValueEnum};
@@ -37,6 +37,19 @@ pub(crate) struct UpstreamOptions {
         value_parser = values::duration
     )]
     pub(crate) connect_timeout: Duration,
+
+    /// Maximum number of connections to one backend, or none. Over HTTP/1.1, every call and every event stream in flight
+    /// occupies one; over HTTP/2, they share them, up to the number of streams that the backend allows. When the
+    /// limit is reached, a call waits for up to 5s, and is then refused with 503. With none, the clients are the
+    /// limit: --max-connections, and 100 calls on each HTTP/2 connection
+    #[arg(
+        long,
+        env = "BARTIZAN_MAX_CONNECTIONS_PER_BACKEND",
+        value_name = "N|none",
+        default_value = "none",
+        value_parser = values::count_or_none
+    )]
+    pub(crate) max_connections_per_backend: Limit<NonZeroUsize>,
 
     /// Timeout for the start of a backend's response, or none. A response that has started has no time
     /// limit; one that opens a session must start within 30s in any case

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod browsers;
+mod busy;
 mod compat;
 mod demo;
 mod edges;
