@@ -257,6 +257,47 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_known_while_any_version_of_it_is_in_use() {
+        let (live, route) = (LiveSessions::default(), Route::default());
+        let key = Key::new(&route, None, b"id");
+        let hold = live.adopt(key, row(1, 7)).hold();
+        // The version that was read last is dropped, and what nothing uses is looked for.
+        drop(live.adopt(key, row(2, 7)));
+        for n in 0..1_000_u32 {
+            drop(live.adopt(Key::new(&route, None, &n.to_be_bytes()), row(1, 7)));
+        }
+        assert!(live.get(key).is_some_and(|known| known.is_held()));
+        live.end(key);
+        assert!(hold.session().is_ended());
+    }
+
+    #[test]
+    fn what_nothing_uses_is_looked_for_when_the_table_has_doubled() {
+        let (live, route) = (LiveSessions::default(), Route::default());
+        let mut kept = Vec::new();
+        for n in 1..=1_000_usize {
+            kept.push(live.adopt(Key::new(&route, None, &n.to_be_bytes()), row(1, 7)));
+            let expected = match n / SMALL {
+                0 => 0,
+                times => SMALL << (times.ilog2() + 1),
+            };
+            assert_eq!(live.lock().sweep_at, expected, "{n}");
+        }
+    }
+
+    /// As after the store was restored from a copy.
+    #[test]
+    fn another_record_of_the_same_version_is_not_lost() {
+        let (live, route) = (LiveSessions::default(), Route::default());
+        let key = Key::new(&route, None, b"id");
+        let first = live.adopt(key, row(1, 7));
+        let moved = record().with_backend("http://b:1".parse().unwrap());
+        let read = live.adopt(key, StoredRecord::new(moved.clone(), first.version(), 7));
+        assert_eq!(read.record(), &moved);
+        assert_eq!(live.get(key).unwrap().record(), &moved);
+    }
+
+    #[test]
     fn companions_outlive_a_read() {
         let (live, route) = (LiveSessions::default(), Route::default());
         let (key, companion) = (Key::new(&route, None, b"id"), std::sync::Arc::new(()));
