@@ -8,16 +8,20 @@ use std::{
     time::Duration,
 };
 
-use bartizan_core::{Backend, Passage, Reason, Work, failure::FailureKind};
+use bartizan_core::{
+    Backend, Key, Passage, PublicOrigin, Reason, Record, Route, Session, Work, client::Evidence,
+    failure::FailureKind, store::StoredSession,
+};
 use bartizan_memory::MemoryStore;
 use bartizan_pin::{
     AffinityCookie, Backends, PinBackend, PinBackendLayer, ReclaimableBody,
-    balance::RoundRobin,
+    balance::{Candidate, RoundRobin},
     key::{ExtractKey, HeaderKey},
 };
 use http::{
     HeaderMap, Request,
     header::{COOKIE, SET_COOKIE},
+    uri::Scheme,
 };
 use tower::{Layer, util::MapRequest};
 
@@ -231,6 +235,21 @@ async fn a_client_whose_backend_is_lost_moves_and_is_refused_until_then() {
     assert_eq!(seen.0.last().backend, B);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_stays_where_the_backend_is_back_before_it_could_move() {
+    let (seen, set_of) = (Seen::default(), backends([A, B]));
+    let last = |all: &[Candidate<'_>], _: Option<&[u8]>| all.len().checked_sub(1);
+    let layer = PinBackendLayer::new(set_of).balance(last).affinity(cookie());
+    let service = seen.pinned_by(&layer);
+    let cookie = cookie_of(A, cookie()).await;
+    seen.0.fail(A, FailureKind::Refused, Reads::Nothing);
+    assert_eq!(send(&service, with(&[&cookie])).await.status(), 503);
+    seen.0.mend(A);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(send(&service, with(&[&cookie])).await.status(), 200);
+    assert_eq!(seen.0.last().backend, A, "the other is there");
+}
+
 #[tokio::test]
 async fn an_error_binds_no_client_to_the_backend_that_fails() {
     let (seen, set_of) = (Seen::default(), backends([A]));
@@ -240,8 +259,13 @@ async fn an_error_binds_no_client_to_the_backend_that_fails() {
         let response = send(&service, with(&[])).await;
         assert_eq!((response.status().as_u16(), set(&response).is_some()), (status, is_set));
     }
-    // Refused on its own: no backend was asked.
-    assert_eq!(set(&send(&service, refused_inside(with(&[]))).await), None);
+    // Refused on its own: no backend was asked, and what a client opens belongs to none.
+    let cookie_of_a = cookie_of(A, cookie()).await;
+    for cookies in [&[][..], &[&*cookie_of_a]] {
+        let refused = send(&service, refused_inside(with(cookies))).await;
+        assert_eq!(set(&refused), None);
+        assert!(refused.extensions().get::<Backend>().is_none(), "{cookies:?}");
+    }
     // The failure of one, and the success of another.
     seen.0.answer(200);
     set_of.add(B.parse().unwrap());
@@ -288,6 +312,46 @@ async fn sessions_and_keys_go_first() {
         assert_eq!(seen.0.last().backend, pinned);
     }
     assert_eq!(set(&first), None, "the key pins");
+}
+
+/// A store may keep a session whose record names no backend, for a layer above that pins it by other means.
+#[tokio::test]
+async fn a_session_without_a_backend_is_none_of_the_cookies() {
+    let (seen, set_of) = (Seen::default(), backends([A, B]));
+    let by_a = cookie_of(A, cookie()).await;
+    let service = seen.pinned_by(&layer(&set_of));
+    for _ in 0..2 {
+        let (mut request, route) = (with(&[&by_a]), Route::default());
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let session = Session::new(Key::new(&route, None, b"s"), record, 1.into(), 0);
+        Passage::with(&mut request, |passage| passage.set_session(session));
+        assert_eq!(set(&send(&service, request).await), None);
+        assert!(seen.cookies().is_empty());
+    }
+    let called = seen.0.backends_called();
+    assert_ne!(called[0], called[1], "balanced");
+}
+
+#[tokio::test]
+async fn a_client_that_used_https_gets_a_cookie_for_https() {
+    let service = layer(&backends([A])).layer(World::default());
+    let behind_tls = Some(PublicOrigin::new(Scheme::HTTPS, Evidence::Forwarded));
+    let in_front = Some(PublicOrigin::new(Scheme::HTTP, Evidence::Forwarded));
+    for (uri, origin, is_secure) in [
+        ("/mcp", None, false),
+        ("http://a/mcp", None, false),
+        ("https://a/mcp", None, true),
+        ("/mcp", behind_tls, true),
+        ("https://a/mcp", in_front, false),
+    ] {
+        let mut request = Request::get(uri).body(Body::default()).unwrap();
+        if let Some(origin) = origin {
+            origin.attach(&mut request);
+        }
+        let response = send(&service, request).await;
+        let line = response.headers()[SET_COOKIE].to_str().unwrap();
+        assert_eq!(line.ends_with("; SameSite=Lax; Secure"), is_secure, "{uri}: {line}");
+    }
 }
 
 #[tokio::test]

@@ -232,6 +232,11 @@ mod tests {
                 "__Host-r=v; Path=/; HttpOnly; SameSite=Lax; Secure",
             ),
             (
+                cookie().name("__secure-r").unwrap(),
+                false,
+                "__secure-r=v; Path=/; HttpOnly; SameSite=Lax; Secure",
+            ),
+            (
                 cookie().name("r").unwrap().always_secure(),
                 false,
                 "r=v; Path=/; HttpOnly; SameSite=Lax; Secure",

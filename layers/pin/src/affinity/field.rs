@@ -98,6 +98,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_left_of_a_sensitive_field_is_sensitive() {
+        let mut sensitive = HeaderValue::from_static("r=1; sid=2");
+        sensitive.set_sensitive(true);
+        let plain = HeaderValue::from_static("r=1; theme=3");
+        let mut headers: HeaderMap =
+            [sensitive, plain].map(|line| (COOKIE, line)).into_iter().collect();
+        assert_eq!(take(&mut headers, "r", |_| Some(())), Some(()));
+        assert_eq!(left(&headers), ["sid=2", "theme=3"]);
+        let are_sensitive: Vec<_> =
+            headers.get_all(COOKIE).iter().map(HeaderValue::is_sensitive).collect();
+        assert_eq!(are_sensitive, [true, false]);
+    }
+
     proptest! {
         /// Whatever a client sends: the cookie is found if it is there, nothing of it is left, and no other pair is
         /// lost, changed or moved.

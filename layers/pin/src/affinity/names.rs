@@ -83,6 +83,10 @@ mod tests {
         {
             assert_eq!(names.find(forged.as_bytes()), None, "{forged}");
         }
+        // The secret that signs is accepted, too: what it has signed need not be replaced.
+        let twice = AffinityCookie::new(new).unwrap().accept(new).unwrap();
+        let twice = Names::new(&twice, 1, vec![a.clone()]);
+        assert_eq!(twice.find(good.as_bytes()), named(true));
         assert_eq!(names.line(&b, false), None);
         let line = names.line(&a, false).unwrap();
         assert!(line.to_str().unwrap().starts_with(&format!("bartizan-backend={good};")));
