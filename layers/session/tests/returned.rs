@@ -14,7 +14,10 @@ use bartizan_session::{PeekedBody, SessionBody, ValidateSessionLayer};
 use bytes::Bytes;
 use common::{CALL, Mood, Moody, Server, guard, is_live, live};
 use futures_util::{FutureExt, StreamExt, stream};
-use http::{Method, Request, Response};
+use http::{
+    HeaderValue, Method, Request, Response,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::Instant;
@@ -214,6 +217,25 @@ async fn only_a_refusal_is_rendered_again() {
     let service = ValidateSessionLayer::mcp(store).layer(inner);
     let response = service.oneshot(in_session(whole(CALL))).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "its own");
+}
+
+/// A layer in between may give a refusal another form, or compress it.
+#[tokio::test]
+async fn a_refusal_that_is_not_json_any_more_stays_as_it_is() {
+    for (name, value) in [(CONTENT_TYPE, "text/html"), (CONTENT_ENCODING, "gzip")] {
+        let store = MemoryStore::new();
+        live(&store, "s1").await;
+        let inner = refusing(Reason::NoBackend).map_response(move |refusal| {
+            let mut refusal = refusal.map(|_| Full::<Bytes>::from("its own"));
+            refusal.headers_mut().insert(name.clone(), HeaderValue::from_static(value));
+            refusal
+        });
+        let service = ValidateSessionLayer::mcp(store).layer(inner);
+        let response = service.oneshot(in_session(whole(CALL))).await.unwrap();
+        assert_eq!(Reason::of(&response), Some(Reason::NoBackend));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "its own", "{value}");
+    }
 }
 
 /// The same bound holds for the refusals of this layer itself.
