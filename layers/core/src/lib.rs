@@ -10,7 +10,7 @@
 //! | [`session`] | session ids, principals, routes, records, and the shared [`Session`] |
 //! | [`store`] | the [`SessionStore`] trait: where records live |
 //! | [`backend`] | a server that requests are forwarded to |
-//! | [`peer`], [`client`] | who connected; who the client is, and what it addressed |
+//! | [`peer`], [`client`] | the address of the peer; the address of the client, and the origin that it addressed |
 //! | [`refusal`] | a response made by a layer, in three formats, and the body of the request that it refuses |
 //! | [`failure`] | why a backend gave no response |
 //! | [`body`] | response bodies that are forwarded, refused or replaced, and bodies with filtered trailers |
@@ -26,7 +26,7 @@
 //!
 //! # Security
 //!
-//! Session ids are secrets: their `Debug` is redacted, and [`session::Fingerprint`] is what logs carry.
+//! Session ids are secrets: their `Debug` output is redacted, and logs contain a [`session::Fingerprint`] instead.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

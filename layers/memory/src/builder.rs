@@ -33,7 +33,7 @@ impl MemoryStoreBuilder {
         }
     }
 
-    /// The maximum number of sessions. From 80 % of it on, new sessions evict those that are [to be
+    /// The maximum number of sessions. From 80 % of this number on, new sessions evict those that are [to be
     /// confirmed](bartizan_core::SessionStore::insert_unconfirmed); if there are none, further sessions are refused.
     /// Default: 1,000,000.
     pub const fn max_sessions(self, sessions: usize) -> Self {

@@ -6,7 +6,7 @@
 //! | `insert_if_absent` | `Inserted`; `Exists` with a live one; `Ended` within a minute of its end; `Full` past a cap |
 //! | `insert_unconfirmed` | the same, and the session may be evicted until a `get` has found it |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live |
-//! | `remove` | ends it; for a minute nothing brings it back |
+//! | `remove` | ends it; for a minute, it cannot be inserted again |
 //! | `remove_if_unchanged` | the same if the version is the one seen; else nothing |
 //! | `touch` | its idle time restarts; one that is gone stays gone |
 //!
@@ -36,10 +36,11 @@
 //! [`MemoryStore::sweep`] to release the memory.
 //!
 //! A session that was inserted by `insert_unconfirmed` is evicted to make room for another insert: the oldest first,
-//! from 80 % of the cap on if it is older than 60 s, and at any age if the store is full. So a flood of openings displaces
-//! itself. A confirmed session is never evicted: if all are confirmed, a full store refuses new sessions. An insert into
-//! a full store sweeps first, but only a part of a table of more than some thousand sessions, so a later attempt may find
-//! room. The last 1,024 evicted sessions are kept for a layer that ends them at their backends (`take_evicted`).
+//! from 80 % of the cap on if it is older than 60 s, and at any age if the store is full. So a flood of unused
+//! sessions evicts only its own sessions. A confirmed session is never evicted: if all are confirmed, a full store
+//! refuses new sessions. An insert into a full store sweeps first, but only a part of a table of more than some
+//! thousand sessions, so a later attempt may find room. The last 1,024 evicted sessions are kept for a layer that
+//! ends them at their backends (`take_evicted`).
 //!
 //! Each of the 64 shards remembers the last 1,024 keys that ended within a minute.
 //!

@@ -20,7 +20,7 @@
 //!
 //! | request | outcome | inner service called? |
 //! |---|---|---|
-//! | neither `Origin` nor `Sec-Fetch-*` | forwarded, whatever its `Host` | yes |
+//! | neither `Origin` nor `Sec-Fetch-*` | forwarded, with any `Host` | yes |
 //! | a browser's: no host, several lines of `Host`, or not a host | 400 | no |
 //! | over HTTP/2, with `Host` and another `:authority` | 400 | no |
 //! | `Host` is neither a loopback name, nor an address of the listener, nor [allowed](GuardOriginLayer::allow_host) | 421 | no |
@@ -51,8 +51,8 @@
 //! # Place in the stack
 //!
 //! Below the layer that sanitizes forwarding headers, which establishes the public scheme and host and the client's
-//! address; above everything that costs: loops, authentication, stores, bodies. Below a CORS layer, so that a page
-//! of an allowed origin can read the refusals of the layers below, too.
+//! address; above everything expensive: loops, authentication, stores, bodies. Below a CORS layer, so that a page of
+//! an allowed origin can read the refusals of the layers below, too.
 //!
 //! ```
 //! use bartizan_core::GuardBody;
@@ -106,7 +106,7 @@
 //!
 //! # Failure modes
 //!
-//! The layer depends on nothing that can be down. What it cannot read it refuses. Without a
+//! The layer depends on nothing that can be down. It refuses what it cannot read. Without a
 //! [`PeerAddr`](bartizan_core::PeerAddr) or a [`ClientAddr`](bartizan_core::ClientAddr), no client counts as local:
 //! loopback origins must equal the host or be allowed.
 //!
@@ -115,8 +115,8 @@
 //! The layer trusts what browsers do not let pages set: `Host`, `Origin`, `Sec-Fetch-*`. It does not protect from
 //! clients that make up these fields. Over plain HTTP to a name that is not loopback, browsers send neither `Origin`
 //! nor `Sec-Fetch-*` with a same-origin GET: a rebound page can send such a GET, but no POST and no websocket
-//! handshake, so it cannot open an MCP session. A page of any program on the user's own machine that serves a
-//! loopback origin is allowed.
+//! handshake, so it cannot open an MCP session. Pages of a loopback origin are allowed, whichever program on the
+//! user's machine serves them.
 //!
 //! # Cost
 //!

@@ -45,7 +45,7 @@
 //! | names a backend that is ready or draining | goes there | only if an [accepted](AffinityCookie::accept) secret signed it |
 //! | the same, and no connection can be made | the inner service's refusal (503) | no |
 //! | names a backend that could not be reached for 5 s | goes to another, as if there were no cookie | yes |
-//! | several with the name, in one field or in many | the first counts that names a backend of the set | as above |
+//! | several with the name, in one field or in many | the first one that names a backend of the set counts | as above |
 //! | on a request that asks for a session, or with a session or key | ignored | no |
 //! | the backend answers 5xx, or 4xx without a cookie of its own | passed on | no |
 //!
@@ -130,12 +130,12 @@
 //!
 //! # Security
 //!
-//! A pin decides where a request goes, not whether it may: put the layer that validates sessions above. Keys longer
-//! than 1,024 bytes are ignored. Keys never reach a log. One client cannot take a backend out of service with
-//! requests that deserve a 4xx. With requests that a server answers with 5xx it can, but for at most half of the
+//! A pin decides where a request goes, not whether it is allowed: put the layer that validates sessions above. Keys
+//! longer than 1,024 bytes are ignored. Keys never reach a log. A client cannot take a backend out of service with
+//! requests that deserve a 4xx. It can with requests that the backend answers with 5xx, but at most half of the
 //! backends. Keys that clients make are stored only after a success, within the limits of the store. A response that
-//! sets the affinity cookie may be stored by a shared cache, as any response with `Set-Cookie`: the cache then sends all
-//! its clients to one backend.
+//! sets the affinity cookie may be stored by a shared cache, like any response with `Set-Cookie`: the cache then
+//! sends all its clients to one backend.
 //!
 //! # Cost
 //!

@@ -36,9 +36,9 @@
 //! | any | a principal from a layer above | kept | yes |
 //! | [`none`](NamePrincipalLayer::none) | any | unchanged | yes |
 //!
-//! No request is refused. The layer fails closed by naming a caller that has no sessions, never by naming none: a
-//! request without a principal may use sessions that were opened without credentials, so unreadable credentials must
-//! not count as missing ones. During a migration to JWTs, an opaque token works as it would with `authorization`.
+//! No request is refused. The layer fails closed: unreadable credentials name a caller that has no sessions. They do
+//! not count as missing credentials, because a request without a principal may use sessions that were opened without
+//! credentials. During a migration to JWTs, an opaque token works as it would with `authorization`.
 //!
 //! Issuer and subject together have at most 512 bytes, and the payload of a token has at most 8 KiB. Longer ones are
 //! named by their digest.

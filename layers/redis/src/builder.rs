@@ -146,7 +146,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The maximum number of sessions over all replicas. From 80 % of it on, new sessions evict those that are [to be
+    /// The maximum number of sessions over all replicas. From 80 % of this number on, new sessions evict those that are [to be
     /// confirmed](bartizan_core::SessionStore::insert_unconfirmed); if there are none, further sessions are refused. The
     /// server counts with each insert, so that replicas do not pass the cap together. Default: 1,000,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {

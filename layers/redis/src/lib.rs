@@ -7,7 +7,7 @@
 //! | `insert_if_absent` | `Exists` with a live one; `Ended` within a minute of its end; else `Full` past a cap, or `Inserted` | one script (in a cluster two, at the same time); two more in the background if inserted |
 //! | `insert_unconfirmed` | the same, and the session may be evicted until it was read once | the same script; its first use is reported at once, as by `touch` |
 //! | `replace` | `Replaced` if the version is the one seen; else `Changed`; `Gone` if it is not live | one script |
-//! | `remove` | ends it everywhere; for a minute nothing brings it back | one `SET`; one script in the background |
+//! | `remove` | ends it everywhere; for a minute, it cannot be inserted again | one `SET`; one script in the background |
 //! | `remove_if_unchanged` | the same if the version is the one seen; else nothing | one script; one more in the background |
 //! | `touch` | its idle time restarts; one that is gone stays gone | one `ZREM` and three scripts (in a cluster four) in the background, per quarter of the idle time |
 //!
@@ -63,19 +63,19 @@
 //!
 //! | event | cached sessions | everything else |
 //! |---|---|---|
-//! | the server is gone, stopped, asleep, or unreachable | served for the grace (30 s; zero: not at all) | an error, at once or after the deadline (250 ms) |
+//! | the server is gone, stopped, asleep, or unreachable | served for the grace (30 s; zero: not at all) | an error, at once or after the timeout (250 ms) |
 //! | it is back | read again, within a second or two | as before |
 //! | it is back and empty | unknown: 404 | as before |
 //! | it takes no writes (a replica, out of memory) | served | reads as before; new sessions and ends are errors |
 //! | a primary steps down without closing connections | served | the same; every second its name is looked up for a primary that accepts writes |
 //! | the stored value is in the layout of a later release | an error | |
 //! | the stored value is not a session record, or the key has another type | unknown: 404; it is removed if unchanged | |
-//! | no password, or a wrong one | – | errors, until it is right |
+//! | no password, or a wrong one | – | errors, until it is corrected |
 //!
-//! An error is never "absent": the layer answers 503, and no client throws a live session away. Nothing queues up:
-//! while the server does not answer, one command every 250 ms checks whether it is back. A store can be built before
-//! its server is up; [`RedisStore::is_ready`] states whether the server answers, [`RedisStore::failure`] why it does
-//! not, and [`RedisStore::ready`] waits for the first attempt. With the feature `tracing`, an event at `WARN` reports an
+//! An error is never "absent": the layer answers 503, and the client keeps its session. Nothing queues up: while the
+//! server does not answer, one command every 250 ms checks whether it is back. A store can be built before its server
+//! is up; [`RedisStore::is_ready`] states whether the server answers, [`RedisStore::failure`] why it does not, and
+//! [`RedisStore::ready`] waits for the first attempt. With the feature `tracing`, an event at `WARN` reports an
 //! outage and its cause when it begins, and then once a minute.
 //!
 //! # Counts

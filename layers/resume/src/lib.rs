@@ -39,7 +39,7 @@
 //! | ended, reset or timed out after the request was sent: it may have been processed | not lost; 502 or 504, never sent again |
 //! | any other, including a refusal of another layer | passed on |
 //!
-//! What is done about a loss:
+//! How a loss is handled:
 //!
 //! | situation | outcome | sent again? |
 //! |---|---|---|

@@ -128,21 +128,22 @@
 //! store that cannot replace records, such as `TokenStore`, binds no sessions. Ids reach neither logs nor error
 //! bodies. No value of `MCP-Protocol-Version` bypasses the check of the session id.
 //!
-//! Neither does plain HTTP. A request with a session id is never plain, and a session that a plain response opens is
-//! ended, neither stored nor handed out. So an endpoint that only the backend knows leads to no session. The
-//! transport of MCP 2024-11-05 (HTTP with SSE) has its session ids in the query. They are not checked here; if its
-//! paths are listed as endpoints, its requests are refused.
+//! Plain HTTP does not bypass it either. A request with a session id is never plain, and a session that a plain
+//! response opens is ended, neither stored nor handed out. So a request cannot open a session at an endpoint that
+//! only the backend knows. The transport of MCP 2024-11-05 (HTTP with SSE) has its session ids in the query. They are
+//! not checked here; if its paths are listed as endpoints, its requests are refused.
 //!
 //! A web page can send a POST to any server with a content type that needs no
 //! [preflight](https://fetch.spec.whatwg.org/#cors-preflight-fetch). Such a request opens no session here.
 //!
-//! A client that opens sessions and never uses them cannot lock other clients out: such sessions make room for new ones in
-//! a store that is nearly full, if the store evicts. The DELETE for them carries no credentials, since those that opened a session are
-//! not kept; a backend that demands some keeps the session until it idles out there.
+//! A client that opens sessions and never uses them cannot lock other clients out: such sessions make room for new
+//! ones in a store that is nearly full, if the store evicts. The DELETE for them carries no credentials, because
+//! those of the request that opened the session are not kept; a backend that requires credentials keeps the session
+//! until it idles out there.
 //!
-//! A cap on the sessions of one client counts by the client's address, where a layer outside has
-//! [established it](bartizan_core::ClientAddr). A trusted proxy that names no client is not taken for one: what comes
-//! through it is not counted.
+//! A cap on the sessions of one client counts by the client's address, where a layer outside has [established
+//! it](bartizan_core::ClientAddr). Requests from a trusted proxy that does not state the client's address are not
+//! counted.
 //!
 //! # Cost
 //!

@@ -47,16 +47,16 @@
 //!
 //! | group | rules |
 //! |---|---|
-//! | records | all of a record is found again; fields of later releases survive; the first insert stays; route, principal and id all count |
-//! | versions | a replacement and a conditional removal need the version that is there; neither creates anything |
-//! | ends | an end beats a late insert for a minute, and no longer; all that hold the session learn of it |
-//! | time | idle time and lifetime; a lookup, a touch and a hold are use; no use outlives the lifetime |
+//! | records | a lookup returns the complete record; fields of later releases survive; the first insert wins; route, principal and id all count |
+//! | versions | a replacement and a conditional removal take effect only if the version matches; neither creates a session |
+//! | ends | for a minute after its end, a session cannot be inserted again; every holder of the session is notified of the end |
+//! | time | idle time and lifetime; a lookup, a touch and a hold count as use; no session outlives its lifetime |
 //! | caps | a full store refuses new sessions and keeps the others; ends and expiry make room |
-//! | races | one of many inserts, replacements or removals wins; the cap holds; nothing outlives its removal |
+//! | races | one of many concurrent inserts, replacements or removals wins; the cap holds; a removed session stays removed |
 //!
 //! A store need not have everything: limits for one principal or one client, eviction of sessions that were never
-//! confirmed, and places for openings in flight are [features](Features). Without one, its rule is that of the default
-//! in the trait.
+//! confirmed, and places for openings in flight are [features](Features). A store without a feature must behave like
+//! the default implementation in the trait.
 //!
 //! # Failure modes
 //!
@@ -66,7 +66,7 @@
 //! # Cost
 //!
 //! Milliseconds where time can be moved. Where `advance` must wait, the checks about time take up to five idle times
-//! each, side by side.
+//! each, in parallel.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(
     clippy::expect_used,

@@ -108,12 +108,12 @@
 //! store is back. Without a session layer there are no sessions: only the limit on all streams and the shutdown of
 //! the server apply. A client that reads nothing does not notice that its stream has ended; closing its connection is
 //! up to the server. A comment is sent in front of what a backend sends, so an event stream must not begin with a
-//! byte order mark; none do.
+//! byte order mark.
 //!
 //! # Security
 //!
-//! The number of listening streams is bounded, per session and in total. Streams that answer calls are as many as
-//! there are calls in flight; limit those calls to limit them. Ids reach neither logs nor `Debug`.
+//! The number of listening streams is bounded, per session and in total. Streams that answer calls are limited only
+//! by the number of calls in flight. Ids reach neither logs nor `Debug`.
 //!
 //! # Cost
 //!

@@ -18,8 +18,8 @@
 //! If pins must survive restarts and every replica must know them, but there is no store. It cannot:
 //!
 //! - **End a session early.** DELETE reaches the backend and ends the streams of the session in this process, but the
-//!   token stays valid, and the backend answers 404 from then on. A store beside it can remember ends, and nothing
-//!   else; another replica then ends its streams when it next gets a request of the session.
+//!   token stays valid, and the backend answers 404 from then on. A second store can remember which sessions have
+//!   ended; another replica then ends the streams of such a session when it gets the next request of it.
 //! - **Notice that a session is idle**, limit the number of sessions, or count them: balance with round robin.
 //! - **Move a session** to another backend.
 //!
@@ -46,7 +46,7 @@
 //!
 //! XChaCha20-Poly1305 with a random nonce of 24 bytes. A token is sealed for its route and principal, so it is
 //! unknown when another caller uses it. The backend's own id of the session never reaches the client. Keys are 32
-//! random bytes; none is derived from a password.
+//! random bytes, never derived from a password.
 //!
 //! # Cost
 //!

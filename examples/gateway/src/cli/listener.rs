@@ -63,8 +63,8 @@ pub(crate) struct ListenerOptions {
     )]
     pub(crate) max_body: Limit<u64>,
 
-    /// How long a client may read nothing of a response while there is more to write, and a backend nothing of a
-    /// request; then the connection is closed, or the HTTP/2 stream is reset. Silent event streams are not affected
+    /// How long a client may stop reading a response, or a backend a request, before it has all of it; then the
+    /// connection is closed, or the HTTP/2 stream is reset. Silent event streams are not affected
     #[arg(
         long,
         env = "BARTIZAN_STALL_TIMEOUT",

@@ -10,9 +10,9 @@ use super::values;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Lost backends")]
 pub(crate) struct RecoveryOptions {
-    /// What to do with a session whose backend is lost. resume: open it on another backend as the client
-    /// opened it, under the same id; what the server kept in memory is gone. repin: send it to another
-    /// backend unchanged, once its own was away for --lost-after; for servers that share their state
+    /// What to do with a session whose backend is lost. resume: open it on another backend as the client opened it,
+    /// under the same id; what the server kept in memory is gone. repin: send it to another backend unchanged, after
+    /// its own was unreachable for --lost-after; for servers that share their state
     #[arg(long, env = "BARTIZAN_ON_LOST", value_name = "CHOICE", default_value = "fail")]
     pub(crate) on_lost: OnLost,
 

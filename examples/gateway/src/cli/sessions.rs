@@ -82,9 +82,9 @@ pub(crate) struct SessionOptions {
     )]
     pub(crate) lifetime: Duration,
 
-    /// How many sessions there may be at once, including those that are being opened. From 80 % of it on, a
-    /// new session evicts the oldest MCP session that has had no second request within 60s; at the limit, the
-    /// oldest that has had no second request. If each has had one, the new session is refused with 503
+    /// How many sessions there may be at once, including those that are being opened. At 80 % of this number, a new
+    /// session evicts the oldest MCP session that got no second request within 60s; at the limit, the oldest one that
+    /// got no second request. If all sessions got one, the new session is refused with 503
     #[arg(
         long,
         env = "BARTIZAN_MAX_SESSIONS",
@@ -105,9 +105,9 @@ pub(crate) struct SessionOptions {
     )]
     pub(crate) max_sessions_per_principal: Limit<NonZeroUsize>,
 
-    /// How many sessions one client may have at once, by its IPv4 address or IPv6 /64, or none for no limit of
-    /// its own; past it, its new sessions are refused with 503. Behind a proxy, also set --trust or
-    /// --trust-count: otherwise all clients have the proxy's address and share one limit
+    /// How many sessions one client may have at once, by its IPv4 address or IPv6 /64, or none; further ones are
+    /// refused with 503. Behind a proxy, also set --trust or --trust-count: otherwise all clients have the proxy's
+    /// address and share one limit
     #[arg(
         long,
         env = "BARTIZAN_MAX_SESSIONS_PER_CLIENT",

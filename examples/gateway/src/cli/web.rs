@@ -10,9 +10,9 @@ use super::values;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Browsers and headers")]
 pub(crate) struct WebOptions {
-    /// A host name or address that browsers may use for this gateway, such as mcp.example.com, with a port
-    /// or for every port; repeat the option or separate with commas. Loopback names and the address of the
-    /// connection are always allowed. Requests that no browser sent may use any host
+    /// A host name or address that browsers may use for this gateway, such as mcp.example.com, with a port or for
+    /// every port; repeat the option or separate with commas. Loopback names and the address of the connection are
+    /// always allowed. Requests not sent by a browser may use any host
     #[arg(
         long = "allow-host",
         env = "BARTIZAN_ALLOW_HOST",
