@@ -48,9 +48,8 @@ use switch::Switch;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What is optional is switched when the program runs: it changes what the service does, not its type. To put a layer
-/// of your own elsewhere than at [`Self::auth`], stack the layers yourself: this type only adds their order and their
-/// wiring.
+/// Optional layers are switched at run time, which does not change the type of the service. To put a layer of your
+/// own elsewhere than at [`Self::auth`], stack the layers yourself: this type only adds their order and their wiring.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity> {

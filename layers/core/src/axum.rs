@@ -13,7 +13,7 @@ use http::{StatusCode, request::Parts};
 
 use crate::{Backend, ClientAddr, PeerAddr, Principal, PublicOrigin, Session};
 
-/// The rejection of an extractor whose fact no layer recorded.
+/// The rejection of an extractor if no layer recorded the value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MissingFact {
     status: StatusCode,

@@ -12,7 +12,7 @@ pub struct ClientAddr {
     evidence: Evidence,
 }
 
-/// What the client addressed: the public face of the server, before any proxy rewrote it.
+/// The scheme, host and port that the client addressed, before any proxy rewrote them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PublicOrigin {
     scheme: Scheme,
@@ -23,7 +23,7 @@ pub struct PublicOrigin {
     evidence: Evidence,
 }
 
-/// How a fact about the client was established.
+/// The source of what is known about the client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Evidence {

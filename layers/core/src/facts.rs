@@ -12,8 +12,8 @@ impl PeerAddr {
         Passage::of(carrier)?.peer()
     }
 
-    /// Hands the peer on with the request. What a layer decided about the forwarding fields of another peer
-    /// no longer holds then.
+    /// Attaches the peer to the request. What a layer decided about the forwarding fields of another peer no longer
+    /// holds then.
     pub fn attach(self, carrier: &mut impl Carrier) {
         Passage::with(carrier, |passage| {
             passage.peer = Some(self);
@@ -28,7 +28,7 @@ impl ClientAddr {
         Passage::of(carrier)?.client.as_ref()
     }
 
-    /// Hands the client address on with the request.
+    /// Attaches the client address to the request.
     pub fn attach(self, carrier: &mut impl Carrier) {
         Passage::with(carrier, |passage| passage.client = Some(self));
     }
@@ -40,7 +40,7 @@ impl PublicOrigin {
         Passage::of(carrier)?.origin.as_ref()
     }
 
-    /// Hands it on with the request.
+    /// Attaches it to the request.
     pub fn attach(self, carrier: &mut impl Carrier) {
         Passage::with(carrier, |passage| passage.origin = Some(self));
     }
@@ -52,7 +52,7 @@ impl Principal {
         Passage::of(carrier)?.principal()
     }
 
-    /// Hands the caller on with the request.
+    /// Attaches the caller to the request.
     pub fn attach(self, carrier: &mut impl Carrier) {
         Passage::with(carrier, |passage| passage.set_principal(self));
     }

@@ -168,7 +168,7 @@ impl Passage {
         self.principal.as_ref()
     }
 
-    /// Names the caller. Whether an earlier one may bind sessions is forgotten.
+    /// Names the caller, and resets whether the caller may bind sessions.
     pub fn set_principal(&mut self, principal: Principal) {
         self.principal = Some(principal);
         self.may_bind = false;
@@ -197,7 +197,7 @@ impl Passage {
         self.session = Some(session);
     }
 
-    /// Takes the word that the request belongs to a session back: it asks for one of its own.
+    /// Removes the session from the request, which then asks for a session of its own.
     pub fn clear_session(&mut self) {
         self.session = None;
     }
@@ -213,7 +213,7 @@ impl Passage {
         self.backend = Some(backend);
     }
 
-    /// The backends that must not be chosen for the request, if an outer layer keeps account of them.
+    /// The backends that must not be chosen for the request, if an outer layer keeps a list of them.
     #[must_use]
     pub fn tried(&self) -> Option<&Tried> {
         self.tried.as_ref()

@@ -63,7 +63,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// If `secret` has not [`Self::SECRET_BYTES`].
+    /// If the length of `secret` is not [`Self::SECRET_BYTES`].
     pub fn new(id: u8, secret: &[u8]) -> Result<Self, ConfigError> {
         Ok(Self { sealing: Key::new(id, secret)?, accepted: Vec::new() })
     }
@@ -81,8 +81,9 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Seals `content` for `owner`, who is not written down and must be named to open it. It costs one
-    /// encryption, two allocations and a call for random bytes; none if the system has no randomness.
+    /// Seals `content` for `owner`. The owner is not part of the result, and must be given to open it. Costs one
+    /// encryption, two allocations and a call for random bytes. Returns `None` if the system cannot give random
+    /// bytes.
     #[must_use]
     pub fn seal(&self, content: &[u8], owner: &[u8]) -> Option<Vec<u8>> {
         let nonce = XNonce::try_generate().ok()?;
@@ -91,8 +92,8 @@ impl KeyRing {
         Some([&[self.sealing.id][..], &nonce, &sealed].concat())
     }
 
-    /// What was sealed for `owner` with a key of this ring; none if it was not, or was changed. It costs
-    /// one decryption and one allocation.
+    /// Opens what was sealed for `owner` with a key of this ring. Returns `None` if it was sealed otherwise or has
+    /// been changed. Costs one decryption and one allocation.
     #[must_use]
     pub fn open(&self, sealed: &[u8], owner: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = sealed.split_first()?;

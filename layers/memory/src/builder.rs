@@ -40,15 +40,14 @@ impl MemoryStoreBuilder {
         Self { max_sessions: sessions, ..self }
     }
 
-    /// How many sessions one principal may have; sessions without a principal are not counted.
-    /// Default: no bound of its own.
+    /// How many sessions one principal may have; sessions without a principal are not counted. Default: no limit.
     pub const fn max_sessions_per_principal(self, sessions: usize) -> Self {
         Self { max_sessions_per_principal: sessions, ..self }
     }
 
-    /// How many sessions one client may have, by the [network in their
-    /// records](bartizan_core::Record::with_client): an IPv4 address, or an IPv6 /64; sessions without one are not
-    /// counted. A session that counts takes some 72 bytes more. Default: no bound of its own.
+    /// How many sessions one client may have, by the [network in their records](bartizan_core::Record::with_client):
+    /// an IPv4 address, or an IPv6 /64; sessions without one are not counted. A session that counts takes some 72
+    /// bytes more. Default: no limit.
     pub const fn max_sessions_per_client(self, sessions: usize) -> Self {
         Self { max_sessions_per_client: sessions, ..self }
     }

@@ -87,9 +87,9 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    /// Removes all expired sessions, and returns how many those were. Inserts do it bit by bit; call this if
-    /// exact counts matter, or if inserts may stop and memory should be released. Costs a pass over the
-    /// table, one shard locked at a time.
+    /// Removes all expired sessions, and returns their number. Inserts sweep a part of the table each; call this if
+    /// exact counts matter, or if inserts may stop and memory should be released. Costs a pass over the table, one
+    /// shard locked at a time.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn sweep(&self) -> usize {
         let table = &*self.0;

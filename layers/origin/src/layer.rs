@@ -87,8 +87,8 @@ impl GuardOriginLayer {
         self
     }
 
-    /// Responds in this form to what it refuses, except to gRPC, which has its own. Default: the form that a
-    /// layer above decided, or else the one that the header fields of the request suggest.
+    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(mut self, dialect: Dialect) -> Self {
         self.config.dialect = Some(dialect);
         self

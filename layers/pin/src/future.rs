@@ -23,8 +23,7 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it gives the exchange up. A pin that was on its way to the store may be left there, and expires
-    /// unused.
+    /// Dropping it cancels the exchange. A pin that was being written may remain in the store until it expires.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, K, T>
     where

@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 
 /// The request body that the inner service gets.
 ///
-/// Pinned work gives its body away. Other work lends it, and takes it back when a connection could not
-/// be made before the body was first asked for: then another backend may have the request.
+/// Pinned work gives its body away. Other work lends it, and takes it back if no connection was made before the body
+/// was first read. The request can then go to another backend.
 #[derive(Debug)]
 pub struct ReclaimableBody<B>(State<B>);
 

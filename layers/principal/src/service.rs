@@ -34,7 +34,7 @@ impl<S> NamePrincipal<S> {
         &mut self.inner
     }
 
-    /// The inner service, which names no caller.
+    /// The service inside, without this layer.
     pub fn into_inner(self) -> S {
         self.inner
     }

@@ -126,8 +126,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// How long recently read sessions are served while the server does not answer; zero for not at all. An
-    /// end of a session on another replica may stay unknown for as long. Default: 30 s.
+    /// How long recently read sessions are served while the server does not answer; zero switches that off. During
+    /// that time, this replica may not notice that another one has ended a session. Default: 30 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -146,16 +146,17 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// The maximum number of sessions over all replicas. From 80 % of this number on, new sessions evict those that are [to be
-    /// confirmed](bartizan_core::SessionStore::insert_unconfirmed); if there are none, further sessions are refused. The
-    /// server counts with each insert, so that replicas do not pass the cap together. Default: 1,000,000.
+    /// The maximum number of sessions over all replicas. From 80 % of this number on, new sessions evict those that
+    /// are [to be confirmed](bartizan_core::SessionStore::insert_unconfirmed); if there are none, further sessions
+    /// are refused. The server counts in the same step as it inserts, so that several replicas together do not exceed
+    /// the cap. Default: 1,000,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
         self
     }
 
     /// How many sessions one principal may have over all replicas; sessions without a principal are not counted.
-    /// Default: no bound of its own.
+    /// Default: no limit.
     pub fn max_sessions_per_principal(mut self, sessions: usize) -> Self {
         self.max_sessions_per_principal = Some(sessions);
         self
@@ -163,7 +164,7 @@ impl RedisStoreBuilder {
 
     /// How many sessions one client may have over all replicas, by the [network in their
     /// records](bartizan_core::Record::with_client): an IPv4 address, or an IPv6 /64; sessions without one are not
-    /// counted. Default: no bound of its own.
+    /// counted. Default: no limit.
     pub fn max_sessions_per_client(mut self, sessions: usize) -> Self {
         self.max_sessions_per_client = Some(sessions);
         self
@@ -174,7 +175,7 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// If the URL or the prefix cannot be, or there is no runtime. The URL is not repeated: it may hold a
+    /// If the URL or the prefix is invalid, or there is no tokio runtime. The URL is not repeated: it may hold a
     /// password.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         if self.prefix.is_empty() || !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -75,8 +75,8 @@ impl RedisStore {
         self.0.shared.status.is_up()
     }
 
-    /// Why the server does not answer just now, in a few words without any part of the URL or of a password; none
-    /// while it answers.
+    /// Why the server does not answer at the moment, in a few words that contain neither the URL nor a password.
+    /// `None` while it answers.
     #[must_use]
     pub fn failure(&self) -> Option<&'static str> {
         if self.is_ready() {
@@ -91,7 +91,7 @@ impl RedisStore {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future changes nothing; the store goes on trying.
+    /// Dropping the future has no effect: the store continues to try.
     pub async fn ready(&self) -> bool {
         let shared = &self.0.shared;
         let bound = CONNECT.saturating_add(shared.timeout);

@@ -25,9 +25,10 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it before the response gives the exchange up. A request that asks for a session goes on in a task for up
-    /// to 30 s (1,024 of them at once, the others are given up), and what the backend opens is ended there: the client never saw its id. The store keeps nothing that
-    /// was not handed out.
+    /// Dropping it before the response cancels the exchange. A request that asks for a session continues in a task
+    /// for up to 30 s, and the session that the backend opens is ended there, because the client never got its id.
+    /// There are at most 1,024 such tasks; further requests are cancelled. The store keeps no session that was not
+    /// handed out.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>
     where

@@ -34,7 +34,8 @@ impl<T> MintIds<T> {
         Self { store, mints: true }
     }
 
-    /// Leaves new sessions the ids of their backends unless `mints`; what was minted stays. Default: yes.
+    /// Whether new sessions get ids of this store; otherwise they keep the ids of their backends. Sessions that exist
+    /// keep their ids. Default: yes.
     #[must_use]
     pub fn only_if(self, mints: bool) -> Self {
         Self { mints, ..self }

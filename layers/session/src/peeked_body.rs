@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 /// A request body that gives back the frames that were read from it, untouched, and then the rest.
 ///
-/// One that was never looked into costs an empty pointer. Dropping it drops the body. A layer below may replace it
+/// A body that was never read costs an empty pointer. Dropping it drops the body. A layer below may replace it
 /// ([`ReplaceBody`]).
 #[derive(Debug)]
 pub struct PeekedBody<B> {

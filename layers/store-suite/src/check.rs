@@ -12,8 +12,8 @@ use crate::Harness;
 
 type Run<H> = for<'a> fn(&'a H) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// One rule that every store must keep. [`store_suite!`](crate::store_suite) makes a test of each; this is for test
-/// programs of your own.
+/// One rule that every store must keep. [`store_suite!`](crate::store_suite) makes a test of each; use this type in
+/// test programs of your own.
 pub struct Check<H> {
     name: &'static str,
     threads: Threads,
@@ -40,7 +40,7 @@ impl<H: Harness> Check<H> {
         crate::__with_checks! { __all }
     }
 
-    /// The rule, in words joined by underscores.
+    /// The name of the rule: words joined by underscores.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name

@@ -6,7 +6,7 @@ use bartizan_core::SessionStore;
 
 /// Opens stores for the checks, and lets time pass.
 ///
-/// Whatever must live as long as a store, such as a server that it is on, belongs into the harness.
+/// Put into the harness what must live as long as the store, such as the database server.
 pub trait Harness: Sized + 'static {
     /// The store that is tested.
     type Store: SessionStore;
@@ -50,7 +50,7 @@ pub struct Caps {
     pub per_client: usize,
 }
 
-/// What a store has beyond what every store must have.
+/// The optional features that a store supports.
 #[must_use]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Features {
@@ -71,7 +71,7 @@ impl Caps {
 }
 
 impl Features {
-    /// Only what every store must have.
+    /// No optional features.
     pub const fn none() -> Self {
         Self {
             caps_principals: false,
@@ -86,8 +86,8 @@ impl Features {
         Self { caps_principals: true, ..self }
     }
 
-    /// The store limits the sessions of one client, and
-    /// [says so](bartizan_core::SessionStore::counts_clients) if it has such a limit.
+    /// The store limits the sessions of one client, and [reports](bartizan_core::SessionStore::counts_clients)
+    /// whether it has such a limit.
     pub const fn caps_clients(self) -> Self {
         Self { caps_clients: true, ..self }
     }

@@ -22,7 +22,7 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it drops the inner future, and gives back the room that was found for a stream.
+    /// Dropping it drops the inner future, and releases the place that was reserved for a stream.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
         #[pin]

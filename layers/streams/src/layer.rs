@@ -61,8 +61,7 @@ impl TrackStreamsLayer {
         self
     }
 
-    /// What becomes of a request to listen in a session that has a listening stream. Default: it is
-    /// allowed.
+    /// What to do with a request to listen in a session that already has a listening stream. Default: it is allowed.
     pub fn second_stream(mut self, choice: SecondStream) -> Self {
         self.config.rules.second = choice;
         self
@@ -75,8 +74,8 @@ impl TrackStreamsLayer {
         self
     }
 
-    /// Answers what it refuses in this form, except gRPC in its own. Default: the form that a layer above
-    /// decided, or else the one that the header fields of the request tell.
+    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(mut self, dialect: Dialect) -> Self {
         self.config.dialect = Some(dialect);
         self

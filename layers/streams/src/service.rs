@@ -14,7 +14,7 @@ use crate::{
     ResponseFuture, config::Config, event, future::Asked, listen, refusal::refused, streams::Place,
 };
 
-/// Keeps account of event streams; see the [crate docs](crate).
+/// Tracks event streams; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct TrackStreams<S> {
     inner: S,
@@ -36,7 +36,7 @@ impl<S> TrackStreams<S> {
         &mut self.inner
     }
 
-    /// The service inside, without the account.
+    /// The service inside, without this layer.
     pub fn into_inner(self) -> S {
         self.inner
     }

@@ -56,8 +56,8 @@ impl TokenStore {
 }
 
 impl<E> TokenStore<E> {
-    /// Remembers in `store` which sessions were ended, until their lifetime is over, and asks it with each
-    /// look-up: nothing else is kept there. Replicas must share it.
+    /// Remembers in `store` which sessions were ended, until their lifetime is over, and asks it at each lookup.
+    /// Nothing else is kept there. Replicas must share it.
     pub fn remembering_ends<F: SessionStore>(self, store: F) -> TokenStore<F> {
         TokenStore { keys: self.keys, in_use: self.in_use, ends: Some(store) }
     }
@@ -212,7 +212,7 @@ pin_project! {
 }
 
 pin_project! {
-    /// Resolves to whether a session ended by this, when its end is remembered.
+    /// Resolves to whether the removal ended a session, once its end is remembered.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct NotedEnd<F> {

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::BackendId;
 
-/// The backends that a piece of work was sent to, or that are known not to have it. All clones share one
-/// list. A layer that retries passes it along with each request; the layer that chooses a backend skips those
-/// in the list and adds its choice, so the list is right even if no response arrives.
+/// The backends that a request must not be sent to again. All clones share one list. A layer that retries passes it
+/// along with each request; the layer that chooses a backend skips those in the list and adds its choice, so the list
+/// is right even if no response arrives.
 #[derive(Clone, Debug, Default)]
 pub struct Tried(Arc<Mutex<Vec<BackendId>>>);
 
@@ -19,7 +19,7 @@ impl Tried {
         }
     }
 
-    /// Those that were tried so far.
+    /// The backends that were tried so far.
     #[must_use]
     pub fn snapshot(&self) -> Vec<BackendId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

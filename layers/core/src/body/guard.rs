@@ -39,7 +39,7 @@ impl<B> GuardBody<B> {
         Self { state: State::Forwarded { body } }
     }
 
-    /// Says `text` instead.
+    /// Responds with `text` instead.
     #[must_use]
     pub fn refused(text: Bytes) -> Self {
         Self { state: State::Replaced { body: Box::new(Replacement::text(text)) } }

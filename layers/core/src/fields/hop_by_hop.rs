@@ -27,7 +27,7 @@ use http::{
 
 use crate::fields::list;
 
-/// What was stripped and matters for forwarding.
+/// The stripped fields that matter for forwarding.
 #[derive(Debug, Default)]
 pub struct Stripped {
     upgrade: Option<HeaderValue>,
@@ -35,7 +35,7 @@ pub struct Stripped {
     trailers: TrailerRule,
 }
 
-/// What the trailers of a message may not carry.
+/// The fields that the trailers of a message must not contain.
 #[derive(Clone, Debug, Default)]
 pub struct TrailerRule {
     // None, mostly: then it is one word without an allocation.
@@ -175,7 +175,7 @@ pub fn take_trailers(headers: &mut HeaderMap, over_http2: bool) {
     }
 }
 
-/// Whether the field belongs to one hop, nominated or not.
+/// Whether the field is hop-by-hop, even if `Connection` does not name it.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(

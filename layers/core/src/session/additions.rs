@@ -15,23 +15,23 @@ pub struct Additions {
 }
 
 impl Additions {
-    /// Leaves `value` under `name`, beside what others have left.
+    /// Adds `value` under `name`, next to the entries of other layers.
     pub fn leave(extensions: &mut Extensions, name: &'static str, value: &[u8]) {
         extensions.get_or_insert_default::<Self>().entries.push((name, value.into()));
     }
 
-    /// Leaves what is dropped with the last copy of the record in this process.
+    /// Adds a value that is dropped with the last copy of the record in this process.
     pub fn leave_companion(extensions: &mut Extensions, companion: Arc<dyn Any + Send + Sync>) {
         extensions.get_or_insert_default::<Self>().companions.push(companion);
     }
 
-    /// Takes what was left.
+    /// Takes the entries out of the extensions.
     #[must_use]
     pub fn take(extensions: &mut Extensions) -> Self {
         extensions.remove().unwrap_or_default()
     }
 
-    /// Puts it into `record`.
+    /// Puts the entries into `record`.
     #[must_use]
     pub fn apply(&self, record: Record) -> Record {
         let entries = self.entries.iter();

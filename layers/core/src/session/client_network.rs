@@ -5,9 +5,9 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-/// What a client counts by where each may have so many sessions: its IPv4 address, or the first 64 bits of its IPv6
-/// address, since one subscriber has all addresses of a /64
-/// ([RFC 6177 §2](https://www.rfc-editor.org/rfc/rfc6177#section-2)).
+/// The network by which the sessions of one client are counted: its IPv4 address, or the first 64 bits of its IPv6
+/// address, because one subscriber has all addresses of a /64 ([RFC 6177
+/// §2](https://www.rfc-editor.org/rfc/rfc6177#section-2)).
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct ClientNetwork(Network);
 
@@ -30,7 +30,7 @@ impl ClientNetwork {
         }
     }
 
-    /// Four bytes, or eight.
+    /// Its bytes: four for IPv4, eight for IPv6.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

@@ -21,7 +21,7 @@ use super::{Session, lot::Lot};
 ///
 /// # Cancellation
 ///
-/// Dropped, it waits no longer.
+/// Dropping it has no effect on the session.
 #[must_use = "futures do nothing unless polled"]
 pub struct Ended {
     session: Session,
@@ -39,8 +39,8 @@ static PARKED: [Lot; LOTS] = [const { Lot(Mutex::new(BTreeMap::new())) }; LOTS];
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
 impl Session {
-    /// Resolves when the session has ended. Costs nothing until it is polled. What happens elsewhere is
-    /// looked for only while the session is held.
+    /// Resolves when the session has ended. Costs nothing until it is polled. Ends in other processes are noticed
+    /// only while the session is held.
     pub fn ended(&self) -> Ended {
         Ended::new(self.clone())
     }
@@ -51,7 +51,7 @@ impl Ended {
         Self { session, parked: None }
     }
 
-    /// The session that is waited for.
+    /// The session whose end is awaited.
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session

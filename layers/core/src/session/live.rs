@@ -9,7 +9,7 @@ use std::{
 use super::usage::{Holds, LastUse};
 use crate::{Key, Principal, Record, Route, session::Fingerprint, store::RecordVersion};
 
-/// A live session: whose it is, its id and its record. Cloning costs one reference count.
+/// A live session: its owner, its id and its record. Cloning costs one reference count.
 #[derive(Clone)]
 pub struct Session(pub(super) Arc<Inner>);
 
@@ -34,12 +34,12 @@ pub(crate) struct WeakSession(Weak<Inner>);
 /// The first version of a session, for as long as something else uses any version of it.
 pub(crate) type FirstVersion = WeakSession;
 
-/// Counts as use of a session for as long as it lives: a call in flight, an open stream, a tunnel.
+/// Keeps a session in use until it is dropped: for a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
 pub struct Hold(Session);
 
 impl Session {
-    /// What the session is found by.
+    /// The key under which the store has the session.
     #[must_use]
     pub fn key(&self) -> Key<'_> {
         Key::new(&self.0.route, self.0.principal.as_ref(), &self.0.id)
@@ -51,7 +51,7 @@ impl Session {
         &self.0.id
     }
 
-    /// What the store keeps of it.
+    /// Its record in the store.
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.0.record

@@ -72,13 +72,13 @@ impl Record {
         Self { backend: Some(backend), ..self }
     }
 
-    /// States the path on which the session was opened: the backend's word about the session counts there.
+    /// Sets the path on which the session was opened. A 404 of the backend ends the session only there.
     #[must_use]
     pub fn with_path(self, path: Arc<String>) -> Self {
         Self { path: Some(path), ..self }
     }
 
-    /// States the id by which the backend knows the session, where it is not the client's.
+    /// Sets the id by which the backend knows the session, if the client has a different one.
     #[must_use]
     pub fn with_upstream_id(mut self, id: SessionId) -> Self {
         self.rare.get_or_insert_default().upstream_id = Some(id);
@@ -110,8 +110,8 @@ impl Record {
         self
     }
 
-    /// Drops `companion` with the last copy of this record in this process: for a layer that accounts for what it puts
-    /// into records. A store that keeps records elsewhere drops it when it forgets its own copy.
+    /// Drops `companion` with the last copy of this record in this process: for a layer that limits the memory of its
+    /// entries. A store that keeps records elsewhere drops it when it forgets its own copy.
     #[must_use]
     pub fn with_companion(mut self, companion: Arc<dyn Any + Send + Sync>) -> Self {
         self.rare.get_or_insert_default().companions.0.push(companion);
@@ -141,7 +141,7 @@ impl Record {
         self.path.as_deref().map(String::as_str)
     }
 
-    /// The same, to be shared with another record.
+    /// The same as [`Self::path`], to be shared with another record.
     #[must_use]
     pub fn shared_path(&self) -> Option<Arc<String>> {
         self.path.clone()
@@ -153,7 +153,7 @@ impl Record {
         Duration::from_millis(self.idle_ms.into())
     }
 
-    /// How long it may live.
+    /// How long it may exist.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         Duration::from_millis(self.lifetime_ms.into())
@@ -165,8 +165,8 @@ impl Record {
         self.rare.as_ref()?.upstream_id.as_ref()
     }
 
-    /// Who the session belongs to that was opened without a principal: the field [`Self::OWNER`], in the form that
-    /// the layer which validates sessions gives it.
+    /// The owner of a session that was opened without a principal: the field [`Self::OWNER`], in the format of the
+    /// layer that validates sessions.
     #[inline]
     #[must_use]
     pub fn owner(&self) -> Option<&[u8]> {
@@ -183,7 +183,7 @@ impl Record {
         Some(self.rare.as_ref()?.client.as_ref()?.as_bytes())
     }
 
-    /// What a layer left under `name`.
+    /// The field that a layer added under `name`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
         if name == Self::PATH {
@@ -198,7 +198,7 @@ impl Record {
         self.rare.as_ref()?.fields.get(name).map(AsRef::as_ref)
     }
 
-    /// All that layers left, by name, with the path, the owner and the client.
+    /// All fields by name, including the path, the owner and the client.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let path = self.path().map(|path| (Self::PATH, path.as_bytes()));
         let owner = self.owner().map(|owner| (Self::OWNER, owner));

@@ -39,8 +39,8 @@ pub struct InvalidRecord {
 }
 
 impl Record {
-    /// The record as bytes, which this release and later ones read by [`Self::from_bytes`]. Everything but its
-    /// companions is in them.
+    /// The record as bytes, which this release and later ones read by [`Self::from_bytes`]. They contain everything
+    /// except companions.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
@@ -70,7 +70,7 @@ impl Record {
         }
     }
 
-    /// Everything that [`Self::to_bytes`] writes after the times: for a store that keeps the times apart.
+    /// Everything that [`Self::to_bytes`] writes after the times: for a store that keeps the times separately.
     #[must_use]
     pub fn to_parts(&self) -> Vec<u8> {
         let mut parts = Vec::with_capacity(64);
@@ -116,8 +116,8 @@ impl Record {
 impl InvalidRecord {
     const FOREIGN: Self = Self { is_later: false };
 
-    /// Whether the bytes are in the layout of a later release, which can read them: the session lives. A store answers
-    /// with an error and leaves the bytes alone.
+    /// Whether the bytes are in the layout of a later release. The session is live, so a store must return an error
+    /// and keep the bytes.
     #[must_use]
     pub fn is_later(&self) -> bool {
         self.is_later

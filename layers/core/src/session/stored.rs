@@ -11,8 +11,8 @@ use crate::{Key, Record, store::RecordVersion};
 
 /// What only stores do with a session: they make it, replace it, note its use and end it.
 ///
-/// Layers and handlers get a [`Session`] to read. To end a session for good, remove it from its store: ending this
-/// handle alone would leave the record behind.
+/// Layers and handlers get a [`Session`] to read. To end a session for good, remove it from its store: ending only
+/// this handle leaves the record in the store.
 pub trait StoredSession: Sized + sealed::Sealed {
     /// Makes the session with `key`, whose record was inserted at `born_ms` (milliseconds on the store's own
     /// clock).

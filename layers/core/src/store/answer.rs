@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// An answer that is there at once, or comes later.
+/// An answer that is available at once, or a future of it.
 #[derive(Debug)]
 #[must_use = "an answer that comes later does nothing unless polled"]
 #[allow(clippy::exhaustive_enums, reason = "there is no third time")]
@@ -20,7 +20,7 @@ pub enum Answer<T, F> {
 }
 
 impl<T, F: Future<Output = T>> Answer<T, F> {
-    /// Waits for the answer, if it must.
+    /// Waits for the answer, if it is not available yet.
     pub async fn wait(self) -> T {
         match self {
             Self::Now(value) => value,
@@ -29,7 +29,7 @@ impl<T, F: Future<Output = T>> Answer<T, F> {
     }
 }
 
-/// The future of a store that always answers at once: it cannot be made.
+/// The future type of a store that always answers at once. It has no values.
 pub struct Never<T>(Infallible, PhantomData<fn() -> T>);
 
 impl<T> Future for Never<T> {

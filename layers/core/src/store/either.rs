@@ -15,7 +15,7 @@ use crate::{BackendId, Principal, Record, Route, Session};
 
 /// One of two stores: a program that takes its store from its configuration has one type for both.
 ///
-/// An answer that is there at once stays so: nothing is boxed.
+/// An answer that is available at once stays so, and nothing is boxed.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_enums, reason = "a value is one or the other")]
 pub enum Either<A, B> {
@@ -26,7 +26,7 @@ pub enum Either<A, B> {
 }
 
 pin_project! {
-    /// Resolves as the future of the store that was asked.
+    /// Resolves to the answer of the store that was used.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct EitherAnswer<A, B> {

@@ -16,7 +16,7 @@ const MOST: usize = 1_024;
 
 /// The sessions that a store has evicted, until a layer takes them to end them at their backends: the last 1,024.
 ///
-/// For stores, as what [`SessionStore::take_evicted`](super::SessionStore::take_evicted) needs.
+/// Stores use it to implement [`SessionStore::take_evicted`](super::SessionStore::take_evicted).
 #[derive(Default)]
 pub struct Evicted {
     // So that whoever asks for nothing takes no lock.
@@ -35,7 +35,7 @@ impl Evicted {
         self.len.store(sessions.len(), Ordering::Release);
     }
 
-    /// Takes the one of `route` that was evicted first. Costs an atomic load where there is none.
+    /// Takes the session of `route` that was evicted first. Costs one atomic load if there is none.
     #[must_use]
     pub fn take(&self, route: &Route) -> Option<Session> {
         if self.len.load(Ordering::Acquire) == 0 {

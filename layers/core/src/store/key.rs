@@ -18,14 +18,14 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// Puts a key together.
+    /// Makes a key of its parts.
     #[must_use]
     pub fn new(route: &'a Route, principal: Option<&'a Principal>, id: &'a [u8]) -> Self {
         Self { route, principal, id }
     }
 
-    /// Passes the bytes of the key to `sink`, piece by piece: for a store that keeps a hash of it, so that a copy of the
-    /// store reveals no id that could be used. No two keys have the same bytes, and they stay the same from release to
+    /// Passes the bytes of the key to `sink`, piece by piece. A store that keeps only a hash of them reveals no
+    /// usable id if it is copied. Different keys have different bytes, and the bytes of a key are the same in every
     /// release: `length(route) route length(principal) principal id`, lengths in four bytes, big-endian.
     pub fn feed(&self, mut sink: impl FnMut(&[u8])) {
         // A principal is never empty, so that none is told from any.

@@ -43,7 +43,7 @@ use crate::{
 #[derive(Default)]
 pub struct LiveSessions(Mutex<Table>);
 
-/// What a store has written down of a session.
+/// A session as it is stored: its record, its version and its times.
 #[derive(Clone, Debug)]
 pub struct StoredRecord {
     record: Record,
@@ -69,8 +69,8 @@ struct Known {
 const SMALL: usize = 64;
 
 impl StoredRecord {
-    /// Describes a session whose record was inserted at `born_ms` (milliseconds on the store's own clock), which tells
-    /// it from an earlier session of the same key.
+    /// Describes a session whose record was inserted at `born_ms` (milliseconds on the store's own clock), which
+    /// distinguishes it from an earlier session with the same key.
     #[must_use]
     pub fn new(record: Record, version: RecordVersion, born_ms: u64) -> Self {
         Self { record, version, born_ms, used_ms: born_ms }
@@ -84,9 +84,9 @@ impl StoredRecord {
 }
 
 impl LiveSessions {
-    /// The session that a store has read or written: the one that this process knows, a later version of it, or a new
-    /// one. If the session that it knows was inserted at another time, that one has ended. Call it in the order in which
-    /// the store has answered, for example under the lock of the connection.
+    /// Returns the session for a record that a store has read or written: the one that this process knows already, a
+    /// later version of it, or a new one. If the known session was inserted at another time, it has ended. Call this
+    /// in the order of the store's answers, for example under the lock of the connection.
     pub fn adopt(&self, key: Key<'_>, stored: StoredRecord) -> Session {
         let (mut gone, used_ms) = (None, stored.used_ms);
         let mut table = self.lock();
@@ -126,7 +126,7 @@ impl LiveSessions {
         self.lock().by_key.get(&key.into())?.session()
     }
 
-    /// The session of `key` has ended: it is forgotten, and all that wait for its end learn of it.
+    /// Ends the session of `key`: forgets it, and notifies all futures that wait for its end.
     pub fn end(&self, key: Key<'_>) {
         let known = self.lock().by_key.remove(&key.into());
         if let Some(session) = known.and_then(|known| known.session()) {
@@ -134,8 +134,8 @@ impl LiveSessions {
         }
     }
 
-    /// All sessions that a call or a stream [holds](Session::hold): a store writes down their use now and then, so that
-    /// they do not idle out, and looks whether they still exist. Costs a pass over the table.
+    /// Lists the sessions that a call or a stream [holds](Session::hold). A store records their use at intervals, so
+    /// that they do not idle out, and checks that they still exist. Costs a pass over the table.
     #[must_use]
     pub fn held(&self) -> Vec<Session> {
         let sessions = self.lock().by_key.values().filter_map(Known::session).collect::<Vec<_>>();

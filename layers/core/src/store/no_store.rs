@@ -5,7 +5,7 @@ use crate::{Principal, Record, Route, Session};
 
 /// A store that stores nothing: the default where a store is optional.
 ///
-/// It is always full, so an attempt to keep a record in it fails visibly.
+/// It is always full, so that an insert fails visibly.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore(());
 

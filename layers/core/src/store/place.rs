@@ -10,7 +10,7 @@ use std::{
 
 use crate::{Principal, Route, session::ClientNetwork};
 
-/// Whose a session is that is about to be opened.
+/// The caller and the client for which a session is about to be opened.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Applicant<'a> {
@@ -34,20 +34,20 @@ impl<'a> Applicant<'a> {
     }
 }
 
-/// A place for a session that is being opened: it counts against the cap of the store until it is dropped, by which
-/// time the session is in the store or will not be.
+/// A place for a session that is being opened: it counts against the cap of the store until it is dropped. By then
+/// the session is in the store, or was refused.
 #[derive(Default)]
 #[must_use = "a place is given back when it is dropped"]
 pub struct Place(Option<Arc<AtomicUsize>>);
 
 impl Place {
-    /// A place that is not counted: for stores that do not bound the openings in flight.
+    /// A place that is not counted: for stores that do not limit the openings in flight.
     pub const fn uncounted() -> Self {
         Self(None)
     }
 
-    /// Counts one more opening in `openings`. Gives it back, and returns nothing, unless `has_room` for so many
-    /// openings at once, this one among them.
+    /// Counts one more opening in `openings`, if `has_room` returns true for the new number of openings. Otherwise
+    /// changes nothing and returns `None`.
     #[must_use]
     pub fn take(openings: &Arc<AtomicUsize>, has_room: impl FnOnce(usize) -> bool) -> Option<Self> {
         let before = openings.fetch_add(1, Ordering::AcqRel);

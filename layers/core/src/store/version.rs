@@ -1,20 +1,20 @@
 //! The version of a record.
 
-/// Which version of a record it is; each replacement counts one up.
+/// The version of a record. Each replacement adds one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct RecordVersion(u32);
 
 impl RecordVersion {
-    /// The version that an insert makes.
+    /// The version of a record that was just inserted.
     pub const FIRST: Self = Self(1);
 
-    /// The version that a replacement of this one makes.
+    /// The version after the next replacement.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
 
-    /// The version as a number, for stores that write it down.
+    /// The version as a number, for stores that save it.
     #[must_use]
     pub fn get(self) -> u32 {
         self.0

@@ -87,7 +87,7 @@ impl AffinityCookie {
         self.check_domain()
     }
 
-    /// How long a browser keeps the cookie after it was set. The cookie is not extended: afterwards the client is
+    /// How long a browser keeps the cookie. Later requests do not extend the time; when it is over, the client is
     /// balanced again. Default: until the browser is closed.
     ///
     /// # Errors
@@ -118,8 +118,8 @@ impl AffinityCookie {
         self.check_domain()
     }
 
-    /// Adds the attribute `Secure` to every cookie. Default: if the client used `https`, as
-    /// [`PublicOrigin`](bartizan_core::PublicOrigin) states it or else the request URI.
+    /// Adds the attribute `Secure` to every cookie. Default: only if the client used `https`, according to
+    /// [`PublicOrigin`](bartizan_core::PublicOrigin) or else to the request URI.
     pub fn always_secure(self) -> Self {
         Self { is_always_secure: true, ..self }
     }

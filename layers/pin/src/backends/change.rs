@@ -25,7 +25,7 @@ impl Backends {
     ///
     /// # Cancellation
     ///
-    /// Dropped, the set stays as it is.
+    /// Dropping it leaves the set unchanged.
     pub async fn follow(self, changes: impl Stream<Item = Change>) {
         let mut changes = pin!(changes);
         while let Some(change) = poll_fn(|cx| changes.as_mut().poll_next(cx)).await {

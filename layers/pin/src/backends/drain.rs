@@ -10,7 +10,7 @@ impl Backends {
     /// Gives a backend no new sessions, and removes it when its last one has ended. Returns whether
     /// it was in the set.
     ///
-    /// Whether any is left is looked at whenever new work comes and whenever a snapshot is taken.
+    /// The number of sessions is checked when new work arrives and when a snapshot is taken.
     #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
     pub fn drain(&self, id: &BackendId) -> bool {
         self.drain_by(id, u64::MAX)

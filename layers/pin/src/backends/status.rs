@@ -42,7 +42,7 @@ impl DownCause {
     }
 }
 
-/// A backend as it stands.
+/// A backend and its current state.
 #[derive(Clone, Debug)]
 pub struct BackendStatus {
     backend: Backend,
@@ -55,7 +55,7 @@ pub struct BackendStatus {
 }
 
 impl Backends {
-    /// The backends as they stand, in the order they were added.
+    /// The backends and their current states, in the order in which they were added.
     #[must_use]
     pub fn snapshot(&self) -> Vec<BackendStatus> {
         self.reap();

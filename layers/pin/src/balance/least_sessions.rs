@@ -5,7 +5,7 @@ use super::candidate::{Balance, Candidate};
 /// Takes the less loaded of two backends drawn at random
 /// ([the power of two choices](https://www.eecs.harvard.edu/~michaelm/postscripts/mythesis.pdf)).
 ///
-/// Several proxies that all took the least loaded one would all take the same.
+/// If several proxies always chose the least loaded one, they would all choose the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastSessions(());
 

@@ -17,7 +17,7 @@ use super::extract::{ExtractKey, PinKey};
 pub struct CookieKey(Box<str>);
 
 impl CookieKey {
-    /// Reads the cookie `name` in requests, and learns it from `Set-Cookie` unless that takes it away.
+    /// Reads the cookie `name` in requests, and learns it from `Set-Cookie`, unless that field deletes the cookie.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.into())

@@ -61,12 +61,12 @@ pub struct FirstOf<A, B> {
     second: B,
 }
 
-/// Finds nothing: work is pinned by its session alone.
+/// Finds no key: work is pinned by its session only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoKey(());
 
 impl<'a> PinKey<'a> {
-    /// A key that a backend has given out: only a response pins it.
+    /// A key that a backend made: only a response pins it.
     #[must_use]
     pub fn of_backend(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), is_clients: false }

@@ -4,7 +4,7 @@ use http::{HeaderMap, Uri};
 
 use super::extract::{ExtractKey, PinKey};
 
-/// A segment of the path, as it stands: not decoded, since the backend is sent the same bytes.
+/// A segment of the path, not decoded: the backend gets the same bytes.
 #[derive(Clone, Debug)]
 pub struct PathSegmentKey(Where);
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, Uri};
 
 use super::extract::{ExtractKey, PinKey};
 
-/// A query parameter, as it stands: not decoded. Of several with one name, the first.
+/// A query parameter, not decoded. If several have the same name, the first.
 #[derive(Clone, Debug)]
 pub struct QueryKey(Box<str>);
 

@@ -8,9 +8,9 @@ use super::extract::{ExtractKey, PinKey};
 /// `Mcp-Name` of `tasks/get`, `tasks/update` and `tasks/cancel`: clients put the id of the task there so
 /// that it finds the instance that holds it (MCP 2026-07-28, Streamable HTTP).
 ///
-/// A task is first named in the body of a response, which this crate does not read: let the policy be
-/// [`Rendezvous`](crate::balance::Rendezvous) over ids that carry their place, or pin it yourself in
-/// the store. A value in the base64 form is taken as it stands.
+/// The id of a task first appears in the body of a response, which this crate does not read. Use the policy
+/// [`Rendezvous`](crate::balance::Rendezvous) with ids that determine their backend, or pin the task yourself in the
+/// store. A value in the base64 form is taken as it stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskKey(());
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// How many sessions were lost, and what became of them. All clones count together.
+/// How many sessions were resumed or given up. All clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct ResumeCounts(Arc<Counts>);
 

@@ -25,8 +25,8 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it gives the exchange up. An attempt to resume its session goes on: other requests may wait
-    /// for it, and the session that it opened is either used or ended.
+    /// Dropping it cancels the exchange. An attempt to resume its session continues: other requests may wait for it,
+    /// and the session that it opened is either used or ended.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, T>
     where

@@ -32,7 +32,7 @@ pub struct ResumeSessionLayer<T> {
 }
 
 impl<T: SessionStore> ResumeSessionLayer<T> {
-    /// Resumes sessions whose records are in `store`: the same store as the layer that validates them has.
+    /// Resumes sessions whose records are in `store`: the store of the layer that validates them.
     pub fn new(store: T) -> Self {
         Self { config: Config::new(store), is_on: true }
     }

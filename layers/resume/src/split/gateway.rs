@@ -20,7 +20,7 @@ impl Gateway {
         Self { backend, credentials: None, label: Box::default() }
     }
 
-    /// Shows `authorization` to it, in place of whatever the callers showed.
+    /// Sends it `authorization` in place of the callers' credentials.
     pub fn credentials(mut self, mut authorization: HeaderValue) -> Self {
         authorization.set_sensitive(true);
         self.credentials = Some(authorization);

@@ -29,8 +29,7 @@ impl Gateways {
         Self::default()
     }
 
-    /// Adds `gateway` as `name`, or changes it. If it is reached in another way from now on, its sessions
-    /// end.
+    /// Adds `gateway` as `name`, or changes it. If its address or its credentials change, its sessions end.
     pub fn set(&self, name: &str, gateway: Gateway) {
         let mut gateways = self.0.gateways.write().unwrap_or_else(PoisonError::into_inner);
         let before = gateways.get(name).map(|before| before.is_reached_as(&gateway));
@@ -41,7 +40,7 @@ impl Gateways {
         }
     }
 
-    /// Removes the gateway `name`; its sessions end. Says whether it was there.
+    /// Removes the gateway `name`; its sessions end. Returns whether it was there.
     #[allow(clippy::must_use_candidate, reason = "the set is changed either way")]
     pub fn remove(&self, name: &str) -> bool {
         let mut gateways = self.0.gateways.write().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ pub trait NameGateway: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct PathSegment(usize);
 
-/// The gateway is named by a header field; two of them name none.
+/// The gateway is named by a header field; a field that appears twice is ignored.
 #[derive(Clone, Debug)]
 pub struct HeaderField(HeaderName);
 

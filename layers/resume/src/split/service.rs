@@ -34,8 +34,8 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it gives the exchange up. A session that is being opened at a gateway is opened all the same:
-    /// others may wait for it.
+    /// Dropping it cancels the exchange. A session that is being opened at a gateway is still opened, because other
+    /// requests may wait for it.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R, E> {
         #[pin]

@@ -17,25 +17,25 @@ use super::{
 pub struct SplitSessions(pub(super) Arc<Table>);
 
 impl SplitSessions {
-    /// Ends what is open for a client session, at every gateway at once. Returns how many those were.
+    /// Ends the sessions of a client session at all gateways, at the same time. Returns how many there were.
     pub async fn evict_session(&self, session: Key<'_>) -> usize {
         let taken = self.0.take(|other, _| other.key() == session);
         close(taken).await
     }
 
-    /// Ends what is open at `gateway`, all at once. Returns how many those were.
+    /// Ends all sessions at `gateway`, at the same time. Returns how many there were.
     pub async fn evict_gateway(&self, gateway: &str) -> usize {
         let taken = self.0.take(|_, name| name == gateway);
         close(taken).await
     }
 
-    /// Ends all that is open, all at once; each has its own deadline, and none waits for another.
+    /// Ends all sessions at all gateways, at the same time, each with a timeout of its own.
     pub async fn close_all(&self) -> usize {
         let taken = self.0.take(|_, _| true);
         close(taken).await
     }
 
-    /// What this process knows to be open.
+    /// The sessions at gateways that this process knows.
     #[must_use]
     pub fn snapshot(&self) -> Vec<SplitStatus> {
         self.0.statuses()

@@ -47,7 +47,7 @@ impl Streams {
         self.len() == 0
     }
 
-    /// All open streams, as they stand. Costs a pass over them.
+    /// All open streams, in their current state. Costs a pass over them.
     #[must_use]
     pub fn list(&self) -> Vec<OpenStream> {
         let mut open = Vec::new();

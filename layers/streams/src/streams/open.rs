@@ -25,7 +25,7 @@ pub struct StreamId {
     pub(super) number: u64,
 }
 
-/// An open stream, as it stood when it was listed.
+/// An open stream, in its state when it was listed.
 #[derive(Clone, Debug)]
 pub struct OpenStream {
     live: Arc<Live>,
@@ -65,13 +65,13 @@ impl OpenStream {
         self.live.id
     }
 
-    /// Whose it is, if a layer found it to belong to a session.
+    /// The session that it belongs to, if a layer found one.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
         self.live.session.as_ref()
     }
 
-    /// Where it comes from: as the response said, or else the record of its session.
+    /// The backend that sends it, according to the response or else to the record of its session.
     #[must_use]
     pub fn backend(&self) -> Option<&BackendId> {
         self.live.backend()

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-/// What becomes of a request to listen in a session that has a listening stream.
+/// What to do with a request to listen in a session that already has a listening stream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SecondStream {
