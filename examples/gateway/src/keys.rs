@@ -67,7 +67,7 @@ mod tests {
             (format!("256 {A}"), "line 1: expected"),
             (A.to_owned(), "line 1: expected"),
             (format!("1 {}", A.replace('f', "g")), "line 1: expected"),
-            (format!("1 {A}\n\n1 {A}"), "line 3: there are two keys 1"),
+            (format!("1 {A}\n\n1 {A}"), "line 3: the key id 1 is used twice"),
             ("# nothing\n".to_owned(), "it contains no key"),
         ];
         for (text, expected) in cases {

@@ -75,7 +75,7 @@ impl KeyRing {
     /// As [`Self::new`], and if there is a key `id` already.
     pub fn accept(mut self, id: u8, secret: &[u8]) -> Result<Self, ConfigError> {
         if self.find(id).is_some() {
-            return Err(ConfigError::new(format!("there are two keys {id}")));
+            return Err(ConfigError::new(format!("the key id {id} is used twice")));
         }
         self.accepted.push(Key::new(id, secret)?);
         Ok(self)

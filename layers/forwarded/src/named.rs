@@ -44,11 +44,13 @@ impl TryFrom<HeaderName> for ClientIpHeader {
     fn try_from(field: HeaderName) -> Result<Self, ConfigError> {
         let text = field.as_str();
         if text == "forwarded" || text.starts_with("x-forwarded-") {
-            return Err(ConfigError::new(format!("{field} is read without this setting")));
+            return Err(ConfigError::new(format!(
+                "{field} is read in any case, without this setting"
+            )));
         }
         let has_meaning = [AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST].contains(&field);
         if has_meaning || hop_by_hop::is_hop_by_hop(&field) {
-            return Err(ConfigError::new(format!("{field} has a meaning of its own in HTTP")));
+            return Err(ConfigError::new(format!("{field} has another meaning in HTTP")));
         }
         Ok(Self(field))
     }
@@ -63,10 +65,10 @@ impl TryFrom<HeaderName> for KeptField {
     fn try_from(field: HeaderName) -> Result<Self, ConfigError> {
         match name::kind(field.as_str()) {
             Some(name::Kind::Told) => Ok(Self(field)),
-            Some(name::Kind::Managed) => {
-                Err(ConfigError::new(format!("{field} is never passed on as it came")))
-            }
-            None => Err(ConfigError::new(format!("{field} is not dropped"))),
+            Some(name::Kind::Managed) => Err(ConfigError::new(format!(
+                "{field} cannot be kept: it is always rewritten or dropped"
+            ))),
+            None => Err(ConfigError::new(format!("{field} is kept already: it is not dropped"))),
         }
     }
 }

@@ -85,7 +85,7 @@ impl FromStr for Network {
         if network.trunc() != network {
             let meant = network.trunc();
             return Err(ConfigError::new(format!(
-                "{text:?} has bits beyond its prefix: {meant} is what that would mean"
+                "{text:?} has bits beyond its prefix: did you mean {meant}?"
             )));
         }
         Ok(Self(unmapped(network)))
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(network("10.0.0.1"), network("10.0.0.1/32"));
         assert_eq!(network("::ffff:10.0.0.0/104"), network("10.0.0.0/8"));
         for (text, told) in [
-            ("10.0.0.1/8", "10.0.0.0/8 is what that would mean"),
+            ("10.0.0.1/8", "did you mean 10.0.0.0/8?"),
             ("10.0.0.0/33", "expected an address or a network"),
             ("example.com", "expected an address or a network"),
             ("", "expected an address or a network"),

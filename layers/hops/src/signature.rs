@@ -55,7 +55,7 @@ impl SigningKeys {
     /// As [`Self::new`], and if there is a key `id` already.
     pub fn accept(mut self, id: &str, secret: &[u8]) -> Result<Self, ConfigError> {
         if self.find(id.as_bytes()).is_some() {
-            return Err(ConfigError::new(format!("there are two keys {id:?}")));
+            return Err(ConfigError::new(format!("the key id {id:?} is used twice")));
         }
         self.accepted.push(Key::new(id, secret)?);
         Ok(self)

@@ -142,7 +142,7 @@ fn doubled(backends: &[Backend]) -> Result<(), String> {
         let id = backend.id().as_str();
         if let Some(other) = seen.insert(host_and_port(backend), id) {
             return Err(format!(
-                "--backend {other} and --backend {id} are one server: name it once"
+                "--backend {other} and --backend {id} are the same server: list it once"
             ));
         }
     }

@@ -139,7 +139,7 @@ fn a_bad_value_names_the_option_and_what_was_expected() {
         ("--stream-keepalive", "1ms", "at least 100ms"),
         ("--shutdown-timeout", "0s", "a duration above zero"),
         ("--drain-delay", "none", "such as 30s, or 0s"),
-        ("--trust", "10.0.0.1/8", "10.0.0.0/8 is what that would mean"),
+        ("--trust", "10.0.0.1/8", "did you mean 10.0.0.0/8?"),
         ("--trust", "balancer", "a network such as 10.0.0.0/8"),
         ("--trust-count", "0", "a whole number from 1 to 255"),
         ("--forwarded", "maybe", "append, replace, off"),

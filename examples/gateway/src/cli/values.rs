@@ -186,7 +186,7 @@ pub(super) fn request_id(text: &str) -> Result<HeaderName, String> {
     let name: HeaderName = text.parse().map_err(|_| expected.to_owned())?;
     let is_taken = [header::HOST, header::CONTENT_LENGTH].contains(&name);
     if is_taken || name == mcp::SESSION_ID || hop_by_hop::is_hop_by_hop(&name) {
-        return Err(format!("{name} has a meaning of its own; {expected}"));
+        return Err(format!("{name} has another purpose; {expected}"));
     }
     Ok(name)
 }

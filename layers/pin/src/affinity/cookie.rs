@@ -80,7 +80,7 @@ impl AffinityCookie {
     /// prefix `__Host-` and there is a [domain](Self::domain).
     pub fn name(mut self, name: &str) -> Result<Self, ConfigError> {
         if name.is_empty() || !name.bytes().all(is_tchar) {
-            return Err(ConfigError::new(format!("{name:?} is not the name of a cookie")));
+            return Err(ConfigError::new(format!("{name:?} is not a valid cookie name")));
         }
         self.is_always_secure |= has_prefix(name, HOST_PREFIX) || has_prefix(name, SECURE_PREFIX);
         self.name = name.into();
@@ -112,7 +112,7 @@ impl AffinityCookie {
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
         if !domain.split('.').all(is_label) {
-            return Err(ConfigError::new(format!("{domain:?} is not the domain of a cookie")));
+            return Err(ConfigError::new(format!("{domain:?} is not a valid cookie domain")));
         }
         self.domain = Some(domain.into());
         self.check_domain()
@@ -127,7 +127,7 @@ impl AffinityCookie {
     fn check_domain(self) -> Result<Self, ConfigError> {
         if self.domain.is_some() && has_prefix(&self.name, HOST_PREFIX) {
             return Err(ConfigError::new(format!(
-                "a cookie {:?} has no domain: browsers reject it",
+                "a cookie named {:?} cannot have a domain: browsers reject it",
                 self.name
             )));
         }
