@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use crate::ConfigError;
 
-/// How the names of fields begin that only proxies may set, such as `x-internal-`.
+/// A prefix of field names that only proxies may set, such as `x-internal-`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InternalPrefix(Box<str>);
 

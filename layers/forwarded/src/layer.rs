@@ -71,7 +71,7 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// Trusts the forwarding headers of `peers`. Replaces [`Self::trust_count`]. Default: of no peer.
+    /// Trusts the forwarding headers of `peers`. Replaces [`Self::trust_count`]. Default: none.
     pub fn trust(mut self, peers: TrustedPeers) -> Self {
         self.config.trust = Trust::Peers(peers);
         self
@@ -177,8 +177,8 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// Responds in this form to what it refuses, except to gRPC, which has its own. Default: the form that a
-    /// layer above decided, or else the one that the header fields of the request suggest.
+    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(mut self, dialect: Dialect) -> Self {
         self.config.dialect = Some(dialect);
         self

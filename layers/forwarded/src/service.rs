@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{ResponseFuture, config::Config, event, sanitize::sanitize};
 
-/// Drops spoofed forwarding headers and writes true ones; see the [crate docs](crate).
+/// Drops spoofed forwarding headers and writes correct ones; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct SanitizeForwarded<S> {
     inner: S,

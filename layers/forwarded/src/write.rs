@@ -19,7 +19,7 @@ use crate::{
     node::Hop,
 };
 
-/// What becomes of the hops that trusted proxies wrote down.
+/// What to do with the chain that trusted proxies wrote.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Chain {

@@ -81,8 +81,8 @@ impl HopCount {
         Self { inbound, ..self }
     }
 
-    /// Signs the count with the first of `keys`, in a field of its own (`X-Hop-Count-Signature`), and
-    /// refuses with 400 a count that none of them has signed. Default: the count is not signed.
+    /// Signs the count with the first of `keys`, in a field of its own (`X-Hop-Count-Signature`), and refuses a count
+    /// without a valid signature with 400. Default: the count is not signed.
     #[cfg(feature = "sign")]
     #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]
     pub fn sign(self, keys: SigningKeys) -> Self {

@@ -7,8 +7,8 @@ use http::HeaderName;
 
 use crate::ConfigError;
 
-/// The name of the field that hops are counted in: one that neither HTTP nor another layer gives a meaning
-/// of its own. Default: `X-Hop-Count`.
+/// The name of the field that contains the hop count. It must not have a meaning in HTTP or in another layer.
+/// Default: `X-Hop-Count`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HopHeader {
     name: HeaderName,

@@ -119,8 +119,8 @@ impl LimitHopsLayer {
         Self { status, ..self }
     }
 
-    /// Responds in this form to what it refuses, except to gRPC, which has its own. Default: the form that a
-    /// layer above decided, or else the one that the header fields of the request suggest.
+    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
+    /// decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(self, dialect: Dialect) -> Self {
         Self { dialect: Some(dialect), ..self }
     }

@@ -18,7 +18,7 @@ use crate::{
     verdict::{Pass, Verdict},
 };
 
-/// Refuses requests that come round in a loop; see the [crate docs](crate).
+/// Refuses requests that are in a loop; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct LimitHops<S> {
     inner: S,

@@ -310,7 +310,7 @@ impl Table {
         self.fresh().add(hash, is_fresh);
     }
 
-    /// Evicts the oldest session that nobody has confirmed, if it is at least so old; says whether it has.
+    /// Evicts the oldest unconfirmed session, if it is old enough; returns whether it did.
     fn evict(&self, now_ms: u64, age_ms: u64) -> bool {
         if !self.counts.has_unconfirmed() {
             return false;
@@ -337,8 +337,8 @@ impl Table {
         lock(&self.shards, index).sweep_some(SWEEP_PLACES, now_ms, &self.counts, rehash);
     }
 
-    /// Sweeps some places of every shard, unless that was done a moment ago: whoever is refused room
-    /// must not buy a pass over the whole table with each try.
+    /// Sweeps some places of every shard, unless that was done a moment ago: a caller that is refused room must not
+    /// buy a pass over the whole table with each try.
     fn make_room(&self) {
         let now_ms = self.clock.now_ms();
         if is_due(&self.room_made_ms, now_ms, MAKE_ROOM_MS) {

@@ -72,7 +72,7 @@ impl Source {
         });
     }
 
-    /// The caller that the field `name` in `headers` states; none if nobody is stated there.
+    /// The caller that the field `name` in `headers` states; none if the field is absent or empty.
     #[inline]
     fn read(
         &self,

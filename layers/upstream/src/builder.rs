@@ -57,10 +57,9 @@ impl UpstreamBuilder {
         self
     }
 
-    /// The timeout for the head of any response, from the call of the service; it includes waiting for a
-    /// connection and connecting. If it is shorter than those timeouts ([`Self::connections`]), an
-    /// unreachable backend cannot be distinguished from a slow one. Default: none, since long calls are
-    /// legal.
+    /// The timeout for the head of any response, from the call of the service; it includes waiting for a connection
+    /// and connecting. If it is shorter than those timeouts ([`Self::connections`]), an unreachable backend cannot be
+    /// distinguished from a slow one. Default: none, because a call may take long.
     pub fn response_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.response_timeout = timeout;
         self
@@ -78,8 +77,8 @@ impl UpstreamBuilder {
         self
     }
 
-    /// How long a tunnel may be without a byte in either direction; then both sides are closed. One whose client or
-    /// backend has ended its half is closed after 10 s of silence, whatever this is. Default: 1 h.
+    /// How long a tunnel may be idle in both directions; then both sides are closed. If the client or the backend has
+    /// closed its half, the tunnel is closed after 10 s of silence, regardless of this setting. Default: 1 h.
     pub fn tunnel_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.tunnel_idle = timeout;
         self

@@ -28,8 +28,7 @@ pin_project! {
     ///
     /// # Cancellation
     ///
-    /// Dropping it gives the exchange up: the connection is closed (HTTP/1.1) or the stream reset
-    /// (HTTP/2).
+    /// Dropping it cancels the exchange: the connection is closed (HTTP/1.1) or the stream reset (HTTP/2).
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
         #[pin]

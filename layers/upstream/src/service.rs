@@ -64,7 +64,7 @@ impl Upstream {
     ///
     /// # Cancellation
     ///
-    /// Dropped, the attempt ends.
+    /// Dropping it cancels the attempt.
     pub fn connect(
         &self,
         backend: &Backend,

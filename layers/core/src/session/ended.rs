@@ -207,7 +207,7 @@ mod tests {
         drop(hold);
     }
 
-    /// Who begins to wait just when it ends is told.
+    /// A waiter that registers while the session ends is notified.
     #[test]
     fn no_end_is_missed() {
         for _ in 0..500 {

@@ -77,15 +77,15 @@ pub use version::RecordVersion;
 /// # }
 #[doc = "```"]
 pub trait SessionStore: Clone + Send + Sync + 'static {
-    /// Resolves to the session, or to nothing.
+    /// Resolves to the session, or to `None`.
     type Get: Future<Output = Result<Option<Session>, StoreError>> + Send;
-    /// Resolves to what became of an insert.
+    /// Resolves to the outcome of an insert.
     type Insert: Future<Output = Result<Inserted, StoreError>> + Send;
-    /// Resolves to what became of a replace.
+    /// Resolves to the outcome of a replacement.
     type Replace: Future<Output = Result<Replaced, StoreError>> + Send;
-    /// Resolves when the record is gone.
+    /// Resolves when the record is removed.
     type Remove: Future<Output = Result<(), StoreError>> + Send;
-    /// Resolves to whether the record that was seen is gone by this.
+    /// Resolves to whether this call removed the record.
     type RemoveIfUnchanged: Future<Output = Result<bool, StoreError>> + Send;
 
     /// Finds a live session and restarts its idle time. Absent, expired and ended sessions look the same.
@@ -98,10 +98,10 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert>;
 
-    /// Adds a record as [`Self::insert_if_absent`] does, of a session that its client has yet to confirm by a request
-    /// that shows its id. Until [`Self::get`] has found it once, a store that is nearly full may evict it to make room
-    /// for another: the oldest first, from 80 % of the cap on if it is older than 60 s, and at any age when the store
-    /// is full. What it evicts is found by [`Self::take_evicted`].
+    /// Adds a record as [`Self::insert_if_absent`] does, for a session that its client confirms by a second request
+    /// with its id. Until [`Self::get`] has found it once, a store that is nearly full may evict it to make room for
+    /// another: the oldest first, from 80 % of the cap on if it is older than 60 s, and at any age when the store is
+    /// full. [`Self::take_evicted`] returns the evicted sessions.
     ///
     /// Default: `insert_if_absent`, for stores that evict nothing.
     fn insert_unconfirmed(
@@ -112,9 +112,9 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
         self.insert_if_absent(key, record)
     }
 
-    /// Takes a session of `route` that this store has evicted, and whose backend was not told yet: the caller ends it
-    /// there. Ask for one after another when an insert has finished. A store keeps a bounded number of them. Default:
-    /// there is none.
+    /// Takes a session of `route` that this store has evicted, so that the caller can end it at its backend. After an
+    /// insert, call this until it returns `None`. A store keeps a limited number of evicted sessions. Default:
+    /// `None`.
     fn take_evicted(&self, _route: &Route) -> Option<Session> {
         None
     }
@@ -149,9 +149,9 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
     /// one; [`Self::insert_if_absent`] decides.
     fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool;
 
-    /// Takes a place for a session that is about to be opened, until the place is dropped; none if there is no room.
-    /// So openings that are in flight in this process count against the cap. [`Self::insert_if_absent`] decides all the
-    /// same. Default: [`Self::has_room`], and openings in flight are not counted.
+    /// Reserves a place for a session that is about to be opened, until the place is dropped. Returns `None` if the
+    /// store is full. Reserved places count against the cap in this process; [`Self::insert_if_absent`] still
+    /// decides. Default: [`Self::has_room`], and openings in flight are not counted.
     fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
         self.has_room(applicant.route, applicant.principal).then(Place::uncounted)
     }

@@ -67,7 +67,7 @@ struct OverHttp2 {
 ///
 /// # Cancellation
 ///
-/// Dropped before its end, a connection that speaks HTTP/1.1 is closed, and a stream of HTTP/2 is reset.
+/// Dropping it before its end closes an HTTP/1.1 connection, and resets an HTTP/2 stream.
 #[derive(Debug)]
 pub struct ByProtocolBody(Coming);
 
@@ -102,7 +102,7 @@ impl ByProtocol {
     ///
     /// # Cancellation
     ///
-    /// Dropped, the attempt ends.
+    /// Dropping it cancels the attempt.
     pub fn connect(
         &self,
         backend: &Backend,

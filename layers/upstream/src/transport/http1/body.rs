@@ -17,7 +17,7 @@ use super::{give_up, link::Link, pool::Pool};
 ///
 /// # Cancellation
 ///
-/// Dropped before its end, the connection is closed, unless at most 64 KiB are left and arrive within 100 ms.
+/// Dropping it before its end closes the connection, unless at most 64 KiB are left and arrive within 100 ms.
 pub struct Http1Body {
     // Taken out when this is dropped.
     incoming: Option<Incoming>,

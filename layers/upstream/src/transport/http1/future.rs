@@ -25,7 +25,7 @@ use super::{
 /// # Cancellation
 ///
 /// Dropping it closes the connection that the request was sent on, unless a response of at most 64 KiB comes within
-/// 100 ms; or it gives up the attempt to have a connection.
+/// 100 ms; if there is no connection yet, it cancels the attempt to get one.
 #[must_use = "futures do nothing unless polled"]
 pub struct Http1Future(State);
 
