@@ -69,6 +69,10 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Another build of bartizan-gateway, to compare with (gateway-before)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) before: Option<PathBuf>,
+
     /// Envoy's program
     #[arg(long, global = true, value_name = "FILE", default_value = "envoy")]
     pub(crate) envoy: PathBuf,

@@ -31,7 +31,7 @@ impl Plan {
             return Err(io::Error::other("needs a CPU for the proxy and one for the rest"));
         }
         let mut contenders = Contender::chosen(&options.only);
-        let programs = Programs::build(&contenders, options.envoy.clone())?;
+        let programs = Programs::build(&contenders, options.envoy.clone(), options.before.clone())?;
         pin_self(LOAD_CPU)?;
         let mut report =
             Report::new(Machine::here(&programs), options.seconds, options.json.clone());

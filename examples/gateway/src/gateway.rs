@@ -1,6 +1,6 @@
 //! The gateway: from options to a server that runs until it is told to stop.
 
-use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bartizan::{
     origin::GuardOriginLayer, pin::Backends, principal::NamePrincipalLayer, upstream::Upstream,
@@ -15,7 +15,7 @@ use crate::{
     oauth::{PinOauthLayer, Pins},
     output::say,
     principal, readiness,
-    server::{self, Limits, Listener, Tls, admin, shutdown::Stop},
+    server::{self, Limits, Listener, Tls, Workers, admin, shutdown::Stop},
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
@@ -100,8 +100,13 @@ impl Gateway {
     }
 
     /// Serves until `stop`, and then until the calls in flight are finished. Returns how many calls were cut, by
-    /// their connections and by their event streams.
-    pub(crate) async fn run(self, stop: Stop) -> usize {
+    /// their connections and by their event streams. Everything but the connections of clients is left to the current
+    /// runtime, whatever the workers do.
+    ///
+    /// # Errors
+    ///
+    /// If the workers cannot be started.
+    pub(crate) async fn run(self, stop: Stop) -> Result<usize, Box<dyn Error + Send + Sync>> {
         let Self {
             listener,
             tls,
@@ -147,16 +152,25 @@ impl Gateway {
         let listener = Listener::new(listener, tls);
         tokio::spawn(names::check(options.upstream.backends.clone()));
         let front = front::front(&options);
-        let upstream = NoteBackend::new(upstream, access_log.is_some());
+        let count = options.listener.workers();
+        let is_logged = access_log.is_some();
+        let upstream = || NoteBackend::new(upstream.for_worker(), is_logged);
         let log = access_log.clone();
         // Two types: what is off costs nothing.
         let closing = stop.closing();
         let (connections, streams) = if let Some(login) = login {
-            let service = stack.auth(login).layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, front, log, closing), ending)
+            let stack = stack.auth(login);
+            let workers = start(count, || stack.layer(upstream()))?;
+            let serving = server::serve(listener, &workers, limits, front, log, closing);
+            let cut = tokio::join!(serving, ending);
+            workers.end().await;
+            cut
         } else {
-            let service = stack.layer(upstream);
-            tokio::join!(server::serve(listener, service, limits, front, log, closing), ending)
+            let workers = start(count, || stack.layer(upstream()))?;
+            let serving = server::serve(listener, &workers, limits, front, log, closing);
+            let cut = tokio::join!(serving, ending);
+            workers.end().await;
+            cut
         };
         match (connections, streams) {
             (0, 0) => tracing::info!("stopped"),
@@ -167,12 +181,17 @@ impl Gateway {
         if let Some(log) = access_log {
             let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
         }
-        connections + streams
+        Ok(connections + streams)
     }
 }
 
 fn pin_oauth(options: &Options, pins: PinTable) -> PinOauthLayer<PinTable> {
     PinOauthLayer(Pins::new(pins, &options.upstream.backends, options.store.route.clone()))
+}
+
+fn start<S>(count: NonZeroUsize, service: impl Fn() -> S) -> Result<Workers<S>, String> {
+    Workers::start(count, service)
+        .map_err(|error| format!("--workers: cannot start {count} threads: {error}"))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {

@@ -42,6 +42,8 @@ mod store;
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
+use tokio::runtime::Builder;
+
 use crate::{
     cli::{Cli, Command, Given},
     gateway::Gateway,
@@ -52,14 +54,18 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let Given { cli, chooses_log, warnings } = Cli::read();
     log::init(&cli.options.logs.filter, chooses_log, cli.options.logs.format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    match run(cli).await {
+    // For all but the connections of clients, which the workers serve.
+    let outcome = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
         Ok(status) => status,
         Err(error) => {
             tracing::error!("{error}");
@@ -83,7 +89,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Some(Command::Man) => manual::page(),
         None => {
             let stop = server::shutdown::on_signal(cli.options.listener.drain_delay)?;
-            let cut = Gateway::bind(cli.options).await?.run(stop).await;
+            let cut = Gateway::bind(cli.options).await?.run(stop).await?;
             Ok(if cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

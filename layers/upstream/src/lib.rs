@@ -91,6 +91,9 @@
 //! [RFC 9113 §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)), at most 256; when none is free, another
 //! connection is opened. Over HTTP/2, `Host` is sent as the authority only.
 //!
+//! A connection is driven by the runtime that made it. A server with one current-thread runtime per core gives each of
+//! them a service of its own: [`Upstream::for_worker`].
+//!
 //! A tunnel ends when both sides have closed it, when its session ends, when one side has closed its half and the other
 //! is silent for 10 s, and when [no byte has moved for an hour](UpstreamBuilder::tunnel_idle_timeout).
 //!

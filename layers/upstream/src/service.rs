@@ -55,6 +55,36 @@ impl<C> Upstream<C> {
 }
 
 impl Upstream {
+    /// A service that makes connections of its own, for the thread of another runtime.
+    ///
+    /// For servers that run one current-thread runtime per core: a connection is driven by the runtime that made it, so
+    /// a request that takes another thread's connection wakes that thread twice. Clones share their connections, which
+    /// suits a multi-thread runtime.
+    ///
+    /// | | is |
+    /// |---|---|
+    /// | connections, and the task that closes idle ones | this worker's own |
+    /// | addresses of names | shared: all workers go to one address, and follow when it changes |
+    /// | configuration | the same |
+    /// | connections, where [`max_connections_per_backend`] or [`max_idle_per_backend`] is set | shared, so that the limits hold for all workers |
+    ///
+    /// Where connections are shared, all runtimes must live as long as one of them serves requests.
+    ///
+    /// ```
+    /// use bartizan_upstream::Upstream;
+    ///
+    /// let upstream = Upstream::builder().build();
+    /// let workers: Vec<_> = (0..4).map(|_| upstream.for_worker()).collect();
+    /// # let _ = workers;
+    /// ```
+    ///
+    /// [`max_connections_per_backend`]: crate::transport::TransportBuilder::max_connections_per_backend
+    /// [`max_idle_per_backend`]: crate::transport::TransportBuilder::max_idle_per_backend
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        Self::new(self.transport.for_worker(), Arc::clone(&self.config))
+    }
+
     /// Makes a TCP connection to `backend`, at the address that its requests go to, and closes it: for `connect_by` of
     /// [`bartizan_pin::Backends`](https://docs.rs/bartizan-pin).
     ///

@@ -35,6 +35,8 @@ pub(crate) enum Contender {
     FloorMultiThread,
     /// bartizan-gateway, sessions in memory
     Gateway,
+    /// Another build of bartizan-gateway, which --before names
+    GatewayBefore,
     /// bartizan-gateway, sessions in Redis and kept near
     GatewayNear,
     /// bartizan-gateway, sessions in Redis alone
@@ -79,6 +81,7 @@ impl Contender {
             Self::Control => "control",
             Self::FloorMultiThread => "floor-multi-thread",
             Self::Gateway => "gateway",
+            Self::GatewayBefore => "gateway-before",
             Self::GatewayNear => "gateway-near",
             Self::GatewayRedis => "gateway-redis",
             Self::Nginx => "nginx",

@@ -16,6 +16,7 @@ use super::Contender;
 pub(crate) struct Programs {
     built: BTreeMap<String, PathBuf>,
     envoy: PathBuf,
+    before: Option<PathBuf>,
 }
 
 /// Why a contender does not take part.
@@ -28,7 +29,11 @@ impl Programs {
     /// # Errors
     ///
     /// If the floor or the gateway does not build. Peers that do not are missing later.
-    pub(crate) fn build(contenders: &[Contender], envoy: PathBuf) -> io::Result<Self> {
+    pub(crate) fn build(
+        contenders: &[Contender],
+        envoy: PathBuf,
+        before: Option<PathBuf>,
+    ) -> io::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         // One after the other: together, each would have the features of both.
         let mut built = build(root, &["-p", "bartizan-e2e", "--bin", "floor"])?;
@@ -43,7 +48,7 @@ impl Programs {
                 Err(error) => eprintln!("the peers do not build (Pingora needs cmake): {error}"),
             }
         }
-        Ok(Self { built, envoy })
+        Ok(Self { built, envoy, before })
     }
 
     /// The program of a contender.
@@ -59,6 +64,9 @@ impl Programs {
         match contender {
             Contender::Floor | Contender::Control | Contender::FloorMultiThread => built("floor"),
             Contender::Gateway => built("bartizan-gateway"),
+            Contender::GatewayBefore => {
+                self.before.clone().ok_or_else(|| Missing("--before names none".to_owned()))
+            }
             Contender::GatewayNear | Contender::GatewayRedis => {
                 installed(Path::new("redis-server"), "apt-get install redis-server")?;
                 built("bartizan-gateway")

@@ -89,7 +89,10 @@ fn arguments(
             addresses.chain(runtime).collect()
         }
         Contender::Pingora | Contender::AxumReverseProxy => addresses(),
-        Contender::Gateway | Contender::GatewayNear | Contender::GatewayRedis => {
+        Contender::Gateway
+        | Contender::GatewayBefore
+        | Contender::GatewayNear
+        | Contender::GatewayRedis => {
             let backend = |addr: &SocketAddr| format!("--backend=http://{addr}");
             let mut all = vec![format!("--listen={addr}"), "--log=error".to_owned()];
             // As many as are opened, and those that were opened before.

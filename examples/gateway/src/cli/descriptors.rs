@@ -2,14 +2,18 @@
 
 /// What the process needs itself: the runtime, listeners, the store, files.
 const OWN: usize = 32;
+/// What the runtime of a worker needs.
+const OF_WORKER: usize = 4;
 
 /// How many connections of clients there may be. A call in flight takes another to its backend.
-pub(super) fn for_clients() -> usize {
-    limit().map_or(usize::MAX, split)
+pub(super) fn for_clients(workers: usize) -> usize {
+    limit().map_or(usize::MAX, |descriptors| split(descriptors, workers))
 }
 
-fn split(descriptors: usize) -> usize {
-    (descriptors.saturating_sub(OWN) / 2).max(1)
+fn split(descriptors: usize, workers: usize) -> usize {
+    // A single worker is the runtime that there is anyway.
+    let own = OWN + OF_WORKER * workers.saturating_sub(1);
+    (descriptors.saturating_sub(own) / 2).max(1)
 }
 
 /// The limit, raised as far as the process may: the lower one is for programs that use `select`.
@@ -33,10 +37,12 @@ mod tests {
 
     #[test]
     fn a_client_has_two_descriptors_and_the_process_some_of_its_own() {
-        for (descriptors, clients) in [(1024, 496), (256, 112), (33, 1), (0, 1)] {
-            assert_eq!(split(descriptors), clients, "{descriptors}");
+        for (descriptors, workers, clients) in
+            [(1024, 1, 496), (1024, 9, 480), (256, 1, 112), (33, 1, 1), (0, 2, 1)]
+        {
+            assert_eq!(split(descriptors, workers), clients, "{descriptors}, {workers}");
         }
         #[cfg(unix)]
-        assert!(for_clients() > 0 && for_clients() < usize::MAX);
+        assert!((1..usize::MAX).contains(&for_clients(1)));
     }
 }

@@ -1,6 +1,6 @@
 //! What the gateway listens on, and what one client may hold of it.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use clap::Args;
 
@@ -43,7 +43,7 @@ pub(crate) struct ListenerOptions {
 
     /// Maximum number of client connections. At the limit, the connection that has been idle the longest is closed
     /// for a new one; if none is idle, the new one waits. By default half of the file descriptors that the process
-    /// may open (ulimit -Hn) minus 32: a call also needs a connection to its backend
+    /// may open (ulimit -Hn) minus 32, and minus 4 for each worker but the first: a call also needs a connection to its backend
     #[arg(
         long,
         env = "BARTIZAN_MAX_CONNECTIONS",
@@ -51,6 +51,11 @@ pub(crate) struct ListenerOptions {
         value_parser = values::count
     )]
     pub(crate) max_connections: Option<NonZeroUsize>,
+
+    /// Number of threads that serve clients. Each has an event loop and connections to the backends of its own; a new
+    /// client goes to the one that has the fewest. By default one for each CPU that the process may use
+    #[arg(long, env = "BARTIZAN_WORKERS", value_name = "N", value_parser = values::count)]
+    pub(crate) workers: Option<NonZeroUsize>,
 
     /// Maximum size of a request body, such as 65536, 10MiB or 1GB, or none; a larger one is refused with
     /// 413
@@ -104,8 +109,16 @@ impl ListenerOptions {
         Some(CertificateFiles { cert, key })
     }
 
+    /// How many threads serve clients.
+    pub(crate) fn workers(&self) -> NonZeroUsize {
+        // Where the system does not say how many CPUs there are, one thread serves all.
+        let cpus = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.workers.unwrap_or_else(cpus)
+    }
+
     /// How many client connections there may be at once.
     pub(crate) fn max_connections(&self) -> usize {
-        self.max_connections.map_or_else(descriptors::for_clients, NonZeroUsize::get)
+        let default = || descriptors::for_clients(self.workers().get());
+        self.max_connections.map_or_else(default, NonZeroUsize::get)
     }
 }

@@ -35,6 +35,7 @@ fn every_option_but_the_backends_has_a_default() {
     assert_eq!(options.listener.max_body, Limit::None);
     assert_eq!(options.upstream.max_connections_per_backend, Limit::None);
     assert_eq!(options.listener.certificate(), None);
+    assert_eq!(options.listener.workers(), std::thread::available_parallelism().unwrap());
     assert_eq!(options.sessions.max_sessions_per_principal, Limit::None);
     assert_eq!(options.sessions.max_sessions_per_client, Limit::None);
     assert_eq!(
@@ -53,6 +54,7 @@ fn every_option_but_the_backends_has_a_default() {
 fn values_are_read_with_their_units() {
     let options = with_backend(&[
         "--max-body=10MiB",
+        "--workers=3",
         "--response-timeout=1m 30s",
         "--connect-timeout=250ms",
         "--backend=h2c://a:1,https://b.example",
@@ -73,6 +75,7 @@ fn values_are_read_with_their_units() {
     ]);
     let options = options.unwrap();
     assert_eq!(options.listener.max_body, Limit::At(10 * 1024 * 1024));
+    assert_eq!(options.listener.workers().get(), 3);
     assert_eq!(options.upstream.response_timeout, Limit::At(Duration::from_secs(90)));
     assert_eq!(options.upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(options.upstream.backends.len(), 3);

@@ -51,7 +51,7 @@ pub(crate) async fn run(once: bool, stop: Stop) -> Result<ExitCode, Box<dyn Erro
     } else {
         say(invitation(address));
     }
-    serving.await?;
+    serving.await??;
     Ok(status)
 }
 

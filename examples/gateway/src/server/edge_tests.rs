@@ -46,7 +46,7 @@ impl Server {
         };
         let under_way = Arc::clone(&server.under_way);
         let service = service_fn(move |request| respond(request, Arc::clone(&under_way)));
-        tokio::spawn(serve(listener, service, limits, None, None, CancellationToken::new()));
+        tests::spawn(listener, service, limits, None, CancellationToken::new());
         server
     }
 

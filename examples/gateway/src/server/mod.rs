@@ -6,6 +6,7 @@
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, its end |
 //! | `connection_state` | what is in flight on a connection |
 //! | `places` | how many connections there may be, and which leaves for another |
+//! | `workers` | the threads that serve connections, and which connection goes to which |
 //! | `write_timeout` | the timeout of a client that does not read, at the socket |
 //! | `stream_executor` | the same for one stream of HTTP/2 |
 //! | `reset_bound`, `expel` | how many requests a client may give up, and its end |
@@ -35,6 +36,7 @@ mod service;
 pub(crate) mod shutdown;
 mod stream_executor;
 mod tls;
+mod workers;
 mod write_timeout;
 
 use std::{io, sync::Arc, time::Duration};
@@ -50,13 +52,14 @@ pub(crate) use limits::{Limits, Proxies};
 use places::Places;
 pub(crate) use service::ServerService;
 pub(crate) use tls::{Listener, Tls};
+pub(crate) use workers::Workers;
 
-/// Serves `service` behind `front` to the clients of `listener` until `stop`, then finishes the calls in flight. Event
-/// streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many connections
-/// had to be cut.
+/// Serves the clients of `listener` until `stop`, each by a worker behind `front`, then finishes the calls in flight.
+/// Event streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many
+/// connections had to be cut.
 pub(crate) async fn serve(
     listener: impl Into<Listener>,
-    service: impl ServerService,
+    workers: &Workers<impl ServerService>,
     limits: Limits,
     front: Option<Front>,
     access_log: Option<AccessLog>,
@@ -83,17 +86,19 @@ pub(crate) async fn serve(
                     place = places.take(Arc::clone(&state), leave.clone()) => place,
                     () = stop.cancelled() => break,
                 };
-                let connection = connection::serve(
-                    Arc::clone(&settings),
-                    (stream, peer),
-                    service.clone(),
-                    state,
-                    leave,
-                );
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                let Some(worker) = workers.least_busy() else {
+                    tracing::error!("no worker is left");
+                    continue;
+                };
+                let Ok((stream, load)) = worker.take(stream) else { continue };
+                let (settings, service) = (Arc::clone(&settings), worker.service().clone());
+                let serving = async move {
+                    if let Ok(stream) = stream.arrive() {
+                        connection::serve(settings, (stream, peer), service, state, leave).await;
+                    }
+                    drop((load, place));
+                };
+                connections.spawn_on(serving, worker.runtime());
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

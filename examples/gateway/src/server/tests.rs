@@ -40,8 +40,22 @@ async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usi
         response.headers_mut().insert("content-type", "application/json".parse().unwrap());
         Ok(response)
     });
-    let serving = tokio::spawn(serve(listener, service, limits, None, None, stop.clone()));
+    let serving = spawn(listener, service, limits, None, stop.clone());
     (address, stop, serving)
+}
+
+/// Serves in this runtime.
+pub(super) fn spawn(
+    listener: TcpListener,
+    service: impl ServerService + Sync,
+    limits: Limits,
+    front: Option<Front>,
+    stop: CancellationToken,
+) -> JoinHandle<usize> {
+    tokio::spawn(async move {
+        let workers = Workers::here(service);
+        serve(listener, &workers, limits, front, None, stop).await
+    })
 }
 
 /// Sends `text` as it is, and reads until the server closes the connection.
@@ -135,7 +149,7 @@ async fn a_body_may_go_on_after_its_response() {
         }
     });
     let limits = Limits { head: SHORT, idle: LONG, ..Limits::default() };
-    tokio::spawn(serve(listener, service, limits, None, None, CancellationToken::new()));
+    spawn(listener, service, limits, None, CancellationToken::new());
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -242,7 +256,7 @@ async fn a_panic_is_answered_and_the_connection_goes_on() {
     let refuse_as = Some(Dialect::JsonRpc(None));
     let front = Front { catch_panics: Some(front::CatchPanics { refuse_as }), ..Front::default() };
     let limits = Limits { idle: SHORT, ..Limits::default() };
-    tokio::spawn(serve(listener, service, limits, Some(front), None, CancellationToken::new()));
+    spawn(listener, service, limits, Some(front), CancellationToken::new());
     let requests = "GET /panic HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
     let answer = raw(address, requests).await;
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");

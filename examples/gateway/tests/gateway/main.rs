@@ -34,3 +34,4 @@ mod smuggling;
 mod streams;
 mod tls;
 mod trailers;
+mod workers;

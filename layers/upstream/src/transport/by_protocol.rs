@@ -94,6 +94,18 @@ impl ByProtocol {
         }))
     }
 
+    /// A transport with connections of its own, for the thread of another runtime: see
+    /// [`Upstream::for_worker`](crate::Upstream::for_worker).
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        Self(Arc::new(Ways {
+            http1: self.0.http1.for_worker(),
+            http2: self.0.http2.for_worker(),
+            #[cfg(feature = "tls")]
+            tls: self.0.tls.as_ref().map(TlsWays::for_worker),
+        }))
+    }
+
     /// Makes a TCP connection to `backend`, at the address that its requests go to, and closes it.
     ///
     /// # Errors
@@ -124,6 +136,13 @@ impl ByProtocol {
             Protocol::Tls => self.0.tls.as_ref().map(|tls| tls.http2.dialer()),
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl TlsWays {
+    fn for_worker(&self) -> Self {
+        Self { http1: self.http1.for_worker(), http2: self.http2.for_worker() }
     }
 }
 

@@ -32,6 +32,13 @@ pub(super) struct Limits {
     pub(super) max_open: usize,
 }
 
+impl Limits {
+    /// Whether there is a limit to how many connections there may be, in use or not.
+    const fn is_bound(&self) -> bool {
+        self.max_idle < usize::MAX || self.max_open < usize::MAX
+    }
+}
+
 /// The connections to one backend.
 pub(super) trait Pool: Send + Sync + 'static {
     fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self;
@@ -43,7 +50,7 @@ pub(super) trait Pool: Send + Sync + 'static {
     fn is_empty(&self) -> bool;
 }
 
-impl<P: Pool> Pools<P> {
+impl<P> Pools<P> {
     pub(super) fn new(config: &Config, dialer: Dialer) -> Self {
         Self {
             by_authority: RwLock::default(),
@@ -57,11 +64,27 @@ impl<P: Pool> Pools<P> {
         }
     }
 
+    /// Pools for another worker: connections of its own, by the same names. Pools with a bound are shared: it holds for all
+    /// workers, and a request that waits takes the first connection that is free.
+    pub(super) fn for_worker(self: &Arc<Self>) -> Arc<Self> {
+        if self.limits.is_bound() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            by_authority: RwLock::default(),
+            dialer: self.dialer.clone(),
+            limits: self.limits,
+            is_swept: AtomicBool::new(false),
+        })
+    }
+
     /// How their connections are made.
     pub(super) const fn dialer(&self) -> &Dialer {
         &self.dialer
     }
+}
 
+impl<P: Pool> Pools<P> {
     /// Closes what has not been used for long, and forgets backends that no request is for any more.
     fn sweep(&self) {
         let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);

@@ -98,6 +98,18 @@ impl Names {
         self.names().get(authority)?.moved
     }
 
+    /// The latest epoch of any name: as long as it stays the same, none has moved.
+    #[inline]
+    pub(in super::super) fn latest(&self) -> u64 {
+        self.epochs.load(Ordering::Relaxed)
+    }
+
+    /// As [`Self::moved`], and certain to know of what [`Self::latest`] has counted.
+    #[cold]
+    pub(in super::super) fn moved_by_now(&self, authority: &str) -> Option<u64> {
+        self.names().get(authority)?.moved
+    }
+
     /// Connects to the origin in `uri`.
     ///
     /// Cancel-safe: what was learned by then stays.

@@ -259,6 +259,34 @@ where
     }
 }
 
+/// A worker whose connections are to the old address does not go on with them when another has moved.
+#[tokio::test]
+async fn workers_go_to_one_address_and_move_together() {
+    for scheme in ["http", "h2c"] {
+        let (first, second) = two().await;
+        let dns = Dns::new(&[first.address]);
+        let origin = format!("{scheme}://tools:{}", first.address.port());
+        let one = ByProtocol::new(&dns.config());
+        let other = one.for_worker();
+        assert_eq!(call(&one, &origin).await, Ok(first.address));
+        assert_eq!(call(&other, &origin).await, Ok(first.address));
+        // Of two addresses that are as good, all keep the one that is kept.
+        dns.say(Say::Rotating(vec![second.address, first.address]));
+        for worker in [&one, &other, &one.for_worker()] {
+            let calls = join_all((0..5).map(|_| call(worker, &origin))).await;
+            assert_eq!(calls, vec![Ok(first.address); 5], "{scheme}");
+        }
+        dns.say(Say::Rotating(vec![second.address]));
+        // One that has no connection yet is the first to learn of it.
+        assert_eq!(call(&one.for_worker(), &origin).await, Ok(second.address));
+        for worker in [&one, &other] {
+            for _ in 0..3 {
+                assert_eq!(call(worker, &origin).await, Ok(second.address), "{scheme}");
+            }
+        }
+    }
+}
+
 async fn a_stranger_at_the_old_address_is_not_called<T>(new: fn(&Config) -> T, scheme: &str)
 where
     T: Transport<Full<Bytes>, Body: http_body::Body<Data = Bytes>>,

@@ -42,6 +42,13 @@ impl Http1Transport {
         Self(Arc::new(Pools::new(config, config.dialer())))
     }
 
+    /// A transport with connections of its own, for the thread of another runtime: see
+    /// [`Upstream::for_worker`](crate::Upstream::for_worker).
+    #[must_use]
+    pub fn for_worker(&self) -> Self {
+        Self(self.0.for_worker())
+    }
+
     pub(super) fn dialer(&self) -> &Dialer {
         self.0.dialer()
     }

@@ -9,7 +9,8 @@
 //! A connection counts from when it is begun to be made until its task ends ([`Permit`]).
 //!
 //! All connections that are kept lead to one address. Where the backend has moved to another, those to the old one
-//! are closed: the idle ones at once ([`Pool::is_at`]), the others when their response is over.
+//! are closed: the idle ones at once ([`Pool::is_at`]), or at the next request if another worker's pool was the first to
+//! go there; the others when their response is over.
 
 use std::{
     collections::VecDeque,
@@ -35,6 +36,7 @@ pub(in super::super) struct Pool {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     // The one used last is at the end: it is the likeliest to live, and the others may idle out.
     idle: Vec<Idle>,
@@ -43,6 +45,8 @@ struct State {
     read_out: usize,
     // Of the address that the backend is at: a connection of an earlier one leads elsewhere.
     epoch: u64,
+    // The latest epoch of any name that is known here.
+    latest: u64,
     // Those who wait no more are among them until it would be their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
@@ -50,6 +54,15 @@ struct State {
 struct Idle {
     link: Link,
     since: Instant,
+}
+
+impl State {
+    fn is_at(&mut self, epoch: u64) {
+        if self.epoch < epoch {
+            self.epoch = epoch;
+            self.idle.clear();
+        }
+    }
 }
 
 /// How a request gets a connection.
@@ -87,6 +100,11 @@ impl Pool {
     #[inline]
     pub(super) fn check_out(self: &Arc<Self>) -> Checkout {
         let mut state = self.state();
+        let latest = self.dialer.names.latest();
+        if state.latest != latest {
+            state.latest = latest;
+            self.follow(&mut state);
+        }
         while let Some(idle) = state.idle.pop() {
             if idle.link.sender.is_ready() && idle.since.elapsed() < self.limits.idle_timeout {
                 return Checkout::Kept(idle.link);
@@ -129,10 +147,15 @@ impl Pool {
 
     /// Closes the idle connections if they lead to an address before that of `epoch`.
     pub(super) fn is_at(&self, epoch: u64) {
-        let mut state = self.state();
-        if state.epoch < epoch {
-            state.epoch = epoch;
-            state.idle.clear();
+        self.state().is_at(epoch);
+    }
+
+    /// Goes where another worker has found the backend, if it has moved.
+    #[cold]
+    fn follow(&self, state: &mut State) {
+        let moved = self.dialer.names.moved_by_now(self.backend.authority().as_str());
+        if let Some(epoch) = moved {
+            state.is_at(epoch);
         }
     }
 
@@ -179,9 +202,7 @@ impl Pool {
 
 impl pools::Pool for Pool {
     fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self {
-        let state =
-            State { idle: Vec::new(), open: 0, read_out: 0, epoch: 0, waiting: VecDeque::new() };
-        Self { backend, dialer, limits, state: Mutex::new(state) }
+        Self { backend, dialer, limits, state: Mutex::default() }
     }
 
     fn sweep(&self) {

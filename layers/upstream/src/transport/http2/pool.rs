@@ -61,6 +61,8 @@ struct State {
     is_http1: bool,
     // Of the address that the backend is at.
     epoch: u64,
+    // The latest epoch of any name that is known here.
+    latest: u64,
     // Those that wait no more are among them until it would be their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
@@ -76,6 +78,13 @@ struct Link {
 }
 
 impl State {
+    fn is_at(&mut self, epoch: u64) {
+        if self.epoch < epoch {
+            self.epoch = epoch;
+            self.links.clear();
+        }
+    }
+
     /// Tells all that wait that they wait in vain.
     fn fail(&mut self, unable: Unable) {
         for turn in self.waiting.drain(..) {
@@ -125,6 +134,14 @@ impl Pool {
         let mut state = self.state();
         if state.is_http1 {
             return Checkout::NotHttp2;
+        }
+        let names = &self.dialer.names;
+        if state.latest != names.latest() {
+            state.latest = names.latest();
+            // Another worker may have found the backend at another address.
+            if let Some(epoch) = names.moved_by_now(self.backend.authority().as_str()) {
+                state.is_at(epoch);
+            }
         }
         while state.waiting.front().is_some_and(oneshot::Sender::is_closed) {
             state.waiting.pop_front();
@@ -237,10 +254,7 @@ impl Pool {
         state.is_dialling = false;
         match outcome {
             Ok(Dialled { id, sender, epoch }) => {
-                if state.epoch < epoch {
-                    state.epoch = epoch;
-                    state.links.clear();
-                }
+                state.is_at(epoch);
                 let now = Instant::now();
                 let link = Link { id, sender, open: 0, limit: None, since: now, used: now };
                 state.links.push(link);
