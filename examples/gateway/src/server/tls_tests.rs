@@ -74,9 +74,12 @@ impl Server {
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = tcp.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let service = service_fn(respond);
         let listener = Listener::new(tcp, Some(tls));
-        let serving = serve(listener, service, limits, None, None, stop.clone());
+        let stopped = stop.clone();
+        let serving = async move {
+            let workers = Workers::here(service_fn(respond));
+            serve(listener, &workers, limits, None, None, stopped).await
+        };
         let connector = TlsConnector::from(config);
         Self { address, stop, serving: tokio::spawn(serving), connector }
     }
