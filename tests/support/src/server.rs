@@ -1,6 +1,9 @@
 //! A server made of a closure, over HTTP/1.1 and HTTP/2 in clear text.
 
-use std::{convert::Infallible, error::Error, fmt, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible, error::Error, fmt, io::ErrorKind, net::SocketAddr, sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,6 +17,7 @@ use tokio::{
     net::TcpListener,
     sync::oneshot,
     task::{JoinHandle, JoinSet},
+    time::sleep,
 };
 
 pub type BoxBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -75,13 +79,13 @@ where
     serve_at(SocketAddr::from(([127, 0, 0, 1], 0)), handler).await
 }
 
-/// Serves at `addr` by `handler`.
+/// Serves at `addr` by `handler`; its port may be one that a server has just left.
 pub async fn serve_at<H, F>(addr: SocketAddr, handler: H) -> Server
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<BoxBody>> + Send + 'static,
 {
-    let listener = TcpListener::bind(addr).await.unwrap();
+    let listener = bind(addr).await;
     let addr = listener.local_addr().unwrap();
     let handler = Arc::new(handler);
     let (stop, mut stopped) = oneshot::channel();
@@ -112,4 +116,17 @@ where
         connections.shutdown().await;
     });
     Server { addr, running: Some((stop, task)) }
+}
+
+/// Some client's connection may have the port of a server that has left it, for as long as it is open.
+async fn bind(addr: SocketAddr) -> TcpListener {
+    for _ in 0..500 {
+        match TcpListener::bind(addr).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                sleep(Duration::from_millis(10)).await;
+            }
+            listener => return listener.unwrap(),
+        }
+    }
+    panic!("{addr} stays in use");
 }

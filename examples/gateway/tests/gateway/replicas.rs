@@ -318,10 +318,14 @@ async fn a_gateway_starts_before_its_store_and_becomes_ready() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_restarted_refuses_nobody() {
     const RESTARTS: usize = 20;
+    // Clients' connections come from 127.0.0.1: at another address, none of them can take the port meanwhile, nor connect
+    // to itself. Only Linux has the whole network.
+    const PLACE: &str = if cfg!(target_os = "linux") { "127.0.0.7:0" } else { "127.0.0.1:0" };
     let redis = RedisServer::start().await;
     let servers = CounterServer::start_many(1).await;
     let store = format!("--store={}", redis.url());
-    let mut gateway = Gateway::before(&[servers[0].uri()], &[&store]).await;
+    let listen = format!("--listen={PLACE}");
+    let mut gateway = Gateway::before(&[servers[0].uri()], &[&store, &listen]).await;
     let id = Raw::new(&gateway.uri()).initialize().await;
     for round in 1..=RESTARTS {
         let address = gateway.address;
