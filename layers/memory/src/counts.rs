@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -54,6 +55,11 @@ pub(crate) enum Reserved {
     /// Its owner has as many as it may.
     OwnerFull,
 }
+
+/// The place of a session that is gone. It counts as taken until this is dropped, so that no other insert gets it.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Vacancy<'a>(&'a Counts);
 
 impl Counts {
     pub(crate) fn new(caps: Caps) -> Self {
@@ -116,15 +122,15 @@ impl Counts {
         self.unconfirmed.load(Ordering::Relaxed) > 0
     }
 
-    /// Counts one more, if it may be.
-    pub(crate) fn reserve(&self, whose: Whose<'_>) -> Reserved {
+    /// Counts one more, if it may be: in the place of one that is gone, if there is such a `vacancy`.
+    pub(crate) fn reserve(&self, whose: Whose<'_>, vacancy: Option<Vacancy<'_>>) -> Reserved {
         let client = whose.client.as_ref();
         if !self.by_principal.take(whose.principal) {
             return Reserved::OwnerFull;
         }
         let reserved = if !self.by_client.take(client) {
             Reserved::OwnerFull
-        } else if !self.reserve_total() {
+        } else if !self.reserve_total(vacancy) {
             self.by_client.give_back(client);
             Reserved::Full
         } else {
@@ -164,16 +170,38 @@ impl Counts {
 
     /// A session is gone.
     pub(crate) fn release(&self, session: &Session) {
-        self.confirm(session);
-        self.unbind(session);
-        self.total.fetch_sub(1, Ordering::Relaxed);
-        self.by_principal.give_back(session.key().principal);
-        self.by_client.give_back(session.record().client().as_ref());
+        drop(self.vacate(session));
     }
 
-    fn reserve_total(&self) -> bool {
+    /// A session is gone, and its place is kept for another.
+    pub(crate) fn vacate(&self, session: &Session) -> Vacancy<'_> {
+        self.confirm(session);
+        self.unbind(session);
+        self.by_principal.give_back(session.key().principal);
+        self.by_client.give_back(session.record().client().as_ref());
+        Vacancy(self)
+    }
+
+    fn reserve_total(&self, vacancy: Option<Vacancy<'_>>) -> bool {
+        if let Some(vacancy) = vacancy {
+            vacancy.fill();
+            return true;
+        }
         let one_more = |total| (total < self.max_total).then_some(total + 1);
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+}
+
+impl Vacancy<'_> {
+    /// Another session has the place now.
+    fn fill(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Vacancy<'_> {
+    fn drop(&mut self) {
+        self.0.total.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -209,11 +237,11 @@ mod tests {
             (Counts::new(caps(2, 2, 1)), Reserved::OwnerFull),
             (Counts::new(caps(1, 2, 2)), Reserved::Full),
         ] {
-            assert_eq!(counts.reserve(whose), Reserved::Yes);
+            assert_eq!(counts.reserve(whose, None), Reserved::Yes);
             counts.bind(&session);
             counts.await_confirmation(&session);
             assert!(counts.has_unconfirmed());
-            assert_eq!(counts.reserve(whose), refused);
+            assert_eq!(counts.reserve(whose, None), refused);
             assert_eq!(counts.total(), 1, "who is refused takes no room");
             counts.release(&session);
             assert!(counts.total() == 0 && !counts.has_unconfirmed());
@@ -221,7 +249,7 @@ mod tests {
             assert!(counts.by_client.is_empty());
         }
         let none = Counts::new(caps(2, 0, usize::MAX));
-        assert!(!none.has_room(whose) && none.reserve(whose) == Reserved::OwnerFull);
+        assert!(!none.has_room(whose) && none.reserve(whose, None) == Reserved::OwnerFull);
         assert!(none.by_principal.is_empty() && none.place(whose).is_none());
     }
 
@@ -232,7 +260,7 @@ mod tests {
         let (one, two) = (counts.place(whose), counts.place(whose));
         assert!(one.is_some() && two.is_some() && counts.place(whose).is_none());
         drop((one, two));
-        assert_eq!([(); 2].map(|()| counts.reserve(whose)), [Reserved::Yes; 2]);
+        assert_eq!([(); 2].map(|()| counts.reserve(whose, None)), [Reserved::Yes; 2]);
         assert!(counts.is_pressed() && !counts.has_room(whose) && counts.place(whose).is_none());
         counts.unconfirmed.store(1, Ordering::Relaxed);
         let place = counts.place(whose);

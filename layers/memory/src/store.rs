@@ -20,7 +20,7 @@ use foldhash::quality::RandomState;
 
 use crate::{
     clock::Clock,
-    counts::{Caps, Counts, Reserved, Whose},
+    counts::{Caps, Counts, Reserved, Vacancy, Whose},
     fresh::Fresh,
     shard::Shard,
     tombstones::KeyHash,
@@ -33,8 +33,6 @@ const SWEEP_PLACES: usize = 64;
 const MAKE_ROOM_MS: u64 = 10;
 /// From which age on a session that nobody has confirmed makes room in a store that is nearly full.
 const CONFIRM_WITHIN_MS: u64 = 60_000;
-/// How often an insert evicts a session for its place and loses that place to another.
-const PLACES_LOST: usize = 8;
 
 /// A session store for one process; see the [crate docs](crate). Clones share one table.
 ///
@@ -108,26 +106,23 @@ impl MemoryStore {
             table.make_room();
         }
         if owner_has_room && table.counts.is_pressed() {
-            table.evict(now_ms, CONFIRM_WITHIN_MS);
+            drop(table.evict(now_ms, CONFIRM_WITHIN_MS));
         }
-        for _ in 0..PLACES_LOST {
-            if let Some(inserted) = self.try_insert(key, record, is_to_be_confirmed, now_ms) {
-                return inserted;
-            }
-            if !table.evict(now_ms, 0) {
-                break;
-            }
-        }
-        Inserted::Full
+        let insert = |vacancy| self.try_insert(key, record, is_to_be_confirmed, now_ms, vacancy);
+        insert(None)
+            // The place of the evicted session is handed over: inserts that run meanwhile cannot take it.
+            .or_else(|| insert(Some(table.evict(now_ms, 0)?)))
+            .unwrap_or(Inserted::Full)
     }
 
-    /// Inserts, unless there is no place at all: then nothing has become of it.
+    /// Inserts, in the place of a `vacancy` if there is one, unless there is no place at all: then nothing has become of it.
     fn try_insert(
         &self,
         key: Key<'_>,
         record: &Record,
         is_to_be_confirmed: bool,
         now_ms: u64,
+        vacancy: Option<Vacancy<'_>>,
     ) -> Option<Inserted> {
         let table = &*self.0;
         let hash = table.hash(key);
@@ -139,7 +134,7 @@ impl MemoryStore {
             return Some(Inserted::Ended);
         }
         let whose = Whose { principal: key.principal, client: record.client() };
-        match table.counts.reserve(whose) {
+        match table.counts.reserve(whose, vacancy) {
             Reserved::Yes => {}
             Reserved::OwnerFull => return Some(Inserted::Full),
             Reserved::Full => return None,
@@ -310,19 +305,19 @@ impl Table {
         self.fresh().add(hash, is_fresh);
     }
 
-    /// Evicts the oldest unconfirmed session, if it is old enough; returns whether it did.
-    fn evict(&self, now_ms: u64, age_ms: u64) -> bool {
+    /// Evicts the oldest unconfirmed session, if it is old enough, and returns its place.
+    fn evict(&self, now_ms: u64, age_ms: u64) -> Option<Vacancy<'_>> {
         if !self.counts.has_unconfirmed() {
-            return false;
+            return None;
         }
         let rehash = |session: &Session| self.hash(session.key());
         let may_go = |session: &Session| now_ms.saturating_sub(session.born_ms()) >= age_ms;
         let look = |hash| self.shard(hash).take_unconfirmed(hash, rehash, may_go);
-        let Some(session) = self.fresh().take_oldest(look) else { return false };
-        self.counts.release(&session);
+        let session = self.fresh().take_oldest(look)?;
+        let vacancy = self.counts.vacate(&session);
         session.end();
         self.evicted.add(session);
-        true
+        Some(vacancy)
     }
 
     fn fresh(&self) -> MutexGuard<'_, Fresh> {
