@@ -192,19 +192,16 @@ async fn a_session_is_confirmed_once() {
             assert!(get(&store, "a").await.unwrap().is_some());
         }
         eventually("it is confirmed", PATIENCE, async || count(&server, LIST) == 0).await;
-        let commands = || [server.calls("zrem"), server.calls("pexpire")];
         confirm(&store, &server, "second", 0).await;
+        let commands = || server.calls("zrem") + server.calls("pexpire");
         let before = commands();
-        confirm(&store, &server, "third", 0).await;
-        let one = commands();
         for _ in 0..100 {
             assert!(get(&store, "a").await.unwrap().is_some());
         }
-        confirm(&store, &server, "fourth", 0).await;
-        let with_uses = commands();
-        for n in 0..2 {
-            assert_eq!(with_uses[n] - one[n], one[n] - before[n], "near: {near}");
-        }
+        confirm(&store, &server, "third", 0).await;
+        // Some are those of the others, which may come late.
+        let more = commands() - before;
+        assert!(more < 50, "near {near}: {more} for 100 uses");
     }
 }
 
