@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -59,7 +58,7 @@ pub(crate) enum Reserved {
 /// The place of a session that is gone. It counts as taken until this is dropped, so that no other insert gets it.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Vacancy<'a>(&'a Counts);
+pub(crate) struct Vacancy<'a>(Option<&'a Counts>);
 
 impl Counts {
     pub(crate) fn new(caps: Caps) -> Self {
@@ -179,7 +178,7 @@ impl Counts {
         self.unbind(session);
         self.by_principal.give_back(session.key().principal);
         self.by_client.give_back(session.record().client().as_ref());
-        Vacancy(self)
+        Vacancy(Some(self))
     }
 
     fn reserve_total(&self, vacancy: Option<Vacancy<'_>>) -> bool {
@@ -194,14 +193,16 @@ impl Counts {
 
 impl Vacancy<'_> {
     /// Another session has the place now.
-    fn fill(self) {
-        mem::forget(self);
+    fn fill(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Vacancy<'_> {
     fn drop(&mut self) {
-        self.0.total.fetch_sub(1, Ordering::Relaxed);
+        if let Some(counts) = self.0 {
+            counts.total.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
