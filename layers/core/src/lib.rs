@@ -19,6 +19,7 @@
 //! | [`take_ready`] | the instance of a service that was polled ready |
 //! | [`guard`] | the future of a layer that forwards or refuses a request |
 //! | [`fields`] | list headers over all field lines, hop-by-hop fields, media types |
+//! | [`gauges`] | numbers that a part of the stack keeps about itself, for whatever exports metrics |
 //! | [`mcp`] | header names, versions and eras of MCP, and the relevant parts of a message |
 //! | `seal` | a ring of keys for data that others store (feature `seal`) |
 //! | `axum` | the facts of a request as axum extractors (feature `axum`) |
@@ -40,6 +41,7 @@ mod config_error;
 mod facts;
 pub mod failure;
 pub mod fields;
+pub mod gauges;
 pub mod guard;
 pub mod mcp;
 mod opening;
