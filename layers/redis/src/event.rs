@@ -8,6 +8,14 @@ pub(crate) fn down(cause: &str) {
     let _ = cause;
 }
 
+/// One more failure of an outage that was reported less than a minute ago, or is too young to be reported.
+pub(crate) fn still_down(cause: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(target: "bartizan::redis", cause, "the session store still does not answer");
+    #[cfg(not(feature = "tracing"))]
+    let _ = cause;
+}
+
 /// The server answers (again).
 pub(crate) fn up() {
     #[cfg(feature = "tracing")]

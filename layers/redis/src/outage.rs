@@ -66,6 +66,10 @@ impl Cause {
         }
     }
 
+    pub(crate) const fn text(self) -> &'static str {
+        self.text
+    }
+
     const fn telling(text: &'static str) -> Self {
         Self { text, is_telling: true }
     }

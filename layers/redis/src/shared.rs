@@ -71,8 +71,9 @@ impl Shared {
     pub(crate) fn down(&self, cause: Cause) {
         let now_ms = self.clock.now_ms();
         let has_just_answered = self.status.set_down(now_ms);
-        if let Some(cause) = self.outage.note(cause, now_ms, has_just_answered) {
-            event::down(cause);
+        match self.outage.note(cause, now_ms, has_just_answered) {
+            Some(cause) => event::down(cause),
+            None => event::still_down(cause.text()),
         }
     }
 

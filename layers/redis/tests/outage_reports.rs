@@ -7,7 +7,6 @@ mod common;
 use std::{
     fmt,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bartizan_redis::RedisStore;
@@ -61,6 +60,12 @@ impl Journal {
         let warnings = journal.iter().filter(|(level, _)| *level == Level::WARN);
         warnings.map(|(_, line)| line.clone()).collect()
     }
+
+    /// How many failures were noted without a warning.
+    fn further_failures(&self) -> usize {
+        let journal = self.0.lock().unwrap();
+        journal.iter().filter(|(_, line)| line.contains("still does not answer")).count()
+    }
 }
 
 const SECRET: &str = "hunter2-secret";
@@ -83,8 +88,7 @@ async fn a_server_that_was_never_reached_is_reported_with_the_cause_and_no_passw
         let store = RedisStore::builder(&url).build().unwrap();
         let is_told = async || store.failure() == Some(cause) && !journal.warnings().is_empty();
         eventually(cause, PATIENCE, is_told).await;
-        // Longer than a beat: it goes on failing.
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        eventually("it keeps failing", PATIENCE, async || journal.further_failures() >= 3).await;
         let warnings = journal.warnings();
         let [warning] = warnings.as_slice() else { panic!("{cause}: {warnings:?}") };
         assert!(warning.contains(&format!("cause={cause:?}")), "{warning}");
