@@ -3,17 +3,12 @@
 # need cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/tier.sh
 
-skip() {
-    echo "skipped: $1"
-    exit 77
-}
-
-command -v npm >/dev/null || skip "npm is not installed"
-command -v python3 >/dev/null || skip "python3 is not installed"
+needs npm python3
 if ! command -v chromium >/dev/null; then
     { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || skip "chromium is not installed"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+    { install apt-get update -qq && DEBIAN_FRONTEND=noninteractive install apt-get install -y -qq --no-install-recommends chromium; } \
         >/dev/null || skip "chromium cannot be installed"
 fi
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bartizan-tests/browser
@@ -22,19 +17,19 @@ if [ ! -e "$cache/.complete-1" ]; then
     mkdir -p "$cache"
     echo '{ "private": true, "type": "module" }' >"$cache/package.json"
     # Of the inspector only the pages, which are built already: no dependencies.
-    npm install --prefix "$cache" --silent --no-audit --no-fund --save-exact \
+    install npm install --prefix "$cache" --silent --no-audit --no-fund --save-exact \
         playwright-core@1.65.1 @modelcontextprotocol/sdk@1.32.2 esbuild@0.28.2 || skip "npm cannot install the clients"
-    npm pack --silent --pack-destination "$cache" @modelcontextprotocol/inspector-client@1.0.3 >/dev/null ||
+    install npm pack --silent --pack-destination "$cache" @modelcontextprotocol/inspector-client@1.0.3 >/dev/null ||
         skip "npm cannot fetch the inspector"
     tar -xzf "$cache"/modelcontextprotocol-inspector-client-*.tgz -C "$cache"
     { python3 -m venv "$cache/fastmcp" &&
-        "$cache/fastmcp/bin/pip" install --quiet --disable-pip-version-check fastmcp==4.0.11; } ||
+        install "$cache/fastmcp/bin/pip" install --quiet --disable-pip-version-check fastmcp==4.0.11; } ||
         skip "pip cannot install FastMCP"
     touch "$cache/.complete-1"
 fi
 
-cargo build --quiet --locked --package bartizan-gateway
+build_gateway
 # Packages are looked for from where the program is.
 cp tests/browser/run.mjs tests/browser/client.mjs "$cache"
-exec node "$cache/run.mjs" "${CARGO_TARGET_DIR:-target}/debug/bartizan-gateway" \
+exec node "$cache/run.mjs" "$gateway" \
     "$cache/fastmcp/bin/python" tests/browser/counter.py "$cache"

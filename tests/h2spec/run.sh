@@ -3,21 +3,17 @@
 # answered as expected, 77 if something that it needs cannot be installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/tier.sh
 
-skip() {
-    echo "skipped: $1"
-    exit 77
-}
-
-command -v python3 >/dev/null || skip "python3 is not installed"
+needs python3
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bartizan-tests/h2spec
 if [ ! -e "$cache/.complete-1" ]; then
     rm -rf "$cache"
     mkdir -p "$cache"
-    { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet --disable-pip-version-check h2==4.4.1; } ||
+    { python3 -m venv "$cache" && install "$cache/bin/pip" install --quiet --disable-pip-version-check h2==4.4.1; } ||
         skip "pip cannot install h2"
     touch "$cache/.complete-1"
 fi
 
-cargo build --quiet --locked --package bartizan-gateway
-exec "$cache/bin/python" tests/h2spec/run.py "${CARGO_TARGET_DIR:-target}/debug/bartizan-gateway" "$@"
+build_gateway
+exec "$cache/bin/python" tests/h2spec/run.py "$gateway" "$@"

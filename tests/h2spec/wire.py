@@ -103,13 +103,14 @@ class Connection:
         seen = self.until(lambda seen: seen.kind == DATA and seen.stream == stream and seen.payload, timeout)
         return seen and len(seen.payload)
 
-    def outcome(self, timeout=2):
-        """What the other side makes of it: an error, a response, or nothing but life."""
+    def outcome(self, responds, timeout=5):
+        """What the other side makes of it: an error, a response, or nothing but life. `responds`
+        says whether a response or a reset is expected: on a busy machine it takes a while."""
         marker = b"outcome!"
         self.send(frame(PING, 0, 0, marker))
         if self.until(lambda seen: seen.kind == GOAWAY or seen.kind == PING and seen.payload == marker, timeout):
-            # What takes a moment: a response, a reset.
-            self.until(lambda seen: seen.kind in (GOAWAY, RST_STREAM) or seen.kind == HEADERS, 0.4)
+            patience = timeout if responds else 0.4
+            self.until(lambda seen: seen.kind in (GOAWAY, RST_STREAM) or seen.kind == HEADERS, patience)
         found = [text for seen in self.frames if (text := self.name(seen))]
         for start in ("GOAWAY", "RST", "response"):
             for text in found:

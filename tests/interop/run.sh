@@ -4,21 +4,11 @@
 # the first time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/tier.sh
 
-for program in python3 node npm; do
-    if ! command -v "$program" >/dev/null; then
-        echo "skipped: the SDKs need $program"
-        exit 77
-    fi
-done
-if [ "$(node -p 'parseInt(process.versions.node)')" -lt 20 ]; then
-    echo "skipped: the SDKs need Node 20 or newer"
-    exit 77
-fi
+needs python3 node npm
+[ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || skip "the SDKs need Node 20 or newer"
+install tests/interop/install.sh || skip "the SDKs cannot be installed"
 
-cargo build --quiet --locked --package bartizan-gateway
-if ! tests/interop/install.sh; then
-    echo "skipped: the SDKs cannot be installed"
-    exit 77
-fi
-exec python3 tests/interop/run.py "${CARGO_TARGET_DIR:-target}/debug/bartizan-gateway" "$@"
+build_gateway
+exec python3 tests/interop/run.py "$gateway" "$@"

@@ -4,18 +4,13 @@
 # gateway keeps descriptors or memory afterwards; 77 without Linux or Python 3.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-
-skip() {
-    echo "skipped: $1"
-    exit 77
-}
+. tests/tier.sh
 
 [ -d /proc/self/fd ] || skip "descriptors and memory are read from /proc"
-command -v python3 >/dev/null || skip "python3 is not installed"
+needs python3
 
 gateway=${SOAK_GATEWAY:-}
 if [ -z "$gateway" ]; then
-    cargo build --quiet --locked --package bartizan-gateway
-    gateway=${CARGO_TARGET_DIR:-target}/debug/bartizan-gateway
+    build_gateway
 fi
 exec python3 tests/soak/run.py "$gateway" "${SOAK_SECONDS:-600}"
