@@ -43,6 +43,7 @@ pub trait Gauges: Send + Sync + 'static {
 
 /// One number, at the moment of reading.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Reading<'a> {
     /// What it is.
     pub metric: &'static Metric,
@@ -64,6 +65,7 @@ pub enum Value<'a> {
 
 /// What a number means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Metric {
     /// In `snake_case`, with the unit, and with `_total` if it is a counter, as
     /// [Prometheus names metrics](https://prometheus.io/docs/practices/naming/).
