@@ -301,13 +301,14 @@ async def settle(gateway, descriptors, mib):
 
 
 async def listens(port):
-    for _ in range(200):
+    # A busy machine takes its time to start a dozen processes.
+    for _ in range(1200):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             return
         except OSError:
             await asyncio.sleep(0.05)
-    sys.exit("a server does not listen")
+    sys.exit(f"nothing listens on port {port} after a minute")
 
 
 async def main():
