@@ -300,15 +300,17 @@ async def settle(gateway, descriptors, mib):
     return time.monotonic() - begun if fits else None
 
 
-async def listens(port):
+async def listens(server):
     # A busy machine takes its time to start a dozen processes.
     for _ in range(1200):
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            socket.create_connection(("127.0.0.1", server.port)).close()
             return
         except OSError:
+            if server.process.poll() is not None:
+                sys.exit(f"{server.process.args[0]} ended with {server.process.returncode}")
             await asyncio.sleep(0.05)
-    sys.exit(f"nothing listens on port {port} after a minute")
+    sys.exit(f"{server.process.args[0]} does not listen after a minute")
 
 
 async def main():
@@ -319,9 +321,9 @@ async def main():
     try:
         for backend in backends:
             backend.start(output)
-            await listens(backend.port)
+            await listens(backend)
         gateway = Gateway(backends, log)
-        await listens(gateway.port)
+        await listens(gateway)
         await asyncio.sleep(1)
         descriptors = gateway.descriptors() + MORE_DESCRIPTORS
         print(f"fresh: {gateway.descriptors()} descriptors, {gateway.mib():.1f} MiB", flush=True)
