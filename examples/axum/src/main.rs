@@ -1,5 +1,5 @@
-//! An axum application with routes and authentication of its own, MCP servers behind one of its routes, and
-//! tower-http's layers around them.
+//! An axum application with its own routes and authentication, MCP servers behind one of its routes, and tower-http's
+//! layers around everything.
 
 use std::{env, error::Error, net::SocketAddr, time::Duration};
 
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Serves until `stop`, and then until the calls in flight are answered.
+/// Serves until `stop`, then finishes the calls in flight.
 async fn serve(
     listener: TcpListener,
     app: Router,
@@ -59,37 +59,38 @@ async fn serve(
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = async move {
         stop.await;
-        // A listening stream has no end of its own: axum would wait for it forever.
+        // An event stream does not end by itself, so axum's graceful shutdown would wait for it
+        // forever.
         shutdown.shut_down(Duration::from_secs(20)).await;
     };
     axum::serve(listener, app).with_graceful_shutdown(stopped).await
 }
 
-/// The application, which listens on `address`: routes of its own, and the stack on `/mcp`.
+/// The application, which listens on `address`: its own routes, and the stack on `/mcp`.
 fn app(backends: Vec<Backend>, address: SocketAddr) -> Result<(Router, Shutdown), Box<dyn Error>> {
     let allowed: AllowedOrigin = APP.parse()?;
     let stack = ReverseProxyStack::mcp(MemoryStore::new(), Backends::new(backends))
         // axum knows the address of the client: it is forwarded to the backend.
         .forwarded(|layer| layer.peer_from(peer::of_axum))
-        // A browser may use that address as host, and pages of the web application may call.
+        // Browsers may address the server by that address, and pages of the web application may
+        // call it.
         .origin(|layer| layer.listener(address).allow_origin(allowed))
-        // Sessions belong to the principal that it names.
+        // Sessions belong to the principal that `authenticate` attaches.
         .auth(middleware::from_fn(authenticate));
     let shutdown = stack.shutdown();
     let own = Router::new()
         .route("/", get(async || "MCP servers are at /mcp"))
         .route("/healthz", get(async || "ok"))
-        // A time limit on the application's own routes only: calls of MCP may take long, and event streams have no
-        // end.
+        // A timeout on the application's own routes only: MCP calls may take long, and event streams do not end.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             Duration::from_secs(10),
         ));
-    // What surrounds all routes, from the outermost to the innermost.
+    // The layers around all routes, from the outermost to the innermost.
     let around = ServiceBuilder::new()
-        // First: nothing below prints credentials or session ids.
+        // First, so that nothing below prints credentials or session ids.
         .layer(SetSensitiveHeadersLayer::new([AUTHORIZATION, COOKIE, mcp::SESSION_ID.clone()]))
-        // An id that a client made up would be in every log. Behind a proxy that sets ids, leave this out.
+        // Otherwise an id that a client made up would be in every log. Behind a proxy that sets ids, leave this out.
         .map_request(|mut request: Request| {
             request.headers_mut().remove(REQUEST_ID);
             request
@@ -98,15 +99,15 @@ fn app(backends: Vec<Backend>, address: SocketAddr) -> Result<(Router, Shutdown)
         // Below the id and above whatever responds, so that it sees every response.
         .layer(TraceLayer::new_for_http())
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        // Above the stack: pages must be able to read its refusals, too, and the response to a panic.
+        // Above the stack: pages must also be able to read its refusals, and the response to a panic.
         .layer(cors()?)
-        // Innermost: its response passes all of the above.
+        // Innermost, so that its response passes all of the above.
         .layer(CatchPanicLayer::new());
     let app = own.route_service("/mcp", stack.layer(Upstream::builder().build())).layer(around);
     Ok((app, shutdown))
 }
 
-/// Lets pages of the web application read responses, and what they need of the header fields.
+/// Lets pages of the web application read responses and the header fields that they need.
 fn cors() -> Result<CorsLayer, Box<dyn Error>> {
     let exposed =
         [mcp::SESSION_ID.clone(), mcp::PROTOCOL_VERSION.clone(), WWW_AUTHENTICATE, REQUEST_ID];
@@ -117,12 +118,12 @@ fn cors() -> Result<CorsLayer, Box<dyn Error>> {
         .expose_headers(exposed))
 }
 
-/// Lets known callers pass. A real application verifies a token here.
+/// Lets known callers through. A real application verifies a token here.
 async fn authenticate(mut request: Request, next: Next) -> Response {
     let Some(subject) = subject(request.headers()) else {
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]).into_response();
     };
-    // Issuer and subject, never the token: it changes in the course of a session.
+    // Issuer and subject, never the token, because a token may be replaced during a session.
     Principal::new("https://issuer.example", subject).attach(&mut request);
     next.run(request).await
 }
@@ -174,7 +175,8 @@ mod tests {
         for count in 1..=3 {
             assert_eq!(post(&client, alice, Some(id), &increment).await.count(), Some(count));
         }
-        // A new token of the same principal goes on; another principal has no such session.
+        // A new token of the same principal continues the session; to another principal, the
+        // session is unknown.
         let refreshed = post(&client, "Bearer next-token-of-alice", Some(id), &increment).await;
         assert_eq!(refreshed.count(), Some(4));
         let stolen = post(&client, "Bearer token-of-bob", Some(id), &increment).await;
@@ -185,7 +187,7 @@ mod tests {
         assert!(journal.iter().all(|entry| entry.headers["x-forwarded-for"] == "127.0.0.1"));
     }
 
-    /// The response to `request` of a page of `origin`, without credentials.
+    /// The response to `request`, sent without credentials by a page of `origin`.
     async fn page(origin: &str, request: http::request::Builder) -> Answer {
         let client = Raw::new(origin);
         let request = request.header("origin", APP).header("x-request-id", "made-up");

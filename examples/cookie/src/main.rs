@@ -1,4 +1,4 @@
-//! Web servers with state behind a proxy that keeps each client on one of them by a cookie.
+//! Stateful web servers behind a proxy that uses a cookie to keep each client on one of them.
 
 use std::{
     env,

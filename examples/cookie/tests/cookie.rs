@@ -138,7 +138,7 @@ async fn a_client_stays_on_its_server_through_any_replica_and_a_restart() {
     for server in ["axum", "hyper"] {
         let at = |(seen, _): &&(&str, String)| *seen == server;
         assert!(seen.iter().any(|seen| at(&seen)), "both get clients: {seen:?}");
-        // All clients of a server have one value: it identifies none of them.
+        // All clients of a server get the same value, so the cookie identifies no client.
         let values = seen.iter().filter(at).map(|(_, cookies)| cookies.rsplit(' ').next());
         assert_eq!(values.collect::<std::collections::HashSet<_>>().len(), 1);
     }

@@ -7,7 +7,7 @@ use std::{
 
 use bartizan::BackendId;
 
-/// Answers without a query: requests ask for it, and must not wait.
+/// Kept in memory: requests ask for these numbers and must not wait for a query.
 #[derive(Debug, Default)]
 pub(crate) struct Counts(Mutex<HashMap<Option<BackendId>, usize>>);
 
@@ -24,7 +24,7 @@ impl Counts {
         *self.lock().entry(backend).or_default() += 1;
     }
 
-    /// Counts one less; what counts nothing is forgotten.
+    /// Subtracts one, and removes entries that reach zero.
     pub(crate) fn take(&self, backend: Option<BackendId>) {
         if let Entry::Occupied(mut count) = self.lock().entry(backend) {
             *count.get_mut() = count.get().saturating_sub(1);

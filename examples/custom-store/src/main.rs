@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .await
 }
 
-/// Serves until `stop`, and then until the calls in flight are answered.
+/// Serves until `stop`, then finishes the calls in flight.
 async fn serve(
     listener: TcpListener,
     store: SqliteStore,
@@ -37,7 +37,8 @@ async fn serve(
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     let stopped = async move {
         stop.await;
-        // A listening stream has no end of its own: axum would wait for it forever. Its session goes on.
+        // An event stream does not end by itself, so axum's graceful shutdown would wait for it forever. Closing the
+        // stream does not end its session.
         shutdown.shut_down(Duration::from_secs(20)).await;
     };
     let served = axum::serve(listener, app).with_graceful_shutdown(stopped).await;
@@ -45,7 +46,7 @@ async fn serve(
     Ok(served?)
 }
 
-/// The stack on `/mcp`: a store of one's own goes where `MemoryStore` goes.
+/// The stack on `/mcp`, with this store in place of `MemoryStore`.
 fn app(
     store: &SqliteStore,
     backends: Vec<Backend>,
@@ -65,7 +66,7 @@ async fn sweep(store: SqliteStore) {
     let mut round = interval(Duration::from_secs(1));
     loop {
         round.tick().await;
-        // The next round makes up for one that failed.
+        // If it fails, the next round catches up.
         let _ = store.sweep().await;
     }
 }
@@ -139,7 +140,7 @@ mod tests {
 
         let second = Run::start(&database, &servers).await;
         for id in &ids[..3] {
-            // At the backend that counts it.
+            // At the backend that holds the count.
             assert_eq!(second.post(Some(id), &increment).await.count(), Some(2));
         }
         assert_eq!(second.post(Some(&ids[3]), &increment).await.status, 404);

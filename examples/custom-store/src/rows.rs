@@ -9,7 +9,7 @@ use bartizan::{
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params, types::Type};
 use sha2::{Digest, Sha256};
 
-/// Milliseconds that a tombstone stands.
+/// How long a tombstone is kept, in milliseconds.
 const TOMBSTONE_MS: u64 = 60_000;
 
 const SCHEMA: &str = "
@@ -28,13 +28,13 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS sessions_by_over ON sessions (over_ms);
 ";
 
-/// What a session is found by: a copy of the database reveals no id that could be used.
+/// The hash by which a session is found, so that a copy of the database reveals no usable id.
 pub(crate) struct RowKey([u8; 32]);
 
 /// What is stored under a key.
 pub(crate) enum Row {
     Live(LiveRow),
-    /// A tombstone, until then.
+    /// A tombstone, and when it expires.
     Ended {
         until_ms: u64,
     },
@@ -157,7 +157,7 @@ pub(crate) fn delete(connection: &Connection, key: &RowKey) -> Result<(), StoreE
         .map_err(store_error)
 }
 
-/// Deletes what has expired, and old tombstones; answers the backend of each session that is gone.
+/// Deletes expired sessions and old tombstones. Returns the backend of each deleted session.
 pub(crate) fn sweep(
     connection: &Connection,
     now_ms: u64,

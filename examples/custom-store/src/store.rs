@@ -29,19 +29,21 @@ use crate::{
 /// How long a statement may wait for the lock of the database.
 const BUSY: Duration = Duration::from_millis(200);
 
-/// Sessions in a SQLite database, which belongs to one process at a time. Clones share it.
+/// Sessions in a SQLite database that one process uses at a time. Clones share it.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Shared>);
 
 struct Shared {
     connection: Mutex<Connection>,
-    /// The sessions that calls and streams of this process use: the database knows nothing of those.
+    /// The sessions that calls and streams of this process are using, which the database does not know.
     live: LiveSessions,
-    /// Those whose use is to be written down. One is added at most eight times in its idle time.
+    /// Sessions whose last use is yet to be written. A session is added at most eight times per
+    /// idle time.
     touched: Mutex<Vec<Session>>,
     counts: Counts,
     max_sessions: usize,
-    /// Milliseconds since 1970: sessions outlive the process, and so must its clock.
+    /// Milliseconds since 1970: sessions outlive the process, so their times must not depend on
+    /// when it started.
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -49,7 +51,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct OpenError(StoreError);
 
-/// The futures of the store: SQLite blocks, so that it runs on threads for that.
+/// The futures of the store. SQLite blocks, so it runs on tokio's blocking threads.
 type Later<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 impl SqliteStore {
@@ -90,15 +92,15 @@ impl SqliteStore {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// Writes down that held sessions are in use, and deletes what has expired. Call it once a second.
+    /// Records that held sessions are in use, and deletes expired ones. Call it once a second.
     ///
     /// # Errors
     ///
-    /// If the database does not answer; the next call makes up for it.
+    /// If the database does not answer; the next call catches up.
     ///
     /// # Cancellation
     ///
-    /// Once begun, it is carried out.
+    /// Once started, it runs to the end.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         self.blocking(|shared| shared.within(|connection, now_ms| shared.sweep(connection, now_ms)))
             .await
@@ -185,12 +187,12 @@ impl SessionStore for SqliteStore {
     fn touch(&self, session: &Session) {
         let now_ms = (self.0.clock)();
         let idle_ms = millis(session.record().idle());
-        // The lookup at the start of a short call has been written down.
+        // The lookup at the start of a short call has already been recorded.
         if now_ms.saturating_sub(session.used_ms()) < idle_ms / 8 {
             return;
         }
         session.set_used_ms(now_ms);
-        // A request never waits for it: the next sweep writes it down.
+        // A request never waits for the write: the next sweep does it.
         self.0.touched().push(session.clone());
     }
 
@@ -222,7 +224,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic elsewhere has rolled its transaction back.
+        // A panic while the lock was held has rolled its transaction back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -239,7 +241,7 @@ impl Shared {
             return Ok(None);
         };
         let is_expired = match self.live.get(key) {
-            // A call or a stream of it may be open, or a use not be written down yet.
+            // A call or a stream of it may be open, or a recent use may not be written yet.
             Some(session) => session.is_expired(now_ms),
             None => row.over_ms <= now_ms || row.idle_until_ms <= now_ms,
         };
@@ -311,7 +313,7 @@ impl Shared {
         if session.version() != seen {
             return Ok(Replaced::Changed(session));
         }
-        // The age goes on.
+        // The age still counts from the insert.
         let born_ms = session.born_ms();
         let row = LiveRow::new(record, seen.next().get(), born_ms, session.used_ms());
         rows::write(connection, &RowKey::of(key), &row)?;
@@ -320,7 +322,7 @@ impl Shared {
         Ok(Replaced::Replaced(self.adopt(key, row)))
     }
 
-    /// Ends a session and leaves a tombstone: whatever its version, or only if that is the one `seen`.
+    /// Ends a session and leaves a tombstone: in any version, or only if its version is `seen`.
     fn remove(
         &self,
         connection: &Connection,
@@ -353,7 +355,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes down when sessions were used that were touched or are held.
+    /// Writes the last use of sessions that were touched or are held.
     fn write_uses(
         &self,
         connection: &Connection,
@@ -365,7 +367,7 @@ impl Shared {
             if session.is_ended() {
                 continue;
             }
-            // Of one that is held, this notes a use.
+            // For a held session, this records a use.
             if session.is_expired(now_ms) {
                 self.live.end(session.key());
                 continue;

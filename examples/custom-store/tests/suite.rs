@@ -13,7 +13,7 @@ use bartizan_example_custom_store::SqliteStore;
 use bartizan_store_suite::{Caps, Harness};
 use tempfile::TempDir;
 
-/// A database in a directory of its own, and the clock of its store.
+/// A database in its own directory, and the clock of its store.
 struct OnSqlite {
     directory: TempDir,
     now_ms: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! `SanitizeForwarded` alone: a server that says who its client is.
+//! `SanitizeForwarded` alone: a server that reports the address of its client.
 
 use std::{convert::Infallible, error::Error, net::SocketAddr};
 
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tower::{Layer, service_fn};
 use tower_service::Service;
 
-/// In axum, the peer is where axum keeps it.
+/// In axum, the peer is read from axum's `ConnectInfo`.
 pub(crate) fn app() -> Router {
     let guard = guard().peer_from(|extensions| {
         extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
@@ -37,7 +37,7 @@ pub(crate) fn service() -> impl Service<
     }))
 }
 
-/// Takes the word of processes on this host, as of a balancer beside the server.
+/// Trusts processes on this host, such as a load balancer next to the server.
 fn guard() -> SanitizeForwardedLayer {
     SanitizeForwardedLayer::new().trust(TrustedPeers::default().and_loopback())
 }

@@ -1,4 +1,4 @@
-//! `LimitHops` alone: a server that says how far a request has come.
+//! `LimitHops` alone: a server that reports how many hops a request has crossed.
 
 use std::{convert::Infallible, error::Error};
 

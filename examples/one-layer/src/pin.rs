@@ -1,4 +1,4 @@
-//! `PinBackend` alone: each tenant stays on one of several servers, behind an HTTP client of one's own.
+//! `PinBackend` alone: keeps each tenant on one of several servers, with your own HTTP client.
 
 use std::{convert::Infallible, error::Error};
 
@@ -19,7 +19,7 @@ use hyper_util::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_service::Service;
 
-/// What the layers make of a request body.
+/// The request body that the client gets from the layers.
 type Outgoing = TrailerFilterBody<ReclaimableBody<Body>>;
 
 /// In axum, for all paths.
@@ -47,7 +47,7 @@ pub(crate) fn service(
     Ok(pinned(backends)?.map_request(|request: Request<Incoming>| request.map(Body::new)))
 }
 
-/// By the segment after `/tenants/`, from the first response that succeeds on.
+/// Pins by the path segment after `/tenants/`, from the first successful response on.
 fn pinned(
     backends: &[String],
 ) -> Result<
@@ -89,7 +89,7 @@ async fn forward(
     match client.request(request).await {
         Ok(response) => response.map(Body::new),
         Err(error) => {
-            // The layer asks another server, if this one cannot have seen the request.
+            // The layer then tries another server if this one cannot have seen the request.
             let kind = match error.is_connect() {
                 true => FailureKind::NoRoute,
                 false => FailureKind::Terminated,

@@ -1,4 +1,4 @@
-//! Plain hyper: accepts, and calls a Tower service for each request.
+//! Plain hyper: accepts connections and calls a Tower service for each request.
 
 use std::{convert::Infallible, error::Error, io};
 
@@ -14,7 +14,7 @@ use hyper_util::{
 use tokio::net::TcpListener;
 use tower_service::Service;
 
-/// Serves `service` over HTTP/1.1 and HTTP/2, and hands each request's peer on.
+/// Serves `service` over HTTP/1.1 and HTTP/2, and attaches the peer to each request.
 pub(crate) async fn serve<S, R>(listener: TcpListener, service: S) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>,
@@ -24,11 +24,11 @@ where
 {
     loop {
         let (stream, addr) = listener.accept().await?;
-        // The peer's text is made here, once per connection.
+        // The peer's address is formatted here, once per connection.
         let service = ConnectionService::new(service.clone(), PeerAddr::new(addr));
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
-            // A connection that breaks off concerns nobody else.
+            // A connection that breaks off does not affect others.
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
     }

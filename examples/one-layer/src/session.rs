@@ -69,7 +69,7 @@ mod tests {
         let id = raw.initialize().await;
         assert_eq!(raw.increment(&id).await.count(), Some(1));
         assert!(raw.delete(Some(&id)).await.status.is_success());
-        // In the guard's words: the server's own are plain text.
+        // In the guard's format: the server's own refusals are plain text.
         let ended = raw.post(Some(&id), call(1, "increment")).await;
         assert_eq!(
             (ended.status.as_u16(), ended.message()["error"]["code"].as_i64()),

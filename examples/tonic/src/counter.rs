@@ -1,4 +1,4 @@
-//! A gRPC service whose state is nowhere but in this process.
+//! A gRPC service whose state exists only in this process.
 
 use std::{
     collections::HashMap,
@@ -31,7 +31,7 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 use tower_service::Service;
 
-/// Asks for one more.
+/// Asks to add one.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Increment {}
 
@@ -50,11 +50,11 @@ struct Counter {
     counts: Arc<Mutex<HashMap<String, u64>>>,
 }
 
-/// Counts until the task ends.
+/// Serves until the task ends.
 pub(crate) async fn serve(listener: TcpListener) -> Result<(), Error> {
     let name = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let counter = Counter { name: name.into(), opened: Arc::default(), counts: Arc::default() };
-    // Finds the client behind the proxy, which runs on this host.
+    // Finds the address of the client behind the proxy, which runs on this host.
     let proxies = TrustedPeers::default().and_loopback();
     let sanitize = SanitizeForwardedLayer::new().trust(proxies).peer_from(peer::of_tonic);
     Server::builder()
@@ -74,7 +74,7 @@ impl Counter {
             *count += 1;
             return Ok(seen(client, Response::new(Count { value: *count })));
         }
-        // A real service draws ids that cannot be guessed.
+        // A real service uses ids that cannot be guessed.
         let id = format!("{}-{}", self.name, self.opened.fetch_add(1, Ordering::Relaxed));
         counts.insert(id.clone(), 1);
         let mut response = Response::new(Count { value: 1 });

@@ -1,4 +1,4 @@
-//! A gRPC service with state behind session pinning by metadata.
+//! A stateful gRPC service behind a proxy that pins sessions by metadata.
 
 mod counter;
 mod proxy;

@@ -15,7 +15,8 @@ use tower_layer::Layer;
 
 /// Sends the calls of a session to the backend that opened it.
 pub(crate) async fn serve(listener: TcpListener, backends: Vec<Backend>) -> Result<(), Error> {
-    // Metadata is a header field. A call without it is new work; its response may open a session.
+    // gRPC metadata is a header field. A call without it may go to any backend, and its response
+    // may open a session.
     let metadata = HeaderName::from_static("x-session-id");
     let stack = ReverseProxyStack::header(metadata, MemoryStore::new(), Backends::new(backends))
         // tonic knows the address of the client: it is forwarded to the backend.

@@ -17,7 +17,7 @@ use crate::{
     proxy,
 };
 
-/// A counter with a runtime of its own, so that all of it can be ended at once.
+/// A counter on its own runtime, so that all of it can be stopped at once.
 fn counter() -> (Runtime, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -70,7 +70,7 @@ async fn each_session_counts_on_the_server_that_opened_it() {
             assert_eq!(count.value, expected);
         }
     }
-    // A runtime is not dropped inside another.
+    // A runtime must not be dropped inside another.
     one.shutdown_background();
     two.shutdown_background();
 }
@@ -83,7 +83,7 @@ async fn refusals_are_grpc_statuses() {
     let unknown = increment(&mut client, Some("unknown")).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.message()), (Code::NotFound, "Session not found"));
     counter.shutdown_background();
-    // A connection that was open breaks; from then on none can be made.
+    // The open connection breaks; after that, no connection can be made.
     loop {
         let lost = increment(&mut client, Some(&id)).await.unwrap_err();
         assert_eq!(lost.code(), Code::Unavailable, "{lost:?}");
@@ -93,7 +93,7 @@ async fn refusals_are_grpc_statuses() {
     }
 }
 
-/// A backend that notes who it is told the client is.
+/// A backend that records the client address that it is sent.
 #[tokio::test]
 async fn the_backend_is_told_who_the_client_is() {
     let told = Arc::<Mutex<Option<HeaderValue>>>::default();
@@ -104,19 +104,19 @@ async fn the_backend_is_told_who_the_client_is() {
     });
     let backend = backend.await;
     let mut client = proxy(&[&format!("h2c://{}", backend.addr)]).await;
-    // It answers no gRPC.
+    // It does not respond with gRPC.
     assert!(increment(&mut client, None).await.is_err());
     assert_eq!(told.lock().unwrap().as_ref().unwrap(), "127.0.0.1");
 }
 
-/// The handler reads what the layer above it found.
+/// The handler reads the address that the layer above it found.
 #[tokio::test]
 async fn a_handler_reads_who_the_client_is() {
     let (counter, uri) = counter();
     let channel = Channel::from_shared(uri.replace("h2c", "http")).unwrap();
     let mut client = Grpc::new(channel.connect().await.unwrap());
     let mut request = Request::new(Increment {});
-    // As the proxy on this host says, which is trusted.
+    // As reported by the proxy on this host, which is trusted.
     request.metadata_mut().insert("x-forwarded-for", "198.51.100.5".parse().unwrap());
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/example.Counter/Increment");
