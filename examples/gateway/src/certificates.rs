@@ -4,7 +4,7 @@
 //! |---|---|
 //! | cannot be read; is not PEM; has no certificate, or no private key | an error that names the option, the file and what was expected |
 //! | private key encrypted with a passphrase | the same |
-//! | private key of another certificate than the first one of `--tls-cert` | the same |
+//! | the private key does not match the first certificate in `--tls-cert` | the same |
 //! | changed, and SIGHUP is received | the new certificate is used for new connections |
 //! | changed to one of the above, and SIGHUP is received | the error is logged, and the old certificate stays |
 
@@ -26,11 +26,11 @@ use tokio::{sync::watch, task::spawn_blocking};
 
 use crate::server::Tls;
 
-/// What the listener offers
-/// ([ALPN, RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)). A client that offers nothing gets HTTP/1.1.
+/// The protocols that the listener offers ([ALPN, RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)). A client without
+/// ALPN gets HTTP/1.1.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// Where the certificate and its private key are, as PEM.
+/// The paths of the certificate and its private key, both PEM.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CertificateFiles {
     pub(crate) cert: PathBuf,
@@ -69,7 +69,7 @@ impl CertificateFiles {
             .with_single_cert(chain, key)
             .map_err(unusable)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        // Clients keep their sessions themselves: the default remembers only 256 of them.
+        // Session tickets are kept by the clients: the default cache holds only 256 sessions.
         config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
         Ok(Arc::new(config))
     }
@@ -107,9 +107,9 @@ fn sections(file: &Path) -> Result<Sections, String> {
     parse(&text)
 }
 
-/// Nothing of the file is repeated in an error: it may hold a private key.
+/// Errors never quote the file: it may hold a private key.
 fn parse(text: &[u8]) -> Result<Sections, String> {
-    // PKCS #8, and what OpenSSL wrote before.
+    // PKCS #8, and the format that OpenSSL wrote before it.
     let is_encrypted = contains(text, b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || contains(text, b"Proc-Type: 4,ENCRYPTED");
     if !contains(text, b"-----BEGIN ") {
@@ -155,7 +155,7 @@ fn private_key(file: Sections) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 impl Sections {
-    /// What is in the file instead.
+    /// Describes what the file contains instead.
     fn describe(&self) -> String {
         let first = self.sections.first().map(|(kind, _)| match kind {
             SectionKind::Certificate => "a certificate",

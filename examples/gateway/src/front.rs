@@ -1,4 +1,4 @@
-//! The layers around everything else, as the options say.
+//! The outermost layers, as configured by the options.
 
 use bartizan::{
     core::{Dialect, mcp},
@@ -11,7 +11,7 @@ use crate::{
     server::front::{AllowCorsLayer, CatchPanics, Front, RequestIds},
 };
 
-/// The layers that the options switch on; none if they switch on nothing.
+/// The layers that the options switch on; `None` if there are none.
 pub(crate) fn front(options: &Options) -> Option<Front> {
     let web = &options.web;
     let request_ids = web.request_id.clone().map(|name| {

@@ -1,4 +1,4 @@
-//! The gateway: from options to a server that runs until it is told to stop.
+//! The gateway: from options to a server that runs until the signal to stop.
 
 use std::{error::Error, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     store::{self, OpenStore, PinTable},
 };
 
-/// How long the last lines of the access log may take.
+/// How long to wait for the last lines of the access log at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// A gateway that holds its port: connections wait until it runs.
@@ -34,18 +34,20 @@ pub(crate) struct Gateway {
     upstream: Upstream,
     store: OpenStore,
     stack: Stack,
-    /// Who calls, and where his login is, if logins are kept together.
+    /// The layers that identify the caller and, if logins are pinned, find the backend of its
+    /// login.
     login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
     access_log: Option<AccessLog>,
 }
 
 impl Gateway {
-    /// Configures the layers, waits for the first answer of the store, takes the ports, and says so: whoever connects
-    /// from now on is served.
+    /// Configures the layers, waits for the first answer of the store, binds the ports, and prints where it listens.
+    /// Clients that connect from now on are served.
     ///
     /// # Errors
     ///
-    /// If the options cannot be had together, the certificate cannot be used, or a port cannot be had; the message names the address.
+    /// If the options cannot be combined, the certificate cannot be used, or a port cannot be bound; the message names
+    /// the address.
     pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let certificate = options.listener.certificate();
         let tls = certificate.map(|files| files.read()).transpose()?.map(Tls::new);
@@ -99,9 +101,8 @@ impl Gateway {
         self.address
     }
 
-    /// Serves until `stop`, and then until the calls in flight are finished. Returns how many calls were cut, by
-    /// their connections and by their event streams. Everything but the connections of clients is left to the current
-    /// runtime, whatever the workers do.
+    /// Serves until `stop`, then finishes the calls in flight. Returns how many calls were cut, by their connections
+    /// and by their event streams. The workers serve client connections; everything else runs on the current runtime.
     ///
     /// # Errors
     ///
@@ -130,7 +131,7 @@ impl Gateway {
             ..Limits::default()
         };
         let shutdown = stack.shutdown();
-        // Those that are left end in good order, before their connections are cut.
+        // The remaining event streams end properly, before their connections are cut.
         let grace = limits.drain.saturating_sub(Duration::from_secs(1).min(limits.drain / 2));
         let closing = stop.closing();
         let ending = async {
@@ -156,7 +157,7 @@ impl Gateway {
         let is_logged = access_log.is_some();
         let upstream = || NoteBackend::new(upstream.for_worker(), is_logged);
         let log = access_log.clone();
-        // Two types: what is off costs nothing.
+        // Two types, so that layers which are off cost nothing.
         let closing = stop.closing();
         let (connections, streams) = if let Some(login) = login {
             let stack = stack.auth(login);

@@ -1,4 +1,4 @@
-//! The health check of a container, whose image has no other program that could ask.
+//! The health check of a container, whose image contains no other program that could do it.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -14,13 +14,13 @@ use tokio::time::timeout;
 
 use crate::output::say;
 
-/// The time that the gateway has to answer.
+/// How long the gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The gateway says in a line what is missing.
+/// The gateway answers with one line that says what is missing.
 const MAX_ANSWER_BYTES: usize = 4_096;
 
-/// Asks the gateway whose admin listener is `admin` whether it is ready, and prints its answer.
+/// Asks the gateway at the admin address `admin` whether it is ready, and prints its answer.
 pub(crate) async fn check(admin: SocketAddr) -> ExitCode {
     match timeout(PATIENCE, ask(reachable(admin))).await {
         Ok(Ok((is_ready, answer))) => {
@@ -38,7 +38,7 @@ pub(crate) async fn check(admin: SocketAddr) -> ExitCode {
     }
 }
 
-/// Where a listener on `address` can be reached from this machine.
+/// The address at which this machine can reach a listener on `address`.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),

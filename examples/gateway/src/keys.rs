@@ -1,15 +1,15 @@
-//! The keys that seal what is recorded of sessions, from a file.
+//! The keys that seal session records, from a file.
 
 use std::{error::Error, fs, path::Path};
 
 use bartizan::{core::ConfigError, resume::KeyRing};
 
-/// Reads a ring of keys: each line an id from 0 to 255 and a secret of 64 hexadecimal digits. The first
-/// key seals, all of them open. Empty lines and those that begin with `#` are passed over.
+/// Reads a ring of keys: each line an id from 0 to 255 and a secret of 64 hexadecimal digits. The first key seals, and
+/// every key opens. Empty lines and lines that begin with `#` are skipped.
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or a line of it; the message names the line and repeats nothing of it.
+/// If the file cannot be read or a line is invalid; the message has the number of the line, but not its text.
 pub(crate) fn read(file: &Path) -> Result<KeyRing, Box<dyn Error + Send + Sync>> {
     let text = fs::read_to_string(file);
     let keys = text.map_err(|error| error.to_string()).and_then(|text| parse(&text));

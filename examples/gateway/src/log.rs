@@ -1,6 +1,6 @@
 //! The log on standard error: what is logged, and in which form.
 //!
-//! What is logged is said by `--log` or its variable, else by `RUST_LOG`, else it is `info`.
+//! The filter comes from `--log` or its variable, otherwise from `RUST_LOG`; the default is `info`.
 
 use std::{
     env,
@@ -11,10 +11,10 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::{LogFilter, LogFormat};
 
-/// Where a filter is read from if no option names one.
+/// The variable that holds the filter if the option is not set.
 const RUST_LOG: &str = "RUST_LOG";
 
-/// Begins to log. `filter` is `--log`, and `is_chosen` if it is not the default.
+/// Starts logging. `filter` is the value of `--log`; `is_chosen` says whether it was set.
 pub(crate) fn init(filter: &LogFilter, is_chosen: bool, format: LogFormat) {
     let fallback = env::var(RUST_LOG).ok().filter(|_| !is_chosen);
     let (filter, warning) = choose(filter, fallback.as_deref());
@@ -22,7 +22,7 @@ pub(crate) fn init(filter: &LogFilter, is_chosen: bool, format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(format == LogFormat::Text && io::stderr().is_terminal())
-        // If standard error is closed, reporting that would panic in the task that logs.
+        // If standard error is closed, reporting the error there would panic in the task that logs.
         .log_internal_errors(false);
     match format {
         LogFormat::Text => builder.init(),
@@ -35,7 +35,7 @@ pub(crate) fn init(filter: &LogFilter, is_chosen: bool, format: LogFormat) {
     }
 }
 
-/// The filter of `option`, unless `fallback` is there and can be read.
+/// The filter in `fallback` if it can be parsed, otherwise that of `option`.
 fn choose(option: &LogFilter, fallback: Option<&str>) -> (EnvFilter, Option<String>) {
     let Some(text) = fallback.filter(|text| !text.is_empty()) else {
         return (option.to_filter(), None);

@@ -3,19 +3,19 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `access_log` | one line per request |
-//! | `cli` | options, their environment variables and defaults, and which of them go together |
+//! | `cli` | options, their environment variables and defaults, and which combinations are valid |
 //! | `gateway` | the gateway: from options to a server that runs until the signal to stop |
 //! | `stack` | the layers, configured |
 //! | `front` | the layers around everything else, configured |
 //! | `health` | what the health check of a container asks |
 //! | `manual` | completions for shells, and the man page |
-//! | `names` | a warning about backends whose name has several addresses |
+//! | `names` | warnings about backends whose name has several addresses |
 //! | `certificates` | the certificate of the listener and its private key, from files |
 //! | `keys` | the keys that seal session records, from a file |
 //! | `log` | the log on standard error |
-//! | `oauth` | the requests of one OAuth client together |
-//! | `principal` | whose a session is |
-//! | `readiness` | whether load balancers are to send requests here |
+//! | `oauth` | keeps the requests of one OAuth client on one backend |
+//! | `principal` | the owner of a session |
+//! | `readiness` | whether load balancers should send requests here |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
@@ -49,7 +49,8 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Gives free pages back: after a burst of connections or streams, glibc's would keep them.
+/// Returns free pages to the system. After a burst of connections or streams, glibc's allocator
+/// would keep them.
 #[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    // For all but the connections of clients, which the workers serve.
+    // For everything except client connections, which the workers serve.
     let outcome = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => Err(error.into()),

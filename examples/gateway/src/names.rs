@@ -1,4 +1,4 @@
-//! Names of backends that look like several servers.
+//! Warnings about backend names that resolve to several servers.
 
 use std::{
     collections::BTreeSet,
@@ -8,8 +8,8 @@ use std::{
 use bartizan::core::Backend;
 use tokio::net::lookup_host;
 
-/// Looks up the names of `backends` and logs a warning for each that has several addresses. A name that
-/// does not resolve is reported when it is needed.
+/// Looks up the names of `backends` and logs a warning for each that has several addresses. A name that does not
+/// resolve is reported when a request needs it.
 pub(crate) async fn check(backends: Vec<Backend>) {
     for backend in backends {
         let authority = backend.authority();
@@ -27,7 +27,8 @@ pub(crate) async fn check(backends: Vec<Backend>) {
     }
 }
 
-/// What to say of `backend`, if its name has several addresses of one family. One of each is a single server.
+/// The warning about `backend`, if its name has several addresses of one family. One IPv4 and one IPv6 address are a
+/// single server.
 fn warning(backend: &Backend, addresses: impl Iterator<Item = SocketAddr>) -> Option<String> {
     let addresses: BTreeSet<_> = addresses.map(|address| address.ip()).collect();
     let v6 = addresses.iter().filter(|address| address.is_ipv6()).count();
@@ -35,7 +36,7 @@ fn warning(backend: &Backend, addresses: impl Iterator<Item = SocketAddr>) -> Op
         return None;
     }
     let count = addresses.len();
-    // Enough to recognise them by.
+    // Enough of them to recognise the servers.
     let shown: Vec<_> = addresses.iter().take(8).map(ToString::to_string).collect();
     let rest = if count > shown.len() { ", …" } else { "" };
     Some(format!(

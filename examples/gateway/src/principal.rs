@@ -1,4 +1,4 @@
-//! Whose a session is: the option `--principal` as a layer, and as a warning.
+//! The owner of a session: the layer for the option `--principal`, and a warning if there is none.
 
 use std::{error::Error, net::SocketAddr};
 
@@ -6,11 +6,11 @@ use bartizan::principal::NamePrincipalLayer;
 
 use crate::cli::{Options, Principal};
 
-/// The layer that names callers.
+/// The layer that identifies callers.
 ///
 /// # Errors
 ///
-/// If callers are to be named by proxies, and no proxy is trusted.
+/// If a proxy must name the callers, but no proxy is trusted.
 pub(crate) fn layer(options: &Options) -> Result<NamePrincipalLayer, Box<dyn Error + Send + Sync>> {
     Ok(match &options.sessions.principal {
         Principal::None => NamePrincipalLayer::none(),
@@ -28,7 +28,7 @@ pub(crate) fn layer(options: &Options) -> Result<NamePrincipalLayer, Box<dyn Err
     })
 }
 
-/// Warns if sessions have no owner, and others than this host may reach `address`.
+/// Warns if sessions have no owner and other hosts can reach `address`.
 pub(crate) fn warn_if_none(options: &Options, address: SocketAddr) {
     if options.sessions.principal == Principal::None && !address.ip().to_canonical().is_loopback() {
         tracing::warn!(

@@ -1,15 +1,15 @@
-//! Whether load balancers are to send requests here.
+//! Decides whether load balancers should send requests here.
 //!
 //! | situation | `/readyz` |
 //! |---|---|
 //! | the process is shutting down | 503, not ready |
 //! | the store has not answered yet | 503, not ready: no session could be opened or found here |
-//! | a backend has not accepted a connection yet, for 30 s at most if another one has | 503, not ready |
-//! | later, the store does not answer, or a backend is out of service | 200, degraded, and what is missing |
+//! | a backend has not accepted a connection yet; if another one has, for at most 30 s | 503, not ready |
+//! | after that, the store does not answer or a backend is out of service | 200, degraded, with what is missing |
 //! | nothing is missing | 200, ready |
 //!
-//! Once ready, a gateway stays ready when the store or a backend fails: every replica sees the same failure, and all of
-//! them would leave the load balancer at once, together with the sessions that they could still serve.
+//! Once ready, a gateway stays ready when the store or a backend fails. Every replica sees the same failure, so the
+//! load balancer would remove all of them at once, although they could still serve many sessions.
 
 use std::{
     fmt,
@@ -32,12 +32,12 @@ use tokio::{
 
 use crate::{server::shutdown::Stop, store::OpenStore};
 
-/// How long a backend that does not accept connections keeps a gateway from being ready that has another one.
+/// How long a backend that refuses connections keeps the gateway from being ready, if another backend is there.
 const WAIT_FOR_BACKENDS: Duration = Duration::from_secs(30);
-/// How long from one attempt to reach a backend, or the store, to the next.
+/// The interval between two attempts to reach a backend or the store.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// The answer, and what is missing: lines for people.
+/// The answer, with a line of text for everything that is missing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Readiness {
     Ready,
@@ -54,7 +54,7 @@ struct Facts {
     store_failure: Option<&'static str>,
     /// Whether some backend accepted a connection.
     some_backend_was_there: bool,
-    /// The backends that never did.
+    /// The backends that never accepted one.
     missing_backends: Vec<String>,
     /// The backends that are out of service, and why.
     failed_backends: Vec<(String, &'static str)>,
@@ -87,7 +87,7 @@ fn judge(facts: &Facts) -> Readiness {
 }
 
 impl Readiness {
-    /// Whether load balancers are to send requests here.
+    /// Decides whether load balancers should send requests here.
     pub(crate) fn is_ready(&self) -> bool {
         !matches!(self, Self::NotReady(_))
     }
@@ -107,7 +107,7 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// Knows what has been there since the start.
+/// Remembers whether the store and each backend have been reachable since the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch(Arc<Seen>);
 
@@ -130,7 +130,7 @@ impl Watch {
         Self(Arc::new(Seen { begun, stop, store, store_was_there, set, backends }))
     }
 
-    /// Waits for the store and for each backend to be there once.
+    /// Waits until the store and each backend have been reachable once.
     pub(crate) async fn wait(self, upstream: Upstream, connect_timeout: Duration) {
         let mut waiting = JoinSet::new();
         for index in 0..self.0.backends.len() {
@@ -189,7 +189,7 @@ fn name(backend: &Backend) -> String {
 mod tests {
     use super::*;
 
-    /// A gateway before two backends that has all it needs.
+    /// A gateway in front of two backends, with nothing missing.
     fn sound() -> Facts {
         Facts { store_was_there: true, some_backend_was_there: true, ..Facts::default() }
     }
@@ -231,7 +231,7 @@ mod tests {
         for (facts, text) in [
             (store, "degraded: the session store does not answer (timeout)\n"),
             (backend, "degraded: backend http://b:1 is out of service (unreachable)\n"),
-            // One that was never there is named once.
+            // A backend that was never reachable is named only once.
             (
                 Facts { failed_backends, ..missing(true, WAIT_FOR_BACKENDS) },
                 "degraded: backend http://b:1 is out of service (unreachable)\n",

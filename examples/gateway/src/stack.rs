@@ -27,10 +27,10 @@ use crate::{
     store::SessionTable,
 };
 
-/// The layers, with what the options say of each.
+/// The layers, configured from the options.
 pub(crate) type Stack = ReverseProxyStack<SessionTable, NoKey, NoStore, NamePrincipalLayer>;
 
-/// The name of this gateway, in `Via` and in `Proxy-Status`.
+/// The name of this gateway in `Via` and `Proxy-Status`.
 pub(crate) fn name(options: &Options) -> ProxyName {
     options.proxies.via.clone().unwrap_or_else(ProxyName::random)
 }
@@ -43,13 +43,13 @@ pub(crate) fn backends(options: &Options, upstream: &Upstream) -> Backends {
     backends.connect_by(move |backend| dialled.connect(backend))
 }
 
-/// How they are probed, if they are.
+/// How to probe the backends, if at all.
 pub(crate) fn probe(options: &Options) -> Option<Probe> {
     let probe = options.upstream.probe.clone().get()?;
     Some(probe.interval(options.upstream.probe_interval).timeout(options.upstream.probe_timeout))
 }
 
-/// Configures the layers of the gateway that is called `name`.
+/// Configures the layers of the gateway named `name`.
 ///
 /// # Errors
 ///
@@ -101,7 +101,7 @@ pub(crate) fn upstream(options: &Options, name: ProxyName) -> Upstream {
     upstream.build()
 }
 
-/// Guards against the requests of foreign pages, to the gateway and to its admin port.
+/// The guard against requests of foreign pages, for the gateway and its admin port.
 pub(crate) fn origin(layer: GuardOriginLayer, options: &Options) -> GuardOriginLayer {
     let web = &options.web;
     let layer = web.allow_hosts.iter().cloned().fold(layer, GuardOriginLayer::allow_host);
@@ -186,7 +186,7 @@ fn resume(
     }
 }
 
-/// The store keeps its own timeout; this one is for a store that does not.
+/// The store has its own timeout; this one is a safeguard.
 fn store_timeout(options: &Options) -> Duration {
     options.store.timeout.saturating_mul(2)
 }
@@ -200,12 +200,12 @@ fn streams(layer: TrackStreamsLayer, options: &Options) -> TrackStreamsLayer {
 }
 
 fn pin(layer: PinBackendLayer, options: &Options) -> PinBackendLayer {
-    // Time for a second backend only if the first refused at once, not if it was silent.
+    // Long enough for a second backend only if the first one refused at once, not if it was silent.
     let failover_within = options.upstream.connect_timeout.mul_f64(0.8);
     let layer = layer.failover_within(failover_within).lost_after(options.recovery.lost_after);
     let layer = match options.recovery.on_lost {
         cli::OnLost::Repin => layer.on_lost(OnLost::Repin),
-        // Where it is resumed, the layer above does it.
+        // With `resume`, the layer above resumes the session.
         cli::OnLost::Fail | cli::OnLost::Resume => layer,
     };
     match options.upstream.policy {

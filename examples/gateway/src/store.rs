@@ -11,7 +11,7 @@ use bartizan::{
 
 use crate::cli::{Options, STORE_PASSWORD, Store};
 
-/// Sessions in this process or in Redis, under ids of this gateway's own or of the backends.
+/// Sessions in this process or in Redis, under ids that this gateway or the backends make.
 pub(crate) type SessionTable = MintIds<Either<MemoryStore, RedisStore>>;
 
 /// The store, before it is given to the layers.
@@ -21,13 +21,13 @@ pub(crate) struct OpenStore {
     mint_ids: bool,
 }
 
-/// What `--pin-oauth` learns, in this process or in Redis.
+/// The keys that `--pin-oauth` learns, in this process or in Redis.
 pub(crate) type PinTable = Either<MemoryStore, RedisStore>;
 
 /// How many clients, codes and tokens are kept at once.
 const MAX_PINS: usize = 1_000_000;
 
-/// Makes the store; one that is shared need not answer yet.
+/// Makes the store. A shared store need not answer yet.
 ///
 /// # Errors
 ///
@@ -51,12 +51,12 @@ pub(crate) fn open(options: &Options) -> Result<OpenStore, Box<dyn Error + Send 
 }
 
 impl OpenStore {
-    /// What the layers keep sessions in.
+    /// The store that the layers use.
     pub(crate) fn table(&self) -> SessionTable {
         MintIds::new(self.store.clone()).only_if(self.mint_ids)
     }
 
-    /// Why the store does not answer, if it does not; to be asked at any time.
+    /// Returns why the store does not answer, or `None` if it does. May be called at any time.
     pub(crate) fn failure(&self) -> Option<&'static str> {
         match &self.store {
             Either::Left(_) => None,
@@ -70,16 +70,16 @@ impl OpenStore {
     }
 }
 
-/// Waits until `store` has answered or has failed to once: a replica that starts refuses no request for want of a
-/// connection, and one whose store is away serves what it can.
+/// Waits until `store` has answered or failed once. So a replica that starts does not refuse requests only because it
+/// has no connection yet, and a replica whose store is down still serves what it can.
 pub(crate) async fn ready(store: &Either<MemoryStore, RedisStore>) {
     if let Either::Right(store) = store {
         store.ready().await;
     }
 }
 
-/// Makes the store of what `--pin-oauth` learns, where the sessions are, and apart from them: neither takes the room of
-/// the other.
+/// Makes the store for the keys that `--pin-oauth` learns. It is in the same place as the sessions but separate, so
+/// that neither uses up the other's capacity.
 ///
 /// # Errors
 ///

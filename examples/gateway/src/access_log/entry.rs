@@ -1,18 +1,18 @@
-//! What is recorded of a request, and its line: a JSON object. Pure.
+//! What is recorded about a request, and its line: a JSON object. Pure.
 //!
 //! | member | what |
 //! |---|---|
 //! | `time` | when the request ended, in UTC |
 //! | `client` | the client's address, as trusted proxies report it, or the peer's |
-//! | `method`, `path` | of the request; of the path at most 1,024 bytes, and never the query |
+//! | `method`, `path` | of the request; the path without its query, cut at 1,024 bytes |
 //! | `status` | of the response; null if the client went away before there was one |
 //! | `reason` | why this gateway refused the request, if it did |
-//! | `backend` | the one that it was forwarded to last |
+//! | `backend` | the backend that the request was last forwarded to |
 //! | `head_ms`, `total_ms` | from the arrival of the request to the head and to the end of the response |
 //! | `request_bytes` | its declared length; null if it was not declared |
-//! | `response_bytes` | of content that was sent on |
-//! | `session` | a short hash of the session id, with another key in each process; never the id |
-//! | `end` | `complete`; `cut` if the client went away, or the gateway stopped; `failed` if the content broke off |
+//! | `response_bytes` | how much of the response body was sent |
+//! | `session` | a short hash of the session id, keyed differently in each process; never the id |
+//! | `end` | `complete`; `cut` if the client went away, or the gateway stopped; `failed` if the body broke off |
 
 use std::{
     fmt::{self, Write},
@@ -46,7 +46,7 @@ pub(super) struct Noted {
     pub(super) client: Option<IpAddr>,
 }
 
-/// What the two ends of the stack share of one request.
+/// What the outermost and the innermost layer share about one request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Note(Arc<Mutex<Noted>>);
 
@@ -60,7 +60,7 @@ impl Note {
     }
 }
 
-/// What is recorded of one request.
+/// What is recorded about one request.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) peer: Option<IpAddr>,
@@ -84,7 +84,7 @@ impl Entry {
         let Noted { backend, client } = self.note.read();
         let client = client.or(self.peer);
         let time = humantime::format_rfc3339_millis(self.ended);
-        // Into a string: nothing fails.
+        // Writing to a string cannot fail.
         let _ = write!(line, r#"{{"time":"{time}","client":{}"#, Text(client));
         let _ = write!(
             line,
@@ -120,7 +120,7 @@ impl End {
     }
 }
 
-/// `path` as far as it is recorded.
+/// The part of `path` that is recorded.
 pub(super) fn recorded(path: &str) -> Box<str> {
     let mut end = path.len().min(MAX_PATH_BYTES);
     while !path.is_char_boundary(end) {

@@ -25,7 +25,7 @@ use super::{
 pub(crate) struct LogAccessLayer(Option<AccessLog>);
 
 impl LogAccessLayer {
-    /// Records in `log`, if there is one. Without, a request costs a few branches more.
+    /// Records in `log`, if there is one. Without a log, a request costs a few extra branches.
     pub(crate) const fn new(log: Option<AccessLog>) -> Self {
         Self(log)
     }
@@ -46,7 +46,7 @@ impl<S> Layer<S> for LogAccessLayer {
     }
 }
 
-/// A request on its way; its line is queued when this is dropped.
+/// A request in flight; its line is queued when this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Pending(Option<Box<Open>>);
 
@@ -54,9 +54,9 @@ pub(super) struct Pending(Option<Box<Open>>);
 struct Open {
     log: AccessLog,
     begun: Instant,
-    /// How many bytes the content of the response has, if that is known.
+    /// The length of the response body, if it is known.
     expected: Option<u64>,
-    // Boxed, as it is queued.
+    // Boxed, because the queue takes a box.
     entry: Box<Entry>,
 }
 
@@ -145,11 +145,11 @@ impl Pending {
         entry.status = Some(response.status());
         entry.reason = Reason::of(response);
         entry.head = Some(open.begun.elapsed());
-        // One that was opened.
+        // A session that the response opened.
         let opened = || session(response.headers(), &open.log.0.session_header);
         entry.session = entry.session.or_else(opened);
         open.expected = response.body().size_hint().exact();
-        // No content is read of these.
+        // These responses have no body to read.
         let status = response.status();
         let is_empty = entry.method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -166,7 +166,7 @@ impl Pending {
         self.0.is_some()
     }
 
-    /// `bytes` of content are sent on, the last ones or not.
+    /// Counts `bytes` of the body that are sent; `is_last` says that no more follow.
     pub(super) fn send(&mut self, bytes: usize, is_last: bool) {
         let Some(open) = &mut self.0 else { return };
         let entry = &mut open.entry;

@@ -1,7 +1,7 @@
 //! The access log: one line per request.
 //!
-//! A request is recorded where it is served and written by a thread of its own. Between the two is a queue with a
-//! bound: when the disk is slower than the requests, lines are left out and counted, and no request waits.
+//! Each request is recorded by the task that serves it, and written by a separate thread. A bounded queue connects the
+//! two: when the disk is too slow, lines are dropped and counted, and no request waits.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -37,7 +37,7 @@ use entry::Entry;
 pub(crate) use layer::{LogAccess, LogAccessLayer};
 pub(crate) use note::NoteBackend;
 
-/// How many lines wait for the disk.
+/// How many lines may wait for the disk.
 const QUEUE: usize = 4_096;
 
 /// Where the lines go.
@@ -54,7 +54,7 @@ pub(crate) struct AccessLog(Arc<Shared>);
 
 struct Shared {
     queue: SyncSender<Message>,
-    /// Lines that found no room in the queue since the last report.
+    /// Lines dropped since the last report because the queue was full.
     left_out: Arc<AtomicU64>,
     session_header: HeaderName,
 }
@@ -62,12 +62,13 @@ struct Shared {
 /// What the writer is sent.
 enum Message {
     Line(Box<Entry>),
-    /// Writes all that came before, and says so.
+    /// Writes everything that came before, and confirms it.
     Flush(SyncSender<()>),
 }
 
 impl AccessLog {
-    /// Opens the log and starts its thread. The id of a session is read from the field `session_header`, or by default from MCP's.
+    /// Opens the log and starts its thread. The session id is read from the field `session_header`; by default, from
+    /// MCP's.
     ///
     /// # Errors
     ///
@@ -89,14 +90,14 @@ impl AccessLog {
         Self(Arc::new(Shared { queue, left_out, session_header }))
     }
 
-    /// Queues the line of a request, or counts it as left out. Never waits.
+    /// Queues the line of a request, or counts it as dropped. Never waits.
     fn send(&self, entry: Box<Entry>) {
         if self.0.queue.try_send(Message::Line(entry)).is_err() {
             self.0.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until all lines so far are written, for `within` at most. Blocks the thread.
+    /// Waits until all lines so far are written, for at most `within`. Blocks the thread.
     pub(crate) fn flush(&self, within: Duration) {
         let deadline = Instant::now() + within;
         let (tell, told) = mpsc::sync_channel(1);

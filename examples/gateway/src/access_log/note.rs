@@ -1,4 +1,4 @@
-//! Records which backend a request goes to, and whose it is.
+//! Records which backend a request goes to, and which client sent it.
 
 use std::task::{Context, Poll};
 
@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::entry::{Note, Noted};
 
-/// Innermost, around the service that forwards: the other layers have made up their minds.
+/// Innermost, around the service that forwards: by then the other layers have decided.
 #[derive(Clone, Debug)]
 pub(crate) struct NoteBackend<S> {
     inner: S,
@@ -16,7 +16,7 @@ pub(crate) struct NoteBackend<S> {
 }
 
 impl<S> NoteBackend<S> {
-    /// Notes only if `is_on`.
+    /// Records only if `is_on`.
     pub(crate) const fn new(inner: S, is_on: bool) -> Self {
         Self { inner, is_on }
     }

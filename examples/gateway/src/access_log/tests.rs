@@ -1,4 +1,4 @@
-//! Through the layers, with an output of the test's own.
+//! The log through its layers, with an output that the test controls.
 
 use std::{
     convert::Infallible,
@@ -17,7 +17,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
 
-/// An output that takes nothing until it is opened.
+/// An output that blocks until the test opens it.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
 

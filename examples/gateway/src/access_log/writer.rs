@@ -22,7 +22,7 @@ pub(super) type Out = Box<dyn Write + Send>;
 const GATHER: Duration = Duration::from_millis(20);
 /// How many bytes are gathered at most.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How often lines that are lost are reported.
+/// How often lost lines are reported.
 const REPORT: Duration = Duration::from_secs(60);
 
 /// Opens the target; lines are added at its end.
@@ -46,7 +46,7 @@ pub(super) fn run(messages: &Receiver<Message>, mut out: Out, left_out: &AtomicU
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        // Who sends in the meantime need not wake this thread.
+        // Lines that are sent in the meantime need not wake this thread.
         if waiting.is_none() && !lines.is_empty() {
             thread::sleep(GATHER);
         }
@@ -64,7 +64,8 @@ pub(super) fn run(messages: &Receiver<Message>, mut out: Out, left_out: &AtomicU
     }
 }
 
-/// Adds the line of `message`, or gives back who waits for the lines before it.
+/// Adds the line of `message`, or returns the sender that waits until all earlier lines are
+/// written.
 fn take(message: Message, lines: &mut String) -> Option<SyncSender<()>> {
     match message {
         Message::Line(entry) => {

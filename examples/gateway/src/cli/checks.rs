@@ -1,16 +1,16 @@
-//! What is wrong with options that are valid one by one. Pure.
+//! Finds combinations of options that do not work, although each option is valid by itself. Pure.
 //!
 //! | options | outcome |
 //! |---|---|
 //! | `--record-keys` without `--on-lost resume` | refused: nothing would be sealed |
-//! | two `--backend` of one host and port | refused |
+//! | two `--backend` options with the same host and port | refused |
 //! | a `--backend` that is this gateway's `--listen` or `--admin` | refused |
 //! | a `--drain-delay` that is not shorter than `--shutdown-timeout` | refused |
 //! | `--client-ip-header` without a trusted proxy | refused |
 //! | an option of the gateway with `demo` or `counter` | refused; in the environment, warned of |
 //! | `--near-cache`, `--store-grace`, `--store-timeout` or a password with `--store memory` | warned of |
 //! | `--probe-interval` or `--probe-timeout` without `--probe`; `--resume-timeout` without `--on-lost resume` | warned of |
-//! | a variable `BARTIZAN_*` that names no option | warned of |
+//! | a variable `BARTIZAN_*` that does not match an option | warned of |
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,22 +22,22 @@ use http::uri::Scheme;
 
 use super::{Limit, OnLost, Options, Store};
 
-/// The variable that holds the password of the store. It is not an option: a command line can be read by others.
+/// The variable that holds the password of the store. It is not an option, because other users can read a command line.
 pub(crate) const STORE_PASSWORD: &str = "BARTIZAN_STORE_PASSWORD";
 
-/// Where the settings come from that were not left at their defaults.
+/// Which settings differ from their defaults, and where they were set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chosen {
     /// Options on the command line, with their dashes.
     pub(super) options: BTreeSet<String>,
-    /// Variables of options that were read from the environment.
+    /// Variables of options whose value came from the environment.
     pub(super) variables: BTreeSet<String>,
     /// All variables of the environment that begin with `BARTIZAN_`.
     pub(super) environment: BTreeSet<String>,
 }
 
 impl Chosen {
-    /// The option `--name`, or its variable, as it was given; none if it was not.
+    /// The option `--name` or its variable, whichever was given; `None` if neither was.
     fn given(&self, name: &str) -> Option<String> {
         let option = format!("--{name}");
         if self.options.contains(&option) {
@@ -53,11 +53,11 @@ pub(super) fn variable(name: &str) -> String {
     format!("BARTIZAN_{}", name.to_uppercase().replace('-', "_"))
 }
 
-/// Looks through the settings of a gateway. Returns what to warn of.
+/// Checks the settings of a gateway. Returns warnings.
 ///
 /// # Errors
 ///
-/// Why these settings are refused; the message names the options.
+/// If the settings cannot be combined; the message names the options.
 pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>, String> {
     let resumes = options.recovery.on_lost == OnLost::Resume;
     if options.recovery.record_keys.is_some() && !resumes {
@@ -99,7 +99,7 @@ pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>,
     Ok(warnings)
 }
 
-/// Looks through what was set for a demonstration, which sets all options itself.
+/// Checks the settings of a demonstration, which sets all options of the gateway itself.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub(super) fn without_gateway(chosen: &Chosen, command: &str) -> Result<Vec<Stri
     Ok(ignored.map(|variable| format!("{variable} has no effect on {command}")).collect())
 }
 
-/// What to say of variables that name none of the options with the variables `known`.
+/// The warnings about variables that are not in `known`, the variables of all options.
 pub(super) fn environment(chosen: &Chosen, known: &BTreeSet<String>) -> Vec<String> {
     let unknown = chosen.environment.iter().filter(|name| {
         !known.contains(*name) && *name != STORE_PASSWORD && !is_of_kubernetes(name)
@@ -162,23 +162,24 @@ fn itself(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `backend` is what listens on `address` of this host, as far as its name shows it.
+/// Whether `backend` is the listener on `address` of this host, judging by its name.
 fn is_at(backend: &Backend, address: SocketAddr) -> bool {
     let (host, port) = host_and_port(backend);
-    // A free port is taken later.
+    // Port 0: the system picks the port later.
     if address.port() == 0 || port != address.port() {
         return false;
     }
     let own = address.ip().to_canonical();
     match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        // Every address of this host; others than these two kinds cannot be told from those of other hosts.
+        // The listener takes every address of this host. Only loopback and unspecified addresses are certain to be this
+        // host's.
         Ok(ip) if own.is_unspecified() => ip.is_loopback() || ip.is_unspecified(),
         Ok(ip) => ip == own || (ip.is_unspecified() && own.is_loopback()),
         Err(_) => host == "localhost" && (own.is_loopback() || own.is_unspecified()),
     }
 }
 
-/// Host and port in the form in which they are compared: in lower case, without brackets and a final dot.
+/// Host and port, normalised for comparison: in lower case, without brackets and a final dot.
 fn host_and_port(backend: &Backend) -> (String, u16) {
     let authority = backend.authority();
     let default = if *backend.scheme() == Scheme::HTTPS { 443 } else { 80 };

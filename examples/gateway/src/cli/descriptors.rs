@@ -1,22 +1,24 @@
-//! How many file descriptors the process may have, and how many of them are for clients.
+//! How many file descriptors the process may open, and how many of them client connections get.
 
-/// What the process needs itself: the runtime, listeners, the store, files.
+/// What the process itself needs: the runtime, listeners, the store, files.
 const OWN: usize = 32;
 /// What the runtime of a worker needs.
 const OF_WORKER: usize = 4;
 
-/// How many connections of clients there may be. A call in flight takes another to its backend.
+/// How many client connections there may be. Each call in flight also needs a connection to its
+/// backend.
 pub(super) fn for_clients(workers: usize) -> usize {
     limit().map_or(usize::MAX, |descriptors| split(descriptors, workers))
 }
 
 fn split(descriptors: usize, workers: usize) -> usize {
-    // A single worker is the runtime that there is anyway.
+    // A single worker uses the main runtime.
     let own = OWN + OF_WORKER * workers.saturating_sub(1);
     (descriptors.saturating_sub(own) / 2).max(1)
 }
 
-/// The limit, raised as far as the process may: the lower one is for programs that use `select`.
+/// The limit of open files, after raising the soft limit to the hard limit. The soft limit is low
+/// only for programs that use `select`.
 #[cfg(unix)]
 fn limit() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,4 +1,4 @@
-//! What the gateway listens on, and what one client may hold of it.
+//! Where the gateway listens, and the limits for each client.
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     values::{self, Limit},
 };
 
-/// What the gateway listens on, and what one client may hold of it.
+/// Where the gateway listens, and the limits for each client.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Listener")]
 pub(crate) struct ListenerOptions {
@@ -52,8 +52,8 @@ pub(crate) struct ListenerOptions {
     )]
     pub(crate) max_connections: Option<NonZeroUsize>,
 
-    /// Number of threads that serve clients. Each has an event loop and connections to the backends of its own; a new
-    /// client goes to the one that has the fewest. By default one for each CPU that the process may use
+    /// Number of threads that serve clients. Each has its own event loop and its own connections to the backends; a new
+    /// client goes to the thread with the fewest connections. By default one for each CPU that the process may use
     #[arg(long, env = "BARTIZAN_WORKERS", value_name = "N", value_parser = values::count)]
     pub(crate) workers: Option<NonZeroUsize>,
 
@@ -103,7 +103,7 @@ pub(crate) struct ListenerOptions {
 }
 
 impl ListenerOptions {
-    /// The files for HTTPS, if the port is to speak it.
+    /// The certificate files, if the port serves HTTPS.
     pub(crate) fn certificate(&self) -> Option<CertificateFiles> {
         let (cert, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
         Some(CertificateFiles { cert, key })
@@ -111,7 +111,7 @@ impl ListenerOptions {
 
     /// How many threads serve clients.
     pub(crate) fn workers(&self) -> NonZeroUsize {
-        // Where the system does not say how many CPUs there are, one thread serves all.
+        // If the number of CPUs cannot be determined, one thread serves all connections.
         let cpus = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         self.workers.unwrap_or_else(cpus)
     }

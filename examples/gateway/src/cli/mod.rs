@@ -46,13 +46,13 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start three counter servers, the gateway and a client in one process, and show that each
-    /// session keeps its backend
+    /// session stays on its backend
     Demo {
         /// Exit after the check: status 0 if every session counted correctly, otherwise 1
         #[arg(long)]
         once: bool,
     },
-    /// Start one of the counter servers of the demonstration, as a backend to try things with
+    /// Start one of the counter servers of the demonstration, as a backend for experiments
     Counter {
         /// Address and port to listen on; port 0 picks a free one
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = values::socket_addr)]
@@ -100,10 +100,10 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// If a default of this module is not a valid value.
+    /// If a default in this module is not a valid value.
     pub(crate) fn standard(backends: Vec<Backend>) -> Result<Self, clap::Error> {
         let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
-        // A subcommand stands in for the required `--backend`.
+        // With a subcommand, `--backend` is not required.
         let matches = command.try_get_matches_from(["bartizan-gateway", "demo"])?;
         let mut options = Cli::from_arg_matches(&matches)?.options;
         options.listener.listen = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -9,24 +9,24 @@ use super::{
     checks::{self, Chosen},
 };
 
-/// What was read of the command line and the environment.
+/// What was read from the command line and the environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) cli: Cli,
-    /// Whether `--log` is more than its default.
+    /// Whether `--log` was set.
     pub(crate) chooses_log: bool,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Cli {
-    /// Reads the command line and the environment. A mistake is reported, and ends the process.
+    /// Reads the command line and the environment. On a mistake, reports it and exits.
     pub(crate) fn read() -> Given {
         let variables = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         Self::try_read(Self::command(), env::args_os(), variables)
             .unwrap_or_else(|error| error.exit())
     }
 
-    /// The same, of the arguments `args` and an environment with `variables`.
+    /// The same, with the arguments `args` and the environment `variables`.
     pub(super) fn try_read(
         mut command: clap::Command,
         args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
@@ -43,7 +43,8 @@ impl Cli {
         let checked = match cli.command {
             Some(Command::Demo { .. }) => checks::without_gateway(&chosen, "demo"),
             Some(Command::Counter { .. }) => checks::without_gateway(&chosen, "counter"),
-            // They may well run where a gateway is configured.
+            // These commands may run in the environment of a configured gateway, such as its
+            // container.
             Some(Command::Health { .. } | Command::Completions { .. } | Command::Man) => {
                 Ok(Vec::new())
             }
@@ -56,12 +57,12 @@ impl Cli {
     }
 }
 
-/// What was set of the options of the gateway alone.
+/// Which of the gateway's options were set.
 fn chosen(command: &clap::Command, matches: &ArgMatches) -> Chosen {
     let mut chosen = Chosen::default();
     for arg in command.get_arguments().filter(|arg| !arg.is_global_set()) {
         let Some(long) = arg.get_long() else { continue };
-        // Those that clap adds have no value.
+        // The arguments that clap adds, such as `--help`, have no value.
         let source = matches.try_contains_id(arg.get_id().as_str()).ok();
         match source.and_then(|_| matches.value_source(arg.get_id().as_str())) {
             Some(ValueSource::CommandLine) => chosen.options.insert(format!("--{long}")),

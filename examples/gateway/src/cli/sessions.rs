@@ -1,4 +1,4 @@
-//! What a session is, whose it is, and how many there may be.
+//! What identifies a session and its owner, and how many sessions there may be.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::values::{self, Limit, Principal};
 
-/// What a session is, whose it is, and how many there may be.
+/// What identifies a session and its owner, and how many sessions there may be.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sessions")]
 pub(crate) struct SessionOptions {

@@ -1,4 +1,4 @@
-//! What is accepted, and which message a mistake gets.
+//! Which options are accepted, and the message for each mistake.
 
 use std::time::Duration;
 
@@ -264,7 +264,7 @@ fn the_standard_options_are_the_defaults() {
     assert_eq!(options.sessions.idle, Duration::from_secs(7200));
 }
 
-/// What is warned of, or why it is refused.
+/// The warnings for these options, or the error.
 fn read(args: &[&str], variables: &[&str]) -> Result<Vec<String>, String> {
     let command = Cli::command().mut_args(|arg| arg.env(Resettable::Reset));
     let args = ["bartizan-gateway"].iter().chain(args).copied();
@@ -285,7 +285,7 @@ fn options_that_cannot_be_had_together_are_refused_by_name() {
         (&["--drain-delay=25s"], &["--drain-delay", "--shutdown-timeout"]),
         (&["--shutdown-timeout=3s"], &["--drain-delay", "--shutdown-timeout"]),
         (&["--client-ip-header=cf-connecting-ip"], &["--client-ip-header", "--trust"]),
-        // One server twice.
+        // The same server twice.
         (&["--backend=http://10.0.0.1:9001"], &["--backend http://10.0.0.1:9001 and"]),
         (&["--backend=h2c://10.0.0.1:9001"], &["h2c://10.0.0.1:9001"]),
         (
@@ -294,7 +294,7 @@ fn options_that_cannot_be_had_together_are_refused_by_name() {
         ),
         (&["--backend=https://a.example.,https://a.example:443"], &["https://a.example:443"]),
         (&["--backend=http://[::1],http://[0:0::1]"], &["the same server"]),
-        // Itself.
+        // The gateway itself.
         (&["--backend=http://127.0.0.1:8080"], &["--backend http://127.0.0.1:8080", "--listen"]),
         (&["--backend=http://LocalHost:8080"], &["--backend", "--listen"]),
         (&["--backend=http://0.0.0.0:8080"], &["--listen"]),
@@ -348,7 +348,7 @@ fn a_variable_that_names_no_option_is_warned_of_by_name_and_not_by_value() {
         ("BARTIZAN_BACKENDS", false),
         ("BARTIZAN_HELP", false),
         ("PATH", true),
-        // Of Kubernetes, for a service that is called bartizan.
+        // Kubernetes sets these for a service that is called bartizan.
         ("BARTIZAN_SERVICE_HOST", true),
         ("BARTIZAN_SERVICE_PORT_HTTP", true),
         ("BARTIZAN_PORT", true),
@@ -374,7 +374,7 @@ fn a_demonstration_takes_no_option_of_the_gateway() {
         }
     }
     assert_eq!(read(&["--log=debug", "demo", "--once"], &[]), Ok(vec![]));
-    // Others run where a gateway is configured.
+    // Other commands may run in the environment of a configured gateway.
     let variables = ["BARTIZAN_LISTEN", "BARTIZAN_BACKEND"];
     for args in [["health", "--admin=127.0.0.1:9"], ["completions", "bash"], ["--log=info", "man"]]
     {

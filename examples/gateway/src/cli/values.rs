@@ -1,4 +1,4 @@
-//! How the values of options are read; each error says what was expected.
+//! Parsers for the values of options; each error says what was expected.
 
 use std::{
     fmt,
@@ -20,14 +20,14 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::access_log::Target;
 
-/// A setting that can be switched off: a bound with `none`, probes with `off`.
+/// A setting that can be switched off: a limit with `none`, probes with `off`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Limit<T> {
     None,
     At(T),
 }
 
-/// What is logged. It was read as a filter once, so that it can be again.
+/// A log filter, as text that is known to parse.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct LogFilter(String);
 
@@ -50,7 +50,7 @@ pub(crate) enum Principal {
 }
 
 impl<T> Limit<T> {
-    /// The bound, if there is one.
+    /// The limit, if there is one.
     pub(crate) fn get(self) -> Option<T> {
         match self {
             Self::None => None,
@@ -60,13 +60,13 @@ impl<T> Limit<T> {
 }
 
 impl LogFilter {
-    /// What is in `RUST_LOG`, in any form that tracing understands; none if it is not a filter.
+    /// The filter in `RUST_LOG`, in any form that tracing understands; `None` if it does not parse.
     pub(crate) fn of_environment(text: &str) -> Option<Self> {
         EnvFilter::try_new(text).ok().map(|_| Self(text.to_owned()))
     }
 
-    /// The filter itself. A level alone is meant for the gateway: of what it is made of, only warnings
-    /// are of interest. (The counters of the demonstration would log session ids, too.)
+    /// The filter itself. A bare level applies to the gateway; its dependencies log warnings only. (The counter servers
+    /// of the demonstration would log session ids, too.)
     pub(crate) fn to_filter(&self) -> EnvFilter {
         match self.0.parse::<LevelFilter>() {
             Ok(level) => {
@@ -89,7 +89,7 @@ impl fmt::Debug for Store {
 /// The longest time that a session record can state.
 const MAX_SESSION_TIME: Duration = Duration::from_secs(49 * 24 * 60 * 60);
 
-/// A comment more often than this is load, and no help.
+/// Sending comments more often than this only adds load.
 const MIN_KEEPALIVE: Duration = Duration::from_millis(100);
 
 pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
@@ -285,7 +285,7 @@ pub(super) fn bytes_or_none(text: &str) -> Result<Limit<u64>, String> {
     bytes(text).map(Limit::At).ok_or_else(|| expected.to_owned())
 }
 
-/// Digits and a unit, which may stand apart; `MB` is 10⁶ and `MiB` is 2²⁰ bytes.
+/// Digits and a unit, with or without a space between them; `MB` is 10⁶ and `MiB` is 2²⁰ bytes.
 fn bytes(text: &str) -> Option<u64> {
     let unit_at = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -312,7 +312,7 @@ pub(super) fn access_log(text: &str) -> Result<Target, String> {
 
 pub(super) fn log_filter(text: &str) -> Result<LogFilter, String> {
     let expected = "expected a level such as info or debug, or a filter such as info,hyper=warn";
-    // An unknown word alone would be read as the name of a module.
+    // A single unknown word would be read as the name of a module.
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     if text.is_empty() || !text.split(',').all(|part| part.contains('=') || is_level(part)) {
         return Err(expected.to_owned());

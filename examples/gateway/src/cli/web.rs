@@ -1,4 +1,4 @@
-//! The options about browsers, and about what every request and response carries.
+//! Options about browsers, and about every request and response.
 
 use bartizan::origin::{AllowedHost, AllowedOrigin};
 use clap::Args;
@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::values;
 
-/// What browsers may do, and what every request and response carries.
+/// What browsers may do, and what applies to every request and response.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Browsers and headers")]
 pub(crate) struct WebOptions {

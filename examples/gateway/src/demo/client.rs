@@ -23,18 +23,18 @@ pub(super) struct Client {
     uri: Uri,
 }
 
-/// What became of one session.
+/// The result of one session.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The server that answered the first call.
     pub(super) server: Option<String>,
     /// How many calls were answered.
     pub(super) calls: u64,
-    /// What was not as it should be.
+    /// What went wrong.
     pub(super) slips: Vec<String>,
 }
 
-/// What one call was answered with.
+/// The answer to one call.
 struct Count {
     count: u64,
     server: String,
@@ -49,7 +49,7 @@ pub(super) fn initialize() -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params})
 }
 
-/// The message that counts one up.
+/// The message that increments the counter.
 pub(super) fn increment(id: u64) -> Value {
     let params = json!({"name": "increment", "arguments": {}});
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
@@ -62,7 +62,7 @@ impl Client {
         Self { http: legacy::Client::builder(TokioExecutor::new()).build(connector), uri }
     }
 
-    /// Opens a session and counts in it up to `calls`.
+    /// Opens a session and counts up to `calls` in it.
     pub(super) async fn count_to(&self, calls: u64) -> Outcome {
         let mut outcome = Outcome::default();
         let session = match self.open().await {
@@ -101,7 +101,7 @@ impl Client {
         Ok(Count { count, server: server.to_owned() })
     }
 
-    /// Sends `message`; gives back the session id of the response and the message in it.
+    /// Sends `message`; returns the session id of the response and the message in it.
     async fn post(
         &self,
         session: Option<&HeaderValue>,
@@ -143,7 +143,7 @@ impl Outcome {
     }
 }
 
-/// The data of the last event that has any: the response comes after all notifications.
+/// The data of the last event with data, because the response comes after all notifications.
 fn last_event(stream: &str) -> &str {
     let mut data = stream.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
     data.rfind(|data| !data.is_empty()).unwrap_or_default()

@@ -22,7 +22,7 @@ use rmcp::{
 };
 use tokio::net::TcpListener;
 
-/// One session: its count, which is nowhere but here.
+/// One session: its count, which exists only in this process.
 #[derive(Debug)]
 struct Counter {
     server: Arc<str>,
@@ -42,7 +42,7 @@ impl Counter {
 ///
 /// # Errors
 ///
-/// If it cannot listen there.
+/// If it cannot listen on `address`.
 pub(super) async fn start(address: SocketAddr, name: Option<&str>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
@@ -51,12 +51,13 @@ pub(super) async fn start(address: SocketAddr, name: Option<&str>) -> io::Result
         move || Ok(Counter { server: Arc::clone(&server), count: AtomicU64::default() });
     let sessions = Arc::new(LocalSessionManager::default());
     let config = StreamableHttpServerConfig::default();
-    // A server that others are to reach is called by names that it does not know.
+    // A server that other hosts can reach is addressed by names that it does not know.
     let config = if address.ip().is_loopback() { config } else { config.disable_allowed_hosts() };
     let service = StreamableHttpService::new(new_session, sessions, config);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // The head and the event of a response are two small writes.
+            // Otherwise Nagle's algorithm would delay the second of two small writes, the head and
+            // the event of a response.
             let _ = stream.set_nodelay(true);
             let service = TowerToHyperService::new(service.clone());
             tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! The demonstration: three counter servers, the gateway and a client in one process.
 //!
-//! Each server keeps its sessions in its own memory, so that a session counts right only if all its
+//! Each server keeps its sessions in its own memory, so a session counts correctly only if all its
 //! calls reach the server that opened it.
 
 mod client;
@@ -25,7 +25,7 @@ const SERVERS: usize = 3;
 const SESSIONS: usize = 20;
 const CALLS: u64 = 5;
 
-/// Runs the check and prints what it found; then serves until `stop`, unless it is to run `once`.
+/// Runs the check and prints the result; then serves until `stop`, unless `once` is set.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub(crate) async fn run(once: bool, stop: Stop) -> Result<ExitCode, Box<dyn Erro
 ///
 /// # Errors
 ///
-/// If it cannot listen there.
+/// If it cannot listen on `address`.
 pub(crate) async fn count(
     address: SocketAddr,
     name: Option<&str>,
@@ -71,7 +71,7 @@ pub(crate) async fn count(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens all sessions at once, and counts in each, one call after the other.
+/// Opens all sessions at once, and counts in each with one call after the other.
 async fn check(
     servers: Vec<(String, SocketAddr)>,
     address: SocketAddr,

@@ -1,10 +1,10 @@
-//! The table that the demonstration ends with.
+//! The table that the demonstration prints at its end.
 
 use std::{fmt, net::SocketAddr};
 
 use super::client::Outcome;
 
-/// What became of all sessions, by server.
+/// The results of all sessions, by server.
 #[derive(Debug)]
 pub(super) struct Report {
     servers: Vec<(String, SocketAddr)>,
@@ -22,7 +22,7 @@ impl Report {
         Self { servers, sessions, calls }
     }
 
-    /// Whether every session counted right.
+    /// Whether every session counted correctly.
     pub(super) fn is_right(&self) -> bool {
         !self.sessions.is_empty() && self.right() == self.sessions.len()
     }

@@ -1,27 +1,27 @@
-//! What requests of one client have in common.
+//! Values that the requests of one client have in common.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// What distinguishes the request of one client from another's. It holds a digest: some values are secrets, and all of them may be long.
+/// Identifies the requests of one client. It holds a digest, because values may be secret and long.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) struct OauthKey([u8; 33]);
 
-/// What kind of value it is. One value of two kinds is two keys.
+/// The kind of a value. The same value under two kinds makes two keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum KeyKind {
     /// A client.
     Client = b'c',
-    /// One way through the login: an authorization code, a transaction, a state of the server's own.
+    /// One login: an authorization code, a transaction, or a state that the server made.
     Flow = b'f',
     /// A token.
     Token = b't',
 }
 
 impl OauthKey {
-    /// The key of `value`; none if that is empty.
+    /// The key for `value`; `None` if it is empty.
     pub(super) fn new(kind: KeyKind, value: &str) -> Option<Self> {
         if value.is_empty() {
             return None;

@@ -1,5 +1,5 @@
-//! The layer. A request with a session id goes on at once; any other may wait for the store and for its own body, in a
-//! boxed future with the instance that is ready.
+//! The layer. A request with a session id is passed on at once. Any other may wait for the store and for its own body,
+//! in a boxed future that holds the ready instance of the service.
 
 use std::{
     pin::Pin,
@@ -24,7 +24,7 @@ use super::{key::OauthKey, named, peek::peek, pins::Pins, shown};
 #[derive(Clone)]
 pub(crate) struct PinOauthLayer<T>(pub(crate) Pins<T>);
 
-/// What [`PinOauthLayer`] makes of a service.
+/// The service that [`PinOauthLayer`] builds.
 #[derive(Clone)]
 pub(crate) struct PinOauth<S, T> {
     inner: S,
@@ -90,7 +90,8 @@ where
     }
 }
 
-/// Sends a request without a session to the backend of what it shows, and learns from the response; `service` is ready.
+/// Sends a request without a session to the backend of its keys, and learns new keys from the response. `service` is
+/// ready.
 async fn keep_together<S, T, B, R>(
     mut service: S,
     pins: Pins<T>,
@@ -124,7 +125,7 @@ where
         Passage::with(&mut request, |passage| passage.set_backend(backend.clone()));
     }
     let future = service.call(request);
-    // What the instance holds is not held for as long as the response takes.
+    // Dropped here, so that a permit in the instance is not held until the response arrives.
     drop(service);
     let response = future.await?;
     if pinned.is_some() && is_lost(&response) {
@@ -135,7 +136,8 @@ where
     let Some(backend) = backend else { return Ok(response.map(GuardBody::forwarded)) };
     let (named, response) = named_by(response, &shown, may_name_in_json).await;
     if !named.is_empty() {
-        // The client belongs there, too: it may be one that no backend has registered.
+        // The client belongs to that backend, too: it may not have been registered with any
+        // backend.
         let client = shown.into_iter().filter(OauthKey::is_clients);
         let keys: Vec<_> = named.into_iter().chain(client).collect();
         pins.learn(&keys, backend.id()).await;
@@ -143,7 +145,7 @@ where
     Ok(response)
 }
 
-/// The keys that a response names, and the response again.
+/// The keys that a response names, together with the response.
 async fn named_by<R>(
     response: Response<R>,
     shown: &[OauthKey],
@@ -162,7 +164,7 @@ where
     (named, Response::from_parts(head, GuardBody::forwarded(body)))
 }
 
-/// Whether the response may be a document that names a client or a token: the request is a POST, and not MCP's.
+/// Whether the response may name a client or a token: the request is a POST that is not MCP.
 fn may_be_answered_with_a_document(head: &Parts) -> bool {
     head.method == Method::POST
         && !head.headers.contains_key(&mcp::PROTOCOL_VERSION)

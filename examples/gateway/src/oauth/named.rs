@@ -21,8 +21,8 @@ const MEMBERS: [(&str, KeyKind); 3] = [
     ("refresh_token", KeyKind::Token),
 ];
 
-/// The key in the target of a redirect that its request did not show: `shown` are those that it did. Of several, the
-/// most telling: a redirect to the client has the client's own state beside its code, and nothing but that state beside an
+/// The key in the target of a redirect, unless its request had it: those are in `shown`. If there are several, the most
+/// specific one: a redirect to the client has the client's own state next to its code, and only that state next to an
 /// error ([RFC 6749 §4.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2)).
 pub(super) fn in_redirect(
     status: StatusCode,
@@ -39,14 +39,14 @@ pub(super) fn in_redirect(
     named.filter(|key| !shown.contains(key))
 }
 
-/// The keys in a JSON document; none if it is no object.
+/// The keys in a JSON document; none if it is not an object.
 pub(super) fn in_json(document: &[u8]) -> Vec<OauthKey> {
     let Ok(Value::Object(document)) = serde_json::from_slice(document) else { return Vec::new() };
     let find = |(name, kind)| OauthKey::new(kind, document.get(name)?.as_str()?);
     MEMBERS.into_iter().filter_map(find).collect()
 }
 
-/// Whether a response may have a JSON document with keys, which can be read.
+/// Whether the body of a response may be a JSON document with keys, and can be read.
 pub(super) fn may_be_in_json(status: StatusCode, headers: &HeaderMap) -> bool {
     status.is_success() && media::is_json(headers) && !headers.contains_key(CONTENT_ENCODING)
 }

@@ -1,4 +1,4 @@
-//! Reads a small body, and gives it back.
+//! Reads a small body, and restores it.
 
 use std::{
     collections::VecDeque,
@@ -14,17 +14,17 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-/// How much of a body is read: forms and documents of OAuth are smaller.
+/// How much of a body is read. Forms and documents of OAuth are smaller.
 const LIMIT_BYTES: u64 = 16 * 1024;
 
-/// The frames that were read of a body, an error included, and then the rest.
+/// Yields the frames that were already read, including an error, and then the rest.
 struct Unread<B: Body> {
     read: VecDeque<Result<Frame<Bytes>, B::Error>>,
     rest: Option<Pin<Box<B>>>,
 }
 
-/// What `body` holds, and the same body again. One that does not say that it has at most 16 KiB is not touched: it may be
-/// a stream, whose beginning would otherwise arrive only with its end.
+/// The content of `body`, and an equivalent body. A body that does not declare a length of at most 16 KiB is not read:
+/// it may be a stream, and reading it would delay its beginning until its end.
 pub(super) async fn peek<B>(body: B) -> (Option<Bytes>, GuardBody<B>)
 where
     B: Body<Data = Bytes, Error: Send> + Send + 'static,
@@ -51,7 +51,7 @@ where
     (whole.then(|| content.into()), GuardBody::from_body(unread))
 }
 
-// The parts are not pinned: the rest is in a box.
+// No field is pinned: the rest of the body is boxed.
 impl<B: Body> Unpin for Unread<B> {}
 
 impl<B: Body<Data = Bytes>> Body for Unread<B> {
@@ -92,7 +92,7 @@ mod tests {
 
     type Piece = Result<Frame<Bytes>, &'static str>;
 
-    /// A body of pieces that says how large it is.
+    /// A body in several frames with a declared length.
     struct Sized<B>(B, u64);
 
     impl<B: Body + Unpin> Body for Sized<B> {
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(body.collect().await.unwrap().to_bytes(), large);
         let fits = Full::new(Bytes::from(vec![b'a'; LIMIT_BYTES as usize]));
         assert!(peek(fits).await.0.is_some());
-        // It never ends, and nobody waits for that.
+        // The body never ends, and `peek` must not wait for its end.
         let first = stream::iter([data(b"first")]);
         let stream = StreamBody::new(futures_util::StreamExt::chain(first, stream::pending()));
         let (content, mut body) = peek(stream).await;

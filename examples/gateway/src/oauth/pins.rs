@@ -21,12 +21,12 @@ pub(crate) struct Pins<T> {
 }
 
 impl<T: SessionStore> Pins<T> {
-    /// Keeps in `store` which of `backends` a key belongs to, beside other gateways' of another `route`.
+    /// Keeps in `store` which of `backends` a key belongs to. Gateways with another `route` can share the store.
     pub(crate) fn new(store: T, backends: &[Backend], route: Route) -> Self {
         Self { store, backends: backends.into(), route }
     }
 
-    /// The backend of the first of `keys` that has one here.
+    /// The backend of the first of `keys` that has one.
     ///
     /// # Errors
     ///
@@ -42,8 +42,8 @@ impl<T: SessionStore> Pins<T> {
         Ok(None)
     }
 
-    /// Gives `keys` to `backend`, those that have none and for which there is room. A failure of the store is not
-    /// reported: the backend has answered.
+    /// Assigns those of `keys` to `backend` that have no backend, as long as there is room. A failure of the store is
+    /// not reported, because the backend has already answered.
     pub(super) async fn learn(&self, keys: &[OauthKey], backend: &BackendId) {
         for key in keys {
             let record = Record::new(IDLE, LIFETIME).with_backend(backend.clone());
@@ -51,7 +51,7 @@ impl<T: SessionStore> Pins<T> {
         }
     }
 
-    /// Takes `keys` from their backends.
+    /// Removes the assignment of `keys`.
     pub(super) async fn forget(&self, keys: &[OauthKey]) {
         for key in keys {
             let _ = self.store.remove(self.key(key)).wait().await;

@@ -9,14 +9,14 @@ use http::{
 
 use super::key::{KeyKind, OauthKey};
 
-/// The fields that name a key, the most telling first: a code is known to one server, a client perhaps to all. A state
-/// may be the client's own, and the same each time.
+/// The fields that name a key, the most specific first: only one server knows a code, but all servers may know a
+/// client. A state may be chosen by the client, and be the same each time.
 const FIELDS: [(&str, KeyKind); 6] = [
     ("code", KeyKind::Flow),
     // FastMCP's OAuth proxy.
     ("txn_id", KeyKind::Flow),
     ("refresh_token", KeyKind::Token),
-    // What is revoked or introspected.
+    // The token to revoke or introspect.
     ("token", KeyKind::Token),
     ("client_id", KeyKind::Client),
     ("state", KeyKind::Flow),
@@ -40,7 +40,7 @@ pub(super) fn in_head(uri: &Uri, headers: &HeaderMap) -> Vec<OauthKey> {
     }
 }
 
-/// The keys in a query or a form. Of several fields with one name, the first.
+/// The keys in a query or a form. If a field is repeated, the first one counts.
 pub(super) fn in_fields(encoded: &[u8]) -> Vec<OauthKey> {
     let find = |(name, kind): (&str, KeyKind)| {
         let (_, value) = form_urlencoded::parse(encoded).find(|(other, _)| *other == *name)?;
@@ -60,7 +60,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 fn client_of_basic(pair: &str) -> Option<OauthKey> {
     let decoded = BASE64_STANDARD.decode(pair).ok()?;
     let client = decoded.split(|byte| *byte == b':').next()?;
-    // The name is encoded as in a form. So it is the name of a field without a value, in the form of one field.
+    // The name is encoded as in a form, so it can be parsed as a form with one field that has no value.
     let (name, _) = form_urlencoded::parse(client).next()?;
     OauthKey::new(KeyKind::Client, &name)
 }

@@ -1,4 +1,4 @@
-//! Health and readiness, on a port of their own.
+//! Health and readiness, on a separate port.
 //!
 //! | path | answer |
 //! |---|---|
@@ -6,9 +6,9 @@
 //! | `/readyz` | 200 or 503, and what is missing; see `readiness` |
 //! | any other | 404 |
 //!
-//! A foreign page's request is refused as on the main port: 421 or 403.
-//! A method other than GET and HEAD gets 405, a head of more than 8 KiB (up to twice that may pass) 431. Past 64
-//! connections, the next one waits.
+//! A request from a foreign page is refused as on the main port: 421 or 403. A method other than GET and HEAD gets 405.
+//! A head of more than 8 KiB gets 431 (up to twice that may pass). At most 64 connections are served at once; others
+//! wait.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::readiness::Readiness;
 const HEAD_BYTES: usize = 8 * 1024;
 const MAX_CONNECTIONS: usize = 64;
 
-/// Answers for as long as the process lives.
+/// Answers until the process exits.
 pub(crate) async fn serve(
     listener: TcpListener,
     guard: GuardOriginLayer,
@@ -60,7 +60,7 @@ pub(crate) async fn serve(
         builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
         builder.max_buf_size(HEAD_BYTES);
         let connection = builder.serve_connection(TokioIo::new(stream), answer);
-        // An error ends this connection only.
+        // An error ends only this connection.
         tokio::spawn(async move {
             let _ = connection.await;
             drop(place);
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Sends `request` and reads the status, unless none comes soon.
+    /// Sends `request` and reads the status, or gives up after a short time.
     async fn ask(address: SocketAddr, request: &str) -> Option<(TcpStream, String)> {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let _ = stream.write_all(request.as_bytes()).await;

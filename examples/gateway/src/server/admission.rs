@@ -1,4 +1,4 @@
-//! What the server lets through to the stack, and in which order it decides.
+//! The server's own layers around the stack, and their order.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) type RequestBody = TimedBody<LimitedBody<UploadBody<Incoming>>>;
 /// A stack whose responses have the body `R`, behind the server's own layers.
 pub(super) type Admitted<S, R> = TrackInFlight<Bounded<S, R>>;
 
-/// The same without the outermost layer.
+/// The same service without its outermost layer.
 type Bounded<S, R> =
     LogAccess<ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>>;
 
@@ -43,7 +43,7 @@ pub(super) fn admit<S, R>(
     access_log: Option<AccessLog>,
     connection: Arc<ConnectionState>,
 ) -> Admitted<S, R> {
-    // Outermost: refusals, too, are in flight until they are written.
+    // Outermost, because refusals are also in flight until they are written.
     TrackInFlightLayer::new(connection).layer(bound(stack, limits, access_log))
 }
 
@@ -59,20 +59,20 @@ pub(super) fn admit_behind<S>(
 where
     S: ServerService,
 {
-    // Every response passes the layers of the front, refusals included.
+    // Every response passes the front layers, refusals included.
     TrackInFlightLayer::new(connection).layer(front.wrap(bound(stack, limits, access_log), peer))
 }
 
 fn bound<S, R>(stack: S, limits: &Limits, access_log: Option<AccessLog>) -> Bounded<S, R> {
     let dialect = limits.speaks_mcp.then_some(Dialect::JsonRpc(None));
     ServiceBuilder::new()
-        // Every response passes it, refusals included.
+        // Every response passes this layer, refusals included.
         .layer(LogAccessLayer::new(access_log))
-        // The cheapest refusal first; it looks at the head only.
+        // The cheapest check first: it reads only the head.
         .layer(ValidateRequestHeaderLayer::custom(RequireHost::new().refuse_as(dialect.clone())))
-        // Before the timeout: a body that is refused for its size needs none.
+        // Outside the timeout: a body that is refused for its size needs no timeout.
         .layer(LimitBodyLayer::new(limits.body_bytes).refuse_as(dialect))
-        // Innermost: times how long the stack itself waits.
+        // Innermost, so that it times only how long the stack waits for the body.
         .layer(TimeOutBodyLayer::new(limits.body_pause))
         .service(stack)
 }

@@ -46,15 +46,15 @@ use super::{
     write_timeout::WriteTimeout,
 };
 
-/// How much of a response is held for one stream of HTTP/2 that its client does not read, besides the piece that is
-/// on its way.
+/// How many response bytes are buffered for an HTTP/2 stream that its client does not read, in addition to the frame
+/// being sent.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
-/// How much of a request body may be under way in one stream of HTTP/2, and in all streams of a connection: uploads
-/// that the backend does not read must not block the others.
+/// The flow-control windows for request bodies of one HTTP/2 stream and of a whole connection: uploads that the backend
+/// does not read must not block the others.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 const MAX_STREAMS: u32 = 100;
-/// How long the client of an idle HTTP/2 connection has to acknowledge that it ends.
+/// How long the client of an idle HTTP/2 connection may take to acknowledge its end.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How connections are served.
@@ -76,8 +76,8 @@ impl Settings {
         access_log: Option<AccessLog>,
     ) -> Self {
         let mut http1 = http1::Builder::new();
-        // More than hyper's 100 fields, or than twice these bytes, are answered with 431. The timeouts are
-        // kept at the socket.
+        // A head with more than 100 fields (hyper's limit) or more than twice this size gets 431. The socket enforces
+        // the timeouts.
         http1.header_read_timeout(None).max_buf_size(limits.header_bytes as usize);
         let mut http2 = http2::Builder::new(StreamExecutor::new(limits.stall));
         http2
@@ -87,19 +87,19 @@ impl Settings {
             .max_send_buf_size(SEND_BUFFER_BYTES)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            // A client that vanished would hold its streams forever.
+            // Otherwise a client that vanished would keep its streams open forever.
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
-            // Websockets over HTTP/2 (RFC 8441).
+            // WebSockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
         Self { limits, tls, http1, http2, front, access_log }
     }
 
-    /// What is known of a connection that has just been accepted from `ip`.
+    /// The state of a connection that has just been accepted from `ip`.
     pub(super) fn accepted(&self, ip: IpAddr) -> ConnectionState {
         let state = ConnectionState::new(self.limits.headroom(ip));
         if self.tls.is_some() {
-            // At once: until its task runs, another connection could take its place.
+            // Registered at once: before its task runs, another connection could take its place.
             state.begin_handshake();
         }
         state
@@ -127,16 +127,16 @@ pub(super) async fn serve(
         Err(_) => PeerAddr::new(peer),
     };
     if let Some(tls) = &settings.tls {
-        // In a box: what is off costs nothing.
+        // Boxed, so that it costs nothing while it is off.
         let connection = (stream, peer.over_tls());
         return Box::pin(serve_tls(&settings, tls, connection, service, state, &stop)).await;
     }
     let limits = &settings.limits;
     let detecting = timeout(limits.head, protocol::detect(&stream));
     let detected = tokio::select! {
-        // Nothing is lost with a connection that has sent nothing.
+        // The client has sent nothing yet, so closing the connection loses nothing.
         () = stop.cancelled() => return,
-        // After this timeout there is no time left for the head, either: HTTP/1.1 ends the connection.
+        // After this timeout no time is left for the head, either, so HTTP/1.1 ends the connection.
         detected = detecting => detected.unwrap_or(Ok(Protocol::Http1)),
     };
     let Ok(protocol) = detected else { return };
@@ -158,7 +158,7 @@ async fn serve_tls(
     let limits = &settings.limits;
     let shaking_hands = timeout(limits.head, tls.accept(stream, limits.stall));
     let (mut io, protocol) = tokio::select! {
-        // No request is lost with it.
+        // No request has arrived yet, so none is lost.
         () = stop.cancelled() => return,
         shaken = shaking_hands => match shaken {
             Ok(Ok(shaken)) => shaken,
@@ -176,12 +176,12 @@ async fn serve_tls(
     if protocol == Protocol::Http1 {
         io.get_mut().0.tell(Arc::clone(&state));
     }
-    // The handshake has had a time of its own.
+    // The handshake had its own timeout.
     let client = (io, peer, Instant::now());
     respond(settings, protocol, client, service, state, stop).await;
 }
 
-/// Serves the requests that come by `io` from `peer`, the first of which may begin `since` then.
+/// Serves the requests of `peer` on `io`. The timeout of the first request head starts at `since`.
 async fn respond<IO>(
     settings: &Settings,
     protocol: Protocol,
@@ -198,7 +198,7 @@ async fn respond<IO>(
     let access_log = settings.access_log.clone();
     let admitted = Arc::clone(&state);
     let ended = match &settings.front {
-        // A type of its own, in a box: what is off costs nothing.
+        // A separate, boxed type, so that it costs nothing while it is off.
         Some(front) => {
             let service = admit_behind(front, &peer, service, limits, access_log, admitted);
             let service = ConnectionService::new(service, peer);
@@ -215,7 +215,7 @@ async fn respond<IO>(
     }
 }
 
-/// Serves the requests that come by `io` with `service`, which has the server's own layers.
+/// Serves the requests on `io` with `service`, which includes the server's own layers.
 async fn converse<IO, S, R>(
     settings: &Settings,
     protocol: Protocol,
@@ -238,7 +238,7 @@ where
             let wind_up = http1::UpgradeableConnection::graceful_shutdown;
             drive(connection, stop, wind_up, pending()).await
         }
-        // Boxed: it is larger, and one for many requests at a time.
+        // Boxed: its future is larger, and one serves many requests at a time.
         Protocol::Http2 => {
             let io = TokioIo::new(Expel::new(io, Arc::clone(&state)));
             let connection = settings.http2.serve_connection(io, service);
@@ -248,7 +248,8 @@ where
     }
 }
 
-/// Ready when a dismissed connection has had its time to end. To be polled when it is asked to end.
+/// Becomes ready when a connection that was asked to end has used up its time. Poll it from then
+/// on.
 async fn has_lingered(state: Arc<ConnectionState>) {
     if !state.is_dismissed() {
         return pending().await;
@@ -262,15 +263,16 @@ async fn has_lingered(state: Arc<ConnectionState>) {
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // A stream of small events would wait for the acknowledgement of each.
+    // Otherwise each small event of a stream would wait for the acknowledgement of the previous
+    // one.
     stream.set_nodelay(true)?;
-    // A client that vanished would hold its call or its tunnel forever.
+    // Otherwise a client that vanished would keep its call or tunnel open forever.
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(60));
     SockRef::from(stream).set_tcp_keepalive(&probes.with_interval(Duration::from_secs(15)))
 }
 
-/// Waits for `connection`, and calls `wind_up` on it when it is time to stop. From then on it also ends, with nothing,
-/// when `has_lingered`.
+/// Waits for `connection`, and calls `wind_up` on it when it is time to stop. After that, it also returns, with `None`,
+/// when `has_lingered` is ready.
 async fn drive<C: Future>(
     connection: C,
     stop: &CancellationToken,
@@ -282,7 +284,7 @@ async fn drive<C: Future>(
     let mut has_lingered = pin!(has_lingered);
     let (mut is_awaited, mut is_stopping) = (false, false);
     let ended = poll_fn(|cx| {
-        // Polled once, it wakes this task when the time comes; asking is cheaper than polling it again.
+        // Polled once, so that it wakes this task when the time comes. Checking the flag is cheaper than polling again.
         if !is_awaited || (!is_stopping && stop.is_cancelled()) {
             is_awaited = true;
             is_stopping = stopping.as_mut().poll(cx).is_ready();

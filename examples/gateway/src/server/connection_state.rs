@@ -1,4 +1,4 @@
-//! What the socket, the requests and the table of connections know of one connection.
+//! The state of one connection, shared by its socket, its requests and the table of connections.
 
 use std::{
     num::NonZeroU32,
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::reset_bound::{AT_ONCE, ResetBound};
 
-/// Counts the requests of one connection, so that its socket knows what it waits for, and the server whether it is
-/// idle.
+/// Counts the requests of one connection: the socket then knows what it is waiting for, and the server whether the
+/// connection is idle.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     accepted: Instant,
@@ -24,7 +24,7 @@ pub(super) struct ConnectionState {
     exempt: AtomicBool,
     has_tunnel: AtomicBool,
     is_shaking_hands: AtomicBool,
-    // Since the connection was accepted.
+    // Time since the connection was accepted.
     idle_since_ms: AtomicU64,
     is_blocked: AtomicBool,
     is_dismissed: AtomicBool,
@@ -47,11 +47,11 @@ pub(super) enum Expected {
 #[derive(Debug)]
 pub(super) struct InFlight {
     connection: Arc<ConnectionState>,
-    // When it began, if it is one of HTTP/2 and has no response yet: its client may give it up.
+    // When the request began, if it uses HTTP/2 and has no response yet: its client may reset it.
     begun_ms: Option<NonZeroU32>,
 }
 
-/// Counts a request body as arriving until it is dropped.
+/// Counts a request body as incomplete until it is dropped.
 #[derive(Debug)]
 pub(super) struct Upload(Arc<ConnectionState>);
 
@@ -62,7 +62,7 @@ impl Default for ConnectionState {
 }
 
 impl ConnectionState {
-    /// A connection that has just been accepted, of a client that may reset `headroom` times as many requests as
+    /// A connection that has just been accepted, from a client that may reset `headroom` times as many requests as
     /// others.
     pub(super) fn new(headroom: u32) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl ConnectionState {
         self.exempt.store(true, Ordering::Relaxed);
     }
 
-    /// The same for a tunnel, of which nothing else is known: it never counts as idle.
+    /// The same for a tunnel, which never counts as idle because its traffic is not observed.
     pub(super) fn open_tunnel(&self) {
         self.exempt();
         self.has_tunnel.store(true, Ordering::Relaxed);
@@ -124,7 +124,7 @@ impl ConnectionState {
         self.is_shaking_hands.store(false, Ordering::Relaxed);
     }
 
-    /// Since when nothing is in flight, if that is so.
+    /// Since when nothing has been in flight; `None` if something is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let is_idle = self.in_flight.load(Ordering::Acquire) == 0
             && self.uploads.load(Ordering::Acquire) == 0
@@ -134,43 +134,43 @@ impl ConnectionState {
         is_idle.then(|| self.accepted + since)
     }
 
-    /// Records that it was not idle until `now`.
+    /// Records that the connection was busy until `now`.
     pub(super) fn used(&self, now: Instant) {
         let since = now.saturating_duration_since(self.accepted).as_millis();
         self.idle_since_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Whether its requests share the connection, and it has no timeout at the socket.
+    /// Whether its requests share the connection, so that the socket has no timeout.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.exempt.load(Ordering::Relaxed) && !self.has_tunnel.load(Ordering::Relaxed)
     }
 
-    /// Records whether its socket takes nothing more just now.
+    /// Records whether writes to its socket are blocked.
     pub(super) fn set_blocked(&self, is_blocked: bool) {
         self.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
-    /// Whether its socket takes nothing more just now. Never over HTTP/2.
+    /// Whether writes to its socket are blocked. Always `false` over HTTP/2.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Ordering::Relaxed)
     }
 
-    /// Asks it to leave, because it is idle. False if it was asked before.
+    /// Asks the connection to close, because it is idle. Returns `false` if it was asked before.
     pub(super) fn dismiss(&self) -> bool {
         !self.is_dismissed.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether it was asked to leave.
+    /// Whether it was asked to close.
     pub(super) fn is_dismissed(&self) -> bool {
         self.is_dismissed.load(Ordering::Relaxed)
     }
 
-    /// Ends it because its client resets too many of its requests.
+    /// Ends the connection because its client resets too many requests.
     pub(super) fn expel(&self) {
         self.is_expelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its client has reset too many of its requests.
+    /// Whether its client has reset too many requests.
     pub(super) fn is_expelled(&self) -> bool {
         self.is_expelled.load(Ordering::Relaxed)
     }
@@ -193,8 +193,8 @@ impl InFlight {
         Self { connection, begun_ms: None }
     }
 
-    /// The same on a connection of HTTP/2, whose client may give it up at no cost.
-    // What HTTP/2 needs is kept out of line, so that HTTP/1.1 does not pay for it.
+    /// The same over HTTP/2, where a client can reset a request at no cost.
+    // Not inlined, so that HTTP/1.1 does not pay for what only HTTP/2 needs.
     #[inline(never)]
     pub(super) fn begin_stream(connection: Arc<ConnectionState>) -> Self {
         let begun = connection.accepted.elapsed().as_millis();
@@ -218,7 +218,7 @@ impl InFlight {
         &self.connection
     }
 
-    /// Records that the response has begun, and says whether it is one of HTTP/2.
+    /// Records that the response has begun. Returns whether it uses HTTP/2.
     #[inline]
     pub(super) fn respond(&mut self) -> bool {
         let is_stream = self.begun_ms.take().is_some();

@@ -30,7 +30,7 @@ const GET: &[u8] = b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A server whose responses depend on the path, and how many of them are under way.
+/// A server whose responses depend on the path, and the number of responses in flight.
 #[derive(Clone, Debug)]
 struct Server {
     address: SocketAddr,
@@ -58,7 +58,7 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A connection of HTTP/2, which answers pings, and how it ends.
+    /// An HTTP/2 connection that answers pings, and its end.
     async fn connect_http2<B>(&self) -> (SendRequest<B>, JoinHandle<hyper::Result<()>>)
     where
         B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync>
@@ -170,10 +170,10 @@ async fn a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
         }
     };
     tokio::select! { () = reading => {}, () = server.is_under_way(2) => {} }
-    // What had arrived can be read; then the stream breaks off.
+    // What had already arrived can be read; then the stream breaks off.
     let error = unread.into_body().collect().await.unwrap_err();
     assert!(format!("{error:?}").contains("CANCEL"), "{error:?}");
-    // The silent stream and the one that is read live.
+    // The silent stream and the stream that is read are still open.
     for _ in 0..100 {
         read.frame().await.unwrap().unwrap();
     }
@@ -195,7 +195,7 @@ async fn an_idle_connection_of_http2_ends_though_it_answers_pings() {
     assert!(!busy_connection.is_finished());
 }
 
-/// Speaks HTTP/2 by hand, and answers no ping.
+/// Writes HTTP/2 frames by hand, and never answers a ping.
 #[tokio::test]
 async fn an_idle_connection_that_does_not_answer_ends_soon_after() {
     let server = Server::start(Limits { idle: SHORT, ..Limits::default() }).await;
@@ -231,7 +231,7 @@ async fn past_the_bound_the_connection_that_is_idle_the_longest_makes_room() {
     let mut fifth = server.connect().await;
     ask(&mut fifth).await;
     timeout(LONG, connection).await.unwrap().unwrap().unwrap();
-    // All three are busy: the next one waits until one of them is not.
+    // All three are busy: the next connection waits until one of them is idle.
     for stream in [&mut fourth, &mut fifth] {
         stream.write_all(b"GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     }
@@ -243,7 +243,7 @@ async fn past_the_bound_the_connection_that_is_idle_the_longest_makes_room() {
     timeout(LONG, sixth.read_exact(&mut [0; 12])).await.unwrap().unwrap();
 }
 
-/// Gives up `count` requests, one after the other, before they are answered.
+/// Resets `count` requests, one after the other, before they are answered.
 async fn give_up(server: &Server, sender: &mut SendRequest<Empty<Bytes>>, count: usize) {
     for _ in 0..count {
         let Ok(()) = sender.ready().await else { return };
@@ -267,7 +267,7 @@ async fn a_client_that_gives_up_its_requests_is_told_to_calm_down() {
     give_up(&server, &mut sender, 20).await;
     let error = timeout(LONG, connection).await.unwrap().unwrap().unwrap_err();
     assert!(format!("{error:?}").contains("ENHANCE_YOUR_CALM"), "{error:?}");
-    // It may come again.
+    // The client may connect again.
     let (mut sender, _connection) = server.connect_http2().await;
     assert_eq!(server.get(&mut sender, "/").await.status(), 200);
 }
@@ -298,7 +298,7 @@ async fn uploads_that_are_not_read_do_not_block_another() {
         let (mut body, channel) = Channel::<Bytes>::new(1);
         let response = sender.send_request(server.request("/deaf", channel));
         uploads.push(tokio::spawn(async move {
-            // More than a stream may have under way.
+            // More than the flow-control window of a stream.
             let sending = async {
                 for _ in 0..100 {
                     body.send_data(Bytes::from(vec![0; 16_384])).await.unwrap();

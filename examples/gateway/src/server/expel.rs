@@ -28,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Expel<IO> {
     io: IO,
     connection: Arc<ConnectionState>,
-    // Whether some of a frame may have been written, and not all of it: h2 flushes between frames only.
+    // Whether a frame may have been written in part. h2 flushes only between frames.
     is_within_frame: bool,
     leaving: Option<Pin<Box<Sleep>>>,
 }
@@ -45,7 +45,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Expel<IO> {
     fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.leaving.is_none() {
             tracing::debug!("expelled: the client reset too many of its requests");
-            // What does not fit into the socket's buffer is not waited for.
+            // If it does not fit into the socket's buffer, the rest is not sent.
             let _ = Pin::new(&mut self.io).poll_write(cx, &GO_AWAY);
             let _ = Pin::new(&mut self.io).poll_shutdown(cx);
         }

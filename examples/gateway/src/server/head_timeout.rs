@@ -1,4 +1,4 @@
-//! The timeouts of a request head, kept at the socket: one for its begin, one for its end.
+//! The timeouts of a request head, enforced at the socket: one for its first byte, one for its end.
 //!
 //! hyper's own `header_read_timeout` is one timeout for both, and sets a timer for each request, which costs
 //! about 4 % of the request. Here the second timeout starts with the first byte of a head, or with the
@@ -23,14 +23,14 @@ use super::{
     protocol::Protocol,
 };
 
-/// The least that an HTTP/2 client begins with: the preface, and the head of its settings
+/// The minimum that an HTTP/2 client sends first: the preface, and the frame header of its settings
 /// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const GREETING_BYTES: usize = 24 + 9;
 
 /// How long a connection waits for a request head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeadTimeouts {
-    /// Until the head begins, or between two pieces of a request body that was answered before its end.
+    /// Until the head begins, or between two chunks of a request body whose response is already complete.
     pub(super) idle: Duration,
     /// From then on, until the head ends.
     pub(super) head: Duration,
@@ -42,18 +42,18 @@ pub(super) struct HeadTimeout<IO> {
     io: IO,
     connection: Arc<ConnectionState>,
     timeouts: HeadTimeouts,
-    /// How many bytes of the HTTP/2 greeting have not arrived. After it, the frames of all streams share the
-    /// connection, and pings arrive at any time.
+    /// How many bytes of the HTTP/2 greeting are still missing. After it, there is no timeout here: the frames of all
+    /// streams share the connection, and pings arrive at any time.
     missing_greeting: usize,
     seen_requests: u32,
     /// Whether a byte of the head has arrived.
     begun: bool,
-    /// When the first head began: with the connection.
+    /// The first head begins with the connection.
     accepted: Option<Instant>,
-    // Rarely needed: most heads arrive in one piece.
+    // Rarely needed, because most heads arrive in one piece.
     timer: Option<Pin<Box<Sleep>>>,
     idle_since: Option<Instant>,
-    // Fires at the end of some idle time that may have been over long ago.
+    // May fire for an idle period that ended long ago.
     idle_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -123,7 +123,8 @@ impl<IO> HeadTimeout<IO> {
         if timer.is_elapsed() {
             timer.as_mut().reset(end);
         } else if timer.deadline() < end {
-            // It was polled when it was set: it wakes this connection's task, which comes here.
+            // The timer was polled when it was set, so it wakes this connection's task, which gets
+            // here.
             return Poll::Pending;
         }
         timer.as_mut().poll(cx)
@@ -181,7 +182,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for HeadTimeout<IO> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        // The last bytes of a response are written: hyper may not read again before the next head arrives.
+        // The last bytes of a response were written, and hyper may not read again before the next head arrives.
         if flushed.is_ready() && self.on_wait(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -274,7 +275,7 @@ mod tests {
             timeouts,
             Instant::now(),
         );
-        // A request every 50 s, and one that takes longer than any idle time.
+        // A request every 50 s, and one that takes longer than the idle timeout.
         for call_secs in [0, 0, 0, 0, 300, 0] {
             client.write_all(b"GET").await.unwrap();
             reads(&mut io).await.unwrap();

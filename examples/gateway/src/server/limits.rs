@@ -1,28 +1,29 @@
-//! The bounds of what a client may demand of the server.
+//! The limits for each client of the server.
 
 use std::{net::IpAddr, time::Duration};
 
 use bartizan::forwarded::TrustedPeers;
 
-/// What a client may demand of the server.
+/// The limits for each client of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// From the first byte of a request head to its last; also from the accept to the first request.
+    /// From the first byte of a request head to its last; for the first request, from the accept.
     pub(crate) head: Duration,
-    /// How long an HTTP/1.1 connection may wait for its next request, and an HTTP/2 connection be without a stream.
+    /// How long an HTTP/1.1 connection may wait for its next request, and how long an HTTP/2 connection may have no
+    /// stream.
     pub(crate) idle: Duration,
-    /// How large a header section may be, in bytes. Over HTTP/1.1, one of up to twice that size may pass:
-    /// hyper reads as much as its buffer has grown to.
+    /// The maximum size of a header section, in bytes. Over HTTP/1.1, up to twice that size may pass: hyper reads as
+    /// much as its buffer has grown to.
     pub(crate) header_bytes: u32,
     /// How long a request body may pause while the stack waits for it.
     pub(crate) body_pause: Duration,
     /// How large a request body may be, in bytes.
     pub(crate) body_bytes: Option<u64>,
-    /// How long a client may read nothing while there is something to write; over HTTP/2, of one stream.
+    /// How long a client may read nothing while there is something to write; over HTTP/2, per stream.
     pub(crate) stall: Duration,
     /// How many connections there may be.
     pub(crate) connections: usize,
-    /// The proxies in front, which send the requests of many clients over one connection.
+    /// The proxies in front, which may send the requests of many clients over one connection.
     pub(crate) proxies: Proxies,
     /// How long calls in flight may take after the port is closed.
     pub(crate) drain: Duration,
@@ -33,9 +34,9 @@ pub(crate) struct Limits {
 /// Which peers are proxies.
 #[derive(Clone, Debug)]
 pub(crate) enum Proxies {
-    /// Those that are trusted.
+    /// The trusted peers.
     Trusted(TrustedPeers),
-    /// All: clients cannot reach this server directly.
+    /// All peers, because clients cannot reach this server directly.
     All,
 }
 
@@ -43,8 +44,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
-            // Above the 60 s after which common load balancers close an idle connection: the side that closes
-            // first must not be the one that a request is on its way to.
+            // Longer than the 60 s after which common load balancers close an idle connection. If the server closed it
+            // first, a request might already be on its way.
             idle: Duration::from_secs(75),
             header_bytes: 64 * 1024,
             body_pause: Duration::from_secs(15),
@@ -59,7 +60,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How many times as many requests as other clients the peer at `ip` may reset.
+    /// The factor by which the peer at `ip` may reset more requests than other clients.
     pub(super) fn headroom(&self, ip: IpAddr) -> u32 {
         let is_proxy = match &self.proxies {
             Proxies::Trusted(peers) => peers.contains(ip),

@@ -2,14 +2,14 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `limits` | the bounds |
+//! | `limits` | the limits |
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, its end |
 //! | `connection_state` | what is in flight on a connection |
-//! | `places` | how many connections there may be, and which leaves for another |
+//! | `places` | the limit of connections, and which one is closed for a new one |
 //! | `workers` | the threads that serve connections, and which connection goes to which |
 //! | `write_timeout` | the timeout of a client that does not read, at the socket |
 //! | `stream_executor` | the same for one stream of HTTP/2 |
-//! | `reset_bound`, `expel` | how many requests a client may give up, and its end |
+//! | `reset_bound`, `expel` | how many requests a client may reset, and the end of its connection |
 //! | `head_timeout` | the timeouts of a request head, at the socket |
 //! | `protocol` | HTTP/1.1 or HTTP/2 |
 //! | `tls` | TLS handshakes |
@@ -18,7 +18,7 @@
 //! | `front` | the optional layers around everything else |
 //! | `service` | the Tower service that the server calls |
 //! | `shutdown` | signals, and the two steps of a shutdown |
-//! | `admin` | health and readiness, on a port of their own |
+//! | `admin` | health and readiness, on a separate port |
 
 pub(crate) mod admin;
 mod admission;
@@ -103,7 +103,7 @@ pub(crate) async fn serve(
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections at the moment");
-                // Out of file descriptors, perhaps: the backlog keeps connections until some are free.
+                // The process may be out of file descriptors: connections wait in the backlog until some are free.
                 let pause = sleep(Duration::from_millis(500));
                 tokio::select! { () = stop.cancelled() => break, () = pause => {} }
             }
@@ -118,12 +118,12 @@ pub(crate) async fn serve(
     }
 }
 
-/// Ends connections of HTTP/2 that have been idle for `limit`, until `stop`.
+/// Until `stop`, ends HTTP/2 connections that have been idle for `limit`.
 async fn dismiss_idle(places: Arc<Places>, limit: Duration, stop: CancellationToken) {
     tokio::select! { () = stop.cancelled() => {}, () = places.dismiss_idle(limit) => {} }
 }
 
-/// Whether the client went away before it was accepted. The listener works on.
+/// Whether the client went away before it was accepted. The listener keeps working.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

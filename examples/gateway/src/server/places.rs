@@ -1,10 +1,10 @@
-//! How many connections there may be, and which of them leaves for another.
+//! The limit of connections, and which one is closed for a new one.
 //!
-//! | a client connects, and there are | it is |
+//! | a client connects when there are | the new connection is |
 //! |---|---|
-//! | fewer than there may be | served |
-//! | as many, and some are idle | served as soon as the one that has been idle the longest has left |
-//! | as many, and none is idle | kept waiting until one ends or is idle |
+//! | fewer connections than the limit | served |
+//! | as many as the limit, some of them idle | served as soon as the one that has been idle the longest is closed |
+//! | as many as the limit, none of them idle | kept waiting until one ends or is idle |
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection_state::ConnectionState;
 
-/// How often it is looked for a connection that may leave.
+/// How often to look for a connection that can be closed.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The connections of a server.
@@ -51,17 +51,18 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// Has room for `max` connections.
+    /// Allows `max` connections.
     pub(super) fn new(max: usize) -> Self {
         let free = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         Self { free, taken: Mutex::default() }
     }
 
-    /// Takes a place for the connection of `state`, which leaves when `stop` is cancelled.
+    /// Waits for a place for the connection with `state`. Cancelling `stop` asks that connection to
+    /// close.
     ///
     /// # Cancellation
     ///
-    /// Dropped, it takes none. A connection that was asked to leave leaves.
+    /// A dropped future takes no place. A connection that was already asked to close still closes.
     pub(super) async fn take(
         self: &Arc<Self>,
         state: Arc<ConnectionState>,
@@ -100,7 +101,7 @@ impl Places {
         }
     }
 
-    /// Asks connections of HTTP/2 to leave that have been idle for `limit`. Does not end.
+    /// Asks HTTP/2 connections that have been idle for `limit` to close. Never returns.
     pub(super) async fn dismiss_idle(&self, limit: Duration) {
         let mut round = interval((limit / 15).max(Duration::from_millis(10)));
         loop {
@@ -140,7 +141,7 @@ mod tests {
 
     use super::{super::connection_state::InFlight, *};
 
-    /// A connection that leaves when it is asked to.
+    /// A connection that closes when it is asked to.
     async fn connect(places: &Arc<Places>) -> (Arc<ConnectionState>, CancellationToken) {
         let (state, stop) = (Arc::<ConnectionState>::default(), CancellationToken::new());
         let place = places.take(Arc::clone(&state), stop.clone()).await;

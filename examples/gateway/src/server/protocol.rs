@@ -4,8 +4,8 @@ use std::{io, time::Duration};
 
 use tokio::{net::TcpStream, time::sleep};
 
-/// What every HTTP/2 connection begins with
-/// ([RFC 9113 §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
+/// The first bytes of every HTTP/2 connection ([RFC 9113
+/// §3.4](https://www.rfc-editor.org/rfc/rfc9113#section-3.4)).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// The version of HTTP that a connection uses.
@@ -32,12 +32,12 @@ pub(super) async fn detect(stream: &TcpStream) -> io::Result<Protocol> {
     }
 }
 
-/// None if it could be either.
+/// `None` if it could still be either.
 fn decide(first: &[u8]) -> Option<Protocol> {
     if first == PREFACE {
         return Some(Protocol::Http2);
     }
-    // A connection that ends at once is neither: HTTP/1.1 handles that.
+    // A connection that ends at once is neither; HTTP/1.1 handles it.
     (first.is_empty() || !PREFACE.starts_with(first)).then_some(Protocol::Http1)
 }
 

@@ -1,34 +1,34 @@
 //! How many of its requests an HTTP/2 client may reset at once. Pure.
 //!
 //! A request that is reset before its response begins costs the backend a whole request, and the client almost nothing
-//! (CVE-2023-44487). A stream that was open for longer, or whose response had begun, does not count: clients cancel calls
-//! and end event streams that way.
+//! (CVE-2023-44487). A stream that was open for longer, or whose response had begun, does not count: that is how
+//! clients cancel calls and end event streams.
 
 use std::time::Duration;
 
-/// A request that is reset within this time, before its response begins, is reset at once.
+/// A reset counts if it comes within this time and before the response begins.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How many of the last requests are counted. Half of them may be reset at once.
+/// How many of the last requests are considered. Half of them may be reset in this way.
 const OUT_OF: u32 = 200;
 
-/// Counts the requests of one connection that were given up at once, among the last 200.
+/// Counts how many of the last 200 requests of a connection were reset right away.
 #[derive(Debug)]
 pub(super) struct ResetBound {
     out_of: u32,
-    // One bit for each of the last requests. Empty until a request is given up.
+    // One bit for each of the last requests. Empty until a request is reset.
     given_up: Vec<u64>,
     next: u32,
     count: u32,
 }
 
 impl ResetBound {
-    /// Allows `headroom` times as much: a proxy carries the requests of many clients.
+    /// Allows `headroom` times as many, because a proxy carries the requests of many clients.
     pub(super) const fn new(headroom: u32) -> Self {
         Self { out_of: OUT_OF * headroom, given_up: Vec::new(), next: 0, count: 0 }
     }
 
-    /// Counts a request, and says whether too many of the last ones were given up at once.
+    /// Counts a request, and returns whether too many of the last ones were reset right away.
     pub(super) fn record(&mut self, is_given_up: bool) -> bool {
         if !is_given_up && self.count == 0 {
             return false;
@@ -50,7 +50,8 @@ impl ResetBound {
 mod tests {
     use super::*;
 
-    /// The number of the request at which `bound` is passed, if one of the first 100,000 does.
+    /// The number of the request at which `bound` is exceeded, if that happens within 100,000
+    /// requests.
     fn passed(mut bound: ResetBound, is_given_up: impl Fn(u32) -> bool) -> Option<u32> {
         (1..100_000).find(|number| bound.record(is_given_up(*number)))
     }
@@ -61,7 +62,7 @@ mod tests {
         assert_eq!(passed(ResetBound::new(1), |number| number % 2 == 0), None);
         assert_eq!(passed(ResetBound::new(1), |number| number % 100 != 0), Some(102));
         assert_eq!(passed(ResetBound::new(1), |number| number > 1000), Some(1101));
-        // What was long ago counts no more.
+        // Old resets no longer count.
         assert_eq!(passed(ResetBound::new(1), |number| number % 300 < 100), None);
         assert_eq!(passed(ResetBound::new(1), |number| number % 300 < 101), Some(400));
     }

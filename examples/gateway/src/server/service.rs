@@ -1,4 +1,4 @@
-//! What the server asks of the service that it calls.
+//! What the server requires of the service that it calls.
 
 use std::{convert::Infallible, error::Error};
 
@@ -9,8 +9,8 @@ use tower_service::Service;
 
 use super::admission::RequestBody;
 
-/// What the server asks of the service that it calls: that it answers whatever happens, with a body that
-/// can be streamed, and that all of it may move between threads.
+/// What the server requires of the service that it calls: it always responds, its response body can be streamed, and
+/// everything can move between threads.
 pub(crate) trait ServerService:
     Service<
         Request<RequestBody>,
@@ -21,7 +21,7 @@ pub(crate) trait ServerService:
     + Send
     + 'static
 {
-    /// What it answers with.
+    /// The body of its responses.
     type ResponseBody: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
         + Send
         + 'static;

@@ -1,11 +1,11 @@
-//! The signals to stop, and the two steps that they start.
+//! The signals, and the two steps of a shutdown.
 //!
 //! | signal | what happens |
 //! |---|---|
 //! | SIGTERM | not ready at once; the port closes after the drain delay, so that load balancers see it first |
-//! | SIGINT | both at once: no load balancer waits for an operator at a terminal |
+//! | SIGINT | both at once: an operator at a terminal need not wait for load balancers |
 //! | a second SIGTERM or SIGINT | the process ends at once, with the status that a shell reports for that signal |
-//! | SIGHUP | the certificate of the listener is read again; without one, ignored with a line in the log |
+//! | SIGHUP | the certificate of the listener is read again; without a certificate, only logged |
 
 use std::{io, time::Duration};
 
@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// The two steps of a shutdown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop {
-    /// The gateway is not ready any more, and still accepts connections.
+    /// The gateway is no longer ready, but still accepts connections.
     leaving: CancellationToken,
-    /// It accepts none, and finishes the calls in flight.
+    /// It accepts no more connections, and finishes the calls in flight.
     closing: CancellationToken,
     /// Sent at each SIGHUP.
     hangups: watch::Sender<()>,
@@ -41,7 +41,7 @@ impl Stop {
         self.leaving.is_cancelled()
     }
 
-    /// Changes at each SIGHUP. Once it has been called, there is something to reload.
+    /// Changes at each SIGHUP. Calling this records that the gateway has something to reload.
     pub(crate) fn hangups(&self) -> watch::Receiver<()> {
         self.hangups.subscribe()
     }
@@ -52,7 +52,7 @@ impl Stop {
     }
 }
 
-/// Takes the steps when a signal says so, the second one `delay` after the first.
+/// Takes the steps when a signal arrives, the second one `delay` after the first.
 ///
 /// # Errors
 ///
@@ -81,7 +81,7 @@ enum Signal {
 }
 
 impl Signal {
-    /// The status that a shell gives to a process that the signal ended.
+    /// The exit status that a shell reports for a process killed by this signal.
     const fn status(self) -> i32 {
         match self {
             Self::Hangup => 129,
@@ -91,7 +91,7 @@ impl Signal {
     }
 }
 
-/// Returns at the second signal to stop.
+/// Returns when the second signal to stop arrives.
 async fn take_steps(signals: &mut Receiver<Signal>, stop: &Stop, delay: Duration) -> Signal {
     let first = next_to_stop(signals, stop).await;
     stop.leaving.cancel();
@@ -113,7 +113,7 @@ async fn take_steps(signals: &mut Receiver<Signal>, stop: &Stop, delay: Duration
 async fn next_to_stop(signals: &mut Receiver<Signal>, stop: &Stop) -> Signal {
     loop {
         match signals.recv().await {
-            // Somebody reloads.
+            // A receiver exists, so something will be reloaded.
             Some(Signal::Hangup) if stop.hangups.send(()).is_ok() => {}
             Some(Signal::Hangup) => {
                 tracing::warn!(

@@ -1,7 +1,7 @@
-//! Runs the streams of HTTP/2 connections, and resets those that the client does not read.
+//! Runs the streams of HTTP/2 connections, and resets streams that the client does not read.
 //!
-//! hyper polls a response body for its next piece only when the client has room for the previous one. So a stream makes no
-//! progress if its body has returned a piece and is not polled again. The body reports both to the task of its stream,
+//! hyper polls a response body for its next piece only when the client has room for the previous one. So a stream is
+//! stalled if its body has returned a frame and is not polled again. The body reports both to the task of its stream,
 //! which ends after the timeout; h2 then resets the stream. A silent event stream has been polled and has nothing to
 //! send: it has no timeout.
 
@@ -40,26 +40,26 @@ pub(super) struct StreamProgress {
 }
 
 pin_project! {
-    /// A stream that ends when its client has read nothing for the timeout.
+    /// A stream that ends when its client reads nothing for the duration of the timeout.
     struct Stream<F> {
         #[pin]
         inner: TaskLocalFuture<Arc<StreamProgress>, F>,
         progress: Arc<StreamProgress>,
         timeout: Duration,
-        // How many pieces had been given when the timer was set.
+        // How many frames the body had returned when the timer was set.
         seen: u32,
         timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
 impl StreamProgress {
-    /// The progress of the stream that the current task runs, if it runs one.
+    /// The progress of the stream that the current task runs, if any.
     #[inline(never)]
     pub(super) fn of_current() -> Option<Arc<Self>> {
         PROGRESS.try_with(Arc::clone).ok()
     }
 
-    /// Records whether the body returned a piece when it was polled.
+    /// Records whether the body returned a frame when it was polled.
     #[inline]
     pub(super) fn record(&self, has_given: bool) {
         if has_given {
@@ -68,7 +68,7 @@ impl StreamProgress {
         self.is_asked.store(!has_given, Ordering::Relaxed);
     }
 
-    /// How many pieces there were, if the last one is unread.
+    /// How many frames there were, if the last one is unread.
     fn unread(&self) -> Option<u32> {
         let given = self.given.load(Ordering::Relaxed);
         (given > 0 && !self.is_asked.load(Ordering::Relaxed)).then_some(given)
@@ -76,7 +76,7 @@ impl StreamProgress {
 }
 
 impl StreamExecutor {
-    /// Allows the client `timeout` to read a piece of a body.
+    /// Allows the client `timeout` to read a frame of a body.
     pub(super) const fn new(timeout: Duration) -> Self {
         Self { timeout }
     }
@@ -135,7 +135,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// A stream whose body returns a piece, or none, as it is told.
+    /// A stream whose body returns a frame only when the test says so.
     fn stream() -> (mpsc::UnboundedSender<bool>, Stream<impl Future<Output = ()>>) {
         let (tell, mut told) = mpsc::unbounded_channel();
         let run = async move {

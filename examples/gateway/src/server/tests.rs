@@ -1,4 +1,4 @@
-//! The server with a service of the test's own, over real sockets.
+//! The server with a test service, over real sockets.
 
 use std::net::SocketAddr;
 
@@ -19,8 +19,8 @@ use super::{admission::RequestBody, *};
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Starts a server whose service reads each request body, and reports one that it cannot read as a
-/// failure of its backend, as a proxy does that does not know better.
+/// Starts a server whose service reads each request body. If it cannot, it reports a failure of its
+/// backend, as a simple proxy would.
 async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -44,7 +44,7 @@ async fn start(limits: Limits) -> (SocketAddr, CancellationToken, JoinHandle<usi
     (address, stop, serving)
 }
 
-/// Serves in this runtime.
+/// Serves on this runtime.
 pub(super) fn spawn(
     listener: TcpListener,
     service: impl ServerService + Sync,
@@ -81,7 +81,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     for head in ["", "P", "GET / HTTP/1.1\r\nhost: a\r\n"] {
         assert_eq!(raw(address, head).await, "", "{head}");
     }
-    // The second head of a connection has a deadline of its own.
+    // The second head of a connection has its own deadline.
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     stream.read_exact(&mut [0; 12]).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     timeout(LONG, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
 }
 
-/// What looks like HTTP/2 has no more time to begin than what does not.
+/// A connection that looks like HTTP/2 gets no more time to begin than any other.
 #[tokio::test]
 async fn a_greeting_that_does_not_go_on_ends_the_connection() {
     let (address, ..) = start(Limits { head: SHORT, idle: LONG, ..Limits::default() }).await;
@@ -101,7 +101,7 @@ async fn a_greeting_that_does_not_go_on_ends_the_connection() {
         stream.set_nodelay(true).unwrap();
         for piece in pieces {
             stream.write_all(piece.as_bytes()).await.unwrap();
-            // So that they are read one by one.
+            // So that the server reads them one by one.
             sleep(Duration::from_millis(5)).await;
         }
         let ended = timeout(SHORT * 20, stream.read_to_end(&mut Vec::new())).await;
@@ -132,7 +132,7 @@ async fn a_body_that_pauses_is_answered_with_408_and_one_past_its_bound_with_413
     }
 }
 
-/// The response may come first: what is left of the body is not a head that takes too long.
+/// The response may come first: the rest of the body must not be taken for a slow request head.
 #[tokio::test]
 async fn a_body_may_go_on_after_its_response() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -235,13 +235,13 @@ async fn connections_that_say_nothing_do_not_hold_up_the_end() {
     idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     idle.read_exact(&mut [0; 12]).await.unwrap();
     stop.cancel();
-    // Less than the time that a head may take.
+    // Less than the timeout of a head.
     let cut = timeout(Duration::from_secs(5), serving).await.unwrap().unwrap();
     assert_eq!(cut, 0);
     drop(silent);
 }
 
-/// A handler panics: its request gets a response, and other streams of the connection go on.
+/// A handler panics: its request gets a response, and other streams of the connection continue.
 #[tokio::test]
 async fn a_panic_is_answered_and_the_connection_goes_on() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -262,6 +262,6 @@ async fn a_panic_is_answered_and_the_connection_goes_on() {
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert!(answer.contains(r#"{"jsonrpc":"2.0","error":{"code":-32603,"#), "{answer}");
     assert!(!answer.contains("as asked"), "{answer}");
-    // On the same connection, which knows where it was accepted.
+    // On the same connection, whose state includes the address that accepted it.
     assert!(answer.contains("HTTP/1.1 200 ") && answer.ends_with(&address.to_string()), "{answer}");
 }

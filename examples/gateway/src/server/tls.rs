@@ -1,14 +1,14 @@
-//! TLS towards clients, by rustls.
+//! TLS for clients, with rustls.
 //!
 //! | a client connects and | outcome |
 //! |---|---|
-//! | completes a handshake, in TLS 1.2 or 1.3 | served: over HTTP/2 if ALPN has chosen `h2`, otherwise over HTTP/1.1 |
-//! | offers protocols, none of which is `h2` or `http/1.1` | alert `no_application_protocol` |
-//! | speaks plain HTTP | 400, with a hint |
+//! | completes a handshake with TLS 1.2 or 1.3 | served: over HTTP/2 if ALPN has chosen `h2`, otherwise over HTTP/1.1 |
+//! | offers only protocols other than `h2` and `http/1.1` | alert `no_application_protocol` |
+//! | sends plain HTTP | 400, with a hint |
 //! | takes longer than the timeout of a request head | closed |
 //!
-//! The certificate is the same whichever name the client asks for (SNI): the client checks that it fits, and the layers
-//! check `Host`.
+//! Every client gets the same certificate, whatever server name it asks for (SNI): the client checks that the
+//! certificate matches, and the layers check `Host`.
 
 use std::{
     fmt, io,
@@ -26,16 +26,16 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{protocol::Protocol, write_timeout::WriteTimeout};
 
-/// How much of a response waits for a client that does not read, encrypted.
+/// How much encrypted response data is buffered for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 32 * 1024;
-/// How long a client of plain HTTP has to read its response. Closing a socket with unread bytes resets the connection,
-/// and the client would not see the reason.
+/// How long a client that sent plain HTTP may take to read the response. Closing a socket with unread bytes resets the
+/// connection, and the client would not see the reason.
 const LINGER: Duration = Duration::from_secs(1);
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 46\r\n\
     connection: close\r\n\r\nThis port speaks HTTPS: use an https:// URL.\r\n";
 
-/// A port, and how its clients are spoken to.
+/// A port, with or without TLS.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(super) tcp: TcpListener,
@@ -43,7 +43,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Accepts connections at `tcp`, and speaks TLS if `tls` is given.
+    /// Accepts connections on `tcp`, with TLS if `tls` is given.
     pub(crate) const fn new(tcp: TcpListener, tls: Option<Tls>) -> Self {
         Self { tcp, tls }
     }
@@ -55,7 +55,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// How TLS is spoken on new connections. Clones share it.
+/// The TLS configuration for new connections. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
@@ -73,13 +73,14 @@ impl Tls {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)).into()
     }
 
-    /// Waits for the handshake on `stream`, whose writes fail when the client has read nothing for `stall`.
+    /// Waits for the handshake on `stream`, whose writes fail when the client reads nothing for `stall`.
     ///
-    /// The timeout is below TLS: it also concerns bytes that TLS holds after its caller has written them.
+    /// The timeout is below TLS, so that it also covers bytes that TLS still buffers after the caller has written them.
     ///
     /// # Errors
     ///
-    /// If the client does not complete it, or speaks plain HTTP. It has been told why.
+    /// If the client does not complete the handshake, or sent plain HTTP. The client has been sent
+    /// the reason.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,

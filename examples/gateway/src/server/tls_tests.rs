@@ -1,4 +1,4 @@
-//! The bounds of the server over TLS.
+//! The limits of the server over TLS.
 
 use std::{convert::Infallible, fs, net::SocketAddr};
 
@@ -25,19 +25,19 @@ use crate::certificates::CertificateFiles;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(30);
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-/// The head of a record that holds a ClientHello, and nothing of it.
+/// The header of a record with a ClientHello, but not the ClientHello itself.
 const HALF_A_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The files of a certificate for `localhost`, and how a client trusts it.
+/// A certificate for `localhost` in files, and a client configuration that trusts it.
 struct Issued {
     files: CertificateFiles,
     config: Arc<ClientConfig>,
     _folder: TempDir,
 }
 
-/// For a client that speaks `protocol`.
+/// The configuration of a client that offers `protocol`.
 fn issue(protocol: &str) -> Issued {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -67,7 +67,7 @@ struct Server {
 }
 
 impl Server {
-    /// At `/endless` the response does not end, at `/never` there is none.
+    /// The response at `/endless` never ends, and `/never` never responds.
     async fn start(limits: Limits, protocol: &str) -> Self {
         let Issued { files, config, _folder } = issue(protocol);
         let tls = Tls::new(files.read().unwrap());
@@ -131,7 +131,7 @@ async fn a_handshake_that_does_not_go_on_ends_the_connection_and_delays_nobody()
         let ended = timeout(LONG / 2, stream.read_to_end(&mut Vec::new())).await;
         ended.unwrap().unwrap();
     }
-    // What is no handshake is told so by an alert.
+    // A client that sends anything other than a handshake gets an alert.
     let mut stream = server.tcp().await;
     stream.write_all(&[0; 100]).await.unwrap();
     let mut alert = [0; 2];
@@ -150,7 +150,7 @@ async fn a_connection_in_its_handshake_is_not_idle_and_counts() {
     let mut second = second.await;
     ask(&mut second).await;
     timeout(LONG, first.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
-    // After its handshake and a request it is idle, and leaves for another.
+    // After its handshake and a request the connection is idle, so it is closed for another one.
     ask(&mut server.connect().await).await;
     timeout(LONG, second.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
 }
@@ -184,7 +184,7 @@ async fn a_client_that_does_not_read_is_given_up() {
     timeout(LONG, reading).await.expect("it is broken off");
 }
 
-/// TLS takes a short response as a whole: its bytes wait there for the socket, and not at its writer.
+/// TLS accepts a short response as a whole, so its bytes wait for the socket inside TLS, not in the writer.
 #[tokio::test(start_paused = true)]
 async fn what_tls_holds_for_a_client_that_does_not_read_has_a_timeout_too() {
     let Issued { files, config, _folder } = issue("http/1.1");
@@ -237,6 +237,6 @@ async fn when_it_stops_handshakes_and_idle_connections_end_and_calls_are_cut_aft
     sleep(SHORT / 2).await;
     server.stop.cancel();
     assert_eq!(timeout(LONG, server.serving).await.unwrap().unwrap(), 1);
-    // In good order, with an alert: otherwise this would be an error.
+    // Closed properly, with an alert: otherwise this read would fail.
     timeout(LONG, idle.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
 }

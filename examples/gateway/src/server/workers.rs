@@ -1,10 +1,11 @@
-//! The threads that serve connections: each has a runtime of its own, and keeps a connection until it ends.
+//! The threads that serve connections: each has its own runtime, and keeps a connection until it ends.
 //!
-//! A connection goes to the worker that has the fewest. The accept loop is one for all: with a listener for each worker
-//! (`SO_REUSEPORT`), the system would spread connections by a hash of their addresses, so that of 32 connections one
-//! worker of four may have 3 and another 13, and long streams would stay with the worker that they fell to.
+//! One accept loop gives each connection to the worker with the fewest. With a listener for each worker
+//! (`SO_REUSEPORT`), the system would distribute connections by a hash of their addresses: of 32 connections, one of
+//! four workers may get 3 and another 13, and long streams would stay where they landed.
 //!
-//! With one worker, there is no other thread: the runtime of the accept loop serves all.
+//! With one worker, no thread is started: the runtime of the accept loop also serves the
+//! connections.
 
 use std::{
     io,
@@ -23,24 +24,24 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long the thread of a worker may take to end what it has been cut off from.
+/// How long the thread of a worker may take to end after it was told to stop.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The workers of a server, and the service of each.
+/// The workers of a server, each with its service.
 #[derive(Debug)]
 pub(crate) struct Workers<S> {
     workers: Vec<Worker<S>>,
-    // Where the connection that is next goes if all have as many.
+    // The worker that is next in turn if several have equally few connections.
     next: AtomicUsize,
 }
 
-/// One of them.
+/// One worker.
 #[derive(Debug)]
 pub(super) struct Worker<S> {
     service: S,
     runtime: Handle,
     open: Arc<AtomicUsize>,
-    // None if it is the thread that accepts.
+    // `None` if it is the accepting thread.
     thread: Option<Thread>,
 }
 
@@ -50,16 +51,16 @@ struct Thread {
     end: DropGuard,
 }
 
-/// A connection counts as its worker's until this is dropped.
+/// Counts a connection for its worker until it is dropped.
 #[derive(Debug)]
 pub(super) struct Load(Arc<AtomicUsize>);
 
 /// A connection on its way to its worker.
 #[derive(Debug)]
 pub(super) enum Handed {
-    /// To the runtime that accepted it.
+    /// For the runtime that accepted it.
     Here(TcpStream),
-    /// To another, which has to register it.
+    /// For another runtime, which has to register it.
     Away(std::net::TcpStream),
 }
 
@@ -96,7 +97,7 @@ impl<S> Workers<S> {
         Ok(Self { workers, next: AtomicUsize::new(0) })
     }
 
-    /// The worker that has the fewest connections; of several, each in turn.
+    /// The worker with the fewest connections; if several have equally few, each in turn.
     pub(super) fn least_busy(&self) -> Option<&Worker<S>> {
         let start = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len().max(1);
         let (before, from) = self.workers.split_at_checked(start)?;
@@ -104,10 +105,10 @@ impl<S> Workers<S> {
         alive.min_by_key(|worker| worker.open.load(Ordering::Relaxed))
     }
 
-    /// Ends the threads, and what they still serve.
+    /// Ends the threads and the connections that they still serve.
     pub(crate) async fn end(self) {
         let threads = self.workers.into_iter().filter_map(|worker| worker.thread);
-        // All are told before the first is waited for.
+        // Stops all workers before waiting for any of them.
         let end = |thread: Thread| {
             drop(thread.end);
             thread.handle
@@ -122,19 +123,19 @@ impl<S> Workers<S> {
     }
 }
 
-/// Runs what is handed to `runtime` until `end`.
+/// Runs the tasks of `runtime` until `end`.
 fn run(runtime: Runtime, end: &CancellationToken) {
     runtime.block_on(end.cancelled());
-    // A look-up of a name may block one of its threads for longer.
+    // A DNS lookup may block one of its threads for longer.
     runtime.shutdown_timeout(PATIENCE);
 }
 
 impl<S> Worker<S> {
-    /// Takes `stream`, which counts as its own from now on.
+    /// Takes `stream`, which counts for this worker from now on.
     ///
     /// # Errors
     ///
-    /// If the connection cannot be taken from the runtime that accepted it.
+    /// If the connection cannot be deregistered from the runtime that accepted it.
     pub(super) fn take(&self, stream: TcpStream) -> io::Result<(Handed, Load)> {
         let handed = match self.thread {
             None => Handed::Here(stream),
@@ -160,11 +161,11 @@ impl<S> Worker<S> {
 }
 
 impl Handed {
-    /// The connection, in the current runtime.
+    /// Registers the connection with the current runtime.
     ///
     /// # Errors
     ///
-    /// If it cannot be registered there.
+    /// If it cannot be registered.
     pub(super) fn arrive(self) -> io::Result<TcpStream> {
         match self {
             Self::Here(stream) => Ok(stream),
@@ -200,12 +201,12 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    /// A server of four workers, whose answers name the thread.
+    /// A server with four workers, whose responses contain the name of the thread.
     struct Server {
         address: SocketAddr,
         stop: CancellationToken,
         serving: JoinHandle<usize>,
-        // A call of `/block` blocks its thread until something is sent.
+        // A call of `/block` blocks its thread until the test sends a message.
         release: mpsc::Sender<()>,
     }
 
@@ -263,7 +264,7 @@ mod tests {
             self.0.write_all(head.as_bytes()).await.unwrap();
         }
 
-        /// The name of the thread that answers.
+        /// The name of the thread that responds.
         async fn receive(&mut self) -> String {
             let mut answer = Vec::new();
             while !answer.ends_with(b"\r\n\r\n") {
@@ -281,7 +282,7 @@ mod tests {
 
         async fn wait_for_end(mut self) {
             let mut rest = Vec::new();
-            // It may be cut.
+            // The connection may be cut.
             let _ = timeout(LONG, self.0.read_to_end(&mut rest)).await.unwrap();
             assert!(rest.is_empty());
         }
@@ -323,7 +324,7 @@ mod tests {
         let server = Server::start(Limits::default()).await;
         let mut clients = server.clients(32).await;
         clients.retain(|(name, _)| name != "worker-3");
-        // Until their ends are seen.
+        // Wait until the server has seen their ends.
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -341,7 +342,7 @@ mod tests {
         let mut blocked = server.connect().await;
         blocked.send("/block").await;
         for _ in 0..4 {
-            // Three workers have fewer connections, as long as these last.
+            // While these connections last, the other three workers have fewer.
             let others = server.clients(3).await;
             assert_eq!(spread(&others).len(), 3);
             drop(others);

@@ -1,8 +1,8 @@
 //! The timeout for a client that does not read.
 //!
-//! `bartizan-upstream` has the same timer towards backends, and keeps it to itself: a type for sockets is not what that
-//! crate is for, and this one also tells the connection that it is blocked. tokio-io-timeout sets its timer at each block
-//! and removes it at each write.
+//! `bartizan-upstream` has the same timer for connections to backends, as a private type: sockets are not part of that
+//! crate's interface, and this one also reports to the connection that it is blocked. tokio-io-timeout, by comparison,
+//! sets a timer whenever a write blocks and removes it at each write.
 
 use std::{
     io::{self, IoSlice},
@@ -19,16 +19,16 @@ use tokio::{
 
 use super::connection_state::ConnectionState;
 
-/// A socket whose writes fail when the client has read nothing for the timeout. While there is nothing to write, as on a
-/// silent event stream, there is no timeout.
+/// A socket whose writes fail when the client reads nothing for the duration of the timeout. While there is nothing to
+/// write, as on a silent event stream, there is no timeout.
 #[derive(Debug)]
 pub(super) struct WriteTimeout<IO> {
     io: IO,
-    // That of HTTP/1.1, whose response body waits while the socket is blocked.
+    // Set over HTTP/1.1, where the response body waits while the socket is blocked.
     connection: Option<Arc<ConnectionState>>,
     timeout: Duration,
     blocked_since: Option<Instant>,
-    // Made when the client takes nothing for the first time. It is set again only when it fires.
+    // Created when a write blocks for the first time. It is reset only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -41,7 +41,7 @@ impl<IO> WriteTimeout<IO> {
         Self { io, connection, timeout, blocked_since: None, timer: None }
     }
 
-    /// Tells `connection` from now on whether the socket is blocked.
+    /// From now on, reports to `connection` whether the socket is blocked.
     pub(super) fn tell(&mut self, connection: Arc<ConnectionState>) {
         self.connection = Some(connection);
     }

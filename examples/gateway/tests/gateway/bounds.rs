@@ -1,4 +1,4 @@
-//! What the gateway refuses before it forwards anything, through the whole stack.
+//! Requests that the gateway refuses before it forwards anything, through the whole stack.
 
 use bartizan_testkit::{client::Raw, raw};
 use http::Method;
@@ -25,10 +25,10 @@ async fn a_body_past_the_bound_is_refused_with_413_whether_it_says_so_or_not() {
             assert_eq!(reply.text().contains(r#""jsonrpc":"2.0""#), status == 413);
         }
     }
-    // A body that is looked into, for the session that it may open, is no exception.
+    // The same applies to a body that the gateway reads because it may open a session.
     let request = client.request(Method::POST, None).body(Full::from(" ".repeat(1001))).unwrap();
     assert_eq!(client.send(request).await.status, 413);
-    // The session is as it was.
+    // The session is unchanged.
     assert_eq!(client.post(Some(&session), "{}").await.status, 200);
 }
 
@@ -56,7 +56,7 @@ async fn a_mistake_on_the_command_line_names_the_option() {
     assert!(text.contains("--idle") && text.contains("a duration"), "{text}");
 }
 
-/// Nothing listens before the configuration is known to be sound.
+/// The gateway checks its configuration before it listens.
 #[tokio::test]
 async fn settings_that_do_not_go_together_are_refused_before_anything_listens() {
     for args in [

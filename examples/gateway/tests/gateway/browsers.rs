@@ -1,4 +1,4 @@
-//! Pages in browsers: rebound ones, foreign ones, and those that are allowed.
+//! Pages in browsers: after DNS rebinding, of foreign origins, and of allowed origins.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn a_rebound_page_opens_no_session_and_reaches_no_backend() {
             assert!(refused.text().contains("--allow-origin"), "{}", refused.text());
             assert!(!refused.headers.contains_key("access-control-allow-origin"));
         }
-        // Plain HTTP beside the endpoint, a preflight, and a websocket.
+        // Plain HTTP outside the endpoint, a preflight, and a WebSocket.
         for head in [
             "GET /other HTTP/1.1\r\nhost: evil.example\r\nsec-fetch-mode: cors",
             "OPTIONS /mcp HTTP/1.1\r\nhost: evil.example\r\norigin: http://evil.example\r\naccess-control-request-method: POST",
@@ -70,7 +70,7 @@ async fn a_rebound_page_opens_no_session_and_reaches_no_backend() {
             assert_eq!(reply.status(), Some(421), "{head}: {}", reply.text());
         }
         assert!(servers.iter().all(|server| server.journal().is_empty()), "a backend was called");
-        // No browser: whatever the tunnel calls it.
+        // Not a browser: any `Host`, as a tunnel may set it.
         assert_eq!(open(&gateway, &[("host", "tunnel.example")]).await.status, 200);
         for server in &servers {
             assert!(server.journal().iter().all(|entry| entry.headers["host"] != "tunnel.example"));
@@ -78,7 +78,7 @@ async fn a_rebound_page_opens_no_session_and_reaches_no_backend() {
     }
 }
 
-/// `:authority` is the host there.
+/// Over HTTP/2, `:authority` is the host.
 #[tokio::test(flavor = "multi_thread")]
 async fn over_http2_a_rebound_page_is_refused_likewise() {
     let servers = CounterServer::start_many(1).await;
@@ -146,7 +146,7 @@ async fn a_page_of_an_allowed_origin_opens_a_session_and_reads_a_404_of_ours() {
         assert!(exposed.contains("mcp-session-id"), "{exposed}");
         assert!(exposed.contains("mcp-protocol-version"), "{exposed}");
     }
-    // Those of the server itself are readable, too.
+    // Pages can also read the server's own refusals.
     let head = format!("POST /mcp HTTP/1.1\r\norigin: {PAGE}\r\n\r\n");
     let reply = raw::exchange(gateway.address, head.as_bytes(), QUIET).await;
     assert_eq!(reply.status(), Some(400));
@@ -236,13 +236,13 @@ async fn an_id_is_given_to_each_request_and_kept_from_trusted_proxies() {
     let answer = send(&trusting, Method::GET, None, &[("x-trace", "theirs")], "").await;
     assert_eq!(lines(&answer.headers, "x-trace"), ["theirs"]);
     assert!(backend.text().contains("\r\nx-trace: theirs\r\n"));
-    // A refusal of ours carries one as well.
+    // Our refusals carry an id as well.
     let reply = raw::exchange(trusting.address, b"GET / HTTP/1.1\r\n\r\n", QUIET).await;
     assert_eq!(reply.status(), Some(400));
     assert!(reply.text().contains("\r\nx-trace: "), "{}", reply.text());
 }
 
-/// With everything on, sessions work as without.
+/// With every option on, sessions work as without.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_streams_pass_all_of_these_layers() {
     let servers = CounterServer::start_many(2).await;

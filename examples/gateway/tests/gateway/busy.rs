@@ -1,4 +1,4 @@
-//! A backend at the limit of its connections.
+//! A backend that has reached its connection limit.
 
 use std::{
     convert::Infallible,
@@ -88,7 +88,7 @@ async fn is_bounded(scheme: &str) {
         assert_eq!(status, 503, "{scheme}");
         assert!((4..15).contains(&took.as_secs()), "{scheme}: {took:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 1, "{scheme}");
-        // One that waits when the connection is free again is served.
+        // A request that is waiting when the connection becomes free is served.
         let release = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             server.release.add_permits(1);

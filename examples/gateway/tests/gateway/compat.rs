@@ -10,7 +10,7 @@ use crate::fixtures::{Gateway, PATIENCE};
 const SESSIONS: usize = 100;
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A session, and what it has counted to.
+/// A session and its count.
 struct Counted {
     id: String,
     count: i64,
@@ -24,7 +24,7 @@ async fn each_build_serves_and_ends_what_the_other_opened() {
     let servers = CounterServer::start_many(3).await;
     let origins: Vec<_> = servers.iter().map(CounterServer::uri).collect();
     let (store, idle) = (format!("--store={}", redis.url()), format!("--idle={}s", IDLE.as_secs()));
-    // Nothing is near: the store is what is tested.
+    // No near-cache: the test is about the store.
     let args = [store.as_str(), idle.as_str(), "--near-cache=off"];
     let before = Gateway::run(&[&other], &origins, &args).await;
     let now = Gateway::before(&origins, &args).await;
@@ -40,7 +40,7 @@ async fn each_build_serves_and_ends_what_the_other_opened() {
     let (start, mut calls, mut lost) = (Instant::now(), 0, 0);
     while start.elapsed() < 2 * IDLE {
         for (n, session) in sessions.iter_mut().enumerate() {
-            // Mostly by the build that did not open it.
+            // Mostly through the build that did not open it.
             let by = if calls % 5 == 0 { n } else { n + 1 };
             let answer = clients[by % 2].increment(&session.id).await;
             session.count += 1;
@@ -58,7 +58,7 @@ async fn each_build_serves_and_ends_what_the_other_opened() {
     );
     assert_eq!(lost, 0);
 
-    // Each build ends what the other opened.
+    // Each build ends sessions that the other opened.
     let half = sessions.split_off(SESSIONS);
     for (n, session) in half.iter().enumerate() {
         assert!(clients[(n + 1) % 2].delete(Some(&session.id)).await.status.is_success());
@@ -66,7 +66,7 @@ async fn each_build_serves_and_ends_what_the_other_opened() {
             assert_eq!(client.increment(&session.id).await.status, 404);
         }
     }
-    // And what is not used idles out for both.
+    // And unused sessions idle out for both.
     sleep(IDLE + Duration::from_secs(1)).await;
     for session in &sessions {
         for client in &clients {

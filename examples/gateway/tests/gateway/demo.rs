@@ -1,4 +1,4 @@
-//! The commands beside the gateway itself, as processes.
+//! The subcommands, as processes.
 
 use tokio::time::timeout;
 
@@ -12,7 +12,7 @@ async fn the_demonstration_ends_well_and_says_so() {
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{text}{log}");
     assert!(text.contains("ok: all 20 sessions counted 1 to 5, each on one backend"), "{text}");
-    // All three servers are there, each has sessions, and the calls add up.
+    // All three servers are listed, each has sessions, and the calls add up.
     let rows: Vec<_> = text.lines().filter(|line| line.starts_with("counter-")).collect();
     let column =
         |row: &str, at: usize| -> u64 { row.split_whitespace().nth(at).unwrap().parse().unwrap() };
@@ -39,7 +39,7 @@ async fn the_health_check_says_whether_a_gateway_is_ready() {
     drop(gateway);
     let (is_ready, answer) = output(&["health", "--admin", admin]).await;
     assert!(!is_ready && answer.contains(admin), "{answer}");
-    // What answers is no gateway's admin listener.
+    // The server that answers is not the admin listener of a gateway.
     let other = backend.server.uri();
     let (is_ready, _) =
         output(&["health", "--admin", other.strip_prefix("http://").unwrap()]).await;

@@ -1,4 +1,4 @@
-//! Clients and backends that do not read, connections past their bound, and requests that are given up.
+//! Clients and backends that do not read, connections above the limit, and requests that are cancelled.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::fixtures::{Gateway, PATIENCE};
 
-/// Larger than the buffers of all sockets on the way.
+/// Larger than all socket buffers on the way.
 const LARGE: usize = 64 << 20;
 
 async fn connect(gateway: &Gateway, request: &str) -> TcpStream {
@@ -41,7 +41,7 @@ async fn a_client_that_does_not_read_its_response_is_given_up() {
     // Broken off, or reset.
     let _ = timeout(PATIENCE, client.read_to_end(&mut received)).await.unwrap();
     assert!(received.starts_with(b"HTTP/1.1 200") && received.len() < LARGE, "{}", received.len());
-    // One that reads gets all of it.
+    // A client that reads gets all of it.
     let close = "GET /file HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     let mut client = connect(&gateway, close).await;
     let mut received = Vec::new();
@@ -129,7 +129,7 @@ async fn a_client_that_resets_its_streams_makes_few_connections_and_is_expelled(
             let request = Request::get(format!("{}/file", gateway.uri()));
             let request = request.body(Empty::<Bytes>::new()).unwrap();
             let response = sender.send_request(request);
-            // Given up, unless the gateway has ended the connection meanwhile.
+            // Cancelled, unless the gateway has already ended the connection.
             let response = timeout(Duration::from_millis(2), response).await;
             assert!(!matches!(response, Ok(Ok(_))));
         }

@@ -1,11 +1,11 @@
-//! Two gateways over one Redis that see their backends differently: what one of them does not know, or cannot reach,
-//! ends no session for the other.
+//! Two gateways over one Redis that see different backends: if one of them does not know or cannot reach a backend,
+//! sessions must not end for the other.
 
 use bartizan_testkit::{CounterServer, RedisServer, client::Raw, eventually};
 
 use crate::fixtures::{Gateway, PATIENCE};
 
-/// A replica before servers at `origins`, with its sessions at `redis`.
+/// A replica in front of servers at `origins`, with its sessions in `redis`.
 async fn replica(redis: &RedisServer, origins: &[String], args: &[&str]) -> (Gateway, Raw) {
     let store = format!("--store={}", redis.url());
     let args: Vec<_> = [store.as_str()].into_iter().chain(args.iter().copied()).collect();
@@ -14,7 +14,8 @@ async fn replica(redis: &RedisServer, origins: &[String], args: &[&str]) -> (Gat
     (gateway, client)
 }
 
-/// One call at the replica whose list lacks the backend ended the session for all, or began its counter anew.
+/// This once failed: one call at the replica whose list lacks the backend ended the session for all, or restarted its
+/// counter.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_lacks_a_backend_ends_none_of_its_sessions() {
     for on_lost in ["fail", "resume"] {
@@ -36,7 +37,7 @@ async fn a_list_that_lacks_a_backend_ends_none_of_its_sessions() {
     }
 }
 
-/// The server is gone: that is evidence, for every replica.
+/// The server is gone: every replica can act on that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_has_ended_is_found_out_with_little_traffic() {
     let redis = RedisServer::start().await;
@@ -47,13 +48,14 @@ async fn a_server_that_has_ended_is_found_out_with_little_traffic() {
     let id = client.initialize().await;
     servers[0].kill().await;
     assert_eq!(client.increment(&id).await.status, 503, "it may be back in a moment");
-    // Two calls, 3 s apart: what lies between is looked at in the background.
+    // Two calls, 3 s apart: between them, the gateway checks in the background.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!(client.increment(&id).await.status, 404);
     assert_eq!(other.increment(&id).await.status, 404, "it is over for all");
 }
 
-/// rmcp's server answers 404 in plain text: that is about the session, whoever asks first.
+/// rmcp's server answers 404 in plain text: that is about the session, whichever replica asks
+/// first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_restarted_at_its_address_ends_its_sessions() {
     for on_lost in ["fail", "repin", "resume"] {

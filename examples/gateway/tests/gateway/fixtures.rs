@@ -1,4 +1,4 @@
-//! The gateway as a process, and a backend whose calls end when the test says so.
+//! The gateway as a process, and a backend whose calls end when the test allows it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full, channel::Channel};
 use hyper::body::Incoming;
 use tokio::{process::Command, sync::Semaphore};
 
-/// No step of a test takes this long.
+/// Longer than any step of a test takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The gateway as a process; it ends with the test.
@@ -28,23 +28,23 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it before `backend` on a free port, and waits for the line that it prints.
+    /// Starts it in front of `backend` on a free port, and waits for the line that it prints.
     pub(crate) async fn start(backend: &Backend, args: &[&str]) -> Self {
         Self::before(&[backend.server.uri()], args).await
     }
 
-    /// The same, before servers at `origins`.
+    /// The same, in front of servers at `origins`.
     pub(crate) async fn before(origins: &[String], args: &[&str]) -> Self {
         Self::run(&[PROGRAM], origins, args).await
     }
 
-    /// The same, of another build, or as the last argument of a command.
+    /// The same, with another build, or as the last argument of a command.
     pub(crate) async fn run(command: &[&str], origins: &[String], args: &[&str]) -> Self {
         let backends: Vec<_> = origins.iter().map(|uri| format!("--backend={uri}")).collect();
         let backends = backends.iter().map(String::as_str);
         let is_placed = args.iter().any(|arg| arg.starts_with("--listen"));
         let listen = (!is_placed).then_some("--listen=127.0.0.1:0");
-        // No load balancer watches the tests. Another build may not have the option.
+        // No load balancer is involved in the tests. Another build may not have the option.
         let is_other = !command.iter().any(|part| part.contains(PROGRAM));
         let is_timed = args.iter().any(|arg| arg.starts_with("--drain-delay"));
         let drain = (!is_timed && !is_other).then_some("--drain-delay=0s");
@@ -74,7 +74,7 @@ impl Gateway {
         format!("http://{}", self.admin.unwrap())
     }
 
-    /// What `/readyz` says, if the port is open.
+    /// The answer of `/readyz`, if the port is open.
     pub(crate) async fn readiness(&self) -> Option<(u16, String)> {
         let admin = Raw::new(&self.admin_uri());
         let request = Request::get(format!("{}/readyz", self.admin_uri()));
@@ -82,7 +82,7 @@ impl Gateway {
         Some((answer.status.as_u16(), answer.text()))
     }
 
-    /// Waits until `/readyz` says this, as the beginning of its first line.
+    /// Waits until the first line of `/readyz` begins with this.
     pub(crate) async fn until_readiness(&self, status: u16, text: &str) {
         let told = async || {
             let told = self.readiness().await;

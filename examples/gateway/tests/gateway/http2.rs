@@ -1,5 +1,5 @@
-//! Malformed HTTP/2 requests ([RFC 9113 §8.1.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1)), in frames
-//! written by hand, since no client would send them.
+//! Malformed HTTP/2 requests ([RFC 9113 §8.1.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1)), as hand-written
+//! frames, because no client library would send them.
 //!
 //! `tests/ROWS.md` explains the names of rows.
 
@@ -43,7 +43,7 @@ fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// What became of stream 1.
+/// The outcome of stream 1.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Status(u16),
@@ -52,8 +52,8 @@ enum Outcome {
     Nothing,
 }
 
-/// Sends `frames` after the preface and reads until something becomes of stream 1. Every response of
-/// the gateway has a status that the static table holds or that is sent as a literal.
+/// Sends `frames` after the preface and reads until stream 1 gets a response or is reset. Every response of the gateway
+/// has a status that the static table holds or that is sent as a literal.
 async fn outcome(addr: SocketAddr, frames: &[Vec<u8>]) -> Outcome {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -167,7 +167,8 @@ async fn malformed_requests_over_http2_reach_no_backend() {
         );
         assert_eq!(recorder.text(), "", "{row}");
     }
-    // SM-27: more data than was declared. What was declared may have gone; the surplus has not.
+    // SM-27: more data than was declared. The declared part may have been forwarded, but not the
+    // surplus.
     let recorder = Recorder::start().await;
     let gateway = Gateway::before(&[recorder.uri()], &["--session-header=x-s"]).await;
     let surplus = [head(&length, false), frame(DATA, END_STREAM, 1, b"helloevils")];

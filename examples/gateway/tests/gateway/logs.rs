@@ -1,4 +1,5 @@
-//! The two logs of the gateway as a process: what is in them, and that no session id is.
+//! The two logs of the gateway as a process: what they contain, and that session ids are not in
+//! them.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -55,7 +56,7 @@ async fn the_access_log_has_a_line_per_request_and_no_session_id() {
     assert!(sessions[3] != sessions[0] && lines[4]["response_bytes"].as_u64() > Some(0), "{text}");
 }
 
-/// What the server refuses by itself is a request, too.
+/// Requests that the server itself refuses are logged, too.
 #[tokio::test]
 async fn the_access_log_on_standard_output_has_refusals() {
     let server = CounterServer::start().await;
@@ -78,7 +79,7 @@ async fn an_access_log_that_cannot_be_opened_is_named_before_anything_listens() 
     assert!(error.contains("--access-log /nowhere/log"), "{error}");
 }
 
-/// A pipe that nobody reads is full after 64 KiB: requests go on.
+/// A pipe without a reader is full after 64 KiB: requests must still be served.
 #[tokio::test]
 async fn a_reader_that_stops_holds_up_no_request() {
     let server = CounterServer::start().await;
@@ -105,7 +106,7 @@ async fn a_reader_that_stops_holds_up_no_request() {
     assert!(!rest.is_empty() && !rest.contains(&id));
 }
 
-/// The log of a gateway that is asked for nothing, from its start to its end.
+/// The log of a gateway that gets no requests, from its start to its end.
 async fn log_of(args: &[&str], variables: &[(&str, &str)]) -> String {
     let mut gateway = command()
         .args(["--backend=http://127.0.0.1:9", "--listen=127.0.0.1:0", "--drain-delay=0s"])

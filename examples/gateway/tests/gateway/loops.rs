@@ -1,4 +1,4 @@
-//! Gateways that reach themselves, and honest chains: real processes, over HTTP/1.1 and HTTP/2.
+//! Gateways in a loop, and legitimate chains of gateways: real processes, over HTTP/1.1 and HTTP/2.
 
 use std::net::SocketAddr;
 
@@ -26,7 +26,7 @@ use crate::fixtures::{Gateway, PATIENCE};
 
 const GENERIC: &str = "--session-header=x-session";
 
-/// How gateways and their clients speak.
+/// The protocol between gateways and to their clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Speaks {
     Http1,
@@ -42,7 +42,7 @@ impl Speaks {
     }
 }
 
-/// What a client got.
+/// The response to a client.
 #[derive(Debug)]
 struct Got {
     status: u16,
@@ -62,7 +62,7 @@ async fn post(speaks: Speaks, addr: SocketAddr) -> Got {
     Got { status: head.status.as_u16(), headers: head.headers, body }
 }
 
-/// Asks for a websocket, and says what was echoed; or the status, if there is none to be had.
+/// Opens a WebSocket and returns what was echoed, or the status if the upgrade fails.
 async fn websocket(speaks: Speaks, addr: SocketAddr) -> Result<String, u16> {
     let stream = TokioIo::new(TcpStream::connect(addr).await.unwrap());
     let request = Request::builder().uri(format!("http://{addr}/ws"));
@@ -83,7 +83,8 @@ async fn websocket(speaks: Speaks, addr: SocketAddr) -> Result<String, u16> {
             let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
             let (mut sender, connection) = handshake.await.unwrap();
             tokio::spawn(connection);
-            // By its answer, the server has also said that it takes extended CONNECT.
+            // Once it has answered, the server has also announced that it supports extended
+            // CONNECT.
             let first = Request::options(format!("http://{addr}/")).version(Version::HTTP_2);
             let _ = sender.send_request(first.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
             let request =
@@ -103,7 +104,7 @@ async fn websocket(speaks: Speaks, addr: SocketAddr) -> Result<String, u16> {
     Ok(String::from_utf8(echo.into()).unwrap())
 }
 
-/// A backend that tells the hop count that it got, and echoes in websockets.
+/// A backend that reports the hop count that it got, and echoes over WebSockets.
 async fn backend() -> Server {
     serve(async |mut request: Request<Incoming>| {
         let is_upgrade = request.headers().contains_key("upgrade");
@@ -129,7 +130,7 @@ async fn backend() -> Server {
     .await
 }
 
-/// `length` gateways in a row before a backend; the first is where clients go.
+/// `length` gateways in a row in front of a backend; clients connect to the first.
 async fn chain(speaks: Speaks, length: usize, args: &[&str]) -> (Vec<Gateway>, Server) {
     let backend = backend().await;
     let args: Vec<_> = [GENERIC].iter().chain(args).copied().collect();
@@ -162,7 +163,7 @@ async fn two_gateways_that_point_at_each_other_end_the_loop_at_once() {
         assert_is_loop(&post(speaks, a.address).await);
         assert_eq!((to_b.requests(), to_a.requests()), (1, 1), "{speaks:?}");
         assert_eq!(websocket(speaks, a.address).await, Err(508), "{speaks:?}");
-        // Over HTTP/2 an OPTIONS request goes before.
+        // Over HTTP/2, an OPTIONS request is sent first.
         let each = if speaks == Speaks::Http2 { 3 } else { 2 };
         assert_eq!((to_b.requests(), to_a.requests()), (each, each), "{speaks:?}");
     }
@@ -180,7 +181,7 @@ async fn a_gateway_that_points_at_itself_ends_the_loop_at_once() {
     }
 }
 
-/// The client of an MCP gateway gets what it can read, with the id of its request.
+/// The client of an MCP gateway gets a refusal that it can read, with the id of its request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_mcp_is_told_in_its_own_words() {
     let wire = Wire::lay().await;
@@ -192,7 +193,7 @@ async fn a_client_of_mcp_is_told_in_its_own_words() {
     assert_eq!(wire.requests(), 1);
 }
 
-/// A hop between that drops `Via`: the count alone ends the loop, within as many requests as it allows.
+/// A hop in between drops `Via`: the hop count alone ends the loop, within the number of hops that it allows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_through_a_hop_that_drops_via_ends_within_the_limit() {
     let wire = Wire::lay().await;
@@ -217,7 +218,7 @@ async fn drop_via(to: String, request: Request<Incoming>) -> Response<BoxBody> {
 async fn a_chain_of_as_many_gateways_as_allowed_works_and_one_more_does_not() {
     for speaks in [Speaks::Http1, Speaks::Http2] {
         let (gateways, _backend) = chain(speaks, 4, &["--max-hops=3"]).await;
-        // The second is the first of a chain of three.
+        // The second gateway is the first of a chain of three.
         let got = post(speaks, gateways[1].address).await;
         assert_eq!((got.status, got.body.as_str()), (200, "3"), "{speaks:?}");
         assert_is_loop(&post(speaks, gateways[0].address).await);
@@ -238,7 +239,7 @@ async fn ten_gateways_are_a_chain_by_default_and_eleven_are_not() {
     assert_is_loop(&post(Speaks::Http1, gateways[0].address).await);
 }
 
-/// Replicas that are one gateway have one name; a federation may count in a field of its own.
+/// Replicas of one gateway share a name; a federation may use its own field for the hop count.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_and_the_field_can_be_chosen() {
     let recorder = Recorder::start().await;

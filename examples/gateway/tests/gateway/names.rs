@@ -1,5 +1,5 @@
-//! Backends that are named, with a hosts file of the gateway's own: it needs a mount namespace, which not every
-//! machine lets an ordinary user have.
+//! Backends with host names, resolved by a hosts file that only the gateway sees. This needs a mount namespace, which
+//! not every machine allows an ordinary user to create.
 
 use std::{
     fs,
@@ -29,11 +29,11 @@ use crate::fixtures::{Gateway, PROGRAM};
 
 const MOUNT: &str = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
 
-/// A hosts file that a gateway sees as the system's.
+/// A hosts file that the gateway sees in place of the system's.
 struct Hosts(NamedTempFile);
 
 impl Hosts {
-    /// None where the machine does not allow it.
+    /// `None` if the machine does not allow it.
     fn new(text: &str) -> Option<Self> {
         let hosts = Self(NamedTempFile::new().unwrap());
         hosts.write(text);
@@ -57,7 +57,7 @@ impl Hosts {
     }
 }
 
-/// A server with sessions of its own, which closes each connection after a response.
+/// A server with its own sessions that closes each connection after a response.
 async fn forgetful(addr: Option<SocketAddr>) -> Server {
     let opened = Arc::new(AtomicUsize::new(0));
     let own = addr.map_or("first", |_| "second");
@@ -99,7 +99,7 @@ async fn a_name_that_vanishes_for_a_while_ends_no_session() {
     let raw = Raw::new(&gateway.uri());
     let session = raw.initialize().await;
     hosts.write("");
-    // Longer than a backend is given until its sessions count as lost.
+    // Longer than the time after which the sessions of an unreachable backend count as lost.
     for _ in 0..70 {
         for answer in join_all((0..6).map(|_| raw.increment(&session))).await {
             assert_eq!(answer.status, 200, "{}", answer.text());

@@ -1,4 +1,4 @@
-//! Requests that are not MCP's, and logins, through the gateway as a process.
+//! Requests other than MCP, and logins, through the gateway as a process.
 
 use std::{
     collections::HashSet,
@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 
 use crate::fixtures::Gateway;
 
-/// An authorization server and an MCP server in one process, which remembers what it has made and nothing else.
+/// An authorization server and an MCP server in one process, which accepts only the values that it has issued itself.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
     name: &'static str,
@@ -37,7 +37,7 @@ impl Memory {
         value
     }
 
-    /// Whether it has made the value of the field `name` in `encoded`.
+    /// Whether it has issued the value of the field `name` in `encoded`.
     fn knows(&self, encoded: &str, name: &str) -> bool {
         let mut values = encoded.split('&').filter_map(|pair| pair.split_once('='));
         let value = values.find(|(other, _)| *other == name);
@@ -102,7 +102,7 @@ pub(crate) async fn servers() -> (Vec<Server>, Vec<Memory>) {
     (servers, memories)
 }
 
-/// A client of the gateway that shows `fields`.
+/// A client of the gateway that sends `fields`.
 pub(crate) async fn send(
     gateway: &Gateway,
     method: &str,
@@ -120,19 +120,19 @@ pub(crate) async fn send(
 pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// The value after `name=` in where an answer redirects to.
+/// The value after `name=` in the redirect target of a response.
 fn in_location(answer: &Answer, name: &str) -> Option<String> {
     let location = answer.headers.get("location")?.to_str().unwrap();
     let (_, value) = location.split_once(&format!("{name}="))?;
     Some(value.split('&').next().unwrap().to_owned())
 }
 
-/// Logs in and opens a session; says where it stopped otherwise.
+/// Logs in and opens a session; if that fails, returns the step that failed.
 async fn log_in(gateway: &Gateway, client: Option<&str>) -> Result<String, &'static str> {
     log_in_by(&[gateway], client).await
 }
 
-/// The same, each step by the next of `gateways`.
+/// The same, with each step through the next of `gateways`.
 pub(crate) async fn log_in_by(
     gateways: &[&Gateway],
     client: Option<&str>,
@@ -219,7 +219,7 @@ async fn a_login_stays_on_one_backend_if_it_is_pinned_and_only_then() {
     for name in ["session-a", "session-b"] {
         assert!(sessions.iter().any(|id| id.starts_with(name)), "both are used: {sessions:?}");
     }
-    // A client that every server knows stays where it has begun.
+    // A client that every server knows stays where it began.
     for _ in 0..4 {
         log_in(&pinned, Some("static")).await.unwrap();
     }
@@ -255,7 +255,7 @@ async fn the_client_of_a_backend_that_is_gone_begins_again() {
     let authorize = format!("/authorize?client_id={client}&state=mine");
     let lost = send(&gateway, "GET", &authorize, &[], "").await;
     assert!(lost.status.is_server_error(), "{}", lost.status);
-    // The other one does not know the client, and says so: it registers again.
+    // The other server does not know the client and says so, and the client registers again.
     assert_eq!(send(&gateway, "GET", &authorize, &[], "").await.status, 401);
     log_in(&gateway, None).await.unwrap();
 }

@@ -7,8 +7,8 @@ use crate::{
     oauth::{FORM, JSON, ROUND_ROBIN, log_in_by, send, servers},
 };
 
-/// Two gateways with `args`. The first work of each goes to another server, so that a login which is not kept together
-/// fails at once.
+/// Two gateways with `args`. Each sends its first request to a different server, so that a login whose steps are not
+/// kept together fails at once.
 async fn two(servers: &[Server], args: &[&str]) -> [Gateway; 2] {
     let uris = [servers[0].uri(), servers[1].uri()];
     let reversed = [servers[1].uri(), servers[0].uri()];
@@ -23,14 +23,14 @@ async fn the_steps_of_a_login_may_go_through_either_gateway() {
     let store = format!("--store={}", redis.url());
     let [a, b] = two(&servers, &["--pin-oauth", &store]).await;
     let mut sessions = Vec::new();
-    // Each step, and what it learns from, at either; and each gateway alone with what the other has learned.
+    // Every step through either gateway; then each gateway alone with the keys that the other has learned.
     for order in [&[&a, &b][..], &[&b, &a], &[&a, &a, &b], &[&b, &b, &a], &[&a, &b, &b, &b]] {
         sessions.push(log_in_by(order, None).await.unwrap());
     }
     for name in ["session-a", "session-b"] {
         assert!(sessions.iter().any(|id| id.starts_with(name)), "both are used: {sessions:?}");
     }
-    // A client that every server knows stays where it began, at whichever gateway.
+    // A client that every server knows stays where it began, through either gateway.
     for order in [&[&a, &b][..], &[&b, &a]] {
         log_in_by(order, Some("static")).await.unwrap();
     }
@@ -63,7 +63,8 @@ async fn a_client_that_one_gateway_has_seen_registered_leads_to_its_server_at_th
         let registered = send(one, "POST", "/register", &[JSON], "{}").await;
         let client = registered.message()["client_id"].as_str().unwrap().to_owned();
         let server = &registered.headers["x-server"];
-        // The client alone says where, however often and wherever it is shown.
+        // The client id alone decides the backend, however often and through whichever gateway it
+        // is sent.
         for gateway in [other, one, other, other] {
             let form = format!("client_id={client}");
             let answer = send(gateway, "POST", "/any", &[FORM], &form).await;
@@ -84,14 +85,14 @@ async fn a_server_that_is_gone_is_forgotten_at_both() {
     assert_eq!(send(&b, "GET", &authorize, &[], "").await.status, 302, "the other knows it, too");
     servers[usize::from(client.starts_with("client-b"))].kill().await;
     assert!(send(&a, "GET", &authorize, &[], "").await.status.is_server_error());
-    // The other server does not know the client, and says so: at both gateways.
+    // The other server does not know the client and says so, through both gateways.
     assert_eq!(send(&a, "GET", &authorize, &[], "").await.status, 401);
     let is_forgotten = async || send(&b, "GET", &authorize, &[], "").await.status == 401;
     eventually("the other gateway has forgotten it", PATIENCE, is_forgotten).await;
     log_in_by(&[&a, &b], None).await.unwrap();
 }
 
-/// It has a connection of its own for what it learns, and does not listen before that is there, too.
+/// The store of learned keys has its own connection, and the gateway does not listen before that is ready, too.
 #[tokio::test]
 async fn a_gateway_that_has_just_started_refuses_no_step_of_a_login() {
     let (servers, _memories) = servers().await;

@@ -1,4 +1,4 @@
-//! Whose a session is, through the gateway as a process, in front of a backend that verifies tokens.
+//! The owners of sessions, through the gateway as a process, in front of a backend that verifies tokens.
 
 use std::sync::{
     Arc,
@@ -27,11 +27,11 @@ const REFRESHED: &str = "Bearer e30.eyJpc3MiOiJpIiwic3ViIjoiYWxpY2UiLCJuIjoyfQ.t
 const BOB: &str = "Bearer e30.eyJpc3MiOiJpIiwic3ViIjoiYm9iIiwibiI6MX0.three";
 const FORGED: &str = "Bearer e30.eyJpc3MiOiJpIiwic3ViIjoiYWxpY2UiLCJuIjoxfQ.forged";
 
-/// Opens a session for anybody. A call needs a valid token, or the user that a proxy names; whose session it is in does
-/// not matter to it. The answer is what it was shown.
+/// Opens a session for any client. A call needs a valid token or a user that a proxy names, but the backend does not
+/// check who owns the session. The answer repeats the credentials that it got.
 async fn backend() -> Server {
     let opened = Arc::new(AtomicUsize::new(0));
-    // Both calls of `together` are there before either is answered.
+    // Both calls of `together` have arrived before either is answered.
     let both = Arc::new(Barrier::new(2));
     serve(move |request| {
         let (opened, both) = (Arc::clone(&opened), Arc::clone(&both));
@@ -116,7 +116,7 @@ async fn a_strangers_token_uses_a_session_only_where_none_has_an_owner() {
         assert_eq!(with_token(&raw, &id, "Bearer opaque").await, strangers, "{choice}");
         let without = if choice == "none" { 401 } else { 404 };
         assert_eq!(status(&raw, &id, &[]).await, without, "{choice}");
-        // Nobody verifies a token but the backend.
+        // Only the backend verifies tokens.
         let forged = if choice == "authorization" { 404 } else { 401 };
         assert_eq!(with_token(&raw, &id, FORGED).await, forged, "{choice}");
         assert_eq!(with_token(&raw, &id, ALICE).await, 200, "{choice}");
@@ -152,7 +152,7 @@ async fn a_proxy_names_the_client_if_it_is_trusted() {
     assert_eq!(refused.wait().await, Some(1));
 }
 
-/// Two replicas: a client that gets a token in the course of its session.
+/// Two replicas: a client that gets its token during a session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_opened_without_a_token_belongs_to_the_first_that_is_accepted() {
     let (redis, server) = (RedisServer::start().await, backend().await);
@@ -183,7 +183,7 @@ async fn a_session_that_was_opened_without_a_token_belongs_to_the_first_that_is_
         assert_eq!(with_token(raw, &id, REFRESHED).await, 200);
     }
 
-    // At two replicas at once: one wins, always.
+    // At two replicas at once: exactly one wins.
     let together = call(1, "together");
     let mut wins = [0, 0];
     for _ in 0..30 {

@@ -1,4 +1,4 @@
-//! Backends that the gateway asks whether they are well.
+//! Backends that the gateway probes.
 
 use std::{
     future::pending,
@@ -14,7 +14,7 @@ use crate::fixtures::Gateway;
 
 static OPENED: AtomicUsize = AtomicUsize::new(0);
 
-/// A server that opens sessions whose ids begin with `name`, and answers `/healthz` or is silent there.
+/// A server that opens sessions whose ids begin with `name`, and either answers `/healthz` or stays silent there.
 async fn server(name: &'static str, is_well: bool) -> Server {
     serve(move |request: Request<_>| async move {
         if request.uri().path() == "/healthz" && !is_well {

@@ -1,4 +1,4 @@
-//! What a backend is told of the client, through the gateway as a process.
+//! What the gateway, as a process, sends to a backend about the client.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::fixtures::Gateway;
 const GENERIC: &str = "--session-header=x-session";
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Every field that tells where a request comes from.
+/// Every field that describes where a request comes from.
 const SPOOFED: [&str; 25] = [
     "Forwarded",
     "X-Forwarded-For",
@@ -38,7 +38,7 @@ const SPOOFED: [&str; 25] = [
     "X-Bartizan-Internal",
 ];
 
-/// Sends a request with `fields`, and gives its answer's status and what the backend has got by then.
+/// Sends a request with `fields`. Returns the status of the response and what the backend has received by then.
 async fn send(gateway: &Gateway, recorder: &Recorder, fields: &str) -> (Option<u16>, String) {
     let request = format!("GET /x HTTP/1.1\r\nHost: public.example:8080\r\n{fields}\r\n");
     let reply = raw::exchange(gateway.address, request.as_bytes(), QUIET).await;
@@ -59,7 +59,7 @@ async fn with_no_trust_nothing_that_a_client_made_up_reaches_the_backend() {
     let spellings: [&dyn Fn(&str) -> String; 3] =
         [&str::to_owned, &mixed, &|name| name.replace('-', "_")];
     for spelling in spellings {
-        // Twice each.
+        // Each field twice.
         let twice = |name: &&str| format!("{0}: spoofed-1\r\n{0}: spoofed-2\r\n", spelling(name));
         let fields: String = SPOOFED.iter().map(twice).collect();
         let (status, text) = send(&gateway, &recorder, &fields).await;
@@ -77,7 +77,8 @@ async fn with_no_trust_nothing_that_a_client_made_up_reaches_the_backend() {
     ] {
         assert_eq!(text.matches(&format!("\r\n{line}\r\n")).count(), 3, "{line}: {text}");
     }
-    // What no proxy in front can have nominated: the request goes nowhere.
+    // `Connection` names a field that no proxy in front could have named: the request is not
+    // forwarded.
     for name in SPOOFED {
         let nominated = format!("Connection: close, {name}\r\n{name}: spoofed\r\n");
         let (status, text) = send(&gateway, &recorder, &nominated).await;
@@ -87,8 +88,8 @@ async fn with_no_trust_nothing_that_a_client_made_up_reaches_the_backend() {
     assert_eq!(recorder.requests(), 3);
 }
 
-/// Three proxies, of which the test is the last: the first from the left is the client's own word, the
-/// first from the right is a proxy.
+/// Three proxies, of which the test is the last: the leftmost entry is the client's own claim, the rightmost is a
+/// proxy.
 #[tokio::test]
 async fn with_trust_the_client_behind_three_proxies_is_found() {
     let chain = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 198.51.100.5, 10.0.0.8\r\nX-Forwarded-For: 10.0.0.7\r\n";

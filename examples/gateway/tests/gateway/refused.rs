@@ -1,4 +1,5 @@
-//! A refusal to a live session names the request that it refuses: its client waits for an answer with that id.
+//! A refusal in a live session has the id of the request that it refuses, because the client waits for an answer with
+//! that id.
 
 use std::time::Duration;
 
@@ -8,15 +9,15 @@ use tokio::time::Instant;
 
 use crate::fixtures::{Gateway, PATIENCE};
 
-/// Ids of both types, as they stand in the body.
+/// Ids of both types, as written in the body.
 const IDS: [&str; 2] = ["41", r#""a\u002db""#];
 
 fn call(id: &str) -> String {
-    // As the SDK for TypeScript writes it: the id comes last.
+    // As the TypeScript SDK writes it: the id comes last.
     format!(r#"{{"method":"tools/list","params":{{"id":0}},"jsonrpc":"2.0","id":{id}}}"#)
 }
 
-/// What a refusal says, with or without an id.
+/// The expected refusal, with or without an id.
 fn error(id: Option<&str>, code: i32, message: &str) -> String {
     let id = id.map(|id| format!(r#""id":{id},"#)).unwrap_or_default();
     format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":"{message}"}}}}"#)
@@ -38,14 +39,14 @@ async fn is_refused_with_id(
     }
 }
 
-/// A gateway, a session, and its server's end.
+/// A gateway, a session, and a way to stop its server.
 async fn ended(args: &[&str]) -> (Gateway, Raw, String) {
     let mut servers = CounterServer::start_many(1).await;
     let gateway = Gateway::before(&[servers[0].uri()], args).await;
     let client = Raw::new(&gateway.uri());
     let session = client.initialize().await;
     servers[0].kill().await;
-    // Not over the connection that dies.
+    // Not over the connection that breaks.
     let unreachable = async || client.post(Some(&session), call("1")).await.status == 503;
     eventually("its connections are gone", PATIENCE, unreachable).await;
     (gateway, client, session)
@@ -61,7 +62,7 @@ async fn a_backend_that_refuses_connections_is_503_and_then_404_with_the_id() {
             continue;
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
-        // That ends the session: only its last request is refused by the layer that knows the backend.
+        // This ends the session: only its last request is refused by the layer that knows the backend.
         let answer = client.post(Some(&session), call(IDS[1])).await;
         assert_eq!(answer.text(), error(Some(IDS[1]), NOT_FOUND.0, NOT_FOUND.1));
         is_refused_with_id(&client, &session, 404, NOT_FOUND).await;
@@ -105,14 +106,15 @@ async fn what_has_no_id_is_refused_without_and_nothing_holds_a_refusal() {
         "{".to_owned(),
         String::new(),
     ] {
-        // A connection of its own: one with a body that nobody reads is closed.
+        // A separate connection, because one with an unread body is closed.
         let client = Raw::new(&gateway.uri());
         let begun = Instant::now();
         let answer = client.post(Some(&session), body).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (503, without.clone()));
         assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
     }
-    // A body of which nothing comes, or half; and one that comes when it is asked for.
+    // A body of which nothing arrives, or only half; and one that is sent only after
+    // `100 Continue`.
     let head = |fields: &str| {
         format!(
             "POST /mcp HTTP/1.1\r\nhost: {}\r\nmcp-session-id: {session}\r\n\

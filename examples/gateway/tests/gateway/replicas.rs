@@ -1,4 +1,4 @@
-//! Two gateways over one Redis: any of them serves any session, whatever dies.
+//! Two gateways over one Redis: either of them serves any session, whatever fails.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::fixtures::{Gateway, PATIENCE};
 
-/// A replica before `servers`, with its sessions at `redis`.
+/// A replica in front of `servers`, with its sessions in `redis`.
 async fn replica(redis: &RedisServer, servers: &[CounterServer]) -> Gateway {
     let origins: Vec<_> = servers.iter().map(CounterServer::uri).collect();
     let store = format!("--store={}", redis.url());
@@ -35,7 +35,7 @@ async fn status(raw: &Raw, path: &str, expected: u16) -> bool {
     answer.is_ok_and(|answer| answer.status == expected)
 }
 
-/// Draws numbers that look like chance and are the same each time.
+/// Generates pseudo-random numbers, the same in each run.
 fn draw(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*state >> 33).unwrap()
@@ -57,7 +57,7 @@ async fn a_hundred_sessions_of_one_replica_are_served_by_any() {
     let mut counts: HashMap<&str, i64> = HashMap::new();
     let mut chance = 1;
     for _ in 0..1_000 {
-        // Not in the order in which they were opened: a store that is ignored would be hidden by it.
+        // Not in the order in which they were opened, because that could hide that a replica ignores the store.
         let id = &ids[draw(&mut chance) % ids.len()];
         let answer = clients[draw(&mut chance) % 2].increment(id).await;
         let expected = counts.entry(id).or_default();
@@ -69,7 +69,7 @@ async fn a_hundred_sessions_of_one_replica_are_served_by_any() {
         assert!(server.initializes() < 60, "balanced");
     }
 
-    // Ended on one replica, it is over on the other.
+    // A session that ends on one replica has also ended on the other.
     assert!(clients[0].delete(Some(&ids[3])).await.status.is_success());
     let over = async || clients[1].increment(&ids[3]).await.status == 404;
     eventually("the end is known to the other replica", Duration::from_secs(2), over).await;
@@ -89,7 +89,7 @@ async fn a_stream_of_one_replica_ends_when_its_session_is_deleted_by_another() {
     for _ in 0..20 {
         let id = clients[0].initialize().await;
         let stream = tokio::spawn(ended(clients[0].get_stream(&id).await.unwrap()));
-        // Used by the other one as well, which the first is told of.
+        // The other replica uses it as well, and the first one learns of that.
         assert_eq!(clients[1].increment(&id).await.count(), Some(1));
         assert!(!stream.is_finished());
         let deleted = Instant::now();
@@ -99,19 +99,19 @@ async fn a_stream_of_one_replica_ends_when_its_session_is_deleted_by_another() {
     }
     println!("stream ended by a DELETE at another replica: slowest of 20 {slowest:?}");
     assert!(tokio::time::timeout(Duration::from_millis(200), &mut kept).await.is_err());
-    // It breaks off with the test.
+    // It breaks off when the test ends.
     kept.abort();
 }
 
 async fn ended(response: http::Response<hyper::body::Incoming>) {
     let mut body = response.into_body();
-    // It ends, and does not break off.
+    // The stream ends properly, instead of breaking off.
     while let Some(frame) = body.frame().await {
         frame.unwrap();
     }
 }
 
-/// Sessions that are called all the time, by whatever replicas there are.
+/// Sessions that are called continuously, through whichever replicas are up.
 struct Load {
     replicas: Arc<Mutex<Vec<Raw>>>,
     stop: Arc<AtomicBool>,
@@ -119,12 +119,12 @@ struct Load {
     calls: Arc<AtomicUsize>,
 }
 
-/// A call that was not answered as it should be.
+/// A call that got the wrong answer.
 #[derive(Debug)]
 struct Failure {
     at: Instant,
     took: Duration,
-    /// None if there was no answer.
+    /// `None` if there was no answer.
     status: Option<u16>,
 }
 
@@ -148,7 +148,7 @@ impl Load {
             replicas.iter().map(|replica| Raw::new(&replica.uri())).collect();
     }
 
-    /// Waits until there were so many more calls.
+    /// Waits until this many more calls were made.
     async fn more(&self, calls: usize) {
         let until = self.calls.load(Ordering::SeqCst) + calls;
         let enough = async || self.calls.load(Ordering::SeqCst) >= until;
@@ -165,8 +165,8 @@ impl Load {
     }
 }
 
-/// Counts on in one session; a count that is not the next one fails the test, but for one after a call
-/// that was not answered: nobody knows whether that was counted.
+/// Keeps counting in one session. Any count other than the next one fails the test, except after a call without an
+/// answer, which the server may or may not have counted.
 async fn call(
     id: String,
     seed: u64,
@@ -210,7 +210,8 @@ async fn replicas_are_killed_and_replaced_one_after_the_other_and_no_session_end
     let load = Load::start(&[&a, &b], SESSIONS).await;
     load.more(200).await;
 
-    // Nobody is told: calls that are on their way to it fail, and those that find no port.
+    // The replica dies without notice: calls in flight to it fail, and so do calls that find its
+    // port closed.
     let killed = Instant::now();
     drop(a);
     load.set(&[&b]);
@@ -219,7 +220,7 @@ async fn replicas_are_killed_and_replaced_one_after_the_other_and_no_session_end
     load.set(&[&b, &c]);
     load.more(200).await;
 
-    // Told to leave, and taken off the list: nothing fails at all.
+    // The replica is stopped and removed from the list: no call fails.
     load.set(&[&c]);
     sleep(Duration::from_millis(200)).await;
     let rolled = Instant::now();
@@ -238,7 +239,8 @@ async fn replicas_are_killed_and_replaced_one_after_the_other_and_no_session_end
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_for_five_seconds_costs_bounded_errors_and_no_session() {
-    // Sessions are on disk before they are acknowledged, so that the server comes back with them.
+    // Redis writes sessions to disk before it acknowledges them, so it still has them after a
+    // restart.
     let mut redis = RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let servers = CounterServer::start_many(3).await;
     let (a, b) = (replica(&redis, &servers).await, replica(&redis, &servers).await);
@@ -248,13 +250,13 @@ async fn a_store_that_is_away_for_five_seconds_costs_bounded_errors_and_no_sessi
     let killed = Instant::now();
     redis.kill();
     let (raw, admin) = (Raw::new(&a.uri()), Raw::new(&a.admin_uri()));
-    // Ready all the same: the sessions that it knows are served.
+    // It is still ready, because it serves the sessions that it knows.
     a.until_readiness(200, "degraded: the session store does not answer").await;
     assert!(status(&admin, "/healthz", 200).await);
     let (mut refused, mut slowest) = (0, Duration::ZERO);
     while killed.elapsed() < Duration::from_secs(5) {
         let start = Instant::now();
-        // A new session and an unknown one: neither is known to be absent.
+        // A new session and an unknown one: the gateway cannot know whether either exists.
         for (session, body) in
             [(None, bartizan_testkit::client::INITIALIZE), (Some("unknown"), "{}")]
         {
@@ -285,7 +287,7 @@ async fn a_store_that_is_away_for_five_seconds_costs_bounded_errors_and_no_sessi
          unknown ones refused, the slowest pair in {slowest:?}; served again {recovery:?} after its restart",
         failures.len(),
     );
-    // Near sessions are served through it; a few may be read just when it goes or comes.
+    // Cached sessions are served during the outage; a few may be read just as it begins or ends.
     assert!(failures.len() <= 60, "{failures:?}");
     for failure in &failures {
         assert_eq!(failure.status, Some(503), "never 404: {failure:?}");
@@ -314,12 +316,12 @@ async fn a_gateway_starts_before_its_store_and_becomes_ready() {
     }
 }
 
-/// The port opens when the store has answered: whoever asks as soon as it does is served.
+/// The port opens when the store has answered, so even the first request is served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_restarted_refuses_nobody() {
     const RESTARTS: usize = 20;
-    // Clients' connections come from 127.0.0.1: at another address, none of them can take the port meanwhile, nor connect
-    // to itself. Only Linux has the whole network.
+    // Client connections come from 127.0.0.1. On another address, none of them can take the port in the meantime, or
+    // connect to itself. Only Linux has the whole 127.0.0.0/8 network.
     const PLACE: &str = if cfg!(target_os = "linux") { "127.0.0.7:0" } else { "127.0.0.1:0" };
     let redis = RedisServer::start().await;
     let servers = CounterServer::start_many(1).await;
@@ -333,7 +335,7 @@ async fn a_replica_that_is_restarted_refuses_nobody() {
         let raw = Raw::new(&format!("http://{address}"));
         let (session, asks) = (id.clone(), raw.clone());
         let asking = tokio::spawn(async move {
-            // No answer until the port is open, and then never a refusal.
+            // No answer until the port is open; after that, no refusals.
             loop {
                 if let Ok(answer) = asks.try_increment(&session).await {
                     return answer.status;
@@ -347,7 +349,7 @@ async fn a_replica_that_is_restarted_refuses_nobody() {
     }
 }
 
-/// It serves what needs no store, and says 503 to the rest, once it has asked.
+/// It serves requests that need no store, and answers 503 to the rest, once it has asked the store.
 #[tokio::test]
 async fn a_store_that_says_nothing_holds_the_start_up_for_a_moment_only() {
     let silent = bartizan_testkit::Silent::start().await;

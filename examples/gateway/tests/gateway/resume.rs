@@ -1,4 +1,4 @@
-//! Sessions that outlive their backends: two gateways over one Redis, and the options.
+//! Sessions that outlive their backends, with two gateways over one Redis and each option.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn uris(servers: &[CounterServer]) -> Vec<String> {
     servers.iter().map(CounterServer::uri).collect()
 }
 
-/// How often `method` reached any of `servers`.
+/// How many times `method` reached any of `servers`.
 fn saw(servers: &[CounterServer], method: &str) -> usize {
     let entries = servers.iter().flat_map(CounterServer::journal);
     entries.filter(|entry| entry.rpc_method().as_deref() == Some(method)).count()
@@ -28,13 +28,13 @@ fn deletes(servers: &[CounterServer]) -> usize {
     entries.filter(|entry| entry.method == http::Method::DELETE).count()
 }
 
-/// How many live records the store holds: those of sessions that ended begin with another letter.
+/// How many live records the store holds. Records of ended sessions begin with another letter.
 fn live_records(redis: &RedisServer) -> usize {
     let keys = redis.cli(&["--scan"]);
     keys.lines().filter(|key| redis.cli(&["GETRANGE", key, "0", "0"]).trim() == "R").count()
 }
 
-/// Waits for the store; a backend that is gone is what these tests are about.
+/// Waits only for the store, because a missing backend is what these tests are about.
 async fn until_ready(gateway: &Gateway) {
     let ready = || async {
         let told = gateway.readiness().await;
@@ -64,7 +64,7 @@ async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
         for client in &clients {
             assert!(client.increment(&id).await.count().is_some());
         }
-        // The id is the backend's own: it is known by it.
+        // The id is the backend's own, so the backend can be recognised by it.
         let knows = |server: &CounterServer| !server.with_session(&id).is_empty();
         let lost = servers.iter().position(knows).unwrap();
         servers[lost].kill().await;
@@ -79,7 +79,8 @@ async fn two_gateways_that_meet_a_loss_at_once_go_on_with_one_session() {
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=50).collect::<Vec<_>>(), "one session: {answers:?}");
         assert!(answers.iter().all(|answer| answer.session().is_none_or(|shown| shown == id)));
-        // One for the client, one that won, and one of the other gateway at the most: it is ended.
+        // At most three: the client's own, the one that won, and one that the other gateway opened
+        // and ends.
         let opened = saw(&servers, "initialize") - before.0;
         assert!((2..=3).contains(&opened), "{opened}");
         let orphans = opened - 2;
@@ -125,7 +126,7 @@ async fn a_session_of_servers_that_share_their_state_moves_as_it_is() {
     let [other] = &other[..] else { panic!("one server opened it") };
     drop(lost);
     let status = async || client.increment("shared").await.status;
-    // A connection that was kept may be closed just when it is used: 502, and never sent again.
+    // A pooled connection may be closed just as it is used: 502, and the request is not sent again.
     let first = loop {
         match status().await {
             StatusCode::BAD_GATEWAY => {}
@@ -251,7 +252,7 @@ async fn what_is_recorded_is_sealed_and_keys_rotate() {
     let id = Raw::new(&first.uri()).initialize().await;
     assert!(live_records(&redis) == 1 && !shows("clientInfo"));
     drop(first);
-    // The next release seals with another key, and resumes what this one recorded.
+    // The next release seals with another key, and resumes sessions that this one recorded.
     let second = gateway(&[&after]).await;
     let server = servers.iter().position(|server| !server.with_session(&id).is_empty());
     servers[server.unwrap()].kill().await;

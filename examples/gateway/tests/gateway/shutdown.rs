@@ -1,4 +1,4 @@
-//! The orderly end, as a process.
+//! Graceful shutdown, as a process.
 
 use std::{process::Stdio, time::Duration};
 
@@ -37,7 +37,7 @@ async fn at_sigterm_calls_in_flight_finish_and_event_streams_end() {
     timeout(PATIENCE, backend.entered.acquire()).await.unwrap().unwrap().forget();
 
     gateway.process.terminate().await;
-    // The stream ends as a stream ends, not as one that broke off.
+    // The stream ends properly, instead of breaking off.
     assert!(timeout(PATIENCE, events.frame()).await.unwrap().is_none());
     nobody_is_let_in(&gateway).await;
     assert!(!slow.is_finished());
@@ -111,7 +111,7 @@ async fn at_sigterm_it_is_not_ready_and_accepts_until_the_drain_delay_is_over() 
     let told = Instant::now();
     gateway.process.terminate().await;
     gateway.until_readiness(503, "not ready: the gateway is stopping").await;
-    // On a connection of its own, as from a balancer that has not seen it yet.
+    // On a new connection, as from a load balancer that has not noticed yet.
     let client = Raw::new(&gateway.uri());
     let session = client.initialize().await;
     let mut events = client.get_stream(&session).await.unwrap().into_body();
@@ -177,7 +177,7 @@ async fn it_is_ready_when_all_backends_were_there_and_stays_so_when_one_fails() 
     gateway.until_readiness(200, "ready").await;
     server.kill().await;
     let client = Raw::new(&gateway.uri());
-    // Until the gateway has noticed.
+    // Wait until the gateway has noticed.
     let degraded = async || {
         client.initialize().await;
         let (status, text) = gateway.readiness().await.unwrap();
@@ -196,7 +196,8 @@ async fn nobody_is_let_in(gateway: &Gateway) {
     .await;
 }
 
-/// A line that could not be logged panicked in the task that logs: the gateway did not stop, and lost calls.
+/// This once failed: a line that could not be logged caused a panic in the task that logs, so the gateway did not stop,
+/// and lost calls.
 #[tokio::test]
 async fn it_serves_and_stops_when_nobody_reads_its_log() {
     let server = CounterServer::start().await;

@@ -1,5 +1,5 @@
-//! Requests in dangerous shapes over raw sockets, with a backend that records every byte
-//! ([RFC 9112 §11](https://www.rfc-editor.org/rfc/rfc9112#section-11)). Each row states what hyper's parser decides.
+//! Request smuggling over raw sockets, with a backend that records every byte ([RFC 9112
+//! §11](https://www.rfc-editor.org/rfc/rfc9112#section-11)). Each row states what hyper's parser decides.
 //!
 //! `tests/ROWS.md` explains the names of rows.
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::fixtures::Gateway;
 
-/// How long a silent connection is listened to.
+/// How long the test waits on a silent connection.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Refused with 400, and no byte reaches a backend.
@@ -49,8 +49,8 @@ const REFUSED: &[(&str, &[u8])] = &[
     ("target, host", b"GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n"),
 ];
 
-/// Refused with 400 for what comes after a sound head: a backend may have seen a beginning, and never
-/// sees an end.
+/// Refused with 400 for what follows a valid head: a backend may have seen the beginning of the request, but never its
+/// end.
 const BROKEN: &[(&str, &[u8])] = &[
     ("SM-20", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n"),
     ("SM-21a", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n"),
@@ -61,19 +61,20 @@ const BROKEN: &[(&str, &[u8])] = &[
     ("SM-23", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n"),
 ];
 
-/// Let through, as exactly this.
+/// Forwarded as exactly these bytes.
 const FORWARDED: &[(&str, &[u8], &str)] = &[
-    // Transfer-Encoding wins, Content-Length is gone, and the connection is closed after it.
+    // Transfer-Encoding wins, Content-Length is removed, and the connection is closed afterwards.
     ("SM-1", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
     ("SM-2", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-    // Equal lines become one.
+    // Equal lines are merged into one.
     ("SM-9b", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", "content-length: 5\r\n\r\nhello"),
     // The body stays a body.
     ("SM-13", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n", "content-length: 30\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n"),
     ("SM-15", b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\n"),
-    // hyper takes a bare LF as the end of a line; what goes on has two lines, each ended in full.
+    // hyper accepts a bare LF as the end of a line; the forwarded request has two lines that end in
+    // CRLF.
     ("SM-17b", b"GET / HTTP/1.1\r\nHost: a\r\nX: a\nY: b\r\n\r\n", "x: a\r\ny: b\r\n\r\n"),
-    // hyper takes a space after the size of a chunk; what goes on is framed anew.
+    // hyper accepts a space after the size of a chunk; the forwarded body is framed again.
     ("SM-21c", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
     ("SM-45", b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\n"),
 ];
@@ -89,13 +90,13 @@ async fn what_is_refused_reaches_no_backend() {
     for (row, bytes) in REFUSED {
         let reply = raw::exchange(gateway.address, bytes, QUIET).await;
         assert_eq!(reply.statuses(), [400], "{row}: {}", reply.text());
-        // A refusal of our own leaves a sound connection open; the parser's closes it.
+        // Our own refusals keep the connection open; the parser's close it.
         assert!(reply.closed || row.starts_with("SM-14") || row.starts_with("target"), "{row}");
     }
     assert_eq!(recorder.text(), "");
 }
 
-/// The backend would get the coded bytes without a word of the coding.
+/// The backend would get the encoded bytes without the field that names the coding.
 #[tokio::test]
 async fn a_coding_that_would_be_lost_is_refused() {
     let recorder = Recorder::start().await;
@@ -157,7 +158,7 @@ async fn a_body_in_a_broken_shape_has_no_end() {
     }
 }
 
-/// The same bytes, but for the fields by which a proxy tells of itself and of the client.
+/// The same bytes, except for the fields in which a proxy describes itself and the client.
 fn without_marks(text: &str) -> String {
     let marks = [
         "via: ",

@@ -1,4 +1,5 @@
-//! Streams and large bodies through the process: prompt, independent, and flat in memory.
+//! Streams and large bodies through the process: without delay, independent of each other, and in
+//! constant memory.
 
 use std::{
     sync::{
@@ -34,7 +35,7 @@ where
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// Sends an event on the stream whenever the test says so; counts the streams that are open.
+/// Sends an event whenever the test asks for one; counts the open streams.
 async fn events() -> (Server, mpsc::UnboundedSender<Instant>, Arc<AtomicUsize>) {
     struct Open(Arc<AtomicUsize>);
     impl Drop for Open {
@@ -79,7 +80,8 @@ async fn an_event_is_on_its_way_at_once_and_a_client_that_leaves_is_gone() {
     }
     delays.sort();
     println!("event through the gateway: median {:?}, longest {:?}", delays[25], delays[49]);
-    // No bound on the machine's mood, but a held event would wait for the next one: for ever.
+    // The timeout is generous for slow machines: a buffered event would wait for the next one,
+    // which never comes.
     assert_eq!(open.load(Ordering::SeqCst), 1);
     drop(response);
     let gone = || async { open.load(Ordering::SeqCst) == 0 };
@@ -192,7 +194,7 @@ async fn there_are_as_many_streams_as_there_may_be_and_silent_ones_are_kept_aliv
     eventually("there is room again", Duration::from_secs(10), again).await;
 }
 
-/// Memory that many streams took is given back when they are gone, however often that was.
+/// Memory of many streams is returned to the system when they end, even after several rounds.
 #[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_returns_when_streams_have_ended() {
@@ -216,7 +218,7 @@ async fn memory_returns_when_streams_have_ended() {
         let none = || async { open.load(Ordering::SeqCst) == 0 };
         eventually("all streams are gone", Duration::from_secs(20), none).await;
     }
-    // Six rounds leave less than a quarter of what one takes.
+    // After six rounds, less than a quarter of what one round takes is left.
     let little = before + (most - before) / 4;
     let ended = Instant::now();
     let is_back = || async { resident(id) < little };

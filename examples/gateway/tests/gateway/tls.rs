@@ -1,4 +1,4 @@
-//! HTTPS at the listener: versions, protocols, certificates, and the files that they come from.
+//! HTTPS at the listener: versions, protocols, and certificates from files.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -96,13 +96,13 @@ async fn connect(
     timeout(PATIENCE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
 }
 
-/// The same as a client that takes everything.
+/// The same with a client that supports everything.
 async fn join(gateway: &Gateway, certificate: &CertificateDer<'static>) -> TlsStream<TcpStream> {
     let protocols = ["h2", "http/1.1"];
     connect(gateway, certificate, "localhost", &[&TLS12, &TLS13], &protocols).await.unwrap()
 }
 
-/// Sends requests over a connection, by the protocol that was agreed on.
+/// Sends requests over a connection, with the negotiated protocol.
 enum Client {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
@@ -181,7 +181,7 @@ async fn alpn_chooses_the_version_and_sessions_are_kept_over_each() {
         let text = called.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&text).contains(r#""text":"1""#), "{text:?}");
     }
-    // Nothing that the gateway speaks.
+    // No protocol that the gateway supports.
     let error =
         connect(&gateway, &issued.der, "localhost", &[&TLS13], &["imap"]).await.unwrap_err();
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
@@ -241,7 +241,7 @@ async fn clients_that_fail_do_not_disturb_others() {
     let recorder = Recorder::start().await;
     let gateway = issued.gateway(recorder.uri(), &["--session-header=x-s"]).await;
     let versions = [&TLS12, &TLS13];
-    // For another name, or of an issuer that the client does not trust.
+    // The certificate is for another name, or from an issuer that the client does not trust.
     let wrong = connect(&gateway, &issued.der, "other.example", &versions, &[]).await;
     let error = wrong.unwrap_err().to_string();
     assert!(error.contains("certificate not valid for name"), "{error}");
@@ -256,7 +256,7 @@ async fn clients_that_fail_do_not_disturb_others() {
     assert_eq!(client.send("/", &[], "").await.status(), 200);
 }
 
-/// Starts the gateway, which does not come as far as listening.
+/// Starts the gateway, which fails before it listens.
 async fn refused(args: &[String]) -> (i32, String) {
     let output = command()
         .args(["--listen=127.0.0.1:0", "--backend=http://127.0.0.1:1"])
@@ -312,7 +312,7 @@ async fn a_hangup_renews_the_certificate_for_new_connections_unless_it_cannot_be
     assert!(connect(&gateway, &first, "localhost", &versions, &[]).await.is_err());
     let mut client = Client::new(join(&gateway, &issued.der).await).await;
     assert_eq!(client.send("/", &[], "").await.status(), 200);
-    // Connections that were open go on.
+    // Open connections continue.
     assert_eq!(open.send("/", &[], "").await.status(), 200);
 
     fs::write(issued.file("key"), "nothing").unwrap();
@@ -353,7 +353,7 @@ async fn a_call_in_flight_is_finished_after_sigterm() {
     assert_eq!(gateway.process.wait().await, Some(0));
 }
 
-/// Reads as far as the head of a message goes.
+/// Reads the head of a message.
 async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,5 +1,6 @@
-//! Trailers, from end to end ([RFC 9110 §6.5](https://www.rfc-editor.org/rfc/rfc9110#section-6.5),
-//! [RFC 9112 §7.1.2](https://www.rfc-editor.org/rfc/rfc9112#section-7.1.2)).
+//! Trailers from client to backend and back ([RFC 9110
+//! §6.5](https://www.rfc-editor.org/rfc/rfc9110#section-6.5), [RFC 9112
+//! §7.1.2](https://www.rfc-editor.org/rfc/rfc9112#section-7.1.2)).
 
 use std::convert::Infallible;
 
@@ -30,8 +31,8 @@ fn with_trailers(trailers: HeaderMap) -> BoxBody {
     boxed(StreamBody::new(stream::iter(frames.map(Ok::<_, Infallible>))))
 }
 
-/// Says in a field which trailers of the request it has seen. Its own trailers are announced, except at `/silent`; gRPC
-/// announces none, either.
+/// Reports in a field which trailers of the request it has seen. It announces its own trailers, except at `/silent`;
+/// gRPC does not announce trailers, either.
 async fn backend() -> Server {
     serve(async |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
@@ -59,7 +60,7 @@ async fn backend() -> Server {
     .await
 }
 
-/// Sends `request` to `gateway` by `version`, and returns the head and the trailers of the response.
+/// Sends `request` to `gateway` over `version`, and returns the head and the trailers of the response.
 async fn exchange(
     gateway: &Gateway,
     version: Version,
@@ -118,14 +119,15 @@ async fn trailers_pass_both_ways_where_the_client_takes_them() {
         assert_eq!(head["x-te"], "trailers", "{version:?} {scheme}");
         assert_eq!(trailers.unwrap(), fields(&[("x-sum", "1")]), "{version:?} {scheme}");
     }
-    // A list, as HTTP/1.1 has it.
+    // A list in one field, as in HTTP/1.1.
     let gateway = gateway(&server, "h2c").await;
     let (head, trailers) =
         exchange(&gateway, Version::HTTP_11, post("/", Some("gzip, Trailers"))).await;
     assert_eq!((&head["x-te"], trailers.is_some()), (&HeaderValue::from_static("trailers"), true));
 }
 
-/// RFC 9110 §6.5.1: trailers may be dropped, and what is no trailer must not be merged into the head.
+/// RFC 9110 §6.5.1: a recipient may drop trailers, and must not merge them into the header section unless the field's
+/// definition permits it.
 #[tokio::test]
 async fn a_client_of_http_1_1_that_does_not_take_trailers_gets_none() {
     let server = backend().await;
@@ -134,10 +136,10 @@ async fn a_client_of_http_1_1_that_does_not_take_trailers_gets_none() {
         let (head, trailers) = exchange(&gateway, version, post("/", None)).await;
         assert_eq!(head["x-te"], "none");
         assert!(!head.contains_key("x-sum"));
-        // HTTP/2 needs no consent: gRPC clients depend on it.
+        // HTTP/2 sends trailers without `TE: trailers`: gRPC clients depend on it.
         let are_sent = (version, scheme) == (Version::HTTP_2, "h2c");
         assert_eq!(trailers.is_some(), are_sent, "{version:?} {scheme}");
-        // The body ends all the same where the trailers are dropped because nothing announced them.
+        // The body still ends properly if trailers are dropped because they were not announced.
         let (_, trailers) = exchange(&gateway, version, post("/silent", Some("trailers"))).await;
         assert_eq!(trailers.is_some(), are_sent, "{version:?} {scheme}");
     }
@@ -154,7 +156,7 @@ async fn the_status_of_a_grpc_call_reaches_clients_of_both_versions() {
             request.headers_mut().insert("content-type", grpc);
             let (head, trailers) = exchange(&gateway, version, request).await;
             assert!(!head.contains_key("grpc-status"));
-            // A backend of HTTP/1.1 has dropped what it did not announce itself.
+            // An HTTP/1.1 backend drops trailers that it did not announce itself.
             let is_told = is_told && scheme == "h2c";
             let expected = fields(&[("grpc-status", "0"), ("grpc-message", "fine")]);
             assert_eq!(trailers, is_told.then_some(expected), "{version:?} {scheme} {te:?}");

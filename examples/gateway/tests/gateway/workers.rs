@@ -1,4 +1,4 @@
-//! Several workers in one process: what they share, and what each has alone.
+//! Several workers in one process: what they share, and what is separate.
 
 use std::{
     sync::{
@@ -29,7 +29,7 @@ async fn start(servers: &[CounterServer]) -> Gateway {
 async fn a_session_keeps_its_backend_over_the_connections_of_all_workers() {
     let servers = CounterServer::start_many(3).await;
     let gateway = start(&servers).await;
-    // Each has a connection of its own: eight of them are two for each worker.
+    // Each client has its own connection: eight clients make two for each worker.
     let clients: Vec<_> = (0..8).map(|_| Raw::new(&gateway.uri())).collect();
     let mut sessions = Vec::new();
     for number in 0..12 {
@@ -44,9 +44,9 @@ async fn a_session_keeps_its_backend_over_the_connections_of_all_workers() {
             }
         }
     }
-    // And they are not all at one.
+    // And not all of them are on one worker.
     assert!(servers.iter().all(|server| server.initializes() > 0));
-    // What one worker has ended, all have.
+    // A session that one worker has ended has ended for all.
     assert!(clients[0].delete(Some(&sessions[0])).await.status.is_success());
     for client in &clients {
         assert_eq!(client.increment(&sessions[0]).await.status, 404);

@@ -2,12 +2,12 @@
 //!
 //! | request | outcome |
 //! |---|---|
-//! | preflight of an allowed origin | answered here; nothing below is called |
-//! | any other of an allowed origin | forwarded; the response gets CORS fields, in place of the backend's own |
-//! | of another origin, or of none; `OPTIONS` that is not a preflight | forwarded as it is; the response varies by `Origin` |
+//! | preflight of an allowed origin | answered here; no layer below is called |
+//! | any other request of an allowed origin | forwarded; the response gets CORS fields, in place of the backend's own |
+//! | another origin, or none; `OPTIONS` that is not a preflight | forwarded unchanged; the response gets `Vary: Origin` |
 //!
-//! tower-http alone answers every `OPTIONS` request, whatever its origin, and leaves CORS fields of the backend beside
-//! its own.
+//! Without this wrapper, tower-http's layer would answer every `OPTIONS` request of any origin, and leave the backend's
+//! CORS fields next to its own.
 
 use std::{
     convert::Infallible,
@@ -47,7 +47,7 @@ impl AllowCorsLayer {
         exposed: Vec<HeaderName>,
     ) -> Self {
         let cors = CorsLayer::new()
-            // Only requests of an allowed origin come as far.
+            // Only requests of an allowed origin get here.
             .allow_origin(AllowOrigin::mirror_request())
             .allow_methods(AllowMethods::mirror_request())
             .allow_headers(AllowHeaders::mirror_request())
@@ -97,14 +97,15 @@ where
         let response = self.inner.call(request);
         Box::pin(async move {
             let mut response = response.await?;
-            // A cache must not give it to a page that could not read it.
+            // A cache must not serve this response to a page of another origin.
             response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
             Ok(response)
         })
     }
 }
 
-/// Removes the backend's own CORS fields: two of one kind are none for a browser.
+/// Removes the backend's own CORS fields, because browsers reject a response in which one appears
+/// twice.
 fn without_cors<R>(mut response: Response<R>) -> Response<R> {
     let is_cors = |name: &&HeaderName| name.as_str().starts_with("access-control-");
     let names: Vec<_> = response.headers().keys().filter(is_cors).cloned().collect();

@@ -1,13 +1,13 @@
 //! The optional layers around everything else, most of them tower-http's.
 //!
-//! From the outermost to the innermost; each is there only if it is on, and without any of them the server's types
-//! do not mention this module. What is here is boxed: a request that passes it costs some allocations.
+//! From the outermost to the innermost. Each layer exists only if it is on; if all are off, the server's types do not
+//! include this module. The layers are boxed, so a request through them costs some allocations.
 //!
 //! | layer | what it does | why there |
 //! |---|---|---|
-//! | `SetSensitiveHeaders` | marks header fields, so that nothing prints them and HPACK does not index them | above all that may print |
-//! | `SetRequestId`, `PropagateRequestId` | give each request an id | every response carries it, ours too |
-//! | `AllowCors` | lets pages of allowed origins read responses | our own refusals too must be readable |
+//! | `SetSensitiveHeaders` | marks header fields, so that nothing prints them and HPACK does not index them | above everything that may print them |
+//! | `SetRequestId`, `PropagateRequestId` | give each request an id | every response carries the id, including our own |
+//! | `AllowCors` | lets pages of allowed origins read responses | pages must also be able to read our refusals |
 //! | `CatchPanics` | responds with 500 when a layer or handler panics | the response passes the layers above |
 
 mod cors;
@@ -38,11 +38,11 @@ pub(crate) struct Front {
     pub(crate) sensitive: Arc<[HeaderName]>,
     pub(crate) request_ids: Option<RequestIds>,
     pub(crate) cors: Option<AllowCorsLayer>,
-    /// Whether panics are caught, and the form of the response.
+    /// Whether panics are caught, and the format of the response.
     pub(crate) catch_panics: Option<CatchPanics>,
 }
 
-/// The form in which a panic is reported, unless the request is gRPC; by default the one that the request suggests.
+/// The format of the response to a panic, unless the request is gRPC. By default, the request decides.
 #[derive(Clone, Debug)]
 pub(crate) struct CatchPanics {
     pub(crate) refuse_as: Option<Dialect>,
@@ -54,7 +54,7 @@ pub(crate) type Fronted<B> = BoxCloneService<Request<B>, Response<FrontBody>, In
 /// The response body of a [`Fronted`] service.
 pub(crate) type FrontBody = UnsyncBoxBody<Bytes, FrontError>;
 
-/// Any failure of a body.
+/// The error of any body.
 #[derive(Debug)]
 pub(crate) struct FrontError(BoxError);
 

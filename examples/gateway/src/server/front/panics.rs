@@ -1,6 +1,6 @@
 //! A response for a request whose handling panics, with tower-http's `CatchPanic`.
 //!
-//! It catches panics until the response head. One in a response body ends its connection, and nothing else.
+//! It catches panics before the response head. A panic in a response body ends only its connection.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ pub(super) struct CatchPanicsLayer {
     refuse_as: Option<Dialect>,
 }
 
-/// Responds with 500 in the form that the request calls for.
+/// Responds with 500, in the format that the request calls for.
 #[derive(Clone, Debug)]
 pub(super) struct CatchPanics<S> {
     inner: S,
@@ -34,7 +34,7 @@ pub(super) struct CatchPanics<S> {
 pub(super) struct Respond(Dialect);
 
 impl CatchPanicsLayer {
-    /// Responds in the form of `refuse_as`, unless the request is gRPC.
+    /// Responds in the format `refuse_as`, unless the request is gRPC.
     pub(super) const fn new(refuse_as: Option<Dialect>) -> Self {
         Self { refuse_as }
     }

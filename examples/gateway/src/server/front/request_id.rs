@@ -6,16 +6,16 @@ use bartizan::{
 };
 use http::{HeaderName, Request};
 
-/// In which field the id is, and whose is kept.
+/// Which field holds the id, and which peers may set it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestIds {
     name: HeaderName,
-    /// None: all peers are trusted proxies.
+    /// `None` if all peers are trusted proxies.
     trusted: Option<TrustedPeers>,
 }
 
 impl RequestIds {
-    /// Keeps the id that a peer in `trusted` sends in the field `name`, or that any peer sends.
+    /// Keeps the id in the field `name` if a peer in `trusted` sent it; with `None`, from any peer.
     pub(crate) const fn new(name: HeaderName, trusted: Option<TrustedPeers>) -> Self {
         Self { name, trusted }
     }
@@ -28,7 +28,8 @@ impl RequestIds {
         self.trusted.as_ref().is_none_or(|trusted| trusted.include(peer))
     }
 
-    /// Removes an id that is not one line of a trusted peer, so that the request gets a new one.
+    /// Removes the id unless it is a single line from a trusted peer, so that the request gets a
+    /// new one.
     pub(super) fn keep_if<B>(&self, is_trusted: bool, mut request: Request<B>) -> Request<B> {
         let is_one = matches!(only_line(request.headers(), &self.name), Ok(Some(_)));
         if !(is_trusted && is_one) {

@@ -1,4 +1,4 @@
-//! The optional layers over a service of the test's own.
+//! The optional layers around a test service.
 
 use std::sync::{
     Arc, Mutex,
@@ -54,7 +54,7 @@ fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
 
 const LOCAL: &str = "127.0.0.1:1";
 
-/// What a backend with CORS of its own responds with.
+/// The response of a backend with its own CORS fields.
 const OWN_CORS: &[(&str, &str)] = &[
     ("access-control-allow-origin", "*"),
     ("access-control-allow-credentials", "true"),
@@ -95,7 +95,7 @@ async fn its_preflight_is_answered_here() {
     assert_eq!(seen.calls.load(Ordering::SeqCst), 0);
 }
 
-/// The guard below decides on them.
+/// The origin guard below decides about these requests.
 #[tokio::test]
 async fn other_requests_pass_as_they_are() {
     let preflight = |origin: &str| {
@@ -155,7 +155,7 @@ async fn sensitive_fields_are_marked_on_both_ways() {
     assert!(headers["x-key"].is_sensitive() && !headers["x-plain"].is_sensitive());
 }
 
-/// A page must be able to read that, too.
+/// A page must be able to read this response, too.
 #[tokio::test]
 async fn a_panic_is_answered_in_the_form_of_the_request() {
     let inner = service_fn(async |request: Request<()>| -> Result<Response<Full<Bytes>>, _> {
@@ -180,7 +180,7 @@ async fn a_panic_is_answered_in_the_form_of_the_request() {
         assert_eq!(lines(response.headers(), "access-control-allow-origin"), [PAGE]);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8_lossy(&body).contains("secret"));
-        // The next one is served.
+        // The next request is served.
         assert_eq!(service.oneshot(to("/")).await.unwrap().status(), StatusCode::OK);
     }
 }

@@ -1,10 +1,10 @@
-//! The response when the request body is at fault.
+//! The response when the request body caused the failure.
 
 use bartizan::core::{Dialect, GuardBody, Reason, Refusal, UpstreamFailure};
 use http::Response;
 
-/// The refusal for `fault`, if `response` blames something else for it. A layer that reads a request body which
-/// was cut off sees only that it broke off.
+/// The refusal for `fault`, if `response` reports another cause. A layer that reads a request body only sees that it
+/// broke off, not that the server cut it off.
 #[cold]
 pub(super) fn refusal_instead<B, R>(
     response: &Response<B>,

@@ -1,8 +1,8 @@
-//! What the request body and the response of one exchange know of each other.
+//! State that the request body and the response of one exchange share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the request body and the response of one exchange know of each other.
+/// State that the request body and the response of one exchange share.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     is_timed_out: AtomicBool,

@@ -1,4 +1,4 @@
-//! The two bodies of an exchange, which count as in flight for as long as they live.
+//! The two bodies of an exchange, which count as in flight until they are dropped.
 
 use std::{
     pin::Pin,
@@ -15,12 +15,12 @@ use crate::server::{
 };
 
 pin_project! {
-    /// A request body that counts as arriving until it is dropped.
+    /// A request body that counts as incomplete until it is dropped.
     #[derive(Debug)]
     pub(crate) struct UploadBody<B> {
         #[pin]
         body: B,
-        // Ended with the body: a reader drops it at its end.
+        // Dropped with the body: a reader drops the body at its end.
         _upload: Option<Upload>,
     }
 }
@@ -32,7 +32,7 @@ pin_project! {
         #[pin]
         body: B,
         in_flight: InFlight,
-        // Over HTTP/2.
+        // Only over HTTP/2.
         progress: Option<Arc<StreamProgress>>,
     }
 }
@@ -86,7 +86,7 @@ impl<B: Body> Body for InFlightBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        // hyper polls the body as long as its buffer has room, and again when the socket has taken what is in it.
+        // hyper polls the body while its buffer has room, and again when the socket has accepted the buffered bytes.
         if this.in_flight.connection().is_blocked() {
             return Poll::Pending;
         }

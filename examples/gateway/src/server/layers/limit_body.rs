@@ -2,12 +2,12 @@
 //!
 //! | request body | response | inner service called? |
 //! |---|---|---|
-//! | declared length past the bound | 413 | no |
-//! | no declared length, and more bytes than the bound arrive | 413, unless the response had begun | yes; its body is cut off |
+//! | declared length above the limit | 413 | no |
+//! | no declared length, and more bytes than the limit arrive | 413, unless the response had begun | yes; its body is cut off |
 //! | any other | the inner service's | yes |
 //!
-//! tower-http's `RequestBodyLimit` does not fit: it refuses in plain text and without a reason, and a body that
-//! it cuts off fails with an error that no layer below tells from a broken connection.
+//! tower-http's `RequestBodyLimit` does not fit: it refuses in plain text and without a reason, and the layers below
+//! cannot distinguish a body that it cuts off from a broken connection.
 
 use std::{
     pin::Pin,
@@ -37,7 +37,7 @@ pub(in crate::server) struct LimitBodyLayer {
     dialect: Option<Dialect>,
 }
 
-/// Refuses request bodies that declare too many bytes, and cuts off those that turn out to have too many.
+/// Refuses request bodies with too large a declared length, and cuts off those that grow too large.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct LimitBody<S> {
     inner: S,
@@ -57,27 +57,27 @@ pin_project! {
     #[derive(Debug)]
     #[project = StateProj]
     enum State<F> {
-        // At the inner service; the flag is there if the body is counted.
+        // Waiting for the inner service; the flag exists if the body is counted.
         Forwarded { #[pin] inner: F, is_exceeded: Option<Arc<AtomicBool>> },
         Refused { dialect: Dialect },
     }
 }
 
-/// How large a body is going to be, by its declared length.
+/// The declared length of the body.
 enum Size {
     Past,
-    // The server ends the body there: it need not be counted.
+    // The server ends the body at its declared length, so it need not be counted.
     Within,
     Unknown { max_bytes: u64 },
 }
 
 impl LimitBodyLayer {
-    /// Allows `max_bytes`, or any number. Refuses in the form that the request calls for.
+    /// Allows `max_bytes`; `None` means no limit. Refuses in the format that the request calls for.
     pub(in crate::server) const fn new(max_bytes: Option<u64>) -> Self {
         Self { max_bytes, dialect: None }
     }
 
-    /// Refuses in the form of `dialect`, unless the request is gRPC.
+    /// Refuses in the format `dialect`, unless the request is gRPC.
     pub(in crate::server) fn refuse_as(self, dialect: Option<Dialect>) -> Self {
         Self { dialect, ..self }
     }
@@ -176,7 +176,7 @@ mod tests {
 
     type Body = GuardBody<Full<Bytes>>;
 
-    /// Reads each body; answers 200 with it, or 400 if it breaks off.
+    /// Reads each body; responds with 200 and the same body, or with 400 if it breaks off.
     async fn echo<B: http_body::Body<Data = Bytes>>(
         request: Request<B>,
     ) -> Result<Response<Body>, Infallible> {
@@ -186,7 +186,7 @@ mod tests {
         })
     }
 
-    /// Three bytes of undeclared length.
+    /// Three bytes without a declared length.
     fn chunks() -> impl http_body::Body<Data = Bytes, Error = Infallible> + Unpin {
         let chunks = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
         let frames = chunks.map(|chunk| Ok(http_body::Frame::data(chunk)));

@@ -1,4 +1,4 @@
-//! A request body that is counted.
+//! A request body whose bytes are counted.
 
 use std::{
     error::Error,
@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 type BoxError = Box<dyn Error + Send + Sync>;
 
 pin_project! {
-    /// A request body that fails with [`BodyRefused`] when it grows past its bound.
+    /// A request body that fails with [`BodyRefused`] when it grows past its limit.
     #[derive(Debug)]
     pub(crate) struct LimitedBody<B> {
         #[pin]
@@ -27,7 +27,7 @@ pin_project! {
     }
 }
 
-/// The bytes that a body may still bring.
+/// How many more bytes the body may have.
 #[derive(Debug)]
 pub(super) struct Count {
     left_bytes: u64,
@@ -35,7 +35,7 @@ pub(super) struct Count {
 }
 
 impl<B> LimitedBody<B> {
-    /// Allows as many bytes as `count` has left, or any number.
+    /// Allows as many bytes as `count` has left; `None` means no limit.
     pub(super) const fn new(body: B, count: Option<Count>) -> Self {
         Self { body, count }
     }
@@ -51,7 +51,7 @@ impl Count {
         Self { left_bytes: max_bytes, is_exceeded: Arc::default() }
     }
 
-    /// A flag that is set when the body brings too many bytes.
+    /// A flag that is set when the body has too many bytes.
     pub(super) fn is_exceeded(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_exceeded)
     }

@@ -1,4 +1,4 @@
-//! The server's own layers. None of them knows another.
+//! The server's own layers. They do not depend on each other.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -6,11 +6,11 @@
 //! | `in_flight_body` | the two bodies that count as in flight |
 //! | `require_host` | requires one valid `Host` |
 //! | `limit_body` | bounds the size of request bodies |
-//! | `limited_body` | a request body that is counted |
+//! | `limited_body` | a request body whose bytes are counted |
 //! | `time_out_body` | bounds the pauses in request bodies |
 //! | `timed_body` | a request body whose pauses are timed |
 //! | `exchange` | whether a response has begun, for the request body of the same exchange |
-//! | `body_fault` | the response when the request body is at fault |
+//! | `body_fault` | the response when the request body caused the failure |
 
 mod body_fault;
 mod exchange;

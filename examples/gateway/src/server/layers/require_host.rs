@@ -1,4 +1,4 @@
-//! Requires that a request names its host once.
+//! Requires that each request names its host exactly once.
 //!
 //! For tower-http's `ValidateRequestHeaderLayer`.
 
@@ -15,12 +15,12 @@ pub(in crate::server) struct RequireHost<R> {
 }
 
 impl<R> RequireHost<R> {
-    /// Refuses in the form that the request calls for.
+    /// Refuses in the format that the request calls for.
     pub(in crate::server) const fn new() -> Self {
         Self { dialect: None, _body: PhantomData }
     }
 
-    /// Refuses in the form of `dialect`, unless the request is gRPC.
+    /// Refuses in the format `dialect`, unless the request is gRPC.
     pub(in crate::server) fn refuse_as(self, dialect: Option<Dialect>) -> Self {
         Self { dialect, ..self }
     }
@@ -40,7 +40,7 @@ impl<B, R> ValidateRequest<B> for RequireHost<R> {
     }
 }
 
-// Not derived: that would ask the same of `R`.
+// Not derived, because that would require `R: Debug` or `R: Clone`.
 impl<R> Clone for RequireHost<R> {
     fn clone(&self) -> Self {
         Self { dialect: self.dialect.clone(), _body: PhantomData }
@@ -53,9 +53,9 @@ impl<R> fmt::Debug for RequireHost<R> {
     }
 }
 
-/// Whether `Host` is there once and valid, as HTTP/1.1 demands
-/// ([RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)). HTTP/2 may name it in `:authority`
-/// ([RFC 9113 §8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1)), and HTTP/1.0 need not name it.
+/// Whether there is one valid `Host`, as HTTP/1.1 requires ([RFC 9112
+/// §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)). HTTP/2 may name it in `:authority` ([RFC 9113
+/// §8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1)), and HTTP/1.0 need not name it.
 fn names_its_host<B>(request: &Request<B>) -> bool {
     match only_line(request.headers(), HOST) {
         Ok(Some(host)) => is_valid(host),
@@ -73,12 +73,12 @@ fn is_valid(host: &HeaderValue) -> bool {
         || Authority::try_from(host.as_bytes()).is_ok_and(|name| !name.as_str().contains('@'))
 }
 
-/// Whether `host` is a name or an IPv4 address with or without a port. Most are, and this test is cheap.
+/// Whether `host` is a name or an IPv4 address, with or without a port. A cheap test that most hosts pass.
 fn is_plain(host: &[u8]) -> bool {
     let mut parts = host.splitn(2, |byte| *byte == b':');
     let (name, port) = (parts.next().unwrap_or_default(), parts.next());
     let is_name_char = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    // No early exit, so that the bytes are looked at many at a time.
+    // No early exit, so that the compiler can vectorise the loop.
     let all = |text: &[u8], is_char: fn(&u8) -> bool| {
         text.iter().fold(true, |all, byte| all & is_char(byte))
     };

@@ -3,8 +3,8 @@
 //! A pause counts while the inner service waits for the body and no response is in flight. It is answered with
 //! 408. Streams in both directions (gRPC, `CONNECT`) may pause for as long as they like.
 //!
-//! tower-http's `RequestBodyTimeout` does not fit: it knows nothing of the response, so it would end every
-//! upload whose response streams, and it sets a timer for each frame, also for one that is already there.
+//! tower-http's `RequestBodyTimeout` does not fit: it ignores the response, so it would end every upload whose response
+//! streams, and it sets a timer for each frame, even for a frame that has already arrived.
 
 use std::{
     pin::Pin,

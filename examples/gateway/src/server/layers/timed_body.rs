@@ -31,7 +31,7 @@ pin_project! {
 struct Timer {
     timeout: Duration,
     exchange: Arc<Exchange>,
-    // Set only when the body is waited for.
+    // Set only while a reader waits for the body.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -49,7 +49,7 @@ pin_project! {
 struct Responding(Option<Arc<Exchange>>);
 
 impl<B> TimedBody<B> {
-    /// Allows pauses of up to `timeout`, or any if no `exchange` is given.
+    /// Allows pauses of up to `timeout`; without an `exchange`, pauses are not limited.
     pub(super) fn new(body: B, timeout: Duration, exchange: Option<Arc<Exchange>>) -> Self {
         Self { body, timer: exchange.map(|exchange| Timer { timeout, exchange, sleep: None }) }
     }
@@ -61,7 +61,7 @@ impl Timer {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
         loop {
             ready!(sleep.as_mut().poll(cx));
-            // A response that streams may take any time, and so may the request.
+            // While a response streams, the request body may pause for any time.
             if !self.exchange.is_responding() {
                 self.exchange.time_out();
                 return Poll::Ready(());

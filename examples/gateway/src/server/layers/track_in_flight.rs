@@ -1,8 +1,8 @@
 //! Tells the socket of a connection what is in flight on it.
 //!
-//! A layer of one connection: each has a state of its own. tower-http's `InFlightRequests` counts responses
-//! only, for a whole server; the socket must also know of request bodies that outlive their response, and of
-//! tunnels.
+//! One layer per connection, because each connection has its own state. tower-http's `InFlightRequests` counts only
+//! responses, and for a whole server; the socket must also know about tunnels and about request bodies that outlive
+//! their response.
 
 use std::{
     pin::Pin,
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::server::connection_state::Expected;
 
-    /// Answers `request` with `status`, and gives back the request body, if the service kept it.
+    /// Answers `request` with `status`, and returns the request body if the service kept it.
     async fn call(
         connection: &Arc<ConnectionState>,
         request: Request<Full<Bytes>>,
