@@ -1,7 +1,7 @@
 //! The facts of a request as axum extractors.
 //!
-//! `Option<ClientAddr>` and the like extract what is there; without the `Option`, a request without the fact is
-//! rejected.
+//! `Option<ClientAddr>` and the like extract the fact if it is known. Without the `Option`, a request without the fact
+//! is rejected.
 
 use std::{convert::Infallible, fmt};
 

@@ -11,7 +11,7 @@ pub trait Carrier: sealed::Sealed {
     /// The extensions.
     fn extensions(&self) -> &Extensions;
 
-    /// The extensions, to change.
+    /// The extensions, mutably.
     fn extensions_mut(&mut self) -> &mut Extensions;
 }
 

@@ -1,10 +1,10 @@
-//! Who the client is, and what it addressed, as far as that could be established.
+//! The address of the client and the origin that it addressed, as far as they could be established.
 
 use std::net::IpAddr;
 
 use http::{HeaderValue, uri::Scheme};
 
-/// The address of the client as far as it could be established.
+/// The address of the client, as far as it could be established.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientAddr {
     ip: IpAddr,
@@ -18,7 +18,7 @@ pub struct PublicOrigin {
     scheme: Scheme,
     host: Option<HeaderValue>,
     port: Option<u16>,
-    // Boxed: mostly there is none, and it moves with every request.
+    // Boxed, because it is mostly absent and moves with every request.
     prefix: Option<Box<HeaderValue>>,
     evidence: Evidence,
 }
@@ -122,7 +122,7 @@ impl PublicOrigin {
     }
 }
 
-/// What follows the last colon of a host; within brackets, a colon belongs to an address.
+/// The text after the last colon of a host. A colon within brackets belongs to an address.
 fn port_of(host: &HeaderValue) -> Option<u16> {
     let (_, port) = host.to_str().ok()?.rsplit_once(':')?;
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! A setting that cannot be.
+//! The error for an invalid setting.
 
 use std::{error::Error, fmt};
 

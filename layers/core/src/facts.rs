@@ -12,8 +12,8 @@ impl PeerAddr {
         Passage::of(carrier)?.peer()
     }
 
-    /// Attaches the peer to the request. What a layer decided about the forwarding fields of another peer no longer
-    /// holds then.
+    /// Attaches the peer to the request. This discards what a layer decided about the forwarding fields of another
+    /// peer.
     pub fn attach(self, carrier: &mut impl Carrier) {
         Passage::with(carrier, |passage| {
             passage.peer = Some(self);
@@ -95,7 +95,7 @@ impl Dialect {
         }
     }
 
-    /// The form for `request` of a layer that was given a `fixed` one, or none.
+    /// The format for `request` in a layer that may have a `fixed` format.
     pub fn fixed_or_of<B>(fixed: Option<&Self>, request: &Request<B>) -> Self {
         match fixed {
             Some(dialect) => dialect.clone().unless_grpc(request.headers()),

@@ -1,4 +1,4 @@
-//! Why a backend gave no response, and why a request could not be sent to its end.
+//! Why a backend gave no response, and why a request could not be sent completely.
 
 use std::{error::Error, fmt};
 
@@ -25,7 +25,7 @@ pub enum FailureKind {
     /// The backend cannot be reached from here: no route, no permission, or another error of this
     /// host.
     NoRoute,
-    /// No connection within the connect timeout.
+    /// No connection was established within the connect timeout.
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
@@ -36,7 +36,7 @@ pub enum FailureKind {
     RefusedStream,
     /// The connection ended before a response head.
     Terminated,
-    /// No response head in time.
+    /// The response head did not arrive in time.
     ResponseTimeout,
     /// The response was not HTTP.
     Protocol,

@@ -37,7 +37,7 @@ pub trait Gauges: Send + Sync + 'static {
     /// Calls `out` with each number. All readings of one [`Metric`] follow each other. The labels of a metric are
     /// closed sets: no session id, principal, address, path or anything else that a client chooses.
     ///
-    /// It is called whenever somebody asks for the numbers; it neither blocks for long nor waits.
+    /// Called whenever the numbers are read; it must neither block for long nor wait.
     fn read(&self, out: &mut dyn FnMut(Reading<'_>));
 }
 

@@ -1,4 +1,4 @@
-//! The future of a layer that forwards a request or answers it itself, without waiting before.
+//! The future of a layer that forwards a request or answers it itself, without waiting first.
 
 use std::{
     fmt,
@@ -11,9 +11,9 @@ use pin_project_lite::pin_project;
 
 use crate::GuardBody;
 
-/// What a layer still does to the head of a forwarded response.
+/// What a layer does to the head of a forwarded response.
 pub trait Finish {
-    /// Changes `response` for the way out.
+    /// Changes `response` on its way out.
     fn finish<R>(&self, response: &mut Response<R>);
 }
 
@@ -33,20 +33,20 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R, T> {
-        // At the service inside.
+        // Waiting for the inner service.
         Forwarded { #[pin] future: F, finish: T },
-        // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
+        // The request was answered here. Boxed, because a response is larger than most futures.
         Answered { answer: Option<Box<Response<GuardBody<R>>>> },
     }
 }
 
 impl<F, R, T> Guarded<F, R, T> {
-    /// Waits for `future`, and lets `finish` have its response.
+    /// Waits for `future`, and passes its response to `finish`.
     pub const fn forwarded(future: F, finish: T) -> Self {
         Self { state: State::Forwarded { future, finish } }
     }
 
-    /// Gives `answer`.
+    /// Responds with `answer`.
     pub fn answered(answer: Response<GuardBody<R>>) -> Self {
         Self { state: State::Answered { answer: Some(Box::new(answer)) } }
     }

@@ -1,4 +1,4 @@
-//! The request that ends a session right after it was opened, when nobody will use it.
+//! The request that ends a session right after it was opened, if it will never be used.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
@@ -15,8 +15,7 @@ pub struct OpeningHead {
 }
 
 impl OpeningHead {
-    /// Keeps the head of `request`: all of its fields but those that describe its content, its connection or a
-    /// condition.
+    /// Keeps the head of `request`, without the fields that describe its content, its connection or a condition.
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {
         Self {

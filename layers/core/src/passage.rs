@@ -1,9 +1,8 @@
-//! The one request extension through which layers hand facts on.
+//! The one request extension through which layers pass on facts.
 //!
-//! An insert into [`http::Extensions`] costs an allocation; so all layers share one value, which each
-//! of them fills in at its place. Readers use the getters of the fact itself:
-//! [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`], [`PublicOrigin::of`], [`Principal::of`],
-//! [`Backend::of`].
+//! Each insert into [`http::Extensions`] costs an allocation, so all layers share one value, and each fills in its
+//! part. Readers use the getters of the fact itself: [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`],
+//! [`PublicOrigin::of`], [`Principal::of`], [`Backend::of`].
 
 use std::{any::Any, cell::Cell, fmt, sync::Arc};
 
@@ -15,11 +14,11 @@ use crate::{
 };
 
 thread_local! {
-    /// Extensions that hold an empty passage and nothing else.
+    /// Extensions with an empty passage and nothing else, kept for reuse.
     static SPARE: Cell<Option<Extensions>> = const { Cell::new(None) };
 }
 
-/// What the layers have learned about a request so far.
+/// The facts that layers have recorded about a request so far.
 #[derive(Clone, Debug, Default)]
 pub struct Passage {
     pub(crate) peer: Option<PeerAddr>,
@@ -43,18 +42,18 @@ pub struct Passage {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Work {
-    /// Any backend will do, and the response may open a session there. The default.
+    /// Any backend may serve it, and the response may open a session there. The default.
     #[default]
     MayOpen,
-    /// Any backend will do, and no session comes of it.
+    /// Any backend may serve it, and it does not open a session.
     Free,
-    /// Any backend will do, and the request asks for a session there.
+    /// Any backend may serve it, and the request asks for a session there.
     Opening,
-    /// One backend only: it holds the session.
+    /// Only the backend that holds the session may serve it.
     Pinned,
 }
 
-/// Keeps a session in use for as long as a clone exists, even beyond the response body, as for a tunnel.
+/// Keeps a session in use while any clone exists, even beyond the response body, as for a tunnel.
 #[derive(Clone)]
 pub struct Lease(Arc<dyn Any + Send + Sync>);
 
@@ -65,8 +64,8 @@ impl Passage {
         carrier.extensions().get()
     }
 
-    /// Reads or changes the facts about a request. The first call allocates, unless a request that
-    /// [`Self::take`] ended on this thread has left its place; later ones do not.
+    /// Reads or changes the facts about a request. The first call for a request allocates, unless
+    /// it can reuse the allocation that [`Self::take`] kept on this thread; later calls do not.
     pub fn with<T>(carrier: &mut impl Carrier, fill: impl FnOnce(&mut Self) -> T) -> T {
         let extensions = carrier.extensions_mut();
         if let Some(passage) = extensions.get_mut() {
@@ -76,7 +75,7 @@ impl Passage {
             && let Some(spare) = SPARE.take()
         {
             *extensions = spare;
-            // Nothing is known yet: it was taken out when the spare was kept.
+            // Always empty: the facts were taken out when the spare was kept.
             if let Some(passage) = extensions.get_mut() {
                 return fill(passage);
             }
@@ -87,7 +86,7 @@ impl Passage {
         filled
     }
 
-    /// The other end of the connection that the request came on.
+    /// The peer of the connection on which the request arrived.
     #[must_use]
     pub fn peer(&self) -> Option<&PeerAddr> {
         self.peer.as_ref()
@@ -110,24 +109,24 @@ impl Passage {
         self.origin = Some(origin);
     }
 
-    /// Whether a layer of this process has judged the peer and left no forwarding field that it did not
-    /// write or let pass.
+    /// Whether a layer in this process has sanitised the forwarding fields: it wrote each of them, or let it pass on
+    /// purpose.
     #[must_use]
     pub fn is_sanitized(&self) -> bool {
         self.is_sanitized
     }
 
-    /// States that the forwarding fields hold only what this process wrote or let pass. It holds for the
-    /// peer that is known now: attaching another [`PeerAddr`] takes it back.
+    /// States that the forwarding fields contain only what this process wrote or let pass. This applies to the current
+    /// peer: attaching another [`PeerAddr`] resets it.
     pub fn set_sanitized(&mut self) {
         self.is_sanitized = true;
     }
 
-    /// Leaves the mark of the guard against loops that is called `name`. Returns `true` if the mark of a
-    /// guard of that name is still there: two guards of one name stand on the way of one request, which is
-    /// not a loop. That uses the mark up, so that the next guard of that name leaves one again.
+    /// Records that the request has passed the loop guard with this name. Returns `true` if a guard with the same name
+    /// has just recorded it: two guards with one name in front of one service are not a loop. In that case the mark is
+    /// removed, so that the next guard with this name records it again.
     ///
-    /// There is room for one mark: a guard of another name replaces it.
+    /// Only one mark is kept: a guard with another name replaces it.
     pub fn meet_guard(&mut self, name: &ProxyName) -> bool {
         if self.guard.as_ref() == Some(name) {
             self.guard = None;
@@ -180,8 +179,8 @@ impl Passage {
         self.may_bind
     }
 
-    /// Decides whether the caller that is named now may become the owner of a session that was opened without a
-    /// principal. Default: it may not, and such a session is unknown to it.
+    /// Decides whether the current caller may become the owner of a session that was opened without a principal.
+    /// Default: it may not, and such a session is unknown to it.
     pub fn set_may_bind(&mut self, may_bind: bool) {
         self.may_bind = may_bind;
     }
@@ -236,24 +235,24 @@ impl Passage {
         self.work = work;
     }
 
-    /// The form that a refusal of this request takes, where a layer has decided it.
+    /// The format for refusals of this request, if a layer has decided it.
     #[must_use]
     pub fn dialect(&self) -> Option<&Dialect> {
         self.dialect.as_ref()
     }
 
-    /// Decides the form that a refusal of this request takes.
+    /// Decides the format for refusals of this request.
     pub fn set_dialect(&mut self, dialect: Dialect) {
         self.dialect = Some(dialect);
     }
 
-    /// Leaves a lease for a service that keeps the exchange open beyond the response body, such as
+    /// Stores a lease for a service that keeps the exchange open beyond the response body, such as
     /// a tunnel.
     pub fn set_lease(&mut self, lease: Lease) {
         self.lease = Some(lease);
     }
 
-    /// Takes the lease, to be dropped when the exchange is over.
+    /// Takes the lease, which must be dropped when the exchange is over.
     pub fn take_lease(&mut self) -> Option<Lease> {
         self.lease.take()
     }
@@ -321,7 +320,7 @@ mod tests {
         assert_eq!(Passage::take(request.extensions_mut()).work(), Work::Free);
         assert_eq!(request.extensions().get(), Some(&"somebody's own"));
         assert!(Passage::of(&request).is_none());
-        // Nothing there at all, or something else alone.
+        // Empty extensions, or extensions without a passage.
         assert_eq!(Passage::take(request.extensions_mut()).work(), Work::MayOpen);
         let mut next = Request::new(());
         Passage::with(&mut next, |_| ());

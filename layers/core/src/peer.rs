@@ -1,4 +1,4 @@
-//! Who connected.
+//! The peer of a connection.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,16 +7,17 @@ use std::{
 
 use http::HeaderValue;
 
-/// The other end of the connection that a request came on, with its text, made once per connection.
+/// The peer of the connection on which a request arrived, with its address as text, formatted once
+/// per connection.
 #[derive(Clone, Debug)]
 pub struct PeerAddr(Arc<Peer>);
 
 #[derive(Clone, Debug)]
 struct Peer {
-    /// None for a unix socket.
+    /// `None` for a unix socket.
     addr: Option<SocketAddr>,
     text: Option<HeaderValue>,
-    /// Where the server accepted the connection, if it said so.
+    /// The local address of the connection, if the server stated it.
     local: Option<SocketAddr>,
     is_over_tls: bool,
 }
@@ -49,13 +50,13 @@ impl PeerAddr {
         Self(Arc::new(Peer { is_over_tls: true, ..(*self.0).clone() }))
     }
 
-    /// Address and port; none for a unix socket.
+    /// Address and port; `None` for a unix socket.
     #[must_use]
     pub fn addr(&self) -> Option<SocketAddr> {
         self.0.addr
     }
 
-    /// The IP address; none for a unix socket.
+    /// The IP address; `None` for a unix socket.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.0.addr.map(|addr| addr.ip())

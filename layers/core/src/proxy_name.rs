@@ -12,7 +12,7 @@ use crate::{ConfigError, fields::list};
 /// The name that a proxy writes into `Via` and `Proxy-Status`, and looks for in `Via` to find loops.
 /// Cloning it costs one reference count.
 ///
-/// Replicas of one gateway share a name. Two gateways that one request may cross need two names. Names are
+/// Replicas of one gateway share a name. Two gateways that the same request may cross need different names. Names are
 /// compared without regard to case, as in `Via`.
 #[derive(Clone, Debug)]
 pub struct ProxyName(Arc<str>);
@@ -69,7 +69,7 @@ impl TryFrom<&str> for ProxyName {
 
 impl PartialEq for ProxyName {
     fn eq(&self, other: &Self) -> bool {
-        // Clones of one name are the usual case.
+        // Usually both are clones of one name.
         Arc::ptr_eq(&self.0, &other.0) || self.0.eq_ignore_ascii_case(&other.0)
     }
 }

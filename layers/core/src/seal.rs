@@ -1,4 +1,4 @@
-//! A ring of keys that seals what others keep for its owner: in a store, or in the hands of a client.
+//! A ring of keys that seals data which others keep: a store or a client.
 //!
 //! ```text
 //! sealed = key id(1) nonce(24) what XChaCha20-Poly1305 makes of the content, 16 bytes longer
@@ -6,10 +6,10 @@
 //!
 //! # Security
 //!
-//! The nonce is drawn at random each time, and is long enough for that. Sealed data shows the id of its key
-//! and the length of the content, and nothing else. Secrets are 32 random bytes: deriving them from a
-//! password would make every request expensive. If two uses share a secret, their owners must differ, because
-//! each opens what the other has sealed; better use a secret for each.
+//! The nonce is random each time, and long enough for that. Sealed data shows the id of its key and the length of the
+//! content, and nothing else. Secrets are 32 random bytes: deriving them from a password would make every request
+//! expensive. If two uses share a secret, their owners must differ, because each opens what the other has sealed;
+//! use a separate secret for each.
 //!
 //! # Sources
 //!
@@ -24,9 +24,8 @@ use chacha20poly1305::{
 
 use crate::ConfigError;
 
-/// A ring of keys. It seals with the first; any of them opens, so that keys can be rotated: first add the
-/// new one on every replica, then make it the first, and drop the old one when the last session that it
-/// sealed is past its lifetime.
+/// A ring of keys. The first key seals and every key opens, so keys can be rotated: first add the new key on every
+/// replica, then make it the first, and drop the old key when the last session that it sealed is past its lifetime.
 ///
 /// ```
 /// use bartizan_core::seal::KeyRing;
@@ -52,14 +51,14 @@ struct Key {
     cipher: XChaCha20Poly1305,
 }
 
-/// Bytes of a nonce.
+/// The length of a nonce, in bytes.
 const NONCE: usize = 24;
 
 impl KeyRing {
-    /// Bytes of a secret: all of them random.
+    /// The length of a secret, in bytes. All of them must be random.
     pub const SECRET_BYTES: usize = 32;
 
-    /// Seals with `secret`, which all replicas call `id`.
+    /// Seals with `secret`, which has the same `id` on all replicas.
     ///
     /// # Errors
     ///
@@ -68,11 +67,11 @@ impl KeyRing {
         Ok(Self { sealing: Key::new(id, secret)?, accepted: Vec::new() })
     }
 
-    /// Also opens what was sealed with `secret`, which all replicas call `id`.
+    /// Also opens what was sealed with `secret`, which has the same `id` on all replicas.
     ///
     /// # Errors
     ///
-    /// As [`Self::new`], and if there is a key `id` already.
+    /// As for [`Self::new`], and if there already is a key with this `id`.
     pub fn accept(mut self, id: u8, secret: &[u8]) -> Result<Self, ConfigError> {
         if self.find(id).is_some() {
             return Err(ConfigError::new(format!("the key id {id} is used twice")));
@@ -92,8 +91,8 @@ impl KeyRing {
         Some([&[self.sealing.id][..], &nonce, &sealed].concat())
     }
 
-    /// Opens what was sealed for `owner` with a key of this ring. Returns `None` if it was sealed otherwise or has
-    /// been changed. Costs one decryption and one allocation.
+    /// Opens what was sealed for `owner` with a key of this ring. Returns `None` if it was sealed with another key or
+    /// for another owner, or was changed. Costs one decryption and one allocation.
     #[must_use]
     pub fn open(&self, sealed: &[u8], owner: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = sealed.split_first()?;
@@ -119,7 +118,7 @@ impl Key {
     }
 }
 
-// By hand: secrets are not shown.
+// Written by hand, so that secrets are not shown.
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.accepted.iter().map(|key| key.id).collect();
@@ -152,7 +151,8 @@ mod tests {
         }
     }
 
-    // draft-irtf-cfrg-xchacha-03, A.3.1: releases that share a store must agree on every byte.
+    // draft-irtf-cfrg-xchacha-03, A.3.1: all releases that share a store must produce the same
+    // bytes.
     #[test]
     fn what_is_sealed_is_the_id_the_nonce_and_the_ciphertext_of_the_draft() {
         let secret: Vec<u8> = (0x80..0xa0).collect();

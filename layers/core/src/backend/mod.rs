@@ -105,7 +105,7 @@ impl Backend {
         if authority.host().is_empty() {
             return Err(InvalidBackend("a backend has a host"));
         }
-        // `Authority` also takes a colon without a port, or with one that no socket has.
+        // `Authority` also accepts a colon without a port, or with a port out of range.
         if authority.port_u16().is_none() && authority.as_str() != authority.host() {
             return Err(InvalidBackend("a backend's port is 1 to 65535"));
         }
@@ -152,7 +152,7 @@ impl Backend {
         &self.0.authority
     }
 
-    /// The authority as a `Host` field value, made once.
+    /// The authority as a `Host` field value, formatted once.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
         &self.0.host

@@ -1,4 +1,4 @@
-//! The backends that some work was given to so far.
+//! The backends that a request was sent to so far.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

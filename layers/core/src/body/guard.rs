@@ -12,10 +12,10 @@ use pin_project_lite::pin_project;
 use super::replace::{ReplaceBody, Replacement};
 
 pin_project! {
-    /// A response body: the backend's, forwarded frame by frame, or a refusal's few bytes.
+    /// A response body: the backend's, forwarded frame by frame, or the short text of a refusal.
     ///
-    /// Nothing is buffered. Layers nest it, so that any inner body type works. A layer that needs another body
-    /// in its place, and keeps its type, replaces it with [`ReplaceBody`].
+    /// Nothing is buffered. Each layer wraps the body of the layer below, so any inner body type works. A layer that
+    /// needs a different body of the same type uses [`ReplaceBody`].
     #[derive(Debug)]
     pub struct GuardBody<B> {
         #[pin]
@@ -28,7 +28,7 @@ pin_project! {
     #[project = StateProj]
     enum State<B> {
         Forwarded { #[pin] body: B },
-        // Boxed: it is rare, and a body is moved through every layer.
+        // Boxed, because it is rare and a body is moved through every layer.
         Replaced { body: Box<Replacement<B>> },
     }
 }
@@ -123,12 +123,12 @@ mod tests {
             Guarded::from_bytes(Bytes::from("no")).collect().await.unwrap().to_bytes(),
             "no"
         );
-        // It nests.
+        // It can be nested.
         let twice = Guarded::from_body(Guarded::from_body(Full::new(Bytes::from("twice"))));
         assert_eq!(twice.collect().await.unwrap().to_bytes(), "twice");
     }
 
-    /// The bound on the body is at its methods, not at its type.
+    /// The methods have a bound on the body, the type does not.
     #[test]
     fn a_body_of_any_type_can_be_named() {
         struct NotABody;

@@ -1,5 +1,4 @@
-//! The bodies that layers make of others: the response body that is forwarded or refused, and the body whose
-//! trailers are filtered.
+//! Bodies that wrap others: a response body that is forwarded or refused, and a body whose trailers are filtered.
 
 mod guard;
 mod replace;

@@ -14,12 +14,12 @@ use http_body_util::{
     combinators::{BoxBody, UnsyncBoxBody},
 };
 
-/// A response body that a layer can replace by another one of the same type.
+/// A response body that a layer can replace with another one of the same type.
 ///
-/// A layer that passes most responses on and replaces a few responds with the body type of the service that
-/// it wraps. So it costs nothing where it passes a body on, and
-/// [`option_layer`](https://docs.rs/tower/latest/tower/builder/struct.ServiceBuilder.html#method.option_layer)
-/// can switch it at run time.
+/// A layer that forwards most responses and replaces a few can respond with the body type of the service that it wraps.
+/// So forwarding a body costs nothing, and
+/// [`option_layer`](https://docs.rs/tower/latest/tower/builder/struct.ServiceBuilder.html#method.option_layer) can
+/// switch it at run time.
 ///
 /// The boxed bodies of http-body-util implement it and, with the feature `axum`, axum's body. So does
 /// [`GuardBody`](super::GuardBody), for any body: put one around the bodies of a service that responds with others.
@@ -42,7 +42,7 @@ pub trait ReplaceBody: Body<Data = Bytes> + Sized {
     #[must_use]
     fn from_bytes(bytes: Bytes) -> Self;
 
-    /// A body that gives the frames of `body`.
+    /// A body with the frames of `body`.
     #[must_use]
     fn from_body<T>(body: T) -> Self
     where
@@ -51,24 +51,26 @@ pub trait ReplaceBody: Body<Data = Bytes> + Sized {
 
 /// A body in the place of a `B`, for body types that implement [`ReplaceBody`]: a text, or a body of any type in a box.
 ///
-/// It is `Send`, `Sync` and `Unpin`, whatever the body in the box is.
+/// It is `Send`, `Sync` and `Unpin`, regardless of the boxed body.
 pub struct Replacement<B>(Kind<B>);
 
 enum Kind<B> {
     Text(Bytes),
-    // The lock makes it `Sync` without asking that of the body. Only `&self` takes it, and never for long.
+    // The lock makes it `Sync` without requiring that of the body. Only `&self` methods take the lock, and only
+    // briefly.
     Body(Mutex<Pin<Box<dyn InPlaceOf<B> + Send>>>),
 }
 
 impl<B> Replacement<B> {
-    /// Gives `text` in one frame.
+    /// Makes a body with `text` in one frame.
     #[must_use]
     pub const fn text(text: Bytes) -> Self {
         Self(Kind::Text(text))
     }
 }
 
-/// A body with the error of a `B`. The bound is at each method, so that naming the type needs none.
+/// A body with the error of a `B`. The bound is on each method, so that the type can be named
+/// without it.
 pub(super) trait InPlaceOf<B> {
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -87,7 +89,7 @@ pub(super) trait InPlaceOf<B> {
 }
 
 impl<B: Body> Replacement<B> {
-    /// Gives the frames of `body`.
+    /// Makes a body with the frames of `body`.
     #[must_use]
     pub fn body<T>(body: T) -> Self
     where
@@ -152,7 +154,7 @@ impl<E: 'static> ReplaceBody for BoxBody<Bytes, E> {
     where
         T: Body<Data = Bytes, Error = E> + Send + 'static,
     {
-        // It is `Sync`, which the body need not be.
+        // It is `Sync` even if the body is not.
         Self::new(Replacement::<Self>::body(body))
     }
 }

@@ -1,4 +1,4 @@
-//! A message body whose trailers keep to the rule.
+//! A message body whose trailers are filtered.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use crate::fields::hop_by_hop::TrailerRule;
 
 pin_project! {
-    /// A message body, passed on frame by frame; what its trailers may not carry is removed from them.
+    /// A message body, forwarded frame by frame, without the fields that trailers must not contain.
     #[derive(Debug)]
     pub struct TrailerFilterBody<B> {
         #[pin]
@@ -22,7 +22,7 @@ pin_project! {
 }
 
 impl<B> TrailerFilterBody<B> {
-    /// Passes `body` on, with its trailers under the rule `trailers`.
+    /// Forwards `body`, and filters its trailers by the rule `trailers`.
     pub const fn new(body: B, trailers: TrailerRule) -> Self {
         Self { body, trailers }
     }

@@ -20,7 +20,7 @@ pub fn sent(headers: &HeaderMap) -> bool {
 #[inline]
 #[must_use]
 pub fn marks(name: &str) -> bool {
-    // Most names are neither, which their first bytes show.
+    // The first bytes of most names show that they are neither.
     match name.as_bytes().first_chunk() {
         Some(b"orig") => name == ORIGIN,
         Some(b"sec-") => name.starts_with(FETCH_METADATA),

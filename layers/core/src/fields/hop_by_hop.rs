@@ -1,9 +1,8 @@
-//! The fields that belong to one hop
-//! ([RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+//! Hop-by-hop fields ([RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
 //!
 //! A proxy reads all lines of `Connection`, removes each field that it names, then `Connection`
 //! itself and the fields that are always hop-by-hop. An attacker can use this rule to delete fields
-//! that a later hop relies on, by naming them. In a *request* that is refused:
+//! that a later hop relies on, by naming them. So in a *request*, naming such a field is refused:
 //!
 //! | `Connection` names | outcome |
 //! |---|---|
@@ -11,7 +10,7 @@
 //! | a protected end-to-end field ([`is_protected`]) | [`ProtectedField`] |
 //! | something that is not a token | [`ProtectedField`] |
 //!
-//! In a response every named field is removed: they are the backend's own. `Forwarded` and
+//! In a response every named field is removed, because the backend set them itself. `Forwarded` and
 //! `X-Forwarded-For` describe the internal route and do not belong there (RFC 7239 §8.2), so they
 //! are removed too.
 
@@ -38,7 +37,7 @@ pub struct Stripped {
 /// The fields that the trailers of a message must not contain.
 #[derive(Clone, Debug, Default)]
 pub struct TrailerRule {
-    // None, mostly: then it is one word without an allocation.
+    // Mostly empty: then it is one word, without an allocation.
     #[allow(clippy::box_collection, reason = "it travels in every body, and is mostly empty")]
     nominated: Option<Box<Vec<HeaderName>>>,
 }
@@ -48,13 +47,14 @@ pub struct TrailerRule {
 pub struct ProtectedField(());
 
 impl Stripped {
-    /// The protocol that the sender properly asked to change to: `Upgrade`, nominated in `Connection`.
+    /// The protocol in `Upgrade`, if the sender also named that field in `Connection`.
     #[must_use]
     pub fn upgrade(&self) -> Option<&HeaderValue> {
         self.upgrade.as_ref()
     }
 
-    /// The first protocol of these that is one of `relayed`, by name without regard to case.
+    /// The first of these protocols that is in `relayed`. Names are compared without regard to
+    /// case.
     #[must_use]
     pub fn upgrade_to(&self, relayed: &[Box<str>]) -> Option<HeaderValue> {
         let is_relayed = |offer: &&str| relayed.iter().any(|name| name.eq_ignore_ascii_case(offer));
@@ -62,7 +62,7 @@ impl Stripped {
         offers.into_iter().find(is_relayed).and_then(|offer| HeaderValue::from_str(offer).ok())
     }
 
-    /// Whether the sender takes trailers (`TE: trailers`).
+    /// Whether the sender accepts trailers (`TE: trailers`).
     #[must_use]
     pub fn takes_trailers(&self) -> bool {
         self.takes_trailers
@@ -76,8 +76,8 @@ impl Stripped {
 }
 
 impl TrailerRule {
-    /// Removes from `trailers` what `Connection` nominated, and what no trailer may carry
-    /// ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
+    /// Removes from `trailers` the fields that `Connection` named and those that are not allowed in
+    /// trailers ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
     pub fn apply(&self, trailers: &mut HeaderMap) {
         let is_nominated = |name| self.nominated.as_ref().is_some_and(|all| all.contains(name));
         let unwanted: Vec<_> = trailers
@@ -147,7 +147,7 @@ fn is_of_message(name: &HeaderName) -> bool {
         "connection",
         "digest",
         "expect",
-        // A server that knows the key would answer with the other request's answer.
+        // A server that knows the key would repeat its answer to the other request.
         "idempotency-key",
         "range",
         "repr-digest",
@@ -199,16 +199,16 @@ pub fn is_of_the_way_in(name: &HeaderName) -> bool {
     matches!(name.as_str(), "forwarded" | "x-forwarded-for")
 }
 
-/// Whether `Connection` names a field for which `is_relied_on` returns true. It gets the options as
-/// they were sent, in upper or lower case.
+/// Whether `Connection` names a field for which `is_relied_on` returns true. The options are passed
+/// as they were sent, in upper or lower case.
 pub fn nominates(headers: &HeaderMap, is_relied_on: impl Fn(&str) -> bool) -> bool {
-    // One pass over the names costs less than to look for one that is mostly absent.
+    // One pass over the names costs less than a lookup of a name that is mostly absent.
     headers.keys().any(|name| *name == CONNECTION)
         && list::tokens(headers, &CONNECTION).flatten().any(is_relied_on)
 }
 
-/// Whether a request's `Connection` may not nominate the field, since a backend, a later hop or
-/// Bartizan itself relies on it. RFC 9110 §7.6.1 forbids a sender to nominate fields that are meant for all recipients.
+/// Whether `Connection` in a request must not name the field, because a backend, a later hop or Bartizan itself relies
+/// on it. RFC 9110 §7.6.1 does not allow a sender to name fields that are intended for all recipients.
 #[must_use]
 pub fn is_protected(name: &HeaderName) -> bool {
     const PREFIXES: [&str; 6] = ["a2a-", "grpc-", "mcp-", "x-bartizan-", "x-forwarded-", "sec-"];
@@ -246,7 +246,7 @@ fn strip(headers: &mut HeaderMap, nominated: Vec<HeaderName>) -> Stripped {
         let name = coding.split(|byte| *byte == b';').next().unwrap_or_default();
         list::trim(name).eq_ignore_ascii_case(b"trailers")
     });
-    // It says nothing true about a message that was framed otherwise, whatever is nominated
+    // It is wrong for a message that was framed otherwise, whatever `Connection` names
     // (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
@@ -264,7 +264,7 @@ fn strip(headers: &mut HeaderMap, nominated: Vec<HeaderName>) -> Stripped {
     Stripped { upgrade, takes_trailers, trailers: TrailerRule { nominated } }
 }
 
-/// Fields that frame, route or authenticate a message mean nothing after its content.
+/// Fields that frame, route or authenticate a message have no meaning after its content.
 fn is_forbidden_trailer(name: &HeaderName) -> bool {
     is_hop_by_hop(name)
         || name.as_str().starts_with("mcp-")
@@ -307,7 +307,7 @@ mod tests {
         lines.iter().map(pair).collect()
     }
 
-    /// Strips a request and says which fields are left, in alphabetical order.
+    /// Strips a request and returns the remaining fields, in alphabetical order.
     fn left(lines: &[(&str, &str)]) -> Vec<String> {
         let mut headers = headers(lines);
         strip_request(&mut headers).unwrap();

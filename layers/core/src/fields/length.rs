@@ -44,7 +44,7 @@ fn settle(headers: &mut HeaderMap) -> Result<(), InvalidLength> {
     Ok(())
 }
 
-/// The number that all members are.
+/// The number, if all members are equal.
 fn agreed(headers: &HeaderMap) -> Option<u64> {
     let mut lengths = list::members(headers, &CONTENT_LENGTH).map(number);
     let length = lengths.next().flatten()?;
@@ -52,7 +52,7 @@ fn agreed(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn is_number(text: &[u8]) -> bool {
-    // No number of 19 digits is too large.
+    // A number of 19 digits always fits.
     matches!(text.len(), 1..=19) && text.iter().all(u8::is_ascii_digit)
 }
 

@@ -4,8 +4,8 @@
 //! separated by commas, with optional white space around them; empty members are ignored; field lines
 //! of one name make one list ([§5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)).
 //!
-//! `HeaderMap::get` and `HeaderMap::remove` answer with the first line only; a list that is read with
-//! them ends where an attacker wants it to.
+//! `HeaderMap::get` and `HeaderMap::remove` return only the first line, so an attacker could choose where a list ends
+//! that is read with them.
 
 use std::fmt;
 
@@ -47,8 +47,8 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
     bytes.get(start..end).unwrap_or_default()
 }
 
-/// Whether `byte` may stand in a token
-/// ([RFC 9110 §5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
+/// Whether `byte` is allowed in a token ([RFC 9110
+/// §5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
 #[must_use]
 pub fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)

@@ -52,7 +52,7 @@ fn is(value: &[u8], expected: &[u8]) -> bool {
     after_type(value, expected).is_some_and(ends_type)
 }
 
-/// What follows `expected` in `value`, if `value` begins with it.
+/// The rest of `value` after `expected`, if `value` begins with it.
 fn after_type<'a>(value: &'a [u8], expected: &[u8]) -> Option<&'a [u8]> {
     let (kind, rest) = value.trim_ascii_start().split_at_checked(expected.len())?;
     kind.eq_ignore_ascii_case(expected).then_some(rest)

@@ -1,8 +1,8 @@
 //! Reading header fields: lists, hop-by-hop fields, media types, and fields that may appear only once.
 //!
-//! `HeaderMap::get` returns the first line of a field. Where a field is a list, or must not be repeated, that
-//! is the wrong question: a proxy that reads the first line and a server that reads the last one disagree,
-//! and an attacker chooses who is right.
+//! `HeaderMap::get` returns the first line of a field. For a field that is a list or must not be repeated, that is not
+//! enough: if a proxy reads the first line and a server the last one, they disagree, and an attacker can choose what
+//! each of them sees.
 
 pub mod browser;
 pub mod hop_by_hop;

@@ -1,18 +1,18 @@
-//! A field that may have one line.
+//! A field that may appear on only one line.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderValue, header::AsHeaderName};
 
-/// The error for a field that appears on more than one line where one is allowed.
+/// The error for a field that appears on several lines although only one is allowed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Repeated(());
 
-/// The only line of the field `name`; none if it is absent.
+/// The only line of the field `name`; `None` if it is absent.
 ///
 /// # Errors
 ///
-/// If there are several lines, even if they are equal: which of them counts depends on the reader.
+/// If there are several lines, even equal ones: recipients differ in which line they read.
 pub fn only_line(
     headers: &HeaderMap,
     name: impl AsHeaderName,

@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 
 use crate::{Session, fields::media};
 
-/// What is JSON-RPC's or MCP's own error about a method, its parameters, the server, or a header field: the server knew
-/// the session, or did not ask for it
-/// ([JSON-RPC 2.0 §5.1](https://www.jsonrpc.org/specification#error_object),
-/// [MCP 2026-07-28, Streamable HTTP](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http)).
+/// Error codes of JSON-RPC and MCP for a method, its parameters, the server, or a header field: the server knew the
+/// session, or did not look for it ([JSON-RPC 2.0 §5.1](https://www.jsonrpc.org/specification#error_object), [MCP
+/// 2026-07-28, Streamable
+/// HTTP](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http)).
 const ABOUT_SOMETHING_ELSE: [i64; 6] = [-32601, -32602, -32603, -32020, -32021, -32022];
 
 #[derive(Deserialize)]
@@ -35,16 +35,16 @@ fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// Whether a request to `path` goes to the path on which `session` was opened. Where that is not known, any path is.
+/// Whether a request to `path` goes to the path on which `session` was opened. If that is not known, any path counts.
 #[inline]
 #[must_use]
 pub fn is_at_endpoint(session: &Session, path: &str) -> bool {
     session.record().path().is_none_or(|endpoint| is_same_endpoint(endpoint, path))
 }
 
-/// Whether the head of a backend's response leaves it possible that the session has ended: a 404 where the session was
-/// opened, which `is_at_endpoint` says of its request, and not a page, which is what a web framework shows for a path
-/// or a method that it does not serve. The body decides ([`denies_session`]).
+/// Whether a response with this head may mean that the session has ended: a 404 on the path where the session was
+/// opened (`is_at_endpoint`), unless it is an HTML page, as web frameworks send for unknown paths and methods. The body
+/// decides ([`denies_session`]).
 #[inline]
 pub fn may_deny_session<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool) -> bool {
     response.status() == StatusCode::NOT_FOUND
@@ -52,12 +52,12 @@ pub fn may_deny_session<R>(response: &Response<R>, is_at_endpoint: impl FnOnce()
         && !media::is_html(response.headers())
 }
 
-/// Whether the body of a backend's 404, on the path where a session was opened, leaves it as the verdict that MCP
-/// defines: the session has ended
-/// ([MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
+/// Whether a backend's 404 with this body, on the path where a session was opened, means what MCP defines: the session
+/// has ended ([MCP 2025-11-25, Session
+/// Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
 ///
-/// It does unless it is a JSON-RPC error that is about something else. The SDKs say that they do not know a session by
-/// −32001, −32600 or −32000, by plain text, or by no body at all.
+/// It does, unless the body is a JSON-RPC error about something else. For an unknown session, SDKs send −32001, −32600
+/// or −32000, plain text, or no body at all.
 #[must_use]
 pub fn denies_session(body: &[u8]) -> bool {
     code_of(body).is_none_or(|code| !ABOUT_SOMETHING_ELSE.contains(&code))

@@ -1,4 +1,4 @@
-//! What a JSON-RPC body says about itself, without a tree of it.
+//! The parts of a JSON-RPC body that matter to a proxy, without parsing it into a tree.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,17 +7,17 @@ use serde_json::value::RawValue;
 
 use crate::refusal::RequestId;
 
-/// What a POST body holds.
+/// The content of a POST body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Content {
     /// One message.
     Message(Message),
-    /// An array of them.
+    /// An array of messages.
     Batch {
         /// How many elements it has.
         len: usize,
-        /// Whether an element claims a version for itself, as modern requests do.
+        /// Whether an element states its own version, as modern requests do.
         claims_version: bool,
     },
 }
@@ -35,8 +35,8 @@ pub struct Message {
 pub struct NotJsonRpc(());
 
 impl Content {
-    /// Reads a whole body. The tail is read too: of two members with one name, a reader that stops
-    /// early would see another than the backend.
+    /// Reads a whole body, to its end: if a member appears twice, a reader that stops early might
+    /// see a different one than the backend.
     ///
     /// # Errors
     ///
@@ -52,11 +52,11 @@ impl Content {
     }
 }
 
-/// The id of the request that a whole body holds, without a look into its parameters; none if it is a notification, a
-/// response or a batch, or no message.
+/// The id of the request in a whole body, without reading its parameters. `None` if the body is a notification, a
+/// response, a batch, or not a message.
 ///
-/// A response names the id of a request of the server: a refusal with that id would look as if it were about one of the
-/// client's.
+/// A response has the id of a request from the server: a refusal with that id would seem to be about one of the
+/// client's requests.
 #[must_use]
 pub fn request_id(body: &[u8]) -> Option<RequestId> {
     if body.trim_ascii_start().first() != Some(&b'{') {
@@ -81,26 +81,26 @@ impl Message {
         Ok(Self { method: raw.method.map(|method| method.into()), id, meta_version })
     }
 
-    /// The method; none for a response.
+    /// The method; `None` for a response.
     #[must_use]
     pub fn method(&self) -> Option<&str> {
         self.method.as_deref()
     }
 
-    /// The id; none for a notification.
+    /// The id; `None` for a notification.
     #[must_use]
     pub fn id(&self) -> Option<&RequestId> {
         self.id.as_ref()
     }
 
-    /// The id that a refusal of it echoes: that of a request. None for a notification, and for a response, which names
-    /// the id of a request of the server.
+    /// The id that a refusal echoes: that of a request. `None` for a notification, and for a response, whose id is that
+    /// of a request from the server.
     #[must_use]
     pub fn request_id(&self) -> Option<&RequestId> {
         self.id().filter(|_| !self.is_response())
     }
 
-    /// The version that `params._meta` claims, as modern requests do.
+    /// The version in `params._meta`, where modern requests state it.
     #[must_use]
     pub fn meta_version(&self) -> Option<&str> {
         self.meta_version.as_deref()
@@ -112,7 +112,7 @@ impl Message {
         self.id.is_some() && self.method() == Some("initialize")
     }
 
-    /// Whether it answers a request of the server.
+    /// Whether it answers a request from the server.
     #[must_use]
     pub fn is_response(&self) -> bool {
         self.method.is_none()
@@ -123,7 +123,7 @@ impl Message {
 struct RawMessage<'a> {
     #[serde(borrow)]
     jsonrpc: Option<Cow<'a, str>>,
-    // A `null` id must not look like no id.
+    // A `null` id must differ from a missing id.
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -133,7 +133,7 @@ struct RawMessage<'a> {
 }
 
 impl RawMessage<'_> {
-    /// Its id, if it has one, and is of the right version.
+    /// The id, if there is one and the JSON-RPC version is right.
     fn id(&self) -> Result<Option<RequestId>, NotJsonRpc> {
         if self.jsonrpc != Some("2.0".into()) {
             return Err(NotJsonRpc(()));
@@ -167,7 +167,7 @@ fn parse_batch(body: &[u8]) -> Result<Content, NotJsonRpc> {
 }
 
 fn version_in(params: &RawValue) -> Result<Option<Box<str>>, NotJsonRpc> {
-    // Only an object has `_meta`; serde would read an array as one, member by member.
+    // Only an object has `_meta`. serde would also read an array into a struct, member by member.
     if !params.get().starts_with('{') {
         return Ok(None);
     }
@@ -271,7 +271,7 @@ mod tests {
         assert!(Content::parse(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}").is_err());
     }
 
-    /// An overflow of the stack would end the process.
+    /// A stack overflow would end the process.
     #[test]
     fn depth_takes_no_stack() {
         let deep = |open: &str, close: &str| open.repeat(20_000) + "1" + &close.repeat(20_000);
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    /// What another reader would take for another message is none.
+    /// A body that other parsers might read differently is not accepted as a message.
     #[test]
     fn what_readers_disagree_on_is_refused() {
         for body in [
@@ -309,7 +309,7 @@ mod tests {
         ] {
             assert!(Content::parse(body.as_bytes()).is_err(), "{body}");
         }
-        // It is a message, and asks for nothing.
+        // It is a message, but not a request for a session.
         for body in [
             r#"{"jsonrpc":"2.0","id":1,"method":"initialize\u0000"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"Initialize"}"#,
@@ -325,7 +325,7 @@ mod tests {
         let initialize = message(r#"{"method":"initialize","params":{},"id":1,"jsonrpc":"2.0"}"#);
         assert!(initialize.is_initialize() && !initialize.is_response());
         assert!(message(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).is_response());
-        // An escaped method is the same method.
+        // A method with escapes is the same method.
         assert!(message(r#"{"jsonrpc":"2.0","id":1,"method":"initi\u0061lize"}"#).is_initialize());
         assert!(!message(r#"{"jsonrpc":"2.0","method":"initialize"}"#).is_initialize());
     }

@@ -1,5 +1,5 @@
-//! What the layers know of the Model Context Protocol: header names, versions and eras, and the parts of a
-//! JSON-RPC message that matter here.
+//! What the layers know about the Model Context Protocol: header names, versions and eras, and the relevant parts of a
+//! JSON-RPC message.
 
 #[cfg(feature = "json")]
 #[cfg_attr(docsrs, doc(cfg(feature = "json")))]

@@ -7,8 +7,8 @@ use crate::fields::{list::trim, only_line};
 
 /// A published revision of the protocol.
 ///
-/// Versions are compared with this list, never by the order of their texts: what is not on it is
-/// unknown.
+/// Versions are looked up in this list and never ordered as text: a version that is not on the list
+/// is unknown.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum ProtocolVersion {
@@ -24,7 +24,8 @@ pub enum ProtocolVersion {
     V2026_07_28,
 }
 
-/// Whether a version is fixed by `initialize` and has sessions, or is stated by every request.
+/// Whether the version is negotiated by `initialize` and has sessions, or is stated in every
+/// request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Era {
@@ -34,8 +35,8 @@ pub enum Era {
     Modern,
 }
 
-/// What `MCP-Protocol-Version` of a request claims. It decides nothing about a request that shows a
-/// session id: the id does.
+/// What a request states in `MCP-Protocol-Version`. For a request with a session id it decides
+/// nothing: the id does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Claim<'a> {
@@ -64,7 +65,7 @@ impl ProtocolVersion {
         Self::ALL.into_iter().find(|version| version.as_str().as_bytes() == text)
     }
 
-    /// Its name.
+    /// The version as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +94,7 @@ impl ProtocolVersion {
 }
 
 impl<'a> Claim<'a> {
-    /// Reads the claim of a request.
+    /// Reads the version that a request states.
     #[must_use]
     pub fn of(headers: &'a HeaderMap) -> Self {
         match only_line(headers, &PROTOCOL_VERSION) {
@@ -106,7 +107,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Whether it claims the modern era.
+    /// Whether it states a version of the modern era.
     #[must_use]
     pub fn is_modern(self) -> bool {
         matches!(self, Self::Known(version) if version.era() == Era::Modern)

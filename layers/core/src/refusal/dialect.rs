@@ -1,10 +1,10 @@
-//! The form that a refusal takes.
+//! The format of a refusal.
 
 use http::HeaderMap;
 
 use crate::{fields::media, mcp};
 
-/// The form that a refusal takes.
+/// The format of a refusal.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Dialect {
@@ -44,7 +44,7 @@ impl Dialect {
         if media::is_json(headers) { Self::JsonRpc(None) } else { Self::Problem }
     }
 
-    /// This format, unless the request is gRPC, which has its own.
+    /// This format, unless the request is gRPC, which always gets a gRPC response.
     #[must_use]
     pub fn unless_grpc(self, headers: &HeaderMap) -> Self {
         if media::is_grpc(headers) { Self::Grpc } else { self }

@@ -1,4 +1,4 @@
-//! A response made by a layer, not by a backend: its typed reason, and its three formats.
+//! Responses made by a layer, not by a backend, with a typed reason, in three formats.
 //!
 //! | rendering | when | form |
 //! |---|---|---|
@@ -33,7 +33,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Refuses for `reason`, with the status and `Retry-After` that go with it.
+    /// Refuses for `reason`, with its status and `Retry-After`.
     pub const fn new(reason: Reason) -> Self {
         Self {
             reason,
@@ -62,7 +62,7 @@ impl Refusal {
         Self { proxy_status: status, ..self }
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.reason

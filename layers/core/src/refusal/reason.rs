@@ -24,8 +24,7 @@ pub enum Reason {
     HeaderMismatch,
     /// The protocol version in the header does not exist.
     UnknownVersion,
-    /// A browser sent a request with another content type than JSON, which a web page can do without a
-    /// preflight.
+    /// A browser sent a request whose content type is not JSON, which a web page can do without a preflight.
     UnsupportedMediaType,
     /// The request body is larger than allowed.
     BodyTooLarge,
@@ -43,7 +42,7 @@ pub enum Reason {
     HostNotAllowed,
     /// A browser sent the request for a page whose origin is not allowed.
     OriginNotAllowed,
-    /// The target of the request is not a path, and has no meaning here.
+    /// The target of the request is not a path, and is not supported here.
     InvalidTarget,
     /// `Content-Length` is not one number.
     InvalidLength,
@@ -94,7 +93,7 @@ pub enum Reason {
     Panicked,
 }
 
-/// How a reason is put into words and codes, for each protocol.
+/// The text and the codes of a reason, for each protocol.
 struct Wording {
     status: StatusCode,
     rpc_code: i32,
@@ -266,7 +265,7 @@ impl Reason {
                 14,
                 "The backend of this session is not known here yet",
             ),
-            // The client gets the same answer as for any session that is gone: open a new one.
+            // The client gets the same answer as for any lost session, so that it opens a new one.
             Self::BackendLost | Self::BackendOutOfReach => {
                 (StatusCode::NOT_FOUND, -32001, 5, "Session not found")
             }

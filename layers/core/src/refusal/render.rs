@@ -36,7 +36,7 @@ impl Refusal {
             Dialect::Grpc => trailers_only(self.reason),
         };
         let headers = response.headers_mut();
-        // A refusal speaks of this moment only.
+        // A refusal is only about this moment and must not be cached.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_secs {
             headers.insert(RETRY_AFTER, seconds.into());
@@ -59,7 +59,7 @@ fn body(status: StatusCode, content_type: &'static str, text: String) -> Respons
     response
 }
 
-/// The messages are ours and hold nothing that JSON would have to escape.
+/// The messages are ours and contain nothing that JSON would have to escape.
 fn problem(status: StatusCode, reason: Reason) -> String {
     let title = status.canonical_reason().unwrap_or("Error");
     format!(
@@ -69,7 +69,7 @@ fn problem(status: StatusCode, reason: Reason) -> String {
     )
 }
 
-/// Without an id the key is left out, never `null`: clients with a strict schema fail on it.
+/// Without an id the key is omitted, not `null`: clients with a strict schema fail on `null`.
 fn json_rpc(reason: Reason, id: Option<&RequestId>) -> String {
     let id = id.map(|id| format!(r#""id":{},"#, id.as_raw())).unwrap_or_default();
     format!(

@@ -1,4 +1,4 @@
-//! The body of a refused request, handed outwards with the refusal.
+//! The body of a refused request, returned to outer layers with the refusal.
 
 use std::{
     fmt,
@@ -12,18 +12,18 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
 use super::Dialect;
 
-/// The body of a refused request, in the extensions of the refusal. No backend got any of it, or a layer kept it for a
-/// retry.
+/// The body of a refused request, in the extensions of the refusal. Either no backend got any of it, or a layer had
+/// kept it for a retry.
 ///
-/// A JSON-RPC error names the id of its request, and the id is in the body. Layers that forward requests do not look
-/// into bodies: where they refuse one, they return its body. A layer outside that does look into bodies takes it, and
-/// renders the refusal again with the id. A layer that replaces a refusal by another one [hands it on](Self::hand_on).
+/// A JSON-RPC error names the id of its request, and the id is in the body. Layers that forward requests do not read
+/// bodies: when they refuse a request, they return its body. An outer layer that does read bodies takes it and renders
+/// the refusal again with the id. A layer that replaces a refusal with another one [passes the body on](Self::hand_on).
 ///
-/// It costs two allocations, and only a refusal has one. If no layer takes it, it is dropped with the response.
+/// It costs two allocations, and only refusals have one. If no layer takes it, it is dropped with the response.
 #[derive(Clone)]
 pub struct ReturnedBody(Arc<Mutex<Option<Unread>>>);
 
-/// Its error is dropped: a body that breaks off has no id to find.
+/// Its error is dropped: a body that breaks off does not contain a complete message.
 type Unread = UnsyncBoxBody<Bytes, ()>;
 
 impl ReturnedBody {
@@ -38,30 +38,31 @@ impl ReturnedBody {
         Some(Self(Arc::new(Mutex::new(Some(body.map_err(drop).boxed_unsync())))))
     }
 
-    /// Whether a refusal in the form of `dialect` has an id that has not been looked for.
+    /// Whether a refusal in the format `dialect` could have an id that no layer has looked for yet.
     #[must_use]
     pub const fn is_wanted(dialect: &Dialect) -> bool {
         matches!(dialect, Dialect::JsonRpc(None))
     }
 
-    /// Puts it into the extensions of `refusal`.
+    /// Puts the body into the extensions of `refusal`.
     pub fn attach<R>(self, refusal: &mut Response<R>) {
         refusal.extensions_mut().insert(self);
     }
 
-    /// Whether `refusal` has one.
+    /// Whether `refusal` has a returned body.
     pub fn is_in<R>(refusal: &Response<R>) -> bool {
         refusal.extensions().get::<Self>().is_some()
     }
 
-    /// Moves it from one refusal to the other that takes its place.
+    /// Moves the body from one refusal to the one that replaces it.
     pub fn hand_on<R, Q>(from: &mut Response<R>, to: &mut Response<Q>) {
         if let Some(returned) = from.extensions_mut().remove::<Self>() {
             returned.attach(to);
         }
     }
 
-    /// Takes it out of `refusal`. Of several copies of a response, one has it.
+    /// Takes the body out of `refusal`. If the response was cloned, only the first caller gets the
+    /// body.
     pub fn take<R>(
         refusal: &mut Response<R>,
     ) -> Option<impl Body<Data = Bytes, Error = ()> + Send + Unpin + use<R>> {

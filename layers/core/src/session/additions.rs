@@ -1,4 +1,4 @@
-//! What layers inside want kept in the record of a session that a response opens.
+//! Entries that inner layers add to the record of a session that a response opens.
 
 use std::{any::Any, sync::Arc};
 
@@ -41,7 +41,7 @@ impl Additions {
     }
 }
 
-// By hand: what a layer keeps may be anybody's secret.
+// Written by hand, because what a layer keeps may be secret.
 impl std::fmt::Debug for Additions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.entries.iter().map(|(name, _)| name)).finish()

@@ -1,4 +1,4 @@
-//! The network that a client counts by.
+//! The network by which the sessions of a client are counted.
 
 use std::{
     fmt,
@@ -39,7 +39,7 @@ impl ClientNetwork {
         }
     }
 
-    /// Reads what [`Self::as_bytes`] returned; none if it is anything else.
+    /// Reads what [`Self::as_bytes`] returned; `None` for anything else.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let network = match bytes.len() {

@@ -1,7 +1,7 @@
-//! That a session has ended, told to those who wait for it.
+//! Notifies waiters that a session has ended.
 //!
-//! A store keeps a million sessions, and few of them are waited for. So a session has two bits for it, and
-//! whoever waits is parked in a table of the process, under the address of the session.
+//! A store may keep a million sessions, but few of them have waiters. So each session has only two bits for this, and
+//! wakers are kept in a table of the process, under the address of the session.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ pub struct Ended {
     parked: Option<Waiting>,
 }
 
-/// Where a waker is parked, and what it is.
+/// Where a waker is parked, and the waker itself.
 struct Waiting {
     ticket: u64,
     waker: Waker,
@@ -67,7 +67,7 @@ impl Future for Ended {
             return Poll::Ready(());
         }
         let ticket = match &this.parked {
-            // Nobody takes it away but the end.
+            // Only the end of the session removes it.
             Some(parked) if parked.waker.will_wake(cx.waker()) => return Poll::Pending,
             Some(parked) => parked.ticket,
             None => NEXT_TICKET.fetch_add(1, Ordering::Relaxed),
@@ -89,14 +89,14 @@ impl Drop for Ended {
     }
 }
 
-/// Wakes all who wait for the session at `address`.
+/// Wakes all waiters of the session at `address`.
 pub(super) fn wake(address: usize) {
     lot(address).wake(address);
 }
 
 #[allow(clippy::indexing_slicing, reason = "the index is reduced modulo the length")]
 fn lot(address: usize) -> &'static Lot {
-    // Allocations of one size are that size apart.
+    // Addresses of allocations of equal size differ by multiples of that size.
     let index = (address >> 6) % LOTS;
     &PARKED[index]
 }
@@ -193,7 +193,7 @@ mod tests {
         assert!(!is_parked(&again));
     }
 
-    /// What holds a session and what ends it share a word.
+    /// The holds of a session and its end share one word.
     #[test]
     fn an_end_is_no_hold_and_a_hold_no_end() {
         let session = session("a");

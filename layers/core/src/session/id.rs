@@ -9,17 +9,17 @@ use std::{
 
 /// A well-formed session id: 1 to [`SessionId::MAX_BYTES`] bytes of visible ASCII (0x21 to 0x7E).
 ///
-/// The bytes are opaque: `,`, `"`, `;` and `=` are legal, and case counts
-/// ([MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
-/// The id is *copied*: one kept as a slice of a header would keep the connection's read buffer alive.
+/// The bytes are opaque: `,`, `"`, `;` and `=` are legal, and case matters ([MCP 2025-11-25, Session
+/// Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)). The id
+/// is *copied*, because a slice of a header would keep the connection's read buffer alive.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct SessionId(Box<str>);
 
-/// The error when some bytes are not a session id. It does not contain them.
+/// The error for bytes that are not a session id. It does not contain the bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidSessionId(());
 
-/// A short hash of a session id, with a key that each process draws at random: it may be logged.
+/// A short hash of a session id, with a random key for each process. It may be logged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fingerprint(u32);
 
@@ -39,12 +39,12 @@ impl SessionId {
     /// Whether `bytes` are a well-formed id.
     #[must_use]
     pub fn is_valid(bytes: &[u8]) -> bool {
-        // All of them are looked at, whatever the first is: so they are looked at many at a time.
+        // No early exit, so that the compiler can vectorise the loop.
         let all_graphic = bytes.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
         all_graphic && (1..=Self::MAX_BYTES).contains(&bytes.len())
     }
 
-    /// Checks `bytes` without a copy, and gives them back as text.
+    /// Checks `bytes` without a copy, and returns them as text.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl SessionId {
         self.0.as_bytes()
     }
 
-    /// What a log may carry instead of the id.
+    /// A short hash that may be logged in place of the id.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.as_bytes())

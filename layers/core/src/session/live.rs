@@ -16,22 +16,22 @@ pub struct Session(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) route: Route,
     pub(super) principal: Option<Principal>,
-    // Copied once, when the store learned of the session.
+    // Copied once, when the store learns of the session.
     pub(super) id: Box<[u8]>,
     pub(super) record: Record,
     pub(super) born_ms: u64,
     pub(super) last_use: LastUse,
-    // The first version, if this is a later one. It keeps the use of all of them: whoever holds or
-    // touches an earlier one uses the session.
+    // The first version, if this is a later one. It records the use of all versions: holding or
+    // touching an earlier version uses the session.
     pub(super) first: Option<Session>,
     pub(super) version: RecordVersion,
     pub(super) holds: Holds,
 }
 
-/// A version of a session, for as long as something else uses it.
+/// A weak reference to one version of a session.
 pub(crate) struct WeakSession(Weak<Inner>);
 
-/// The first version of a session, for as long as something else uses any version of it.
+/// A weak reference to the first version of a session, valid while any version is in use.
 pub(crate) type FirstVersion = WeakSession;
 
 /// Keeps a session in use until it is dropped: for a call in flight, an open stream, a tunnel.
@@ -63,7 +63,8 @@ impl Session {
         self.0.version
     }
 
-    /// Counts as use until the answer is dropped: a store does not let a held session idle out.
+    /// Counts as use until the returned value is dropped: a store does not let a held session idle
+    /// out.
     #[must_use]
     pub fn hold(&self) -> Hold {
         self.holds().hold();
@@ -82,7 +83,8 @@ impl Session {
         self.holds().is_ended()
     }
 
-    /// The same for all versions of one session, and for no other while this one lives.
+    /// Equal for all versions of one session, and different for any other session while this one
+    /// exists.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(self.first()).addr()
     }
@@ -94,7 +96,7 @@ impl Session {
         Duration::from_millis(used_ms.saturating_sub(self.0.born_ms))
     }
 
-    /// What a log may carry instead of the id.
+    /// A short hash that may be logged in place of the id.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.0.id)
@@ -112,7 +114,7 @@ impl Session {
         self.0.first.as_ref().unwrap_or(self).downgrade()
     }
 
-    /// The version that keeps the use of all.
+    /// The version that records the use of all versions.
     pub(super) fn first(&self) -> &Inner {
         self.0.first.as_ref().map_or(&self.0, |first| &first.0)
     }
@@ -212,7 +214,7 @@ mod tests {
             version.set_used_ms(used_ms);
             assert_eq!([&first, &second, &third].map(Session::used_ms), [used_ms; 3]);
         }
-        // However often a record is replaced, one earlier version stays at the most.
+        // However often a record is replaced, at most one earlier version stays.
         drop(second);
         assert_eq!(Arc::strong_count(&first.0), 2);
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 /// The authenticated caller, as your own authentication layer established it.
 ///
-/// It must stay the same when a token is refreshed: issuer and subject, never the token itself.
-/// Sessions belong to their principal: a session id presented by another one is answered like an unknown id.
+/// It must stay the same when a token is refreshed: use issuer and subject, never the token itself. Sessions belong to
+/// their principal: if another principal presents a session id, the id is unknown.
 ///
 /// ```
 /// use bartizan_core::Principal;
@@ -21,7 +21,7 @@ impl Principal {
     /// Names the caller `subject` of `issuer`.
     #[must_use]
     pub fn new(issuer: &str, subject: &str) -> Self {
-        // The length keeps ("ab", "c") and ("a", "bc") apart.
+        // The length distinguishes ("ab", "c") from ("a", "bc").
         Self(format!("{}:{issuer}{subject}", issuer.len()).into())
     }
 
@@ -40,7 +40,7 @@ impl Principal {
     fn parts(&self) -> (&str, &str) {
         let parts =
             self.0.split_once(':').and_then(|(len, both)| both.split_at_checked(len.parse().ok()?));
-        parts.unwrap_or(("", &self.0)) // never met: `new` wrote the length
+        parts.unwrap_or(("", &self.0)) // unreachable: `new` wrote the length
     }
 
     /// Issuer and subject in one unambiguous text, for keys.

@@ -1,35 +1,36 @@
-//! What a store keeps of a session.
+//! The data that a store keeps for a session.
 
 use std::{any::Any, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::ClientNetwork;
 use crate::{BackendId, SessionId};
 
-/// What a store keeps of a session: its backend, its expiry, and a small map in which layers keep data. Times
-/// are in whole milliseconds, up to 49 days.
+/// The data that a store keeps for a session: its backend, its expiry, and a small map for data of layers. Times are in
+/// whole milliseconds, up to 49 days.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Record {
     backend: Option<BackendId>,
     idle_ms: u32,
     lifetime_ms: u32,
-    // Shared, since most sessions of a proxy are opened on one path; and thin, since a record is kept a million times.
+    // Shared, because most sessions of a proxy are opened on one path; and a thin pointer, because there may be a
+    // million records.
     path: Option<Arc<String>>,
-    // Boxed: most records have neither, and a record is kept a million times.
+    // Boxed, because most records have neither and there may be a million records.
     rare: Option<Box<Rare>>,
 }
 
 #[derive(Clone, Default, Eq, PartialEq)]
 struct Rare {
     upstream_id: Option<SessionId>,
-    // A field like any other, looked at for each request: so it needs no search.
+    // A field like any other, stored separately because each request reads it.
     owner: Option<Box<[u8]>>,
-    // Likewise, looked at when the session ends.
+    // Likewise, because it is read when the session ends.
     client: Option<ClientNetwork>,
     fields: BTreeMap<Box<str>, Box<[u8]>>,
     companions: Companions,
 }
 
-/// What is dropped with the last copy of a record. No part of what a store writes down.
+/// Values that are dropped with the last copy of a record. A store does not write them.
 #[derive(Clone, Default)]
 struct Companions(Vec<Arc<dyn Any + Send + Sync>>);
 
@@ -49,9 +50,9 @@ impl Record {
 
     /// The name of the path in the map, so that stores need no special case for it.
     pub const PATH: &str = "path";
-    /// The field that names the owner of a session which was opened without a principal.
+    /// The field with the owner of a session that was opened without a principal.
     pub const OWNER: &str = "owner";
-    /// The field that names the network of the client which opened the session, where sessions are counted by it.
+    /// The field with the network of the client that opened the session, if sessions are counted by it.
     pub const CLIENT: &str = "client";
 
     /// Starts a record that expires when unused for `idle`, and `lifetime` after it was made.
@@ -118,7 +119,7 @@ impl Record {
         self
     }
 
-    /// Takes over the companions of `other`: for a store that has read a record which it knows already.
+    /// Takes over the companions of `other`, for a store that has read a record which it already knows.
     #[must_use]
     pub fn with_companions_of(mut self, other: &Self) -> Self {
         if let Some(other) = &other.rare
@@ -141,25 +142,25 @@ impl Record {
         self.path.as_deref().map(String::as_str)
     }
 
-    /// The same as [`Self::path`], to be shared with another record.
+    /// The same as [`Self::path`], in a form that can be shared with another record.
     #[must_use]
     pub fn shared_path(&self) -> Option<Arc<String>> {
         self.path.clone()
     }
 
-    /// How long it may stay unused.
+    /// How long the session may stay unused.
     #[must_use]
     pub fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms.into())
     }
 
-    /// How long it may exist.
+    /// How long the session may exist.
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         Duration::from_millis(self.lifetime_ms.into())
     }
 
-    /// The id by which the backend knows the session, where it is not the client's.
+    /// The id by which the backend knows the session, if it differs from the client's.
     #[must_use]
     pub fn upstream_id(&self) -> Option<&SessionId> {
         self.rare.as_ref()?.upstream_id.as_ref()
@@ -209,7 +210,7 @@ impl Record {
     }
 }
 
-// By hand: what a layer keeps may be anybody's secret.
+// Written by hand, because what a layer keeps may be secret.
 impl fmt::Debug for Rare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rare")
@@ -243,7 +244,7 @@ mod tests {
         assert_eq!(record.fields().collect::<Vec<_>>(), [("x", &b"2"[..])]);
     }
 
-    /// A store writes the fields down and reads them back; it need not know which of them is the path.
+    /// A store writes and reads the fields without knowing which of them is the path.
     #[test]
     fn the_path_is_one_of_the_fields() {
         let record =
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(read.with_field("path", b"\xff").path(), None);
     }
 
-    /// A store that knows nothing of owners keeps them.
+    /// A store that does not know about owners keeps them.
     #[test]
     fn the_owner_is_a_field_like_any_other() {
         let record = Record::new(Record::IDLE, Record::LIFETIME).with_field("x", b"1");
@@ -272,7 +273,7 @@ mod tests {
         assert_ne!(copied, record);
     }
 
-    /// A store that knows nothing of clients keeps them.
+    /// A store that does not know about clients keeps them.
     #[test]
     fn the_client_is_a_field_like_any_other() {
         let client = ClientNetwork::of("192.0.2.7".parse().unwrap());
@@ -299,7 +300,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&companion), 1);
     }
 
-    /// What a layer keeps may be a whole request, with all that it authenticates by.
+    /// The data of a layer may be a whole request with its credentials.
     #[test]
     fn what_layers_keep_is_not_printed() {
         let record = Record::new(Record::IDLE, Record::LIFETIME)

@@ -12,7 +12,7 @@
 //! | 3 | a field of a layer: length of the name (2), name, value |
 //! | others | of later releases: kept as they are |
 //!
-//! What a release adds, it adds as a field or as a part. A change that this cannot express gets another layout, which
+//! A new release adds data as a field or as a part. A change that cannot be expressed so gets a new layout, which
 //! earlier releases report as [later](InvalidRecord::is_later).
 
 use std::{fmt, time::Duration};
@@ -29,7 +29,7 @@ const BACKEND: u8 = 1;
 const UPSTREAM_ID: u8 = 2;
 const FIELD: u8 = 3;
 
-/// Names the fields in which parts of later releases travel through this one.
+/// The prefix of fields in which this release preserves parts of later releases.
 const UNKNOWN: &str = "\u{0}part ";
 
 /// The error when some bytes are not a record that this release can read. It does not contain them.
@@ -46,7 +46,7 @@ impl Record {
         let mut bytes = Vec::with_capacity(64);
         bytes.push(LAYOUT);
         for time in [self.idle(), self.lifetime()] {
-            // A record keeps no more than fits.
+            // A record never has more than fits.
             let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
             bytes.extend(millis.to_be_bytes());
         }
@@ -54,8 +54,8 @@ impl Record {
         bytes
     }
 
-    /// Reads what [`Self::to_bytes`] wrote, in this release, an earlier or a later one. What a later release added is
-    /// kept, and written again by `to_bytes`.
+    /// Reads what [`Self::to_bytes`] wrote, in this release, an earlier or a later one. Data that a later release added
+    /// is kept, and `to_bytes` writes it again.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::session::ClientNetwork;
 
-    /// Name and bytes of each record, in hexadecimal digits. A release may add lines, and changes none.
+    /// Name and bytes of each record, in hexadecimal digits. A release may add lines, but must not change any.
     const VECTORS: &str = include_str!("record_vectors.txt");
 
     fn plain() -> Record {

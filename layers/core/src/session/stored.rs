@@ -1,4 +1,4 @@
-//! What only stores do with a session.
+//! Operations on sessions that only stores use.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{Key, Record, store::RecordVersion};
 
-/// What only stores do with a session: they make it, replace it, note its use and end it.
+/// Operations on sessions that only stores use: making, replacing and ending them, and recording
+/// their use.
 ///
 /// Layers and handlers get a [`Session`] to read. To end a session for good, remove it from its store: ending only
 /// this handle leaves the record in the store.
@@ -28,7 +29,7 @@ pub trait StoredSession: Sized + sealed::Sealed {
     #[must_use]
     fn next_version_as(&self, record: Record, version: RecordVersion) -> Self;
 
-    /// What a store has read of this session: itself, if `record` and `version` are the ones that it has, and else a
+    /// The session for a record that a store has read: this one, if it has the same `record` and `version`, otherwise a
     /// later version, which keeps the [companions](Record::with_companion) of this one's record.
     #[must_use]
     fn as_stored(&self, record: Record, version: RecordVersion) -> Self;
@@ -41,35 +42,36 @@ pub trait StoredSession: Sized + sealed::Sealed {
     #[must_use]
     fn used_ms(&self) -> u64;
 
-    /// Notes a use at `now_ms` on the store's own clock; an earlier time changes nothing.
+    /// Records a use at `now_ms` on the store's own clock; an earlier time changes nothing.
     fn set_used_ms(&self, now_ms: u64);
 
-    /// For how long the session has not been used at `now_ms` on the store's own clock, in milliseconds. None if it is
-    /// held: that is a use, and is noted.
+    /// How long the session has been unused at `now_ms` on the store's own clock, in milliseconds. `None` if it is
+    /// held, which counts as use and is recorded.
     #[must_use]
     fn unused_ms(&self, now_ms: u64) -> Option<u64>;
 
-    /// Whether the session has outlived its idle time or its lifetime at `now_ms` on the store's own clock. One that is
-    /// held does not idle out: that is a use, and is noted.
+    /// Whether the session has outlived its idle time or its lifetime at `now_ms` on the store's own clock. A held
+    /// session does not idle out; holding counts as use and is recorded.
     #[must_use]
     fn is_expired(&self, now_ms: u64) -> bool;
 
-    /// Records that the session has ended, whatever version this is, and wakes those who wait for it. A store calls
-    /// it when it removes the session, and when it learns that the session is gone.
+    /// Records that the session has ended, in all its versions, and wakes tasks that wait for its end. A store calls it
+    /// when it removes the session, and when it learns that the session is gone.
     fn end(&self);
 
-    /// Notes that no request has shown the id of the session yet. For all versions of it.
+    /// Records, for all versions of the session, that no request has presented its id yet.
     fn set_unconfirmed(&self);
 
-    /// Notes that a request has shown the id of the session; returns whether this is the first.
+    /// Records that a request has presented the id of the session; returns whether this is the
+    /// first.
     fn confirm(&self) -> bool;
 
-    /// Whether no request has shown the id yet, of a session that [is to be confirmed](Self::set_unconfirmed).
+    /// Whether the session [must be confirmed](Self::set_unconfirmed) and no request has presented its id yet.
     #[must_use]
     fn is_unconfirmed(&self) -> bool;
 
-    /// Whether a layer waits for the end of the session, or did. Where none does, a store that would have to ask
-    /// its server need not.
+    /// Whether a layer waits for the end of the session, or has waited. If not, a store need not ask its server about
+    /// it.
     #[must_use]
     fn is_watched(&self) -> bool;
 }

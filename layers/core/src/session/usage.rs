@@ -1,24 +1,24 @@
 //! Whether a session is in use, when it was last used, and whether it has ended.
 //!
-//! All three are read by a store that decides on expiry while requests begin and end. `tests/loom` goes through all
-//! orders.
+//! A store reads all three to decide on expiry while requests begin and end. `tests/loom` checks all interleavings.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The session has ended.
 const ENDED: u32 = 1 << 31;
-/// Somebody waits for its end, or did.
+/// A task waits for its end, or has waited.
 const WATCHED: u32 = 1 << 30;
-/// No request has shown its id yet.
+/// No request has presented its id yet.
 const UNCONFIRMED: u32 = 1 << 29;
-/// All of them: what is left is the number of holds.
+/// All flags: the remaining bits are the number of holds.
 const FLAGS: u32 = ENDED | WATCHED | UNCONFIRMED;
 
-/// How many hold a session, whether it has ended, and whether it is confirmed.
+/// The number of holds on a session, whether it has ended, and whether it is confirmed.
 #[derive(Debug)]
 pub(crate) struct Holds(AtomicU32);
 
-/// When a session was last used, in milliseconds by its store's clock. Apart from [`Holds`], so that neither is padded.
+/// When a session was last used, in milliseconds on its store's clock. Separate from [`Holds`], so that neither needs
+/// padding.
 #[derive(Debug)]
 pub(crate) struct LastUse(AtomicU64);
 
@@ -32,17 +32,17 @@ impl Holds {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One use has ended, and was noted before.
+    /// Ends one hold, whose use was recorded before.
     pub(crate) fn release(&self) {
         self.0.fetch_sub(1, Ordering::Release);
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        // Whoever finds it no longer held also finds the use that was noted before the last hold went.
+        // A thread that sees no holds also sees the use that was recorded before the last one was released.
         self.0.load(Ordering::Acquire) & !FLAGS > 0
     }
 
-    /// The session has ended. Returns whether those who wait for that are still to be woken.
+    /// Records the end of the session. Returns whether there are waiters to wake.
     pub(crate) fn end(&self) -> bool {
         let before = self.0.fetch_or(ENDED, Ordering::AcqRel);
         before & (ENDED | WATCHED) == WATCHED
@@ -52,7 +52,7 @@ impl Holds {
         self.0.load(Ordering::Acquire) & ENDED != 0
     }
 
-    /// Notes that the end is waited for. Returns whether it has come already.
+    /// Records that a task waits for the end. Returns whether the session has already ended.
     pub(crate) fn watch(&self) -> bool {
         self.0.fetch_or(WATCHED, Ordering::AcqRel) & ENDED != 0
     }
@@ -61,12 +61,12 @@ impl Holds {
         self.0.load(Ordering::Acquire) & WATCHED != 0
     }
 
-    /// No request has shown the id of the session yet.
+    /// Records that no request has presented the id of the session yet.
     pub(crate) fn set_unconfirmed(&self) {
         self.0.fetch_or(UNCONFIRMED, Ordering::AcqRel);
     }
 
-    /// A request has shown the id. Returns whether it is the first.
+    /// Records that a request has presented the id. Returns whether it is the first.
     #[inline]
     pub(crate) fn confirm(&self) -> bool {
         // Almost always it was confirmed long ago.
@@ -89,15 +89,15 @@ impl LastUse {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Notes a use; an earlier one changes nothing.
+    /// Records a use; an earlier time changes nothing.
     #[inline]
     pub(crate) fn note(&self, now_ms: u64) {
         self.0.fetch_max(now_ms, Ordering::Relaxed);
     }
 
-    /// For how long the session has not been used at `now_ms`. None if it is held: that is a use, and is noted.
+    /// How long the session has been unused at `now_ms`. `None` if it is held, which counts as use and is recorded.
     pub(crate) fn unused_ms(&self, holds: &Holds, now_ms: u64) -> Option<u64> {
-        // In this order: the last hold may go between the two.
+        // In this order, because the last hold may be released between the two reads.
         if holds.is_held() {
             self.note(now_ms);
             return None;

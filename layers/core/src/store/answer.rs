@@ -1,4 +1,4 @@
-//! An answer that is there at once, or comes later.
+//! An answer that is available at once, or later.
 
 use std::{
     convert::Infallible,
@@ -29,7 +29,7 @@ impl<T, F: Future<Output = T>> Answer<T, F> {
     }
 }
 
-/// The future type of a store that always answers at once. It has no values.
+/// The future type of a store that always answers at once. It cannot be constructed.
 pub struct Never<T>(Infallible, PhantomData<fn() -> T>);
 
 impl<T> Future for Never<T> {

@@ -13,15 +13,16 @@ use super::{
 };
 use crate::{BackendId, Principal, Record, Route, Session};
 
-/// One of two stores: a program that takes its store from its configuration has one type for both.
+/// One of two stores, so that a program that chooses its store by configuration has one type for
+/// both.
 ///
 /// An answer that is available at once stays so, and nothing is boxed.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_enums, reason = "a value is one or the other")]
 pub enum Either<A, B> {
-    /// The first.
+    /// The first store.
     Left(A),
-    /// The second.
+    /// The second store.
     Right(B),
 }
 
@@ -204,7 +205,7 @@ mod tests {
         *,
     };
 
-    /// A store whose server is away, which takes a while to find out.
+    /// A store that takes a while to find out that its server is unreachable.
     #[derive(Clone)]
     struct Away;
 

@@ -17,7 +17,7 @@ pub enum StoreErrorKind {
     Unavailable,
     /// It did not answer in time.
     Timeout,
-    /// Its answer cannot be read, for example because a later release wrote the record.
+    /// The answer cannot be read, for example because a later release wrote the record.
     Corrupt,
 }
 

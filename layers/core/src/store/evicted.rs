@@ -11,7 +11,8 @@ use std::{
 
 use crate::{Route, Session};
 
-/// How many are kept; past it the oldest is forgotten, and ends at its backend by idling out.
+/// How many evicted sessions are kept. Beyond that, the oldest is forgotten, and must idle out at
+/// its backend.
 const MOST: usize = 1_024;
 
 /// The sessions that a store has evicted, until a layer takes them to end them at their backends: the last 1,024.
@@ -19,7 +20,7 @@ const MOST: usize = 1_024;
 /// Stores use it to implement [`SessionStore::take_evicted`](super::SessionStore::take_evicted).
 #[derive(Default)]
 pub struct Evicted {
-    // So that whoever asks for nothing takes no lock.
+    // So that a call takes no lock if there is nothing to take.
     len: AtomicUsize,
     sessions: Mutex<VecDeque<Session>>,
 }
@@ -49,7 +50,7 @@ impl Evicted {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Session>> {
-        // What a panic elsewhere left behind is still consistent: each change is one step.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What a session is found by.
+//! The key of a session.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::{Principal, Route, session::Fingerprint};
 pub struct Key<'a> {
     /// The stack instance.
     pub route: &'a Route,
-    /// The caller, or none for an anonymous session.
+    /// The caller, or `None` for an anonymous session.
     pub principal: Option<&'a Principal>,
     /// The id, as the client presents it. It is a secret.
     pub id: &'a [u8],
 }
 
 impl<'a> Key<'a> {
-    /// Makes a key of its parts.
+    /// Makes a key from its parts.
     #[must_use]
     pub fn new(route: &'a Route, principal: Option<&'a Principal>, id: &'a [u8]) -> Self {
         Self { route, principal, id }
@@ -28,10 +28,10 @@ impl<'a> Key<'a> {
     /// usable id if it is copied. Different keys have different bytes, and the bytes of a key are the same in every
     /// release: `length(route) route length(principal) principal id`, lengths in four bytes, big-endian.
     pub fn feed(&self, mut sink: impl FnMut(&[u8])) {
-        // A principal is never empty, so that none is told from any.
+        // A principal is never empty, so a key without one differs from every key with one.
         let principal = self.principal.map_or("", Principal::as_str);
         for part in [self.route.as_str(), principal] {
-            // Short, so that most keys are one block of a hash.
+            // Short, so that most keys fit into one block of a hash function.
             sink(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             sink(part.as_bytes());
         }

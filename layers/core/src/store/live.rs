@@ -1,4 +1,4 @@
-//! The live sessions of one process, for a store that keeps its records elsewhere.
+//! The live sessions of this process, for a store that keeps its records elsewhere.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -14,12 +14,12 @@ use crate::{
 
 /// The live sessions of this process: for a store that keeps its records elsewhere.
 ///
-/// Calls and streams [hold](Session::hold) a session, and wait for [its end](Session::ended). So all that this process
-/// has read of one session must be one [`Session`], or versions of it. Such a store passes what it reads through
-/// [`Self::adopt`], and what it learns of an end to [`Self::end`].
+/// Calls and streams [hold](Session::hold) a session and wait for [its end](Session::ended). So every read of the same
+/// session in this process must return the same [`Session`], or a version of it. Such a store passes each record that
+/// it reads to [`Self::adopt`], and calls [`Self::end`] when it learns that a session has ended.
 ///
-/// It keeps no session alive: one that nothing in this process uses is forgotten, and made again by the next read. So
-/// it needs no bound of its own. Each call takes one lock, and never waits for anything else.
+/// It does not keep sessions alive: a session that nothing in this process uses is forgotten, and created again by the
+/// next read. So it needs no limit. Each call takes one lock, and never waits for anything else.
 ///
 /// ```
 /// use bartizan_core::{
@@ -55,17 +55,17 @@ pub struct StoredRecord {
 #[derive(Default)]
 struct Table {
     by_key: HashMap<OwnedKey, Known>,
-    /// How many entries there may be before the forgotten ones are looked for.
+    /// The number of entries at which unused ones are removed.
     sweep_at: usize,
 }
 
 struct Known {
-    /// Lives for as long as any version does.
+    /// Valid while any version of the session exists.
     first: FirstVersion,
     latest: WeakSession,
 }
 
-/// The table is not swept while it is smaller.
+/// A smaller table is not swept.
 const SMALL: usize = 64;
 
 impl StoredRecord {
@@ -143,7 +143,7 @@ impl LiveSessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        // What a panic elsewhere left behind is still consistent: each change is one step.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,7 +166,7 @@ impl Known {
 }
 
 impl Table {
-    /// Forgets what nothing uses any more. Costs a pass over the table each time that it has doubled.
+    /// Forgets sessions that nothing uses any more. Costs a pass over the table each time its size has doubled.
     fn sweep(&mut self) {
         if self.by_key.len() < self.sweep_at.max(SMALL) {
             return;
@@ -207,7 +207,7 @@ mod tests {
         let second = live.adopt(key, row(2, 7));
         assert_eq!((second.version(), second.born_ms()), (2.into(), 7));
         assert!(second.is_held() && live.get(key).unwrap().version() == 2.into());
-        // The latest version is dropped, and the hold is on the first: it is the same session all the same.
+        // The latest version is dropped and only the first is held: it is still the same session.
         drop((first, again, second));
         let third = live.adopt(key, row(3, 7));
         assert!(third.is_held());
@@ -227,12 +227,12 @@ mod tests {
         assert!(live.get(key).is_none() && live.get(other).is_some());
         let opened = live.adopt(key, row(1, 8));
         assert!(!opened.is_ended());
-        // Another replica has ended it, and one opened it again.
+        // Another replica has ended the session, and a session with the same key was opened again.
         let replaced = live.adopt(key, row(1, 9));
         assert!(opened.is_ended() && !replaced.is_ended());
     }
 
-    /// After a restart, what is stored is all that is known of its use.
+    /// After a restart, only the stored last use is known.
     #[test]
     fn the_last_use_is_the_later_of_the_stored_and_the_known_one() {
         let (live, route) = (LiveSessions::default(), Route::default());
@@ -261,7 +261,7 @@ mod tests {
         let (live, route) = (LiveSessions::default(), Route::default());
         let key = Key::new(&route, None, b"id");
         let hold = live.adopt(key, row(1, 7)).hold();
-        // The version that was read last is dropped, and what nothing uses is looked for.
+        // The version that was read last is dropped, and unused entries are removed.
         drop(live.adopt(key, row(2, 7)));
         for n in 0..1_000_u32 {
             drop(live.adopt(Key::new(&route, None, &n.to_be_bytes()), row(1, 7)));
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// As after the store was restored from a copy.
+    /// As after restoring the store from a backup.
     #[test]
     fn another_record_of_the_same_version_is_not_lost() {
         let (live, route) = (LiveSessions::default(), Route::default());

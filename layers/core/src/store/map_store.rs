@@ -74,7 +74,7 @@ fn end(slots: &mut Slots, key: Key<'_>, now_ms: u64) {
 }
 
 impl SessionStore for MapStore {
-    // It always answers at once: these futures are never made.
+    // It always answers at once, so these futures are never constructed.
     type Get = Never<Result<Option<Session>, StoreError>>;
     type Insert = Never<Result<Inserted, StoreError>>;
     type Replace = Never<Result<Replaced, StoreError>>;

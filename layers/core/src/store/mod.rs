@@ -1,7 +1,7 @@
 //! Where session records live.
 //!
 //! A store answers *now or later*: from memory at once, from the network after a wait. A layer that
-//! gets its answer now calls on without parking anything.
+//! gets its answer at once continues without waiting.
 
 mod answer;
 mod either;
@@ -34,8 +34,8 @@ pub use version::RecordVersion;
 ///
 /// Every operation that can race is a required method, and must be atomic. An implementation is a handle:
 /// clones share one store. A store that cannot answer returns a [`StoreError`], never "absent", because that
-/// would lose a session. Its futures are `Send`: the layers that wait for them run on servers that move work
-/// between threads. The [guide](https://docs.rs/bartizan/latest/bartizan/guide/store/) has all rules, and
+/// would lose a session. Its futures are `Send`, because servers move the tasks that wait for them between threads. The
+/// [guide](https://docs.rs/bartizan/latest/bartizan/guide/store/) has all rules, and
 /// [`bartizan-store-suite`](https://docs.rs/bartizan-store-suite) tests a store against them.
 ///
 /// ```
@@ -59,7 +59,7 @@ pub use version::RecordVersion;
 ///
 /// # A store in a `HashMap`
 ///
-/// It looks at the whole map with each call, which is fine for some hundred sessions. It passes the suite.
+/// Each call looks at the whole map, which is fine for some hundred sessions. It passes the suite.
 ///
 #[doc = "```"]
 #[doc = include_str!("map_store.rs")]
@@ -129,12 +129,12 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
     ) -> Answer<Result<Replaced, StoreError>, Self::Replace>;
 
     /// Ends a session regardless of its version, and for a minute prevents a late insert from bringing it
-    /// back. For a client that ends its session.
+    /// back. Used when a client ends its session.
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove>;
 
-    /// Ends a session as [`Self::remove`] does, if its version is still `seen`; returns whether it did. For
-    /// evidence from a response, which is about the record that its request saw. A session that has since
-    /// moved to another backend stays, and an absent, expired or ended one leaves nothing behind.
+    /// Ends a session as [`Self::remove`] does, if its version is still `seen`; returns whether it did. Used when a
+    /// response shows that the session has ended, which applies only to the record that its request saw. A session that
+    /// has since moved to another backend stays, and an absent, expired or ended one leaves nothing behind.
     fn remove_if_unchanged(
         &self,
         key: Key<'_>,
@@ -172,6 +172,6 @@ pub trait SessionStore: Clone + Send + Sync + 'static {
 /// Counts live sessions by backend, for balancing and draining. Approximate where many replicas share
 /// a store.
 pub trait CountSessions: Send + Sync {
-    /// How many sessions are bound to `backend`.
+    /// The number of sessions that are bound to `backend`.
     fn sessions_on(&self, backend: &BackendId) -> usize;
 }

@@ -1,4 +1,4 @@
-//! What became of an operation that races.
+//! Outcomes of operations that can race.
 
 use crate::Session;
 

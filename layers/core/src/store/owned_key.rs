@@ -1,11 +1,11 @@
-//! A key that can be kept.
+//! An owned session key.
 
 use std::fmt;
 
 use super::Key;
 use crate::{Principal, Route};
 
-/// A [`Key`] that can be kept: in a table, or for as long as an answer takes.
+/// An owned [`Key`], to be kept in a table or until an answer arrives.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct OwnedKey {
     route: Route,

@@ -34,14 +34,14 @@ impl<'a> Applicant<'a> {
     }
 }
 
-/// A place for a session that is being opened: it counts against the cap of the store until it is dropped. By then
-/// the session is in the store, or was refused.
+/// A place for a session that is being opened. It counts against the cap of the store until it is dropped; by then, the
+/// session is in the store or was refused.
 #[derive(Default)]
 #[must_use = "a place is given back when it is dropped"]
 pub struct Place(Option<Arc<AtomicUsize>>);
 
 impl Place {
-    /// A place that is not counted: for stores that do not limit the openings in flight.
+    /// A place that is not counted, for stores that do not limit the openings in flight.
     pub const fn uncounted() -> Self {
         Self(None)
     }
