@@ -4,14 +4,13 @@ use std::{net::Ipv6Addr, str::FromStr};
 
 use crate::{ConfigError, element::push_value, node};
 
-/// The interface by which requests come in, as `Forwarded` names it: an address, with a port or without, or
-/// an obfuscated name such as `_gw1`
-/// ([RFC 7239 §5.1](https://www.rfc-editor.org/rfc/rfc7239#section-5.1)).
+/// The interface that receives requests, as named in `Forwarded`: an address with or without a port, or an obfuscated
+/// name such as `_gw1` ([RFC 7239 §5.1](https://www.rfc-editor.org/rfc/rfc7239#section-5.1)).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ForwardedBy(Box<str>);
 
 impl ForwardedBy {
-    /// The value as it is written, in quotes where it needs them.
+    /// The value as it is written, quoted if necessary.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,9 +1,8 @@
-//! How far a chain of hops can be believed. Pure.
+//! How much of a chain of hops can be trusted. Pure.
 //!
-//! The chain is read from the right, from the peer towards the client: an entry counts only if the hop
-//! that wrote it is trusted. It ends at the first hop that is not, whose address is the client's, or at
-//! an entry that is not an address: then the last address before it is the client's, since nothing beyond
-//! is known.
+//! The chain is read from the right, from the peer towards the client: an entry counts only if the hop that wrote it is
+//! trusted. It ends at the first hop that is not trusted, which is the client. It also ends at an entry that is not an
+//! address: then the last address before it counts as the client, because nothing beyond it is known.
 
 use bartizan_core::fields::list;
 use http::{HeaderMap, HeaderName};
@@ -18,18 +17,18 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Said {
     Hop(Hop),
-    /// It hides the address.
+    /// The hop hides the address.
     Hidden,
-    /// It cannot be read.
+    /// The entry cannot be read.
     Garbage,
 }
 
 /// The part of a chain that trusted hops wrote.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Believed {
-    /// From the peer's side to the client, who is the last.
+    /// From the peer to the client, which is last.
     pub(crate) hops: Vec<Hop>,
-    /// How many entries these hops and their last word take, from the right.
+    /// How many entries from the right were used.
     pub(crate) entries: usize,
 }
 
@@ -52,7 +51,8 @@ pub(crate) fn believe(trust: &Trust, entries: impl Iterator<Item = Said>) -> Bel
             }
         }
     }
-    // With a count of proxies, a short chain bypassed some of them: nothing in it is known.
+    // If the number of proxies is configured, a shorter chain bypassed some of them, so nothing in
+    // it is known.
     if believed.entries < trust.shortest_chain() { Believed::default() } else { believed }
 }
 
@@ -69,8 +69,8 @@ pub(crate) fn addresses<'a>(
         .map(|member| node::parse_address(member).map_or(Said::Garbage, Said::Hop))
 }
 
-/// The elements of `Forwarded`, from the right, each with its line. A line that is malformed ends them
-/// with an entry that cannot be read.
+/// The elements of `Forwarded`, from the right, each with its line. A malformed line yields one entry that cannot be
+/// read, and ends the list.
 pub(crate) fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -119,7 +119,7 @@ mod tests {
         lines.iter().map(|line| (XFF, line.parse().unwrap())).collect()
     }
 
-    /// The client behind a trusted peer, or nothing where it is the peer itself.
+    /// The client behind a trusted peer, or nothing if the peer is the client.
     fn client(trust: &Trust, lines: &[&str]) -> Option<String> {
         let believed = believe(trust, addresses(&headers(lines), &XFF));
         believed.hops.last().map(|hop| hop.ip.to_string())

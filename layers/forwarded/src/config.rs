@@ -14,8 +14,8 @@ use crate::{
     write::Style,
 };
 
-/// The field that names the client, where the peer is trusted. The other one is never trusted, even where it
-/// stands alone: a proxy that writes one of the two may pass the other on as a client sent it.
+/// The field that names the client, if the peer is trusted. The other field is never trusted, even if only that one is
+/// present: a proxy that writes one of the two may pass the other on as a client sent it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Source {
@@ -38,27 +38,27 @@ pub(crate) struct Config {
     pub(crate) kept: Vec<KeptField>,
     pub(crate) client_ip: Option<ClientIpHeader>,
     pub(crate) restarts_traces: bool,
-    /// Of the names that the pass over the fields looks for: [`Self::look_for_names`] keeps them true.
+    /// The index of names that the pass over the fields looks for. [`Self::look_for_names`] keeps it up to date.
     pub(crate) beginnings: Beginnings,
     pub(crate) peer_from: Option<fn(&Extensions) -> Option<SocketAddr>>,
     pub(crate) dialect: Option<Dialect>,
 }
 
 impl Config {
-    /// Has the pass over the fields look for the names that are set now.
+    /// Updates the index to the current settings.
     pub(crate) fn look_for_names(&mut self) {
         let internal = self.internal_prefixes.iter().map(InternalPrefix::as_str);
         let client_ip = self.client_ip.iter().map(|field| field.name().as_str());
         self.beginnings = Beginnings::with(internal.chain(client_ip));
     }
 
-    /// Whether the field passes from any peer.
+    /// Whether the field is passed on from any peer.
     #[cold]
     pub(crate) fn keeps(&self, name: &HeaderName) -> bool {
         self.kept.iter().any(|kept| kept.name() == name)
     }
 
-    /// Whether only proxies may set the field, which is on no list of this crate.
+    /// Whether only proxies may set the field, according to the configured prefixes.
     #[inline]
     pub(crate) fn is_internal(&self, name: &HeaderName) -> bool {
         self.internal_prefixes.iter().any(|prefix| prefix.covers(name.as_str()))

@@ -6,9 +6,8 @@
 //! pair      = token "=" ( token / quoted-string )
 //! ```
 //!
-//! White space is allowed around the commas only. A parameter stands once in an element. A line with
-//! anything else in it is malformed as a whole: an unfinished quote that a client sent cannot swallow
-//! what a proxy wrote on a line of its own.
+//! White space is allowed only around commas. A parameter appears at most once in an element. Any other line is
+//! malformed as a whole, so an unterminated quote from a client cannot hide what a proxy wrote on its own line.
 
 use std::borrow::Cow;
 
@@ -19,7 +18,7 @@ use crate::node::{self, Node};
 /// What one proxy states about the request that it received.
 #[derive(Clone, Debug)]
 pub(crate) struct Element<'a> {
-    /// Where in the line it begins.
+    /// Where the element begins in the line.
     pub(crate) start: usize,
     pub(crate) client: Client,
     pub(crate) host: Option<Cow<'a, [u8]>>,
@@ -38,7 +37,7 @@ pub(crate) enum Client {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
-/// A longer chain is not one of proxies.
+/// A real chain of proxies is not longer.
 pub(crate) const MAX_ELEMENTS: usize = 128;
 
 /// Reads one field line.
@@ -84,7 +83,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// One element, or nothing where there is no pair.
+    /// One element, or nothing if there is no pair.
     fn element(&mut self) -> Result<Option<Element<'a>>, Malformed> {
         let mut element =
             Element { start: self.at, client: Client::Absent, host: None, proto: None };
@@ -149,7 +148,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// More parameters have no meaning; comparing them all would take long.
+/// There are not more defined parameters, and comparing many would take long.
 const MAX_PAIRS: usize = 16;
 
 impl<'a> Element<'a> {
@@ -180,7 +179,7 @@ pub(crate) fn push_value(text: &mut String, value: &str) {
     text.push('"');
 }
 
-/// What may stand in a quoted string, bare or escaped.
+/// Bytes that are allowed in a quoted string, bare or escaped.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)
 }

@@ -1,4 +1,4 @@
-//! Events, behind the feature `tracing`: one per refusal, and one where two fields disagree.
+//! Events, behind the feature `tracing`: one per refusal, and one if two fields disagree.
 
 use bartizan_core::Reason;
 
@@ -12,7 +12,7 @@ pub(crate) fn refused(reason: Reason) {
     let _ = reason;
 }
 
-/// Reports that `Forwarded` and `X-Forwarded-For` name two clients, and which one is believed.
+/// Reports that `Forwarded` and `X-Forwarded-For` name different clients, and which one is used.
 pub(crate) fn disagreement(believed: Option<Hop>, dropped: Option<Hop>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(

@@ -22,7 +22,7 @@ pub enum Field {
     XForwardedHost,
     /// `X-Forwarded-Port`: the port that the client addressed.
     XForwardedPort,
-    /// `X-Forwarded-Prefix`: the path prefix that was stripped; nothing where none was.
+    /// `X-Forwarded-Prefix`: the path prefix that was stripped, if any.
     XForwardedPrefix,
     /// `X-Real-IP`: the client's address.
     XRealIp,
@@ -30,15 +30,16 @@ pub enum Field {
     Forwarded,
 }
 
-/// A set of fields. Default: `X-Forwarded-For`, `-Proto`, `-Host` and, where one was stripped,
-/// `-Prefix`: what backends ask for. Each further one costs some hundred instructions per request.
+/// A set of fields. Default: `X-Forwarded-For`, `-Proto`, `-Host` and, if a prefix was stripped,
+/// `-Prefix`, because backends commonly read these. Each further field costs some hundred
+/// instructions per request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fields(u8);
 
 impl Fields {
     /// Every field.
     pub const ALL: Self = Self(0b111_1111);
-    /// None.
+    /// No field.
     pub const NONE: Self = Self(0);
 
     /// These and `field`.

@@ -1,4 +1,4 @@
-//! What the fuzz targets of this workspace call. Not a part of the public interface.
+//! Entry points for the fuzz targets of this workspace. Not part of the public API.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -18,7 +18,7 @@ use crate::{
     origin, path_prefix, sanitize::sanitize,
 };
 
-/// A line of `Forwarded`: what is read of it lies within it, in order.
+/// A line of `Forwarded`: the elements that are read lie within it, in order.
 pub fn element(line: &[u8]) {
     let Ok(elements) = element::parse_line(line) else { return };
     assert!(elements.len() <= element::MAX_ELEMENTS);
@@ -49,8 +49,8 @@ pub fn pieces(bytes: &[u8]) {
     }
 }
 
-/// A whole request: lines of `name: value`, from a peer that is trusted or not. What leaves can be
-/// sanitised again without a change, and parses.
+/// A whole request: lines of `name: value`, from a trusted or untrusted peer. The result parses,
+/// and sanitising it again does not change it.
 pub fn request(bytes: &[u8]) {
     let [choice, text @ ..] = bytes else { return };
     let is_trusted = choice & 1 != 0;
@@ -96,10 +96,10 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(headers.get_all(field).iter().count(), 1);
     }
     let once = headers.clone();
-    // Below itself it changes nothing.
+    // A second layer in the same process changes nothing.
     let again = sanitize(config, &mut request);
     assert!(again.is_ok() && once == *request.headers());
-    // As the next server, it changes nothing but the chain.
+    // The next server changes only the chain.
     request.extensions_mut().clear();
     PeerAddr::new(peer.parse::<SocketAddr>().unwrap()).attach(&mut request);
     let is_stable = !is_trusted || choice & 4 == 0;

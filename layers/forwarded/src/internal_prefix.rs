@@ -1,4 +1,4 @@
-//! How the names of internal fields begin.
+//! Prefixes of internal fields.
 
 use std::str::FromStr;
 
@@ -10,8 +10,8 @@ use crate::ConfigError;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InternalPrefix(Box<str>);
 
-/// The fields that no prefix may cover: framing, addressing, and the marks by which loops are found
-/// ([RFC 8586 §2](https://www.rfc-editor.org/rfc/rfc8586#section-2)).
+/// The fields that a prefix must not cover: framing, addressing, and loop detection ([RFC 8586
+/// §2](https://www.rfc-editor.org/rfc/rfc8586#section-2)).
 const NEEDED: [&str; 12] = [
     "authorization",
     "cdn-loop",
@@ -52,8 +52,8 @@ impl TryFrom<&str> for InternalPrefix {
 
     /// # Errors
     ///
-    /// If `prefix` is empty, cannot begin a field name, or would cover a field that HTTP, or a guard
-    /// against loops, needs: `host`, `via`, `cdn-loop` and others.
+    /// If `prefix` is empty, cannot begin a field name, or would cover a field that HTTP or loop detection needs, such
+    /// as `host`, `via` or `cdn-loop`.
     fn try_from(prefix: &str) -> Result<Self, ConfigError> {
         let name = HeaderName::try_from(prefix)
             .map_err(|_| ConfigError::new(format!("{prefix:?} cannot begin a field name")))?;
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_prefix_begins_a_name_and_covers_nothing_that_must_pass() {
-        // CL-10: the marks against loops are not to be filtered.
+        // CL-10: the fields for loop detection must not be filtered.
         for prefix in ["", "cdn-", "cdn-loop", "via", "v", "ho", "x a"] {
             assert!(InternalPrefix::try_from(prefix).is_err(), "{prefix}");
         }

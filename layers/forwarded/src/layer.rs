@@ -86,8 +86,8 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// The field that names the client. Default: `X-Forwarded-For`. If a request has both and they name
-    /// different clients, an event at `DEBUG` reports it.
+    /// The field from which the client's address is read. Default: `X-Forwarded-For`. If a request has both and they
+    /// name different clients, an event at `DEBUG` reports it.
     pub fn source(mut self, source: Source) -> Self {
         self.config.source = source;
         self
@@ -141,7 +141,7 @@ impl SanitizeForwardedLayer {
     }
 
     /// Lets these fields pass from any peer, although this layer drops them by default: for a backend that uses such a
-    /// name for a purpose of its own. Replaces the fields set before. Default: none.
+    /// name for its own purposes. Replaces the fields set before. Default: none.
     pub fn keep(mut self, fields: impl IntoIterator<Item = KeptField>) -> Self {
         self.config.kept = fields.into_iter().collect();
         self
@@ -177,8 +177,8 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
-    /// decided, or else the one that the header fields of the request suggest.
+    /// The format of this layer's refusals, except for gRPC requests, which always get a gRPC response. Default: the
+    /// format that a layer above decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(mut self, dialect: Dialect) -> Self {
         self.config.dialect = Some(dialect);
         self

@@ -1,4 +1,4 @@
-//! Which fields state where a request comes from. Pure.
+//! Which fields describe where a request comes from. Pure.
 //!
 //! | field | from an untrusted peer | from a trusted peer |
 //! |---|---|---|
@@ -11,10 +11,10 @@
 //! Backends behind CGI ([RFC 3875 §4.1.18](https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18)) or WSGI
 //! see `X_Forwarded_For` and `X-Forwarded-For` as one field.
 
-/// What a field is to this layer.
+/// How this layer treats a field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// Read and written by this layer alone: it never passes as it came.
+    /// Read and written by this layer; never passed on unchanged.
     Managed,
     /// Passed on if the peer is trusted.
     Told,
@@ -52,17 +52,17 @@ const TOLD: [&str; 17] = [
 
 const TOLD_PREFIXES: [&str; 3] = ["client-cert", "x-forwarded-", "x-original-"];
 
-/// How the names begin that [`kind`] knows. `_` may stand for `-`.
+/// The prefixes of the names that [`kind`] knows. `_` may stand for `-`.
 pub(crate) fn beginnings() -> impl Iterator<Item = &'static str> {
     MANAGED.into_iter().chain(TOLD).chain(TOLD_PREFIXES)
 }
 
-/// What the field `name`, in lower case, is to this layer.
+/// How this layer treats the field `name`, which is in lower case.
 pub(crate) fn kind(name: &str) -> Option<Kind> {
     if !name.contains('_') {
         return kind_of_plain(name);
     }
-    // An alias is never a field that a proxy would write.
+    // Proxies never write an alias.
     kind_of_plain(Canonical::of(name).as_str()).map(|_| Kind::Managed)
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn is_provenance(option: &str) -> bool {
     kind_of_plain(Canonical::of(option).as_str()).is_some()
 }
 
-/// Whether the field `name`, in lower case, is read and written by this layer alone. Its aliases are not.
+/// Whether only this layer reads and writes the field `name`, which is in lower case. Does not include its aliases.
 pub(crate) fn is_managed(name: &str) -> bool {
     MANAGED.contains(&name)
 }
@@ -85,7 +85,8 @@ fn kind_of_plain(name: &str) -> Option<Kind> {
     is_told.then_some(Kind::Told)
 }
 
-/// A name in lower case, with `-` for `_`: as much of it as tells names of this module apart.
+/// A name in lower case with `-` for `_`, cut to the length that distinguishes the names in this
+/// module.
 struct Canonical {
     bytes: [u8; Self::MAX_BYTES],
     len: usize,
@@ -179,7 +180,7 @@ mod tests {
         assert!(!is_provenance(&"é".repeat(40)));
     }
 
-    /// Longer names could be cut to one of these.
+    /// A longer name, cut to this length, could otherwise equal one of these.
     #[test]
     fn no_name_is_as_long_as_what_is_compared() {
         for name in MANAGED.iter().chain(&TOLD).chain(&TOLD_PREFIXES) {

@@ -1,4 +1,4 @@
-//! Names of fields that a setting treats apart from the list of this crate.
+//! Names of fields that a setting exempts from the lists of this crate.
 
 use std::str::FromStr;
 
@@ -10,11 +10,12 @@ use http::{
 
 use crate::{ConfigError, name};
 
-/// A field in which a trusted proxy names the client: `CF-Connecting-IP`, say.
+/// A field in which a trusted proxy names the client, such as `CF-Connecting-IP`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientIpHeader(HeaderName);
 
-/// A field that passes from any peer, although this layer drops it by default: `Client-IP`, say.
+/// A field that is passed on from any peer, although this layer drops it by default, such as
+/// `Client-IP`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KeptField(HeaderName);
 
@@ -39,8 +40,8 @@ impl TryFrom<HeaderName> for ClientIpHeader {
 
     /// # Errors
     ///
-    /// If the field has a meaning of its own in HTTP, or is `Forwarded` or one of `X-Forwarded-*`: what names the client
-    /// there is read by its [`Source`](crate::Source).
+    /// If the field has a defined meaning in HTTP, or is `Forwarded` or one of `X-Forwarded-*`, which are read through
+    /// [`Source`](crate::Source).
     fn try_from(field: HeaderName) -> Result<Self, ConfigError> {
         let text = field.as_str();
         if text == "forwarded" || text.starts_with("x-forwarded-") {

@@ -12,7 +12,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// One hop on the way from the client.
+/// One hop on the path from the client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Hop {
     pub(crate) ip: IpAddr,
@@ -85,7 +85,7 @@ pub(crate) fn is_obfuscated(text: &str) -> bool {
     text.strip_prefix('_').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_char))
 }
 
-/// A port as a number, or none if it is obfuscated, zero or none that a socket has.
+/// A port as a number, or `None` if it is obfuscated, zero or out of range.
 #[allow(clippy::option_option, reason = "the outer one says whether it is a port at all")]
 fn node_port(text: &str) -> Option<Option<u16>> {
     if is_obfuscated(text) {

@@ -1,9 +1,8 @@
-//! What the client addressed: scheme, host, port and prefix, as the connection or a trusted proxy tells.
-//! Pure.
+//! What the client addressed: scheme, host, port and prefix, according to the connection or a trusted proxy. Pure.
 //!
-//! What a proxy states is checked before it is believed: a scheme is `http` or `https` (`ws` and `wss`
-//! stand for them), a host is a name or an address with a port at most, a prefix is a path. Of several
-//! values the rightmost counts: the peer itself wrote it.
+//! Values from a proxy are checked before they are used: a scheme is `http` or `https` (`ws` and `wss` are mapped to
+//! them), a host is a name or an address with an optional port, a prefix is a path. If there are several values, the
+//! rightmost counts, because the peer itself wrote it.
 
 use bartizan_core::{
     PublicOrigin,
@@ -14,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, header::HOST, uri::Schem
 
 use crate::{element::Element, field, path_prefix::is_prefix};
 
-/// What the request itself addresses: the target's authority, else `Host` if it stands there once.
+/// What the request itself addresses: the target's authority, otherwise `Host` if it appears once.
 pub(crate) fn host<B>(request: &Request<B>) -> Option<HeaderValue> {
     if let Some(authority) = request.uri().authority() {
         let text = authority.as_str();
@@ -24,7 +23,7 @@ pub(crate) fn host<B>(request: &Request<B>) -> Option<HeaderValue> {
     is_host(host.as_bytes()).then(|| host.clone())
 }
 
-/// What the fields `X-Forwarded-Proto/-Host/-Port/-Prefix` say, over what is `own`.
+/// The values of `X-Forwarded-Proto/-Host/-Port/-Prefix`, falling back to `own`.
 pub(crate) fn told_by_fields(headers: &HeaderMap, own: &PublicOrigin) -> PublicOrigin {
     let scheme = last(headers, &field::PROTO).and_then(|(text, _)| scheme(text));
     let host = last(headers, &field::HOST).and_then(|said| value(said, is_host));
@@ -33,7 +32,7 @@ pub(crate) fn told_by_fields(headers: &HeaderMap, own: &PublicOrigin) -> PublicO
     overlay(own, scheme, host, port).with_prefix(prefix)
 }
 
-/// What the element of `Forwarded` that names the client says, over what is `own`.
+/// The values in the element of `Forwarded` that names the client, falling back to `own`.
 pub(crate) fn told_by_element(element: &Element<'_>, own: &PublicOrigin) -> PublicOrigin {
     let scheme = element.proto.as_deref().and_then(scheme);
     let host = element.host.as_deref().filter(|host| is_host(host));
@@ -41,11 +40,11 @@ pub(crate) fn told_by_element(element: &Element<'_>, own: &PublicOrigin) -> Publ
     overlay(own, scheme, host, None)
 }
 
-/// Whether `text` is a host, with a port or without: nothing that has a meaning in a list, in a quoted
-/// string or in a URI beside the authority.
+/// Whether `text` is a host with or without a port, without characters that have a meaning in a list, in a quoted
+/// string or elsewhere in a URI.
 pub(crate) fn is_host(text: &[u8]) -> bool {
     let is_sound = match text.last_chunk::<LANES>() {
-        // Many at a time, since every request has a host to look through. The last ones overlap with those before.
+        // Many bytes at a time, because every request has a host to check. The last chunk overlaps the one before.
         Some(last) => text.as_chunks().0.iter().chain([last]).all(are_host_chars),
         None => text.iter().all(|byte| is_host_char(*byte)),
     };
@@ -54,11 +53,11 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
 
 const LANES: usize = 16;
 
-/// What [`is_host_char`] says of each byte, in a form that is computed for all of them at once.
+/// The result of [`is_host_char`] for each byte, in a form that the compiler can vectorise.
 fn are_host_chars(bytes: &[u8; LANES]) -> bool {
     bytes.iter().fold(true, |all, &byte| {
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        // Digits and the colon behind them, the dash and the dot before.
+        // The digits and the colon after them, the dash and the dot before them.
         let is_digit_or_mark = (byte.wrapping_sub(b'-') < 14) & (byte != b'/');
         let is_other = (byte == b'%') | (byte == b'_') | (byte == b'~');
         let is_bracket = (byte == b'[') | (byte == b']');
@@ -85,7 +84,7 @@ const fn table(mut chars: &[u8]) -> [bool; 256] {
 /// A name of 253 characters, and a port.
 const MAX_HOST_BYTES: usize = 259;
 
-/// What no proxy states is as it is seen here.
+/// Values that no proxy states are those that this server sees.
 fn overlay(
     own: &PublicOrigin,
     scheme: Option<Scheme>,
@@ -108,7 +107,7 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<(&'a [u8], &'a 
     Some((member, line))
 }
 
-/// The member as a value of its own; the line itself, if there is nothing else in it.
+/// The member as a separate value; the line itself, if it has no other member.
 fn value(
     (member, line): (&[u8], &HeaderValue),
     is_sound: impl Fn(&[u8]) -> bool,
@@ -170,7 +169,7 @@ mod tests {
         assert_eq!(told(&[]), own());
     }
 
-    /// What is not sound is as if it were not there.
+    /// Invalid values are ignored.
     #[test]
     fn what_is_not_sound_is_not_believed() {
         for (name, value) in [

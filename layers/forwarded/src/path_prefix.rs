@@ -1,4 +1,4 @@
-//! Path prefixes that were stripped on the way. Pure.
+//! Path prefixes that were stripped by proxies. Pure.
 
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ impl PathPrefix {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// This prefix after `outer`, which was stripped before.
+    /// This prefix, appended to `outer`, which was stripped first.
     pub(crate) fn after(&self, outer: Option<&HeaderValue>) -> Option<HeaderValue> {
         let Some(outer) = outer else { return Some(self.0.clone()) };
         let outer = outer.as_bytes().strip_suffix(b"/").unwrap_or(outer.as_bytes());
@@ -49,8 +49,8 @@ impl FromStr for PathPrefix {
     }
 }
 
-/// Whether `text` is the path that a gateway stripped: it begins with one slash (two would name a host)
-/// and holds nothing that ends a path.
+/// Whether `text` is the path that a gateway stripped: it begins with exactly one slash (two would begin a host) and
+/// contains nothing that ends a path.
 pub(crate) fn is_prefix(text: &[u8]) -> bool {
     let is_char = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+=:@".contains(byte);
     matches!(text, [b'/'] | [b'/', b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%', ..])

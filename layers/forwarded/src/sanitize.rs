@@ -1,4 +1,4 @@
-//! What is done to the head of a request. Pure.
+//! Sanitises the head of a request. Pure.
 
 use bartizan_core::{
     ClientAddr, Passage, PeerAddr, PublicOrigin, Reason,
@@ -24,11 +24,11 @@ use crate::{
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Reads what a trusted peer states, drops what may not pass, writes what is known, and hands it on. What
-/// an outer layer of this process has found out stays.
+/// Reads the fields of a trusted peer, drops fields that must not pass, writes the fields for the backend, and records
+/// the facts in the passage. Facts from an outer layer of this process are kept.
 pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
     target::check(request)?;
-    // Over HTTP/1.1 the server has read the length, and made one of several.
+    // Over HTTP/1.1 the server has already read the length, and merged several equal ones.
     if request.version() > Version::HTTP_11 {
         settle_length(request.headers_mut()).map_err(|_| Reason::InvalidLength)?;
     }
@@ -38,7 +38,7 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
     if scan.has_coding {
         target::check_coding(request.headers())?;
     }
-    // A hop behind this one would obey, and drop what is written here.
+    // The next hop would obey, and drop the fields written here.
     if scan.has_connection && hop_by_hop::nominates(request.headers(), name::is_provenance) {
         return Err(Reason::ProtectedField);
     }
@@ -68,17 +68,17 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
         passage.set_trusts_peer(is_trusted);
         passage.set_client(client, origin);
         passage.set_sanitized();
-        // The pass over the names has shown it anyway: the layer that validates origins need not make one.
+        // The pass over the names has found this anyway, so the layer that validates origins need not repeat it.
         passage.set_from_browser(scan.from_browser);
     });
     Ok(())
 }
 
-/// Keeps what an outer layer found out about the client, and the fields that it wrote. Adds the prefix that
-/// was stripped in between.
+/// Keeps what an outer layer found out about the client, and the fields that it wrote. Adds the prefix that was
+/// stripped between the two layers.
 #[cold]
 fn keep<B>(config: &Config, request: &mut Request<B>, scan: Scan, is_trusted: bool) {
-    // What lies between the two may have changed the fields.
+    // Layers between the two may have changed the fields.
     Passage::with(request, |passage| passage.set_from_browser(scan.from_browser));
     let mut unwanted = scan.unwanted;
     unwanted.retain(|name| !name::is_managed(name.as_str()));
@@ -87,7 +87,7 @@ fn keep<B>(config: &Config, request: &mut Request<B>, scan: Scan, is_trusted: bo
     let Some(mut origin) = PublicOrigin::of(request).cloned() else { return };
     origin.set_prefix(prefix.after(origin.prefix()));
     let headers = request.headers_mut();
-    // Where the outer layer wrote the field, it would be wrong by now.
+    // If the outer layer wrote the field, it is no longer correct.
     let is_written = config.style.fields.has(Field::XForwardedPrefix);
     if let Some(prefix) = origin.prefix()
         && (is_written || headers.contains_key(field::PREFIX))
@@ -108,9 +108,9 @@ fn remove(config: &Config, headers: &mut HeaderMap, unwanted: &[HeaderName], is_
     }
 }
 
-/// What is known of a request before this layer judges it.
+/// What is known about a request before this layer handles it.
 struct Arrival {
-    /// The peer that the server attached, or else the one that the hook found, which is attached then.
+    /// The peer that the server attached, or else the one that the hook found, which is then attached.
     peer: Option<PeerAddr>,
     /// Whether the peer is trusted, if an outer layer has judged it.
     judged: Option<bool>,
@@ -136,7 +136,7 @@ impl Arrival {
     }
 }
 
-/// What trusted proxies state.
+/// What trusted proxies reported.
 struct Told {
     hops: Vec<Hop>,
     lines: Vec<HeaderValue>,
@@ -152,8 +152,8 @@ impl Told {
         if let Some(field) = &config.client_ip {
             told.name_client(headers, field);
         }
-        // One of the two may be what a client sent and no proxy touched: it is not believed, whatever
-        // is in it; but the operator of the proxies will want to know.
+        // A client may have sent one of the two, and no proxy touched it. That field is not trusted, but the operator
+        // of the proxies will want to know.
         if headers.contains_key(field::FORWARDED) && headers.contains_key(field::FOR) {
             let other = match config.source {
                 Source::XForwardedFor => Self::by_elements(config, headers, own),
@@ -167,7 +167,8 @@ impl Told {
         told
     }
 
-    /// Takes the client from `field`, if it is sound. A chain that leads to another client is not about this request.
+    /// Takes the client from `field`, if it is valid. A chain that names another client does not belong to this
+    /// request.
     fn name_client(&mut self, headers: &HeaderMap, field: &ClientIpHeader) {
         let line = only_line(headers, field.name()).ok().flatten();
         let Some(client) = line.and_then(|line| node::parse_address(line.as_bytes())) else {
@@ -204,7 +205,7 @@ impl Told {
     }
 }
 
-/// The lines of `Forwarded`, in order, from the first element in `read` on; `read` is from the right.
+/// The lines of `Forwarded`, in order, starting with the first element in `read`, which counts from the right.
 fn vouched_lines(headers: &HeaderMap, read: &[(usize, Element<'_>)]) -> Vec<HeaderValue> {
     let mut lines = Vec::new();
     for (from_right, line) in headers.get_all(field::FORWARDED).into_iter().rev().enumerate() {

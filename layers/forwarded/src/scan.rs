@@ -1,6 +1,6 @@
 //! One pass over the names of a request's fields. Pure.
 //!
-//! Most names begin like none that matters: their first four bytes show it. Only the others are compared.
+//! The first four bytes show that most names do not matter here. Only the others are compared in full.
 
 use bartizan_core::fields::browser;
 use http::{
@@ -16,15 +16,15 @@ use crate::{
 /// The findings of one pass over the names of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    /// The fields that may not pass. Mostly none: then this costs no allocation.
+    /// The fields that must not pass. Mostly empty, which costs no allocation.
     pub(crate) unwanted: Vec<HeaderName>,
     pub(crate) has_connection: bool,
-    /// Whether one of them is a browser's.
+    /// Whether one of the fields is sent only by browsers.
     pub(crate) from_browser: bool,
     pub(crate) has_coding: bool,
 }
 
-/// Looks at the names of `headers`, once.
+/// Looks at the names of `headers`, in one pass.
 #[inline]
 pub(crate) fn scan(headers: &HeaderMap, config: &Config, is_trusted: bool) -> Scan {
     let mut scan = Scan::default();
@@ -39,7 +39,7 @@ pub(crate) fn scan(headers: &HeaderMap, config: &Config, is_trusted: bool) -> Sc
 impl Scan {
     #[inline(never)]
     fn note(&mut self, name: &HeaderName, config: &Config, is_trusted: bool) {
-        // No setting covers these two.
+        // These two are not subject to settings.
         if *name == CONNECTION {
             self.has_connection = true;
             return;
@@ -61,7 +61,7 @@ impl Scan {
     }
 }
 
-/// How the names begin that matter to a pass. Some others begin like one of them; none that matters is left out.
+/// The beginnings of the names that matter. Other names may match by chance, but no name that matters is missed.
 #[derive(Clone)]
 pub(crate) struct Beginnings([bool; PLACES]);
 
@@ -81,11 +81,11 @@ impl Beginnings {
 
     fn add(&mut self, name: &str) {
         let Some(first) = name.as_bytes().first_chunk::<4>() else {
-            // A prefix so short could be followed by anything.
+            // A prefix this short could be followed by anything.
             self.0 = [true; PLACES];
             return;
         };
-        // Each `-` as it is, and as `_`.
+        // Each `-` both as `-` and as `_`.
         for spelling in 0..1_u8 << first.len() {
             let mut first = *first;
             for (at, byte) in first.iter_mut().enumerate() {
@@ -99,7 +99,7 @@ impl Beginnings {
         }
     }
 
-    /// Whether `name`, in lower case, begins like one of the names.
+    /// Whether `name`, in lower case, has one of these beginnings.
     #[inline(always)]
     pub(crate) fn may_matter(&self, name: &str) -> bool {
         match name.as_bytes().first_chunk() {
@@ -109,8 +109,7 @@ impl Beginnings {
     }
 }
 
-/// Spreads the beginnings over the places. The factor is one by which no usual name falls on the place of one that
-/// matters.
+/// Hashes a beginning to its slot. The factor was chosen so that no common name shares a slot with a name that matters.
 #[inline(always)]
 fn place(first: [u8; 4]) -> u8 {
     let [.., place] = u32::from_le_bytes(first).wrapping_mul(FACTOR).to_le_bytes();
@@ -157,7 +156,7 @@ mod tests {
         assert!(is_looked_at(&Beginnings::with([]), "x-"), "shorter itself");
     }
 
-    /// What the factor was chosen for.
+    /// The property for which the factor was chosen.
     #[test]
     fn usual_names_are_not_looked_at() {
         let layer = SanitizeForwardedLayer::new();

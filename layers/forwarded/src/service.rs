@@ -16,7 +16,7 @@ use crate::{ResponseFuture, config::Config, event, sanitize::sanitize};
 #[derive(Clone, Debug)]
 pub struct SanitizeForwarded<S> {
     inner: S,
-    // None: it is off.
+    // `None` if the layer is off.
     config: Option<Arc<Config>>,
 }
 
@@ -30,12 +30,12 @@ impl<S> SanitizeForwarded<S> {
         &self.inner
     }
 
-    /// The service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without the guard.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }

@@ -1,17 +1,17 @@
-//! Whether the target and the framing of a request have one meaning for every server behind. Pure.
+//! Whether every server interprets the target and the framing of a request in the same way. Pure.
 //!
 //! | request | outcome |
 //! |---|---|
 //! | target is a path; or a URI of `http` or `https` ([RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)) | accepted |
 //! | target is `*`, with OPTIONS ([§3.2.4](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.4)) | accepted |
-//! | CONNECT with any target | accepted: what is tunnelled is for the service inside to decide |
+//! | CONNECT with any target | accepted: the inner service decides about tunnels |
 //! | any other target: `*` with another method, a host alone, a URI of another scheme | 400 |
 //! | `Transfer-Encoding` other than `chunked` alone ([§6.1](https://www.rfc-editor.org/rfc/rfc9112#section-6.1)) | 501: the coding would be lost with the field |
 
 use bartizan_core::{Reason, fields::list};
 use http::{HeaderMap, Method, Request, header::TRANSFER_ENCODING, uri::Scheme};
 
-/// Refuses a target that has no meaning for the method, or for an HTTP server.
+/// Refuses a target that is not defined for the method or for an HTTP server.
 #[inline]
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Reason> {
     let uri = request.uri();
@@ -34,7 +34,8 @@ fn is_special<B>(request: &Request<B>, is_http: bool) -> bool {
     }
 }
 
-/// Refuses codings that a recipient would have to undo, and none does. Asked only where the field is there.
+/// Refuses transfer codings that a recipient would have to decode, because servers do not. Called only if the field is
+/// present.
 #[cold]
 pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Reason> {
     let mut codings = list::members(headers, &TRANSFER_ENCODING);

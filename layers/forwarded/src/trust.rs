@@ -33,7 +33,7 @@ pub struct Network(IpNet);
 #[derive(Clone, Debug)]
 pub(crate) enum Trust {
     Peers(TrustedPeers),
-    /// So many proxies in front of this one, wherever they are; the peer is one of them.
+    /// This many proxies in front of this server, at any address, including the peer.
     Count(NonZeroU8),
 }
 
@@ -73,7 +73,7 @@ impl TrustedPeers {
 impl FromStr for Network {
     type Err = ConfigError;
 
-    /// Reads an address, or an address and the length of the prefix that counts, in bits.
+    /// Reads an address, or an address with a prefix length in bits.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let expected = "expected an address or a network such as 10.0.0.0/8 or 2001:db8::/32";
         let network = match text.parse::<IpAddr>() {
@@ -110,7 +110,7 @@ impl Trust {
         }
     }
 
-    /// How many entries a chain has at least.
+    /// The minimum number of entries in a chain.
     pub(crate) fn shortest_chain(&self) -> usize {
         match self {
             Self::Peers(_) => 0,
@@ -119,7 +119,7 @@ impl Trust {
     }
 }
 
-/// Addresses are compared unmapped, so that networks of mapped ones must be, too.
+/// Addresses are compared unmapped, so networks of mapped addresses must be unmapped, too.
 fn unmapped(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else { return network };
     let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));

@@ -1,8 +1,7 @@
 //! The fields for the backend. Pure.
 //!
-//! Each field is written from what is known: nothing passes because it was there. With [`Chain::Append`]
-//! the hops that trusted proxies vouched for stay in front of the peer; what lies beyond them is the client's
-//! claim, and is cut.
+//! Each field is written from known facts and never just passed on. With [`Chain::Append`], the hops that trusted
+//! proxies reported stay in front of the peer; entries beyond them are the client's claim, and are cut.
 
 use std::{
     fmt::{self, Write as _},
@@ -23,10 +22,10 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Chain {
-    /// They stay, and the peer is added.
+    /// Keep it, and append the peer.
     #[default]
     Append,
-    /// The client alone is named.
+    /// Replace it with the client alone.
     Replace,
 }
 
@@ -39,9 +38,8 @@ pub enum Naming {
     Address,
     /// By address, and port where known.
     AddressAndPort,
-    /// By a random name that means nothing
-    /// ([RFC 7239 §6.3](https://www.rfc-editor.org/rfc/rfc7239#section-6.3)). No field has an address
-    /// then: `X-Forwarded-For` and `X-Real-IP` are not written.
+    /// By a random name without meaning ([RFC 7239 §6.3](https://www.rfc-editor.org/rfc/rfc7239#section-6.3)). No field
+    /// then contains an address: `X-Forwarded-For` and `X-Real-IP` are not written.
     Obfuscated,
 }
 
@@ -54,11 +52,11 @@ pub(crate) struct Style {
     pub(crate) by: Option<ForwardedBy>,
 }
 
-/// What is known of a request.
+/// What is known about a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) peer: Option<&'a PeerAddr>,
-    /// What trusted proxies said; empty if they said nothing, or there are none.
+    /// What trusted proxies reported; empty if they reported nothing, or there are none.
     pub(crate) hops: &'a [Hop],
     /// The lines of `Forwarded` that trusted proxies wrote, in order.
     pub(crate) lines: &'a [HeaderValue],
@@ -131,7 +129,7 @@ fn x_forwarded_for(chain: Chain, facts: &Facts<'_>) -> Option<HeaderValue> {
 fn client_text(facts: &Facts<'_>) -> Option<HeaderValue> {
     match facts.hops.last() {
         Some(client) => HeaderValue::try_from(client.ip.to_string()).ok(),
-        // Made once per connection.
+        // Formatted once per connection.
         None => facts.peer.and_then(PeerAddr::ip_text).cloned(),
     }
 }
@@ -158,7 +156,8 @@ fn forwarded(headers: &mut HeaderMap, style: &Style, facts: Facts<'_>) {
             headers.append(field::FORWARDED, line.clone());
         }
     } else if let Some((client, proxies)) = facts.hops.split_last().filter(|_| appends) {
-        // Converted from `X-Forwarded-For`. What the client addressed stands where it is told of.
+        // Converted from `X-Forwarded-For`. What the client addressed goes into the client's
+        // element.
         push_element(&mut text, style, Some(*client), facts.origin);
         for proxy in proxies.iter().rev() {
             let _ = write!(text, ", for={}", NodeText(Some(*proxy), style.naming));
@@ -185,7 +184,7 @@ fn push_element(text: &mut String, style: &Style, node: Option<Hop>, origin: &Pu
     let _ = write!(text, ";proto={}", scheme_text(origin.scheme()));
 }
 
-/// A node as it stands in an element.
+/// A node as it is written in an element.
 struct NodeText(Option<Hop>, Naming);
 
 impl fmt::Display for NodeText {

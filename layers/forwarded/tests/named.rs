@@ -1,4 +1,4 @@
-//! Fields that a setting treats apart, and requests that servers read in different ways.
+//! Fields that a setting exempts, and requests that servers interpret differently.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -25,7 +25,7 @@ fn request(peer: &str, fields: &[(&str, &str)]) -> Request<()> {
     request
 }
 
-/// The client, and what the backend is told of it.
+/// The client, and what the backend is sent about it.
 fn told(seen: &Seen) -> [String; 3] {
     let line = |name: &str| seen.request.headers()[name].to_str().unwrap().to_owned();
     let client = ClientAddr::of(&seen.request).unwrap().ip().to_string();
@@ -48,19 +48,19 @@ async fn the_client_is_read_from_the_named_field_of_a_trusted_peer_only() {
             &[(cdn, "[2001:db8::7]:443")],
             ["2001:db8::7", "2001:db8::7, 10.0.0.1", "2001:db8::7"],
         ),
-        // It agrees with the chain, which stays.
+        // The field agrees with the chain, which is kept.
         (
             PROXY,
             &[(cdn, "198.51.100.7"), (chain, "6.6.6.6, 198.51.100.7, 10.0.0.9")],
             ["198.51.100.7", "198.51.100.7, 10.0.0.9, 10.0.0.1", "198.51.100.7"],
         ),
-        // It does not.
+        // The field disagrees with the chain.
         (
             PROXY,
             &[(cdn, "198.51.100.7"), (chain, "198.51.100.8, 10.0.0.9")],
             ["198.51.100.7", "198.51.100.7, 10.0.0.1", "198.51.100.7"],
         ),
-        // It is unreadable, or there twice: the chain counts.
+        // The field is unreadable or appears twice: the chain counts.
         (
             PROXY,
             &[(cdn, "me"), (chain, "198.51.100.8")],
@@ -72,7 +72,7 @@ async fn the_client_is_read_from_the_named_field_of_a_trusted_peer_only() {
             ["198.51.100.8", "198.51.100.8, 10.0.0.1", "198.51.100.8"],
         ),
         (PROXY, &[(cdn, "6.6.6.6, 6.6.6.7")], ["10.0.0.1"; 3]),
-        // A stranger's own claim.
+        // The claim of an untrusted peer.
         (STRANGER, &[(cdn, "6.6.6.6")], ["203.0.113.9"; 3]),
     ] {
         let seen = send(layer.clone(), request(peer, fields)).await.unwrap();
@@ -81,7 +81,7 @@ async fn the_client_is_read_from_the_named_field_of_a_trusted_peer_only() {
         assert!(forwarded.contains(expected[0]), "{forwarded}");
         assert_eq!(seen.request.headers().contains_key(cdn), peer == PROXY, "{fields:?}");
     }
-    // Without the setting it is dropped or passed on, and not read.
+    // Without the setting, the field is dropped or passed on, but not read.
     let seen = send(self::layer(), request(PROXY, &[(cdn, "6.6.6.6")])).await.unwrap();
     assert_eq!(told(&seen), ["10.0.0.1"; 3]);
 }

@@ -31,7 +31,7 @@ fn request(peer: &str, fields: &[(&str, &str)]) -> Request<()> {
     request
 }
 
-/// Sends a request through two layers and what is between them.
+/// Sends a request through two layers and a service between them.
 async fn send(
     outer: &SanitizeForwardedLayer,
     between: fn(Request<()>) -> Request<()>,
@@ -109,7 +109,7 @@ async fn the_inner_prefix_is_added_to_the_outer_one() {
         let origin = PublicOrigin::of(&seen.request).unwrap();
         assert_eq!(origin.prefix().unwrap(), expected);
     }
-    // Neither of them writes the field, and both are known.
+    // Neither layer writes the field, and both facts are known.
     let silent = |layer: &SanitizeForwardedLayer| layer.clone().write(Fields::NONE);
     let seen = send(&silent(&outer), nothing, &silent(&inner), request(PROXY, &CHAIN)).await;
     let seen = seen.unwrap();
@@ -117,7 +117,7 @@ async fn the_inner_prefix_is_added_to_the_outer_one() {
     assert_eq!(PublicOrigin::of(&seen.request).unwrap().prefix().unwrap(), "/edge/api/v1");
 }
 
-/// Whatever the inner layer trusts, what a stranger sent does not pass the outer one.
+/// Whatever the inner layer trusts, fields from an untrusted peer do not pass the outer one.
 #[tokio::test]
 async fn a_strangers_fields_do_not_survive() {
     let spoofed = [
@@ -139,7 +139,7 @@ async fn a_strangers_fields_do_not_survive() {
     assert!(!text.contains("6.6.6.6"), "{text}");
     assert_eq!(client(&seen), "203.0.113.9");
     assert_eq!(Passage::of(&seen.request).unwrap().trusts_peer(), Some(false));
-    // An alias is never kept, even if it appears in between.
+    // An alias is never kept, even if it is added between the layers.
     let alias = |mut request: Request<()>| {
         request.headers_mut().insert("x_forwarded_for", "6.6.6.6".parse().unwrap());
         request
@@ -154,7 +154,7 @@ async fn a_strangers_fields_do_not_survive() {
     assert_eq!(refused.unwrap_err(), Reason::ProtectedField);
 }
 
-/// The layer that validates origins relies on what the nearest one has seen.
+/// The layer that validates origins relies on what the nearest layer has seen.
 #[tokio::test]
 async fn a_browsers_field_that_appears_in_between_is_seen() {
     for (name, from_browser) in [("accept", false), ("origin", true), ("sec-fetch-site", true)] {
@@ -169,7 +169,7 @@ async fn a_browsers_field_that_appears_in_between_is_seen() {
     }
 }
 
-/// A layer of the user's own may decide whether the peer is trusted; that alone does not clean any field.
+/// A user's own layer may decide whether the peer is trusted; that alone does not sanitise any field.
 #[tokio::test]
 async fn a_request_that_only_a_users_layer_has_judged_is_sanitised() {
     let mut judged = request(CLIENT, &[("x-forwarded-for", "6.6.6.6")]);
@@ -185,7 +185,7 @@ async fn a_request_that_only_a_users_layer_has_judged_is_sanitised() {
 
 #[tokio::test]
 async fn another_peer_is_judged_again() {
-    // The PROXY protocol, say, read between the two.
+    // As if the PROXY protocol were read between the two.
     let attach = |mut request: Request<()>| {
         PeerAddr::new(CLIENT.parse().unwrap()).attach(&mut request);
         request

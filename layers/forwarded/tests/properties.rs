@@ -1,4 +1,4 @@
-//! What holds for any request, by construction and by chance.
+//! Properties that hold for any request, constructed or random.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -22,7 +22,7 @@ fn sanitised(layer: SanitizeForwardedLayer, peer: &str, headers: HeaderMap) -> S
     runtime.block_on(send(layer, request)).unwrap()
 }
 
-/// Writes a chain as one field has it, cut into lines where `cuts` say.
+/// Writes a chain as one field, split into lines at `cuts`.
 fn chain(source: Source, entries: &[String], cuts: &[bool]) -> HeaderMap {
     let name = if source == Source::Forwarded { "forwarded" } else { "x-forwarded-for" };
     let mut lines = vec![String::new()];
@@ -45,7 +45,8 @@ fn source() -> impl Strategy<Value = Source> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever the client claims, behind any number of trusted proxies, in any lines.
+    /// The client is found whatever it claims, behind any number of trusted proxies, with any split
+    /// into lines.
     #[test]
     fn no_address_leaves_that_no_trusted_hop_vouched_for(
         source in source(),
@@ -61,7 +62,7 @@ proptest! {
             .chain([client.clone()])
             .chain(proxies.iter().map(|last| format!("10.0.0.{last}")))
             .collect();
-        // What the client claims is on lines of its own, or a broken one could spoil the proxies' line.
+        // The client's claims are on separate lines; otherwise a malformed one could make the proxies' line unreadable.
         let cuts: Vec<_> = (0..entries.len())
             .map(|at| at == claims.len() || cuts.get(at).copied().unwrap_or(false))
             .collect();
@@ -96,7 +97,7 @@ proptest! {
         let once = sanitised(layer.clone(), peer, headers).request.headers().clone();
         let twice = sanitised(layer, peer, once.clone());
         prop_assert_eq!(&once, twice.request.headers());
-        // What leaves is a chain that the next one reads.
+        // The result is a chain that the next proxy can read.
         let next = trusting(source).trust(TrustedPeers::networks(["0.0.0.0/0".parse().unwrap()]));
         let read = sanitised(next, "10.0.0.2:1", once);
         let (ours, theirs) = (ClientAddr::of(&twice.request), ClientAddr::of(&read.request));

@@ -96,7 +96,7 @@ async fn of_an_untrusted_peer_nothing_passes_whatever_way_it_is_written() {
             let text = format!("{:?}", seen.request.headers());
             assert!(!text.contains("6.6.6."), "{name}: {text}");
             assert_eq!(seen.request.headers()["x-kept"], "1");
-            // A hop behind would obey the nomination, and drop what is written here.
+            // The next hop would obey `Connection`, and drop the fields written here.
             if !field.starts_with("X-Bartizan") {
                 let nominated = [("connection", "close"), ("connection", name.as_str())];
                 let refused = send(untrusting(), request(CLIENT, &nominated)).await;
@@ -217,7 +217,7 @@ async fn appended_is_what_trusted_proxies_vouched_for_and_no_more() {
     assert_eq!(lines(headers, "x-forwarded-for"), ["192.0.2.7, 10.0.0.1"]);
     assert_eq!(lines(headers, "x-real-ip"), ["192.0.2.7"]);
 
-    // The client's own words go, on whichever line they stand.
+    // The client's own entries are removed, on whichever line they are.
     let fields = [
         ("forwarded", "for=\"6.6.6.6"),
         (
@@ -325,7 +325,7 @@ async fn the_client_is_found_by_whose_word_is_taken() {
             "198.51.100.5",
         ),
         ("XF-22", count(3), CLIENT, Some("198.51.100.5"), "203.0.113.9"),
-        // Leftmost (W-22) and rightmost are both wrong.
+        // The leftmost (W-22) and the rightmost entry would both be wrong.
         (
             "three proxies",
             trusting(),
@@ -356,14 +356,14 @@ async fn one_of_the_two_fields_is_believed_and_the_other_is_dropped() {
         assert_eq!(client(&seen), expected);
         assert!(!format!("{:?}", seen.request.headers()).contains(other));
     }
-    // Even alone: the proxy that writes one may pass the other on.
+    // Even if only that field is present: the proxy that writes one may pass the other on.
     let seen = send(trusting(), request(PROXY, &fields[1..])).await.unwrap();
     assert_eq!(client(&seen), "10.0.0.1");
     let seen = send(by_forwarded(), request(PROXY, &fields[..1])).await.unwrap();
     assert_eq!(client(&seen), "10.0.0.1");
 }
 
-/// W-9: a hop that hides its client still tells what the client addressed.
+/// W-9: a hop that hides its client still reports what the client addressed.
 #[tokio::test]
 async fn a_hidden_client_has_no_address_but_an_origin() {
     let fields = [("forwarded", "for=6.6.6.6, for=_hidden;host=a.example;proto=https")];
@@ -378,7 +378,7 @@ async fn a_hidden_client_has_no_address_but_an_origin() {
     assert_eq!(lines(seen.request.headers(), "forwarded"), kept);
 }
 
-/// W-25: what is not trusted decides nothing.
+/// W-25: values from untrusted peers decide nothing.
 #[tokio::test]
 async fn the_origin_is_what_the_client_addressed() {
     let fields =

@@ -19,7 +19,7 @@ use tower::{Layer, ServiceExt, service_fn};
 type Body =
     StreamBody<futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
-/// A body of trailers.
+/// A body with only trailers.
 fn of_trailers(fields: HeaderMap) -> Body {
     StreamBody::new(futures_util::stream::iter(vec![Ok(Frame::trailers(fields))]))
 }
@@ -44,7 +44,7 @@ struct Exchange {
     response_trailers: Vec<String>,
 }
 
-/// What passes, of a request with `fields` and trailers, and of the response to it.
+/// What is left of a request with `fields` and trailers, and of its response.
 async fn pass(
     fields: &[(&str, &str)],
     request_trailers: &[(&str, &str)],

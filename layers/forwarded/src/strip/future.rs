@@ -26,9 +26,9 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R> {
-        // At the service inside; the upgrade that the client asked for.
+        // Waiting for the inner service, with the upgrade that the client asked for.
         Forwarded { #[pin] future: F, upgrade: Option<HeaderValue> },
-        // Nowhere: it was refused here.
+        // The request was refused here.
         Refused { answer: Option<Box<Response<GuardBody<TrailerFilterBody<R>>>>> },
     }
 }

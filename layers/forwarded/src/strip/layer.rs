@@ -25,12 +25,12 @@ pub struct StripHopByHopLayer {
 }
 
 impl StripHopByHopLayer {
-    /// Strips, and relays no upgrade.
+    /// Strips hop-by-hop fields, and does not relay upgrades.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The protocols that clients may upgrade to, where the service inside can do that. Default: none.
+    /// The protocols that clients may upgrade to, if the inner service supports that. Default: none.
     pub fn upgrades<'a>(mut self, protocols: impl IntoIterator<Item = &'a str>) -> Self {
         self.relayed = protocols.into_iter().map(Into::into).collect();
         self

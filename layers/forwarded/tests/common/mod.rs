@@ -1,4 +1,4 @@
-//! A service that keeps what it gets.
+//! A service that records its requests.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service, ServiceExt};
 
-/// What the service inside got, and what came back.
+/// The request that the inner service got, and the response.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) request: Request<()>,
@@ -19,7 +19,7 @@ pub(crate) struct Seen {
     pub(crate) response: HeaderMap,
 }
 
-/// Sends `request` through `layer`: what the service inside got, or why it was not called.
+/// Sends `request` through `layer`. Returns what the inner service got, or why it was not called.
 pub(crate) async fn send<L, R>(layer: L, request: Request<()>) -> Result<Seen, Reason>
 where
     L: Layer<Inside>,
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// The service inside. Its response tells of the way in, as none should.
+/// The inner service. Its response reveals the internal route, as no response should.
 #[derive(Clone, Debug)]
 pub(crate) struct Inside(Arc<Mutex<Option<Request<()>>>>);
 
