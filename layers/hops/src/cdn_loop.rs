@@ -4,8 +4,8 @@
 //! CDN-Loop = #( cdn-id *( OWS ";" OWS parameter ) )        cdn-id = uri-host [ ":" port ] / token
 //! ```
 //!
-//! Ids are compared whole, without regard to case; parameters are ignored. A member with an unfinished
-//! quote is not a signal, and stays.
+//! Ids are compared whole, without regard to case; parameters are ignored. A member with an unterminated quote is not a
+//! signal, and is passed on.
 
 use std::{fmt, num::NonZeroUsize, str::FromStr};
 
@@ -30,8 +30,7 @@ pub struct CdnLoop {
     pub(crate) passes: NonZeroUsize,
 }
 
-/// The id of a gateway in `CDN-Loop`: a host, with a port or without, or a token. Cloning it costs one
-/// reference count.
+/// The id of a gateway in `CDN-Loop`: a host with or without a port, or a token. Cloning it costs one reference count.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CdnId(HeaderValue);
 
@@ -41,9 +40,9 @@ impl CdnLoop {
         Self { id, passes: NonZeroUsize::MIN }
     }
 
-    /// How often a request may pass here before it is a loop, for topologies in which it comes back on
-    /// purpose. `Via` allows one pass: switch it off then
-    /// ([`without_via`](crate::LimitHopsLayer::without_via)). Default: 1.
+    /// How often a request may pass here before it counts as a loop, for topologies in which it comes back on purpose.
+    /// `Via` allows only one pass, so switch it off in that case ([`without_via`](crate::LimitHopsLayer::without_via)).
+    /// Default: 1.
     pub fn passes(self, passes: NonZeroUsize) -> Self {
         Self { passes, ..self }
     }
@@ -67,7 +66,7 @@ impl TryFrom<&str> for CdnId {
 
     /// # Errors
     ///
-    /// If `id` is neither a host, with a port or without, nor a token, or is longer than 255 bytes.
+    /// If `id` is neither a host with or without a port nor a token, or is longer than 255 bytes.
     fn try_from(id: &str) -> Result<Self, ConfigError> {
         let value = HeaderValue::from_str(id).ok().filter(|_| is_id(id));
         let expected = "expected a host such as gw.example:8443, or a token";
@@ -91,7 +90,7 @@ impl fmt::Display for CdnId {
     }
 }
 
-/// How often `id` stands in the lines of `CDN-Loop`.
+/// How often `id` appears in the lines of `CDN-Loop`.
 pub(crate) fn passes<'a>(lines: impl Iterator<Item = &'a HeaderValue>, id: &str) -> usize {
     let members = lines.flat_map(|line| Members { rest: line.as_bytes() });
     members.filter(|member| member.eq_ignore_ascii_case(id.as_bytes())).count()
@@ -103,7 +102,7 @@ fn is_id(text: &str) -> bool {
     matches!(text.len(), 1..=255) && text.bytes().all(is_char)
 }
 
-/// The ids of one line: what stands before a comma or semicolon outside quotes.
+/// The ids of one line: the text before a comma or semicolon outside quotes.
 struct Members<'a> {
     rest: &'a [u8],
 }

@@ -14,8 +14,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LoopStatus {
-    /// 508, which is made for it
-    /// ([RFC 5842 §7.2](https://www.rfc-editor.org/rfc/rfc5842#section-7.2)).
+    /// 508, which is defined for loops ([RFC 5842
+    /// §7.2](https://www.rfc-editor.org/rfc/rfc5842#section-7.2)).
     #[default]
     LoopDetected,
     /// 502, the usual status for `proxy_loop_detected` ([RFC 9209

@@ -4,9 +4,9 @@
 //! count = #( 1*DIGIT )
 //! ```
 //!
-//! Over all field lines and members the largest number counts, since a proxy that appends instead of
-//! replacing leaves several. One member that is not a number makes the whole field malformed, which is
-//! never read as zero: a loop could be kept alive by it. Numbers beyond 32 bits saturate.
+//! The largest number over all field lines and members counts, because a proxy that appends instead of replacing leaves
+//! several. One member that is not a number makes the whole field malformed. A malformed field is never read as zero,
+//! because that could keep a loop alive. Numbers beyond 32 bits saturate.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use http::HeaderValue;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Malformed;
 
-/// Reads the lines of a hop count, of which there is at least one.
+/// Reads the lines of a hop count. There is at least one line.
 pub(crate) fn read<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Result<u32, Malformed> {
     let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let members = members.map(list::trim).filter(|member| !member.is_empty());
@@ -26,11 +26,11 @@ pub(crate) fn read<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Result<u
         let number = number(member).ok_or(Malformed)?;
         largest = largest.max(Some(number));
     }
-    // A field without a member is not zero.
+    // A field without a member does not count as zero.
     largest.ok_or(Malformed)
 }
 
-/// Digits as a number; larger ones than 32 bits hold saturate.
+/// Parses digits as a number; numbers beyond 32 bits saturate.
 pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

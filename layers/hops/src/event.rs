@@ -2,8 +2,8 @@
 
 use crate::{config::Config, verdict::Refused};
 
-/// Reports that the proxy of `config` refused a request, and why: the signal, the name or id that was seen
-/// there, and the number beside its limit.
+/// Reports that the proxy with this `config` refused a request, and why: the signal, the name or id in it, and the
+/// number with its limit.
 #[cfg(feature = "tracing")]
 pub(crate) fn refused(config: &Config, refused: Refused) {
     use crate::verdict::Signal;

@@ -25,7 +25,7 @@ pin_project! {
     }
 }
 
-/// Takes the count out of a response, and may add `Via` to it. None where another guard does that.
+/// Removes the count from a response, and may add `Via`. `None` if another guard does that.
 struct Marks(Option<Arc<Config>>);
 
 impl<F, R> ResponseFuture<F, R> {
@@ -54,7 +54,7 @@ impl Finish for Marks {
     #[inline]
     fn finish<R>(&self, response: &mut Response<R>) {
         let Some(config) = &self.0 else { return };
-        // One pass over the names costs less than to look for one that is mostly absent.
+        // One pass over the names costs less than a lookup of a name that is mostly absent.
         if let Some(count) = &config.count
             && response.headers().keys().any(|name| count.is_written_in(name))
         {

@@ -1,4 +1,4 @@
-//! What the fuzz targets of this workspace call. Not a part of the public interface.
+//! Entry points for the fuzz targets of this workspace. Not part of the public API.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -21,13 +21,14 @@ fn lines(bytes: &[u8]) -> Vec<HeaderValue> {
         .collect()
 }
 
-/// A hop count: what is read is the largest of its numbers, and its text reads back.
+/// A hop count: the result is the largest of its numbers, and writing it and reading it back gives
+/// the same number.
 pub fn count(bytes: &[u8]) {
     let lines = lines(bytes);
     let Ok(number) = count::read(lines.iter()) else { return };
     let all = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let digits = all.filter_map(|member| str::from_utf8(member).ok()).map(str::trim_ascii);
-    // More digits than 128 bits hold are more than 32 bits hold.
+    // Numbers beyond 128 bits are also beyond 32 bits.
     let largest = digits
         .filter(|digits| !digits.is_empty())
         .map(|digits| digits.parse().unwrap_or(u128::MAX))
@@ -38,7 +39,7 @@ pub fn count(bytes: &[u8]) {
     assert_eq!(count::read([count::text(number)].iter()), Ok(number));
 }
 
-/// `Via`: a name that is appended on a line of its own is found, whatever stands before it.
+/// `Via`: a name that is appended on its own line is found, whatever comes before it.
 pub fn via(bytes: &[u8]) {
     let mut lines = lines(bytes);
     let before = via::look(lines.iter(), "gw1");
@@ -55,7 +56,8 @@ pub fn cdn_loop(bytes: &[u8]) {
     assert_eq!(cdn_loop::passes(lines.iter(), "gw.example"), before + 1);
 }
 
-/// `Max-Forwards`: what is left is less than what came, and not above the own maximum.
+/// `Max-Forwards`: the outgoing number is less than the incoming one, and at most the proxy's own
+/// maximum.
 pub fn max_forwards(bytes: &[u8]) {
     let headers: HeaderMap = lines(bytes).into_iter().map(|line| (MAX_FORWARDS, line)).collect();
     if let Ok(max_forwards::Ask::Forward(left)) = max_forwards::read(&headers, 7) {
@@ -63,7 +65,7 @@ pub fn max_forwards(bytes: &[u8]) {
     }
 }
 
-/// A whole request: what passes has each mark once more, and passes at most `limit` times.
+/// A whole request: each pass adds each mark once, and a request passes at most `limit` times.
 pub fn request(bytes: &[u8]) {
     let cdn_loop = CdnLoop::new("gw.example".parse().unwrap()).passes(100.try_into().unwrap());
     let layer = LimitHopsLayer::new().without_via().max_forwards(MaxForwards::new(5));
@@ -80,7 +82,7 @@ pub fn request(bytes: &[u8]) {
         }
     }
     for _ in 0..=10 {
-        // Each turn comes by the wire, on which no mark of a guard in this process travels.
+        // Each round goes over the wire, so marks of guards in this process do not travel with it.
         request.extensions_mut().clear();
         if judge(&config, &mut request).is_err() {
             return;

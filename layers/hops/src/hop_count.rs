@@ -8,7 +8,8 @@ use crate::hop_header::HopHeader;
 #[cfg(feature = "sign")]
 use crate::signature::SigningKeys;
 
-/// Counts the gateways that a request crosses, in a header field, and refuses it at a limit.
+/// Counts the gateways that a request crosses in a header field, and refuses the request at a
+/// limit.
 ///
 /// ```
 /// use bartizan_hops::{HopCount, Inbound, LimitHopsLayer};
@@ -31,7 +32,7 @@ pub struct HopCount {
     pub(crate) keys: Option<SigningKeys>,
 }
 
-/// Whether the count that a request brings is accepted.
+/// Whether an incoming count is accepted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Inbound {
@@ -42,7 +43,7 @@ pub enum Inbound {
     /// and a client cannot have it refused by sending a high number. `Via` finds a loop that comes back
     /// through an untrusted peer.
     CountedIfTrusted,
-    /// Never: every request starts at zero here, at the edge of a federation.
+    /// Never: every request starts at zero here. For the edge of a federation.
     Ignored,
 }
 
@@ -76,12 +77,12 @@ impl HopCount {
         Self { header, ..self }
     }
 
-    /// Whether the count that a request brings is accepted. Default: always.
+    /// Whether an incoming count is accepted. Default: always.
     pub fn inbound(self, inbound: Inbound) -> Self {
         Self { inbound, ..self }
     }
 
-    /// Signs the count with the first of `keys`, in a field of its own (`X-Hop-Count-Signature`), and refuses a count
+    /// Signs the count with the first of `keys`, in a separate field (`X-Hop-Count-Signature`), and refuses a count
     /// without a valid signature with 400. Default: the count is not signed.
     #[cfg(feature = "sign")]
     #[cfg_attr(docsrs, doc(cfg(feature = "sign")))]

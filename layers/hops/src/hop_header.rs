@@ -35,7 +35,7 @@ impl HopHeader {
         &self.name
     }
 
-    /// The name of the field that the signature is in.
+    /// The name of the field with the signature.
     #[cfg(feature = "sign")]
     pub(crate) const fn signature(&self) -> &HeaderName {
         &self.signature
@@ -47,7 +47,7 @@ impl TryFrom<HeaderName> for HopHeader {
 
     /// # Errors
     ///
-    /// If HTTP or another layer gives the field a meaning of its own, or the name is longer than 256 bytes.
+    /// If the field already has a meaning in HTTP or in another layer, or the name is longer than 256 bytes.
     fn try_from(name: HeaderName) -> Result<Self, ConfigError> {
         if hop_by_hop::is_hop_by_hop(&name) || hop_by_hop::is_protected(&name) {
             return Err(ConfigError::new(format!(

@@ -1,4 +1,4 @@
-//! Decides whether a request is in a loop, and writes the marks that it leaves with. Pure.
+//! Decides whether a request is in a loop, and writes the fields for the next hop. Pure.
 //!
 //! The four signals are independent: a client that resets one does not hide another.
 
@@ -23,14 +23,14 @@ use crate::{
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
-/// Judges `request`, and marks it if it may pass.
+/// Judges `request`, and writes the fields for the next hop if it may pass.
 pub(crate) fn judge<B>(config: &Config, request: &mut Request<B>) -> Result<Pass, Verdict> {
     let (is_marked, trusts_peer) =
         Passage::with(request, |passage| (passage.meet_guard(&config.name), passage.trusts_peer()));
     if is_marked {
         return Ok(Pass::Unchanged);
     }
-    // A hop behind this one would obey, and drop the marks.
+    // The next hop would obey, and drop these fields.
     if hop_by_hop::nominates(request.headers(), |option| config.relies_on(option)) {
         return Err(Refused::new(Reason::ProtectedField, Signal::Connection).into());
     }
@@ -72,7 +72,7 @@ fn take_count(
         }
         Entry::Occupied(mut entry) => {
             let crossed = if starts_at_zero { Ok(0) } else { count::read(entry.iter()) };
-            // In the place of all lines that came.
+            // Replaces all incoming lines.
             entry.insert(count::text(next(count, crossed)?));
         }
     }
@@ -106,7 +106,7 @@ fn take_signed_count(
     Ok(())
 }
 
-/// The count that leaves, if the one that came is below the limit.
+/// The outgoing count, if the incoming one is below the limit.
 fn next(count: &HopCount, crossed: Result<u32, count::Malformed>) -> Result<u32, Refused> {
     let malformed = |_| Refused::new(Reason::MalformedHopCount, Signal::UnreadableCount);
     let (crossed, limit) = (crossed.map_err(malformed)?, count.limit.get());
@@ -177,8 +177,8 @@ fn options() -> Response<Bytes> {
     response
 }
 
-/// The head as it came here, with the marks that were just added, and without credentials
-/// ([RFC 9110 §9.3.8](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.8)).
+/// The head as it arrived, with the fields that were just added, and without credentials ([RFC 9110
+/// §9.3.8](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.8)).
 fn trace<B>(request: &Request<B>) -> Response<Bytes> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut text = format!("TRACE {target} HTTP/1.1\r\n").into_bytes();

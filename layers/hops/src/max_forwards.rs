@@ -20,11 +20,11 @@ pub struct MaxForwards {
 /// What the field asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ask {
-    /// Nothing: the field is not there.
+    /// Nothing: the field is absent.
     Nothing,
     /// An answer of this proxy.
     Answer,
-    /// The request may go so many hops further.
+    /// The request may go this many hops further.
     Forward(u32),
 }
 
@@ -41,7 +41,7 @@ impl MaxForwards {
     }
 }
 
-/// Reads the field, of which there is one line with one number.
+/// Reads the field, which must be one line with one number.
 pub(crate) fn read(headers: &HeaderMap, own_max: u32) -> Result<Ask, Malformed> {
     let line = only_line(headers, MAX_FORWARDS).map_err(|_| Malformed)?;
     let Some(line) = line else { return Ok(Ask::Nothing) };

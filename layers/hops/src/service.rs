@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct LimitHops<S> {
     inner: S,
-    // None: it is off.
+    // `None` if the layer is off.
     config: Option<Arc<Config>>,
 }
 
@@ -36,12 +36,12 @@ impl<S> LimitHops<S> {
         &self.inner
     }
 
-    /// The service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without the guard.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -66,7 +66,7 @@ where
         };
         match judge(config, &mut request) {
             Ok(pass) => {
-                // The guard above does the rest, too.
+                // The guard above also handles the response.
                 let config = (pass == Pass::Marked).then(|| Arc::clone(config));
                 ResponseFuture::forwarded(self.inner.call(request), config)
             }

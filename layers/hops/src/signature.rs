@@ -5,9 +5,9 @@
 //! X-Hop-Count-Signature: <key id> "." <HMAC-SHA-256 in 64 hexadecimal digits>
 //! ```
 //!
-//! The hash covers the field's name, the key's id and the number. A proxy outside the federation cannot
-//! sign a lower number. It can repeat one that it saw, and it can drop both fields, which makes the request
-//! look new: `Via` finds those loops.
+//! The hash covers the field's name, the key's id and the number. A proxy outside the federation cannot sign a lower
+//! number. It can repeat a signed number that it saw, or drop both fields, which makes the request look new: `Via`
+//! detects such loops.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl SigningKeys {
     /// The shortest secret, in bytes.
     pub const MIN_SECRET_BYTES: usize = 16;
 
-    /// Signs with `secret`, which the federation calls `id`.
+    /// Signs with `secret`, which has the same `id` in the whole federation.
     ///
     /// # Errors
     ///
@@ -48,11 +48,12 @@ impl SigningKeys {
         Ok(Self { signing: Key::new(id, secret)?, accepted: Vec::new() })
     }
 
-    /// Also verifies what was signed with `secret`, which the federation calls `id`.
+    /// Also verifies what was signed with `secret`, which has the same `id` in the whole
+    /// federation.
     ///
     /// # Errors
     ///
-    /// As [`Self::new`], and if there is a key `id` already.
+    /// As for [`Self::new`], and if there already is a key with this `id`.
     pub fn accept(mut self, id: &str, secret: &[u8]) -> Result<Self, ConfigError> {
         if self.find(id.as_bytes()).is_some() {
             return Err(ConfigError::new(format!("the key id {id:?} is used twice")));
@@ -73,7 +74,7 @@ impl SigningKeys {
         HeaderValue::try_from(text).ok()
     }
 
-    /// Verifies the signature of `number` in `headers`. Where there is no number, there may be no signature.
+    /// Verifies the signature of `number` in `headers`. If there is no number, there must be no signature.
     pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
@@ -118,7 +119,7 @@ impl Key {
     fn hash(&self, name: &HeaderName, number: u32) -> Hmac<Sha256> {
         let mut hash = self.keyed.clone();
         for part in [name.as_str().as_bytes(), self.id.as_bytes(), &number.to_be_bytes()] {
-            // No part holds a zero byte before the last.
+            // Only the last part may contain a zero byte.
             hash.update(part);
             hash.update(&[0]);
         }

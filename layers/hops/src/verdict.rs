@@ -1,4 +1,4 @@
-//! What becomes of a request, and the signal that decided it.
+//! The verdict on a request, and the signal that decided it.
 
 use bartizan_core::Reason;
 use bytes::Bytes;
@@ -7,17 +7,17 @@ use http::Response;
 /// How a request passes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pass {
-    /// With the marks of this guard.
+    /// With the fields of this guard.
     Marked,
-    /// As it came: another guard of the same name, in this process, has just marked it.
+    /// Unchanged: another guard with the same name in this process has just handled it.
     Unchanged,
 }
 
-/// What becomes of a request that is not forwarded.
+/// The response to a request that is not forwarded.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Refused(Refused),
-    /// It was meant for this proxy.
+    /// The request was meant for this proxy.
     Answered(Box<Response<Bytes>>),
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Refused {
     pub(crate) signal: Signal,
 }
 
-/// Where the reason was found.
+/// The signal that led to the refusal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Signal {
     /// `Connection` names a field that the guard relies on.
@@ -40,16 +40,16 @@ pub(crate) enum Signal {
         count: u32,
         limit: u32,
     },
-    /// The own name is in `Via`, so often.
+    /// This gateway's name is in `Via`, this many times.
     OwnName {
         count: usize,
     },
-    /// `Via` has more members than any chain.
+    /// `Via` has more members than allowed.
     ViaMembers {
         count: usize,
         limit: usize,
     },
-    /// The own id is in `CDN-Loop`, as often as it may pass.
+    /// This gateway's id is in `CDN-Loop`, as often as a request may pass.
     OwnId {
         count: usize,
         limit: usize,
@@ -59,7 +59,7 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// The name that events have for it.
+    /// The name of the signal in events.
     #[cfg(feature = "tracing")]
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -6,7 +6,8 @@
 //! received-by       = pseudonym [ ":" port ]
 //! ```
 //!
-//! Comments nest and may hold commas. A member that does not follow the grammar is not a signal, and stays.
+//! Comments can be nested and contain commas. A member that does not follow the grammar is not a signal, and is passed
+//! on.
 
 use std::num::NonZeroUsize;
 
@@ -21,7 +22,7 @@ pub struct Via {
     pub(crate) on_responses: bool,
 }
 
-/// What a gateway writes into `Via`: one line for each version, made once.
+/// What a gateway writes into `Via`: one line for each HTTP version, formatted once.
 #[derive(Clone, Debug)]
 pub(crate) struct ViaLines {
     http_09: HeaderValue,
@@ -34,7 +35,7 @@ pub(crate) struct ViaLines {
 /// What was seen in `Via`. Names are compared without regard to case or port.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Seen {
-    /// How often the name stands there.
+    /// How often the name appears.
     pub(crate) own: usize,
     /// How many members there are.
     pub(crate) members: usize,
@@ -82,7 +83,7 @@ impl ViaLines {
         }
     }
 
-    /// The line for a message that came by `version`.
+    /// The line for a message that arrived over `version`.
     pub(crate) fn of(&self, version: Version) -> &HeaderValue {
         match version {
             Version::HTTP_09 => &self.http_09,
@@ -106,7 +107,7 @@ pub(crate) fn look<'a>(lines: impl Iterator<Item = &'a HeaderValue>, name: &str)
     seen
 }
 
-/// The protocol version as `Via` has it; the name `HTTP` is left out.
+/// The protocol version as written in `Via`, without the name `HTTP`.
 fn version_text(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "0.9",
@@ -156,7 +157,7 @@ fn end_of_member(line: &[u8]) -> usize {
     line.len()
 }
 
-/// The proxy that received the message, from a member with a version in front and at most a comment behind.
+/// The proxy that received the message, from a member that is a version, the name and an optional comment.
 fn received_by(member: &[u8]) -> Option<&[u8]> {
     let mut words = member.splitn(2, is_space);
     let (protocol, rest) = (words.next()?, list::trim(words.next()?));
@@ -184,7 +185,7 @@ fn is_protocol(text: &[u8]) -> bool {
     }
 }
 
-/// Whether `by` is `name`, with a port or without.
+/// Whether `by` is `name`, with or without a port.
 fn is_name(by: &[u8], name: &[u8]) -> bool {
     let Some((head, port)) = by.split_at_checked(name.len()) else { return false };
     let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);

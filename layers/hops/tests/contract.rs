@@ -1,4 +1,4 @@
-//! What any Tower service must keep to.
+//! The contract of every Tower service.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use bartizan_hops::LimitHopsLayer;
@@ -7,8 +7,8 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
-/// `ConcurrencyLimit` panics if an instance is called that was not polled ready; and a permit that is not
-/// given back makes the second call wait for ever.
+/// `ConcurrencyLimit` panics if it is called on an instance that was not polled ready, and a leaked permit would make
+/// the second call wait forever.
 macro_rules! the_ready_instance_is_called {
     ($layer:expr, $body:ty) => {
         let inner = service_fn(async |_: Request<$body>| {
@@ -33,7 +33,7 @@ async fn the_ready_instance_is_called_and_permits_are_given_back() {
     the_ready_instance_is_called!(LimitHopsLayer::new(), Empty<Bytes>);
 }
 
-/// A layer makes no error of its own, and passes that of the service inside on.
+/// A layer never makes an error itself; it passes on those of the inner service.
 #[tokio::test]
 async fn errors_are_the_inner_services() {
     let inner = service_fn(async |_: Request<()>| Err::<Response<Empty<Bytes>>, _>("down"));

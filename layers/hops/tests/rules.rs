@@ -19,7 +19,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 type Answer = Response<GuardBody<Empty<Bytes>>>;
 
-/// What the service inside got, or what came back without it.
+/// What the inner service got, or the response if it was not called.
 async fn send(layer: &LimitHopsLayer, request: Request<()>) -> Result<(HeaderMap, Answer), Answer> {
     let got = Arc::<Mutex<Option<HeaderMap>>>::default();
     let kept = Arc::clone(&got);
@@ -212,7 +212,7 @@ async fn responses_are_signed_by_choice_with_the_version_that_they_came_by() {
     assert_eq!(lines(response.headers(), "via"), ["2.0 gw1"]);
 }
 
-/// H-12, H-13: a gateway that reaches itself is a loop, and two gateways are not, even in one process.
+/// H-12, H-13: a gateway that reaches itself is a loop; two gateways are not a loop, even in one process.
 #[tokio::test]
 async fn by_default_a_layer_knows_itself_and_no_other() {
     let layer = LimitHopsLayer::new();
@@ -293,7 +293,7 @@ async fn max_forwards_is_obeyed_for_options_and_trace() {
     let trace = ask(Method::TRACE, &[("max-forwards", "0")]).await.unwrap_err();
     assert_eq!(trace.status(), 405, "MF-5");
     assert!(trace.headers().contains_key("allow"));
-    // Off, the field passes.
+    // With the setting off, the field is passed on.
     let request = with_method(Method::OPTIONS, &[("max-forwards", "0")]);
     let (headers, _) = send(&LimitHopsLayer::new(), request).await.unwrap();
     assert_eq!(lines(&headers, "max-forwards"), ["0"]);
@@ -339,7 +339,7 @@ async fn no_mark_is_nominated_away() {
     assert_eq!(lines(&forwarded(&own, &[("connection", "x-hop-count")]).await, "x-depth"), ["1"]);
 }
 
-/// H-20, L-4 to L-7: a header field, with nothing in it but the name and the error.
+/// H-20, L-4 to L-7: a header field that contains only the name and the error.
 #[tokio::test]
 async fn a_loop_is_refused_in_the_form_and_with_the_status_that_were_chosen() {
     for (status, code) in [
@@ -372,7 +372,7 @@ async fn contextforge_has_its_own_field_limit_and_answer() {
     let field = "x-contextforge-uaid-hop";
     assert_eq!(lines(&forwarded(&layer, &[(field, "4")]).await, field), ["5"]);
     assert_eq!(refused(&layer, &[(field, "5")]).await, (404, Reason::LoopDetected));
-    // Stricter than the original on purpose (X12): what is not a number is not zero.
+    // Stricter than the original on purpose (X12): a malformed count is not read as zero.
     assert_eq!(refused(&layer, &[(field, "five")]).await.0, 400);
 }
 

@@ -1,4 +1,4 @@
-//! Guards of one name that a request meets one after the other, in one process.
+//! Guards with the same name that a request passes one after the other, in one process.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::MapRequestLayer};
 
-/// What the service inside got.
+/// What the inner service got.
 #[derive(Clone, Default)]
 struct Inside(Arc<Mutex<Option<HeaderMap>>>);
 
@@ -29,7 +29,7 @@ impl Inside {
     }
 }
 
-/// Sends a request through these layers: what came out, and what the service inside got.
+/// Sends a request through these layers. Returns the response, and what the inner service got.
 macro_rules! send {
     ($request:expr, $($layer:expr),+) => {{
         let inside = Inside::default();
@@ -53,7 +53,7 @@ fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
 }
 
-/// With a passage, as behind a server that attaches the peer, and without.
+/// With a passage, as behind a server that attaches the peer, and without one.
 fn requests() -> [Request<()>; 2] {
     let mut with_peer = Request::new(());
     PeerAddr::new("192.0.2.7:1".parse().unwrap()).attach(&mut with_peer);
@@ -90,7 +90,7 @@ async fn a_guard_that_nests_itself_is_refused_at_the_third() {
         let (refused, _, inside) = send!(request, layer, layer, layer);
         assert_eq!((refused, inside.is_none()), (LOOP, true));
     }
-    // Without `Via` the third one counts, so that the limit ends it.
+    // Without `Via`, the third guard counts, so the limit ends the loop.
     let layer = LimitHopsLayer::new().without_via().limit(2.try_into().unwrap());
     let (passed, _, inside) = send!(Request::new(()), layer, layer, layer, layer);
     assert_eq!((passed, lines(&inside.unwrap(), "x-hop-count")), (PASSED, vec!["2"]));
@@ -109,13 +109,13 @@ async fn layers_with_names_of_their_own_are_two_gateways() {
     assert_eq!(send!(Request::new(()), a, b, a).0, LOOP);
 }
 
-/// What a client sends is never taken for a mark.
+/// Nothing that a client sends is taken for a mark.
 #[tokio::test]
 async fn the_mark_does_not_come_by_the_wire() {
     let layer = named("edge");
     let seen = Request::get("/").header("via", "1.1 edge").body(()).unwrap();
     assert_eq!(send!(seen, layer, layer).0, LOOP);
-    // A request that leaves the process and comes back brings fields, and no extensions.
+    // A request that leaves the process and comes back has header fields, but no extensions.
     let wire = MapRequestLayer::new(|mut request: Request<()>| {
         request.extensions_mut().clear();
         request
