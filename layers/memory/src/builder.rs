@@ -46,8 +46,8 @@ impl MemoryStoreBuilder {
     }
 
     /// How many sessions one client may have, by the [network in their records](bartizan_core::Record::with_client):
-    /// an IPv4 address, or an IPv6 /64; sessions without one are not counted. A session that counts takes some 72
-    /// bytes more. Default: no limit.
+    /// an IPv4 address, or an IPv6 /64; sessions without one are not counted. A counted session takes some 72 bytes
+    /// more. Default: no limit.
     pub const fn max_sessions_per_client(self, sessions: usize) -> Self {
         Self { max_sessions_per_client: sessions, ..self }
     }

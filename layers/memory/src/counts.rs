@@ -1,4 +1,4 @@
-//! How many sessions there are: in total, by backend, by principal, by client; and whether one more may be.
+//! The numbers of sessions (in total, by backend, by principal, by client), and whether there is room for another.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ pub(crate) struct Caps {
 pub(crate) struct Counts {
     max_total: usize,
     total: AtomicUsize,
-    /// Those among them that no request has confirmed.
+    /// How many of them no request has confirmed yet.
     unconfirmed: AtomicUsize,
     /// Sessions that are being opened.
     openings: Arc<AtomicUsize>,
@@ -38,7 +38,7 @@ pub(crate) struct Counts {
     by_client: Shares<ClientNetwork>,
 }
 
-/// Whose a session is.
+/// The owners of a session: its principal and its client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Whose<'a> {
     pub(crate) principal: Option<&'a Principal>,
@@ -49,13 +49,13 @@ pub(crate) struct Whose<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reserved {
     Yes,
-    /// There are as many as there may be.
+    /// The store is full.
     Full,
-    /// Its owner has as many as it may.
+    /// Its principal or its client has reached the limit.
     OwnerFull,
 }
 
-/// The place of a session that is gone. It counts as taken until this is dropped, so that no other insert gets it.
+/// The place of a session that was removed. It counts as taken until this is dropped, so that no other insert gets it.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Vacancy<'a>(Option<&'a Counts>);
@@ -85,15 +85,15 @@ impl Counts {
         self.by_client.is_bound()
     }
 
-    /// Whether one more session would fit beside those that are there and `openings` others. One that may be evicted
-    /// takes no room.
+    /// Whether one more session would fit in addition to the existing ones and `openings` others. Sessions that may be
+    /// evicted do not count.
     fn fits(&self, openings: usize) -> bool {
         let evictable = self.unconfirmed.load(Ordering::Relaxed);
         let taken = self.total().saturating_add(openings).saturating_sub(evictable);
         taken < self.max_total
     }
 
-    /// Whether those that `whose` belongs to may have one more.
+    /// Whether the owners `whose` may have one more session.
     pub(crate) fn owner_has_room(&self, whose: Whose<'_>) -> bool {
         self.by_principal.has_room(whose.principal)
             && self.by_client.has_room(whose.client.as_ref())
@@ -103,7 +103,7 @@ impl Counts {
         self.fits(0) && self.owner_has_room(whose)
     }
 
-    /// Takes a place for an opening, if there is one.
+    /// Reserves a place for an opening, if there is room.
     pub(crate) fn place(&self, whose: Whose<'_>) -> Option<Place> {
         if !self.owner_has_room(whose) {
             return None;
@@ -111,7 +111,7 @@ impl Counts {
         Place::take(&self.openings, |openings| self.fits(openings.saturating_sub(1)))
     }
 
-    /// Whether at least 80 % of the room is taken.
+    /// Whether the store is at least 80 % full.
     pub(crate) fn is_pressed(&self) -> bool {
         self.total() >= self.max_total - self.max_total / 5
     }
@@ -121,7 +121,7 @@ impl Counts {
         self.unconfirmed.load(Ordering::Relaxed) > 0
     }
 
-    /// Counts one more, if it may be: in the place of one that is gone, if there is such a `vacancy`.
+    /// Counts one more session if there is room, in the place of a removed session if there is a `vacancy`.
     pub(crate) fn reserve(&self, whose: Whose<'_>, vacancy: Option<Vacancy<'_>>) -> Reserved {
         let client = whose.client.as_ref();
         if !self.by_principal.take(whose.principal) {
@@ -139,27 +139,27 @@ impl Counts {
         reserved
     }
 
-    /// A session that was reserved for is bound to its backend.
+    /// Records that a counted session is bound to its backend.
     pub(crate) fn bind(&self, session: &Session) {
         if let Some(backend) = session.record().backend() {
             *lock(&self.by_backend).entry(backend.clone()).or_insert(0) += 1;
         }
     }
 
-    /// A session is no longer bound to its backend.
+    /// Records that a session is no longer bound to its backend.
     pub(crate) fn unbind(&self, session: &Session) {
         if let Some(backend) = session.record().backend() {
             one_less(&mut lock(&self.by_backend), backend);
         }
     }
 
-    /// A session that was reserved for has yet to be confirmed.
+    /// Records that a counted session must still be confirmed.
     pub(crate) fn await_confirmation(&self, session: &Session) {
         session.set_unconfirmed();
         self.unconfirmed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request has shown the id of a session.
+    /// Records that a request has presented the id of a session.
     #[inline]
     pub(crate) fn confirm(&self, session: &Session) {
         if session.confirm() {
@@ -167,12 +167,12 @@ impl Counts {
         }
     }
 
-    /// A session is gone.
+    /// Records that a session was removed.
     pub(crate) fn release(&self, session: &Session) {
         drop(self.vacate(session));
     }
 
-    /// A session is gone, and its place is kept for another.
+    /// Records that a session was removed, and keeps its place for another.
     pub(crate) fn vacate(&self, session: &Session) -> Vacancy<'_> {
         self.confirm(session);
         self.unbind(session);
@@ -192,7 +192,7 @@ impl Counts {
 }
 
 impl Vacancy<'_> {
-    /// Another session has the place now.
+    /// Another session takes the place.
     fn fill(mut self) {
         self.0 = None;
     }
@@ -206,7 +206,7 @@ impl Drop for Vacancy<'_> {
     }
 }
 
-/// What a panic elsewhere left behind is still consistent: each change is one step.
+/// A panic while the lock was held leaves consistent data, because each change is one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

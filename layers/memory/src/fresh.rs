@@ -1,15 +1,15 @@
 //! The sessions that no request has confirmed yet, oldest first, by the hashes of their keys.
 //!
-//! Most sessions are confirmed a moment after they were opened, and none says so here: with each that is added, a few
-//! others are looked at, and what is no longer to be confirmed is forgotten. So what is kept grows with the sessions
-//! that wait, not with those that were opened. A pass goes from `unseen` to `seen`; all of `seen` is older than all of
-//! `unseen`.
+//! Most sessions are confirmed a moment after they were opened, but this queue is not notified of it. Instead, each
+//! insert checks a few entries and removes those that no longer need a confirmation. So the queue grows with the number
+//! of unconfirmed sessions, not with the number of openings. A pass moves entries from `unseen` to `seen`; all entries
+//! in `seen` are older than those in `unseen`.
 
 use std::{collections::VecDeque, mem};
 
-/// How many are looked at with each that is added. With four, at most some two thirds of what is kept is out of date.
+/// How many entries each insert checks. With four, at most about two thirds of the entries are outdated.
 const LOOKS: usize = 4;
-/// How many that are out of date are passed over for one that is evicted.
+/// How many outdated entries one eviction may skip.
 const MOST_PASSED: usize = 1_024;
 
 #[derive(Debug, Default)]
@@ -18,19 +18,19 @@ pub(crate) struct Fresh {
     unseen: VecDeque<u64>,
 }
 
-/// What a look at the oldest leads to.
+/// The result of checking the oldest entry.
 #[derive(Debug)]
 pub(crate) enum Look<T> {
-    /// It is not to be confirmed any more.
+    /// It no longer needs a confirmation.
     OutOfDate,
-    /// It is to stay; all others are younger.
+    /// It must stay; all others are younger.
     Stays,
     /// It has been taken.
     Taken(T),
 }
 
 impl Fresh {
-    /// Adds the youngest; `is_fresh` says whether one has still to be confirmed.
+    /// Adds the youngest entry; `is_fresh` returns whether an entry still needs a confirmation.
     pub(crate) fn add(&mut self, hash: u64, is_fresh: impl Fn(u64) -> bool) {
         self.unseen.push_back(hash);
         for _ in 0..LOOKS {
@@ -49,7 +49,7 @@ impl Fresh {
         }
     }
 
-    /// Takes the oldest, if `look` does.
+    /// Removes the oldest entry, if `look` takes it.
     pub(crate) fn take_oldest<T>(&mut self, look: impl Fn(u64) -> Look<T>) -> Option<T> {
         for _ in 0..MOST_PASSED {
             let queue = if self.seen.is_empty() { &mut self.unseen } else { &mut self.seen };
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(take(&mut fresh, &live), live.first().copied(), "it has stayed");
     }
 
-    /// One that is never confirmed is in front of all the others.
+    /// An entry that is never confirmed stays in front of all others.
     #[test]
     fn what_is_confirmed_is_forgotten_though_an_older_one_waits() {
         let mut fresh = Fresh::default();
@@ -111,7 +111,7 @@ mod tests {
             assert!(kept <= 16, "{kept} are kept for two");
         }
         assert!(fresh.seen.capacity() + fresh.unseen.capacity() < 64);
-        // 10,000 wait, of which none is confirmed before 10,000 others.
+        // 10,000 entries wait, and each is confirmed only after 10,000 others were added.
         for hash in 0..1_000_000_u64 {
             fresh.add(hash, |other| other + 10_000 > hash);
             let kept = fresh.seen.len() + fresh.unseen.len();

@@ -47,8 +47,8 @@
 //! # Security
 //!
 //! The hash function is fast but not cryptographic, with random keys for each store. Session ids come from backends,
-//! so a client cannot choose which shard they go to. If work is pinned by keys that clients make, clients choose the
-//! keys but do not know the hash; limit the number of keys.
+//! so a client cannot choose which shard they go to. If requests are pinned by keys that clients choose, the clients do
+//! not know the hash; limit the number of keys.
 //!
 //! # Cost
 //!

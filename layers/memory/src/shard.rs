@@ -7,7 +7,7 @@ use crate::{counts::Counts, fresh::Look, tombstones::Tombstones};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    // One word an entry; the session owns its key.
+    // One word per entry; the session owns its key.
     sessions: HashTable<Session>,
     // Where the next partial sweep starts.
     swept_to: usize,
@@ -15,7 +15,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// The live session of `key`; one that has expired is forgotten.
+    /// The live session of `key`. An expired session is removed.
     pub(crate) fn find(
         &mut self,
         hash: u64,
@@ -42,14 +42,15 @@ impl Shard {
         Some(entry.remove().0)
     }
 
-    /// Whether a session of the key with this `hash` has still to be confirmed.
+    /// Whether the session whose key has this `hash` must still be confirmed.
     pub(crate) fn has_unconfirmed(&self, hash: u64, rehash: impl Fn(&Session) -> u64) -> bool {
         self.sessions
             .find(hash, |session| session.is_unconfirmed() && rehash(session) == hash)
             .is_some()
     }
 
-    /// Takes the session of the key with this `hash`, if it has still to be confirmed and `may_go`.
+    /// Removes the session whose key has this `hash`, if it must still be confirmed and `may_go`
+    /// returns true.
     pub(crate) fn take_unconfirmed(
         &mut self,
         hash: u64,
@@ -64,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// Forgets all that has expired, and says how many sessions that were.
+    /// Removes all expired sessions, and returns their number.
     pub(crate) fn sweep(
         &mut self,
         now_ms: u64,
@@ -75,10 +76,10 @@ impl Shard {
         self.sweep_some(usize::MAX, now_ms, counts, rehash)
     }
 
-    /// Looks at so many places of the table, from where the last sweep stopped, and forgets what has
-    /// expired there. Says how many sessions that were.
+    /// Checks this many places of the table, starting where the last sweep stopped, and removes expired sessions.
+    /// Returns their number.
     ///
-    /// A table that grows in between moves its sessions: what that hides is found in the next round.
+    /// A table that grows in the meantime moves its sessions: the next round finds those that this one missed.
     pub(crate) fn sweep_some(
         &mut self,
         places: usize,

@@ -1,4 +1,4 @@
-//! How many sessions each of many has, where each may have so many.
+//! Counts the sessions of each owner, up to a limit per owner.
 
 use std::{
     collections::HashMap,
@@ -12,12 +12,12 @@ use foldhash::quality::RandomState;
 #[derive(Debug)]
 pub(crate) struct Shares<K> {
     most: usize,
-    // Kept only when there is a bound to hold.
+    // Kept only if there is a limit.
     counts: Mutex<HashMap<K, usize, RandomState>>,
 }
 
 impl<K: Clone + Eq + Hash> Shares<K> {
-    /// Each may have `most`; `usize::MAX` is no bound.
+    /// Each owner may have `most` sessions; `usize::MAX` means no limit.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, counts: Mutex::default() }
     }
@@ -31,7 +31,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         self.with(|counts| counts.get(of).copied().unwrap_or(0) < self.most)
     }
 
-    /// Counts one more, if it may be.
+    /// Counts one more session, if the limit allows it.
     pub(crate) fn take(&self, of: Option<&K>) -> bool {
         let Some(of) = self.counted(of) else { return true };
         self.with(|counts| {
@@ -44,7 +44,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         })
     }
 
-    /// Counts one less.
+    /// Counts one session less.
     pub(crate) fn give_back(&self, of: Option<&K>) {
         if let Some(of) = self.counted(of) {
             self.with(|counts| one_less(counts, of));
@@ -61,12 +61,12 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     }
 
     fn with<R>(&self, look: impl FnOnce(&mut HashMap<K, usize, RandomState>) -> R) -> R {
-        // What a panic elsewhere left behind is still consistent: each change is one step.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         look(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Counts one less; what counts nothing is forgotten.
+/// Counts one session less, and removes counts that reach zero.
 pub(crate) fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize, RandomState>, of: &K) {
     if let Some(count) = counts.get_mut(of) {
         *count -= 1;

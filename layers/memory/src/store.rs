@@ -29,9 +29,9 @@ use crate::{
 const SHARDS: usize = 64;
 /// How many places of a shard one insert sweeps.
 const SWEEP_PLACES: usize = 64;
-/// How often a full store sweeps so many places of every shard, at the most.
+/// The minimum interval between two sweeps of every shard in a full store.
 const MAKE_ROOM_MS: u64 = 10;
-/// From which age on a session that nobody has confirmed makes room in a store that is nearly full.
+/// The age from which an unconfirmed session may be evicted from a nearly full store.
 const CONFIRM_WITHIN_MS: u64 = 60_000;
 
 /// A session store for one process; see the [crate docs](crate). Clones share one table.
@@ -50,7 +50,7 @@ struct Table {
     hasher: RandomState,
     tombstone_hasher: RandomState,
     counts: Counts,
-    // Locked before a shard, never while one is.
+    // Locked before a shard, never while a shard is locked.
     fresh: Mutex<Fresh>,
     evicted: Evicted,
     clock: Clock,
@@ -79,7 +79,7 @@ impl MemoryStore {
         self.0.counts.total()
     }
 
-    /// Whether there is none.
+    /// Whether there are no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -110,12 +110,12 @@ impl MemoryStore {
         }
         let insert = |vacancy| self.try_insert(key, record, is_to_be_confirmed, now_ms, vacancy);
         insert(None)
-            // The place of the evicted session is handed over: inserts that run meanwhile cannot take it.
+            // The place of the evicted session is passed on, so that concurrent inserts cannot take it.
             .or_else(|| insert(Some(table.evict(now_ms, 0)?)))
             .unwrap_or(Inserted::Full)
     }
 
-    /// Inserts, in the place of a `vacancy` if there is one, unless there is no place at all: then nothing has become of it.
+    /// Inserts, in the place of a `vacancy` if there is one. If there is no place at all, nothing changes.
     fn try_insert(
         &self,
         key: Key<'_>,
@@ -282,12 +282,12 @@ impl Table {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        // The table inside uses the upper and the lowest bits.
+        // The hash table of a shard uses the upper and the lowest bits.
         let index = (hash >> 32) as usize % SHARDS;
         lock(&self.shards, index)
     }
 
-    /// Ends what is under `key`, in its `shard`.
+    /// Ends the session of `key` in its `shard`.
     fn end(&self, hash: u64, key: Key<'_>, mut shard: MutexGuard<'_, Shard>) {
         shard.tombstones.add(self.tombstone(hash, key), self.clock.now_ms());
         let removed = shard.remove(hash, key);
@@ -298,7 +298,7 @@ impl Table {
         }
     }
 
-    /// A session of the key with this `hash` may be evicted, until it is confirmed.
+    /// Records that the session whose key has this `hash` may be evicted until it is confirmed.
     fn await_confirmation(&self, hash: u64) {
         let rehash = |session: &Session| self.hash(session.key());
         let is_fresh = |hash| self.shard(hash).has_unconfirmed(hash, rehash);
@@ -321,19 +321,19 @@ impl Table {
     }
 
     fn fresh(&self) -> MutexGuard<'_, Fresh> {
-        // What a panic elsewhere left behind is still consistent: each change is one step.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sweeps some places of the shard whose turn it is.
+    /// Sweeps some places of the next shard in turn.
     fn sweep_some(&self, now_ms: u64) {
         let index = self.next_to_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let rehash = |session: &Session| self.hash(session.key());
         lock(&self.shards, index).sweep_some(SWEEP_PLACES, now_ms, &self.counts, rehash);
     }
 
-    /// Sweeps some places of every shard, unless that was done a moment ago: a caller that is refused room must not
-    /// buy a pass over the whole table with each try.
+    /// Sweeps some places of every shard, unless that was done a moment ago: a refused caller must not cause a pass
+    /// over the whole table with each attempt.
     fn make_room(&self) {
         let now_ms = self.clock.now_ms();
         if is_due(&self.room_made_ms, now_ms, MAKE_ROOM_MS) {
@@ -344,11 +344,12 @@ impl Table {
 
 #[allow(clippy::indexing_slicing, reason = "both callers reduce the index modulo SHARDS")]
 fn lock(shards: &[Mutex<Shard>; SHARDS], index: usize) -> MutexGuard<'_, Shard> {
-    // A panic while the lock was held cannot have left an entry half made.
+    // A panic while the lock was held cannot leave an incomplete entry.
     shards[index].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether `every_ms` has passed since `last_ms`; one of several callers is told so.
+/// Whether `every_ms` has passed since `last_ms`; returns true to only one of several concurrent
+/// callers.
 fn is_due(last_ms: &AtomicU64, now_ms: u64, every_ms: u64) -> bool {
     let last = last_ms.load(Ordering::Relaxed);
     now_ms.saturating_sub(last) >= every_ms

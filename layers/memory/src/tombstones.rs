@@ -4,12 +4,12 @@ use std::collections::{HashSet, VecDeque};
 
 use foldhash::quality::RandomState;
 
-/// How long a tombstone stands.
+/// How long a tombstone is kept.
 const STANDS_MS: u64 = 60_000;
-/// How many stand in one shard; past it the oldest goes.
+/// How many tombstones a shard keeps; beyond that, the oldest is dropped.
 const MOST: usize = 1024;
 
-/// A key, hashed twice with different seeds: 128 bits, so that no other key is taken for it.
+/// A key, hashed twice with different seeds: 128 bits, so that two keys do not collide.
 pub(crate) type KeyHash = u128;
 
 #[derive(Debug, Default)]
@@ -22,7 +22,8 @@ impl Tombstones {
     pub(crate) fn add(&mut self, key: KeyHash, now_ms: u64) {
         self.sweep(now_ms);
         if !self.keys.insert(key) {
-            // Ended twice, as when two that ask for it race: rare enough for a search.
+            // The session was ended twice, by two concurrent calls. Rare enough for a linear
+            // search.
             self.order.retain(|(there, _)| *there != key);
         }
         self.order.push_back((key, now_ms.saturating_add(STANDS_MS)));

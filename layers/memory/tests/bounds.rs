@@ -1,4 +1,4 @@
-//! Bounds: caps, sweeping, counts.
+//! Limits: caps, sweeping, counts.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 use std::time::Duration;
@@ -128,7 +128,7 @@ async fn no_insert_sweeps_the_whole_table() {
     assert_eq!(store.len(), 1);
 }
 
-/// Eight tasks insert, replace and remove the same sessions, past both caps.
+/// Eight tasks insert, replace and remove the same sessions, beyond both caps.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_counts_agree_after_a_storm() {
     const LAST: u32 = 2000;

@@ -47,7 +47,7 @@ async fn below_80_percent_nothing_makes_room() {
         advance(Duration::from_secs(61)).await;
     }
     assert_eq!(evicted(&store), [""; 0]);
-    // The ninth is the first that finds 80 % taken.
+    // The ninth insert is the first that finds the store 80 % full.
     assert!(opens(&store, "8").await);
     assert_eq!(evicted(&store), ["0"]);
     assert!(get(&store, "0").await.is_none() && get(&store, "1").await.is_some());
@@ -61,7 +61,7 @@ async fn a_minute_is_given_until_the_store_is_full() {
         assert!(opens(&store, &id).await);
     }
     assert_eq!(evicted(&store), [""; 0], "all are younger than a minute");
-    // A flood within a minute displaces itself, oldest first.
+    // A flood within a minute evicts its own sessions, oldest first.
     for id in full_of(10..15) {
         assert!(opens(&store, &id).await);
     }
@@ -87,13 +87,13 @@ async fn a_confirmed_session_is_never_evicted() {
     for id in full_of(105..110) {
         assert!(get(&store, &id).await.is_some());
     }
-    // All are confirmed: full is full.
+    // All sessions are confirmed, so the store is full.
     assert!(matches!(open(&store, "more").await, Inserted::Full));
     assert!(!store.has_room(&Route::default(), None));
     assert!(full_of(0..5).len() == 5 && evicted(&store).is_empty());
 }
 
-/// What clients make up keys for, and sessions of protocols whose clients may take their time.
+/// Pins by keys that clients choose, and sessions of protocols whose clients may take their time.
 #[tokio::test(start_paused = true)]
 async fn what_need_not_be_confirmed_is_not_evicted() {
     let store = MemoryStore::builder().max_sessions(2).build();
@@ -132,7 +132,7 @@ async fn whose_cap_is_met_displaces_nobody() {
     let other = ClientNetwork::of("192.0.2.8".parse().unwrap());
     assert!(store.reserve(Applicant::new(&route, None, Some(other))).is_some());
     assert!(evicted(&store).is_empty() && store.len() == 3);
-    // What ends gives its place back.
+    // A session that ends frees its place.
     store.remove(Key::new(&route, None, b"c")).wait().await.unwrap();
     assert!(matches!(by_client("ccc").await, Inserted::Inserted(_)));
 }

@@ -45,7 +45,7 @@ async fn an_unused_session_expires_and_a_use_starts_the_time_anew() {
     advance(SECOND).await;
     assert!(get(&store, b"id").await.is_none());
     assert_eq!((store.len(), store.sessions_on(&"b".parse().unwrap())), (0, 0));
-    // What has expired may be opened anew.
+    // An expired session may be opened again.
     assert!(matches!(insert(&store, b"id").await, Inserted::Inserted(_)));
 }
 
@@ -143,7 +143,8 @@ async fn a_tombstone_stands_for_a_minute() {
     assert!(matches!(insert(&store, b"id").await, Inserted::Inserted(_)));
 }
 
-/// However a session leaves the store, whoever waits for its end is told; a replacement is no end.
+/// However a session leaves the store, waiters for its end are notified. A replacement is not an
+/// end.
 #[tokio::test(start_paused = true)]
 async fn every_end_is_told() {
     let store = MemoryStore::new();

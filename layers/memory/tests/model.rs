@@ -1,4 +1,4 @@
-//! Any sequence of operations leaves what a model of a few lines has.
+//! After any sequence of operations, the store agrees with a model of a few lines.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "test")]
 
 use std::{collections::HashMap, time::Duration};
@@ -17,7 +17,7 @@ const STANDS: u64 = 60;
 const CAP: usize = 5;
 const CAP_EACH: usize = 3;
 
-/// Who, of none, alice and bob; and which id.
+/// The caller (none, alice or bob) and the id.
 type Id = (usize, u8);
 
 #[derive(Clone, Debug)]
@@ -26,11 +26,11 @@ enum Op {
     Get(Id),
     Replace(Id, u32, u8),
     Remove(Id),
-    /// By the version that was found, or the oldest.
+    /// With the version that was found, or the oldest.
     Hold(Id, bool),
-    /// A call ends: a touch, then the hold goes.
+    /// A call ends: a touch, then the hold is released.
     Release(usize),
-    /// By the newest version, or the oldest.
+    /// With the newest version, or the oldest.
     Touch(Id, bool),
     Advance(u64),
     Sweep,
@@ -67,7 +67,7 @@ struct Model {
     now: u64,
     live: HashMap<Id, Entry>,
     ended: HashMap<Id, u64>,
-    // Of sessions that may be over by now.
+    // Of sessions that may have ended by now.
     holds: Vec<(Id, u64, Hold)>,
 }
 
@@ -100,7 +100,7 @@ async fn agree(ops: Vec<Op>) {
     // So that a full store may sweep for room.
     tokio::time::advance(Duration::from_secs(1)).await;
     for op in ops {
-        // What has expired is as good as gone, found or not.
+        // An expired session counts as absent, whether it was removed or not.
         model.expire();
         let bytes = |id: Id| [id.1];
         match op {
@@ -163,7 +163,7 @@ async fn agree(ops: Vec<Op>) {
                 model.ended.insert(id, model.now);
             }
             Op::Hold(id, newest) => {
-                // A layer holds what it found just now: finding is a use.
+                // A layer holds the session that it has just found: a lookup is a use.
                 let bytes = bytes(id);
                 let key = Key::new(&route, principals[id.0].as_ref(), &bytes);
                 let found = store.get(key).wait().await.unwrap();
@@ -202,7 +202,7 @@ async fn agree(ops: Vec<Op>) {
         for (who, principal) in principals.iter().enumerate() {
             assert_eq!(store.has_room(&route, principal.as_ref()), model.has_room(who));
         }
-        // Counts are exact after a sweep; half of the steps go on without one.
+        // Counts are exact after a sweep; half of the steps run without one.
         if model.now % 2 == 0 {
             store.sweep();
             assert_eq!(store.len(), model.live.len());

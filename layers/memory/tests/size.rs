@@ -1,5 +1,5 @@
-//! What a session takes, the table and the record included, and with its place in the queue of what is to be confirmed;
-//! what a hit allocates; what is given back.
+//! The memory of a session, including the table, the record and its place in the queue of unconfirmed sessions; the
+//! allocations of a hit; and the memory that is released.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test that tells its figure")]
 
 use bartizan_core::{Key, Record, Route, SessionStore};
@@ -8,11 +8,11 @@ use bartizan_memory::MemoryStore;
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// What glibc's allocator adds to a block: 8 bytes, and what makes it a multiple of 16. For a record
-/// that is 8 bytes, for an id of 36 it is 12.
+/// The overhead of glibc's allocator for a block: 8 bytes, rounded up to a multiple of 16. That is 8 bytes for a
+/// record, and 12 for an id of 36 bytes.
 const ADDED: usize = 12;
 
-/// How many bytes a session may take, confirmed and while it waits.
+/// How many bytes a session may take, confirmed and unconfirmed.
 const MOST: [(bool, usize); 2] = [(false, 208), (true, 232)];
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn a_session_takes_at_most_208_bytes_and_24_more_while_it_waits() {
         let store = MemoryStore::new();
         let before = taken();
         let mut count = 0;
-        // Right after a table has grown it is emptiest.
+        // A table is emptiest right after it has grown.
         for total in [50_000_usize, 60_000, 100_000] {
             while count < total {
                 let id = id(count);

@@ -1,4 +1,4 @@
-//! What any store must do.
+//! The suite for every store.
 
 use std::time::Duration;
 
