@@ -10,7 +10,7 @@ use crate::{
     origin::Origin,
 };
 
-/// A host that browsers may address this server by: a name or an address, with a port or for every port.
+/// A host that browsers may use for this server: a name or an address, with a port or for every port.
 ///
 /// ```
 /// use bartizan_origin::AllowedHost;
@@ -55,7 +55,7 @@ enum OwnedHost {
 }
 
 impl AllowedHost {
-    /// Whether a request to `host` and `port` is addressed to it.
+    /// Whether a request to `host` and `port` matches.
     pub(crate) fn is(&self, host: Host<'_>, port: u16) -> bool {
         self.host.as_host() == host && self.port.is_none_or(|own| own == port)
     }
@@ -79,9 +79,9 @@ impl FromStr for AllowedHost {
 
     /// # Errors
     ///
-    /// If `text` is not a host with a port at most.
+    /// If `text` is not a host with an optional port.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        // An IPv6 address needs brackets only beside a port.
+        // An IPv6 address needs brackets only if a port follows.
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self { host: OwnedHost::Ip(ip.to_canonical()), port: None });
         }
@@ -98,7 +98,7 @@ impl FromStr for AllowedOrigin {
 
     /// # Errors
     ///
-    /// If `text` is not a scheme and a host, with a port at most. `null` and `*` are not origins.
+    /// If `text` is not a scheme and a host with an optional port. `null` and `*` are not origins.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let Some(Origin { scheme, host, port }) = Origin::parse(text.as_bytes()) else {
             let expected = "expected an origin such as https://app.example.com, without a path";

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A host, and the port that stands beside it.
+/// A host with an optional port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Authority<'a> {
     pub(crate) host: Host<'a>,
@@ -14,14 +14,14 @@ pub(crate) struct Authority<'a> {
 /// A host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Host<'a> {
-    /// Without its trailing dot; in any case.
+    /// A name in any case, without its trailing dot.
     Name(&'a str),
-    /// Unmapped.
+    /// An address, unmapped.
     Ip(IpAddr),
 }
 
 impl<'a> Authority<'a> {
-    /// Reads `text`; none if it is not a host with a port at most.
+    /// Reads `text`; `None` if it is not a host with an optional port.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
@@ -48,13 +48,13 @@ impl<'a> Host<'a> {
     fn parse(name: &'a [u8]) -> Option<Self> {
         let name = name.strip_suffix(b".").unwrap_or(name);
         let name = str::from_utf8(name).ok().filter(|_| are_labels(name))?;
-        // An address ends with a digit, and most names do not.
+        // An address ends with a digit; most names do not.
         let may_be_address = name.as_bytes().last().is_some_and(u8::is_ascii_digit);
         let address = if may_be_address { name.parse::<Ipv4Addr>().ok() } else { None };
         Some(address.map_or(Self::Name(name), |address| Self::Ip(address.into())))
     }
 
-    /// Whether it names this machine wherever it is read: `localhost`, or a loopback address.
+    /// Whether it means the local machine everywhere: `localhost`, or a loopback address.
     pub(crate) fn is_loopback(self) -> bool {
         match self {
             Self::Name(name) => name.eq_ignore_ascii_case("localhost"),
@@ -78,17 +78,18 @@ impl Eq for Host<'_> {}
 /// A name of 253 characters with its dot, and a port.
 const MAX_BYTES: usize = 260;
 
-/// Whether two texts are equal, in any case. Browsers send lower case, as settings have it: that is looked at first.
+/// Whether two texts are equal without regard to case. Browsers send lower case and settings use it, so exact equality
+/// is checked first.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || one.eq_ignore_ascii_case(other)
 }
 
-/// What comes before the first `byte`, and the rest, which begins with it.
+/// Splits before the first `byte`; the rest begins with it.
 fn split_before(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     text.split_at_checked(text.iter().position(|one| *one == byte)?)
 }
 
-/// Whether `name` is labels with a dot between two.
+/// Whether `name` consists of labels separated by dots.
 fn are_labels(name: &[u8]) -> bool {
     let mut is_after_dot = true;
     for byte in name {
@@ -102,7 +103,7 @@ fn are_labels(name: &[u8]) -> bool {
     !is_after_dot
 }
 
-/// What stands in the names that browsers send; `_` is in those of containers.
+/// The characters in names that browsers send; names of containers have `_`.
 fn is_name_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
 }
@@ -165,7 +166,7 @@ mod tests {
             ":80",
             "a:0",
             "a:65536",
-            // Port 80, if it ran over.
+            // Port 80, if the number overflowed.
             "a:65616",
             "a:+80",
             "a:80:80",
@@ -213,7 +214,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing makes it panic, and what it reads holds no separator.
+        /// No input causes a panic, and the result contains no separator.
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Some(Authority { host: Host::Name(name), .. }) = Authority::parse(&bytes) {

@@ -19,12 +19,12 @@ pub(crate) struct Config {
     pub(crate) dialect: Option<Dialect>,
 }
 
-/// Which hosts and origins are allowed, beside those that always are.
+/// Hosts and origins that are allowed in addition to those that always are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) hosts: Vec<AllowedHost>,
     pub(crate) origins: Vec<AllowedOrigin>,
-    /// Addresses of the listener; an unspecified one stands for all.
+    /// Addresses of the listener; an unspecified address stands for all.
     pub(crate) listeners: Vec<IpAddr>,
 }
 

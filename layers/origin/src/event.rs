@@ -3,7 +3,7 @@
 use bartizan_core::Reason;
 use http::HeaderMap;
 
-/// Reports that a request with `headers` was refused, and what it named.
+/// Reports that a request with `headers` was refused, with its host and origin.
 #[cfg(feature = "tracing")]
 pub(crate) fn refused(reason: Reason, headers: &HeaderMap) {
     use http::{HeaderName, header};

@@ -27,7 +27,7 @@ pin_project! {
     enum State<F, R> {
         // At the service inside.
         Forwarded { #[pin] future: F },
-        // Nowhere: it was refused here. Boxed, since a response is larger than most futures.
+        // The request was refused here. Boxed, because a response is larger than most futures.
         Refused { refusal: Option<Box<Response<R>>> },
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     seen::Seen,
 };
 
-/// Judges what was `seen` of a request by `rules`: first the host, then the origin.
+/// Judges what was `seen` of a request: first the host, then the origin.
 pub(crate) fn judge(rules: &Rules, seen: &Seen<'_>) -> Result<(), Reason> {
     if !rules.allow_host(seen) {
         return Err(Reason::HostNotAllowed);
@@ -24,7 +24,7 @@ pub(crate) fn judge(rules: &Rules, seen: &Seen<'_>) -> Result<(), Reason> {
 impl Rules {
     fn allow_host(&self, seen: &Seen<'_>) -> bool {
         let is_listeners = match seen.host {
-            // No DNS is involved: the browser was given an address of this machine.
+            // No DNS is involved: the browser used an address of this machine.
             Host::Ip(ip) => {
                 seen.local == Some(ip)
                     || self.listeners.iter().any(|own| *own == ip || own.is_unspecified())

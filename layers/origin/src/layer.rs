@@ -20,7 +20,7 @@ pub struct GuardOriginLayer {
 }
 
 impl GuardOriginLayer {
-    /// Allows browsers to address this server by a loopback name or by its own address, for pages of its own.
+    /// Allows browsers to address this server by a loopback name or by its own address, for its own pages.
     pub fn new() -> Self {
         let config = Config {
             rules: Rules::default(),
@@ -32,14 +32,14 @@ impl GuardOriginLayer {
         Self { config, is_on: true }
     }
 
-    /// Guards only if `is_on`. A service that is off passes every request on as it is, and has the same type as one
-    /// that is on. Default: it is on.
+    /// Switches the layer on or off. A service that is off passes every request on unchanged, and has the same type as
+    /// one that is on. Default: on.
     pub fn only_if(mut self, is_on: bool) -> Self {
         self.is_on = is_on;
         self
     }
 
-    /// Allows browsers to address this server by `host`, too: for its public name. Can be called several times.
+    /// Allows browsers to address this server by `host`, too, such as its public name. Can be called several times.
     /// Default: loopback names and the addresses of the listener.
     pub fn allow_host(mut self, host: AllowedHost) -> Self {
         self.config.rules.hosts.push(host);
@@ -64,7 +64,7 @@ impl GuardOriginLayer {
         self
     }
 
-    /// States that clients reach this server over TLS, where neither the connection
+    /// States that clients reach this server over TLS, if neither the connection
     /// ([`PeerAddr::over_tls`](bartizan_core::PeerAddr::over_tls)) nor a layer above shows it. Default: they do not.
     pub fn over_tls(mut self) -> Self {
         self.config.is_over_tls = true;
@@ -73,22 +73,22 @@ impl GuardOriginLayer {
 
     /// Relies on a layer above that has looked at the field names and recorded whether a browser sent the request
     /// ([`Passage::set_from_browser`](bartizan_core::Passage::set_from_browser)): `SanitizeForwarded` does. Where no
-    /// layer has, this one looks. Default: it looks in any case.
+    /// layer has, this one looks. Default: this layer always looks.
     pub fn scanned_above(mut self) -> Self {
         self.config.scanned_above = true;
         self
     }
 
-    /// Finds the peer in the request extensions of a server that does not attach a
-    /// [`PeerAddr`](bartizan_core::PeerAddr), where no layer above has established the client's address. Default: such
-    /// a client is not local.
+    /// Reads the peer from the request extensions of a server that does not attach a
+    /// [`PeerAddr`](bartizan_core::PeerAddr), if no layer above has established the client's address. Default: such a
+    /// client is not local.
     pub fn peer_from(mut self, find: fn(&Extensions) -> Option<SocketAddr>) -> Self {
         self.config.peer_from = Some(find);
         self
     }
 
-    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
-    /// decided, or else the one that the header fields of the request suggest.
+    /// The format of this layer's refusals, except for gRPC requests, which always get a gRPC response. Default: the
+    /// format that a layer above decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(mut self, dialect: Dialect) -> Self {
         self.config.dialect = Some(dialect);
         self

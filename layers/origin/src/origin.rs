@@ -9,14 +9,14 @@ use crate::authority::{Authority, Host, is_same};
 /// The origin of a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
-    /// In any case.
+    /// Without regard to case.
     pub(crate) scheme: &'a str,
     pub(crate) host: Host<'a>,
-    /// The one that is stated, or else the default of the scheme.
+    /// The port that is stated, or else the default of the scheme.
     pub(crate) port: Option<u16>,
 }
 
-/// What a request says of the page that sent it.
+/// What a request states about the page that sent it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stated<'a> {
     Nothing,
@@ -38,7 +38,7 @@ impl<'a> Stated<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// Reads `text`; none if it is not one origin.
+    /// Reads `text`; `None` if it is not one origin.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let at = text.windows(3).position(|window| window == b"://")?;
         let (scheme, rest) = text.split_at_checked(at)?;
@@ -47,7 +47,7 @@ impl<'a> Origin<'a> {
         Some(Self { scheme, host, port: port.or_else(|| default_port(scheme)) })
     }
 
-    /// Whether the page came over HTTP from this very machine.
+    /// Whether the page was loaded over HTTP or HTTPS from this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         default_port(self.scheme).is_some() && self.host.is_loopback()
     }
@@ -59,7 +59,7 @@ impl PartialEq for Origin<'_> {
     }
 }
 
-/// The port that goes with `scheme`, if that is one of HTTP's.
+/// The default port of `scheme`, if it is `http` or `https`.
 pub(crate) fn default_port(scheme: &str) -> Option<u16> {
     if is_same(scheme, "http") {
         Some(80)

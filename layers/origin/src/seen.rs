@@ -1,4 +1,4 @@
-//! What is known of a request that a browser sent. Pure.
+//! What is known about a request that a browser sent. Pure.
 
 use std::net::IpAddr;
 
@@ -15,13 +15,13 @@ use crate::{
     origin::Stated,
 };
 
-/// What is known of a request that a browser sent.
+/// What is known about a request that a browser sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     /// `http` or `https`.
     pub(crate) scheme: &'a str,
     pub(crate) host: Host<'a>,
-    /// The one that is stated, or else the default of the scheme.
+    /// The port that is stated, or else the default of the scheme.
     pub(crate) port: u16,
     pub(crate) origin: Stated<'a>,
     /// The address at which the connection was accepted.
@@ -31,7 +31,7 @@ pub(crate) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    /// Reads `request`, after what outer layers have established.
+    /// Reads `request`, starting from what outer layers have established.
     ///
     /// # Errors
     ///
@@ -70,8 +70,8 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// The target's authority, else `Host` if it stands there once
-/// ([RFC 9112 §3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)).
+/// The target's authority, otherwise `Host` if it appears once ([RFC 9112
+/// §3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)).
 fn named_host<'a>(headers: &'a HeaderMap, target: Option<&'a UriAuthority>) -> Option<&'a [u8]> {
     match target {
         Some(target) => Some(target.as_str().as_bytes()),
@@ -79,7 +79,7 @@ fn named_host<'a>(headers: &'a HeaderMap, target: Option<&'a UriAuthority>) -> O
     }
 }
 
-/// A `Host` that is not the `:authority` is an attack on whatever reads the other
+/// A `Host` that differs from `:authority` is an attack on a recipient that reads the other one
 /// ([RFC 9113 §8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1)).
 fn check_authority(headers: &HeaderMap, target: Option<&UriAuthority>) -> Result<(), Reason> {
     let Some(target) = target else { return Ok(()) };

@@ -16,7 +16,7 @@ use crate::{ResponseFuture, config::Config, event, judge::judge, seen::Seen};
 #[derive(Clone, Debug)]
 pub struct GuardOrigin<S> {
     inner: S,
-    // None: it is off.
+    // `None` if the layer is off.
     config: Option<Arc<Config>>,
 }
 
@@ -30,12 +30,12 @@ impl<S> GuardOrigin<S> {
         &self.inner
     }
 
-    /// The service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without the guard.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -54,7 +54,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    // As the stack's switches: a request that no browser sent must cost little more than a branch.
+    // Inlined for the same reason as the stack's switches: a request that no browser sent must cost
+    // little more than a branch.
     #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if let Some(config) = &self.config
@@ -67,7 +68,7 @@ where
     }
 }
 
-/// Judges a request that a browser sent: refused, it gets its response at once.
+/// Judges a request that a browser sent. A refused request gets its response at once.
 #[inline(never)]
 fn admit<B, R: ReplaceBody>(config: &Config, request: &Request<B>) -> Result<(), Response<R>> {
     Seen::of(config, request).and_then(|seen| judge(&config.rules, &seen)).map_err(|reason| {

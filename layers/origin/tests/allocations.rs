@@ -1,4 +1,4 @@
-//! What a request costs in allocations, beside those of the service inside.
+//! The allocations of a request, in addition to those of the inner service.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{convert::Infallible, future::ready};

@@ -1,4 +1,4 @@
-//! What any Tower service must keep to.
+//! The contract of every Tower service.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::convert::Infallible;
@@ -12,8 +12,8 @@ use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
 type Body = GuardBody<Empty<Bytes>>;
 
-/// `ConcurrencyLimit` panics if an instance is called that was not polled ready; and a permit that is not
-/// given back makes the second call wait for ever.
+/// `ConcurrencyLimit` panics if it is called on an instance that was not polled ready, and a leaked permit would make
+/// the second call wait forever.
 #[tokio::test]
 async fn the_ready_instance_is_called_and_permits_are_given_back() {
     let inner = service_fn(async |_: Request<()>| {
@@ -32,7 +32,7 @@ async fn the_ready_instance_is_called_and_permits_are_given_back() {
     assert!(service.ready().await.is_ok());
 }
 
-/// A layer makes no error of its own, and passes that of the service inside on.
+/// A layer never makes an error itself; it passes on those of the inner service.
 #[tokio::test]
 async fn errors_are_the_inner_services() {
     let inner = service_fn(async |_: Request<()>| Err::<Response<Body>, _>("down"));

@@ -24,7 +24,7 @@ type Answer = Response<GuardBody<Empty<Bytes>>>;
 const REMOTE: &str = "203.0.113.9:50000";
 const LOCAL: &str = "127.0.0.1:50000";
 
-/// The response, and whether the service inside was called.
+/// The response, and whether the inner service was called.
 async fn send(layer: &GuardOriginLayer, request: Request<()>) -> (Answer, bool) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
@@ -36,7 +36,8 @@ async fn send(layer: &GuardOriginLayer, request: Request<()>) -> (Answer, bool) 
     (response, calls.load(Ordering::SeqCst) == 1)
 }
 
-/// The status; a refused request must not have been forwarded, nor a forwarded one refused.
+/// The status. Also checks that the inner service was called exactly if the request was not
+/// refused.
 async fn status(layer: &GuardOriginLayer, request: Request<()>) -> u16 {
     let (response, was_called) = send(layer, request).await;
     let status = response.status().as_u16();
@@ -195,7 +196,7 @@ async fn the_addresses_of_the_listener_are_allowed() {
     ] {
         assert_eq!(status(&guard(), accepted(local, host)).await, expected, "{local} {host}");
     }
-    // Given by the user of the layer.
+    // Stated by the user of the layer.
     for (listener, host, expected) in [
         ("192.0.2.7:8080", "192.0.2.7", 200),
         ("192.0.2.7:8080", "192.0.2.8", 421),
@@ -302,12 +303,12 @@ async fn an_allowed_origin_passes_and_null_or_any_other_does_not() {
     let twice = [("host", "localhost"), ("origin", "https://app.example")];
     let twice = [&twice[..], &twice[1..]].concat();
     assert_eq!(of(&layer, LOCAL, &twice).await, 403);
-    // An origin that is allowed allows no host.
+    // Allowing an origin does not allow its host.
     let rebound = [("host", "evil.example"), ("origin", "https://app.example")];
     assert_eq!(of(&layer, LOCAL, &rebound).await, 421);
 }
 
-/// What a layer above has established counts, not the fields.
+/// The facts that a layer above has established count, not the fields.
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_public_origin_counts() {
     let layer = guard().allow_host("gw.example".parse().unwrap());
@@ -361,7 +362,7 @@ async fn switched_off_it_passes_everything() {
     assert_eq!(of(&off, LOCAL, &[("host", "evil.example"), ("origin", "null")]).await, 200);
 }
 
-/// A layer of this process has looked; no client can write that.
+/// A layer of this process has looked and recorded the result, which a client cannot forge.
 #[tokio::test]
 async fn it_looks_itself_unless_a_layer_above_has() {
     let foreign = [("host", "localhost"), ("origin", "https://evil.example")];
