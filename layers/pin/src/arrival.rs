@@ -1,7 +1,8 @@
-//! The way in: from the arrival of a request to the backend that it is pinned to, or a new choice.
+//! The request path: from the arrival of a request to the backend that it is pinned to, or to a new
+//! choice.
 //!
-//! What can be done at once is done at once. What must wait goes into one boxed future, with the instance that is
-//! ready.
+//! Whatever is possible without waiting is done at once. The rest goes into one boxed future, together with the ready
+//! instance of the service.
 
 use std::sync::Arc;
 
@@ -26,24 +27,24 @@ use crate::{
     why,
 };
 
-/// What comes next for work.
+/// The next step for a request.
 enum Next<R, K, T: SessionStore> {
-    /// It goes to the backend that it is pinned to; the request is addressed.
+    /// It goes to the backend that it is pinned to; the request is already addressed.
     Follow(Followed<K, T>),
-    /// It goes to the backend that was chosen, and perhaps to others.
+    /// It goes to the chosen backend, and perhaps to others.
     Open(Choice),
     /// It is answered here.
     Answer(Response<GuardBody<R>>),
-    /// The same, once its pin is removed.
+    /// The same, after its pin is removed.
     Unpin(Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>, Response<GuardBody<R>>),
 }
 
-/// What is lost of work that moves to another backend.
+/// What is lost when work moves to another backend.
 #[derive(Default)]
 struct Lost {
     /// The pin of its key.
     pin: Option<Session>,
-    /// The backend, if it is in the set. It may be back, and no request have noticed: then nothing moves.
+    /// The backend, if it is in the set. It may be back without any request having noticed: then nothing moves.
     slot: Option<Arc<Slot>>,
 }
 
@@ -95,8 +96,9 @@ where
     }
 }
 
-/// Waits for the store, which looks for the pin of a key; `service` is ready for the request.
-// A block, not an `async fn`: that would have room for its arguments twice, and be copied with it.
+/// Waits for the store to look up the pin of a key; `service` is ready for the request.
+// A block instead of an `async fn`, whose future would store its arguments twice and be copied with
+// them.
 fn look_up<S, B, K, T>(
     mut service: S,
     config: Arc<Config<K, T>>,
@@ -126,13 +128,13 @@ where
                 return Ok(unpin(&config, removed, answer).await);
             }
         };
-        // What the instance holds is not held for as long as the response takes.
+        // Dropped here, so that a permit in the instance is not held until the response arrives.
         drop(service);
         receive::<S, B, K, T>(future, after).await
     })
 }
 
-/// Sends work where the session or an outer layer says; none if they say nothing.
+/// Sends work to the backend of the session or of an outer layer; `None` if neither names one.
 #[inline]
 fn by_passage<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
@@ -160,13 +162,13 @@ fn by_passage<B, R, K, T: SessionStore>(
     Some(Next::Answer(refuse(why::absent(absence), Some(backend), &Dialect::of(request))))
 }
 
-/// The key of a request, if it can be one.
+/// The key of a request, if it has a usable one.
 fn key<B, K: ExtractKey, T>(config: &Config<K, T>, request: &Request<B>) -> Option<OwnedKey> {
     let key = config.extract.key(request.uri(), request.headers())?;
     is_usable(key.as_bytes()).then(|| key.into())
 }
 
-/// Sends work that has neither session nor key where its cookie leads, or else anywhere.
+/// Sends work without session or key to the backend of its cookie, or else to any backend.
 fn by_cookie<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
@@ -184,7 +186,7 @@ fn by_cookie<B, R, K, T: SessionStore>(
     open(config, request, None, lost, Some(set))
 }
 
-/// The store has looked for the pin of a key.
+/// Continues after the store has looked up the pin of a key.
 fn on_lookup<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
@@ -194,14 +196,15 @@ fn on_lookup<B, R, K, T: SessionStore>(
     let refusal = |reason| Next::Answer(refuse(reason, None, &Dialect::of(request)));
     let pin = match found {
         Ok(Some(pin)) => pin,
-        // What cannot be kept is better not begun: a client that tries again would do it twice.
+        // If the pin cannot be stored, the work must not begin: a client that tries again would do
+        // it twice.
         Ok(None) if key.is_clients && !config.store.has_room(&config.route, None) => {
             return refusal(Reason::TooManySessions);
         }
         Ok(None) => return open(config, request, Some(key), Lost::default(), None),
         Err(_) => return refusal(Reason::StoreUnavailable),
     };
-    // A client cannot make another key of a path: its pin moves.
+    // A client cannot choose another key if the key is part of a path, so the pin moves.
     let moves = key.is_clients || config.on_lost == OnLost::Repin;
     let Some(backend) = pin.record().backend() else {
         return open(config, request, Some(key), Lost { pin: Some(pin), slot: None }, None);
@@ -211,7 +214,8 @@ fn on_lookup<B, R, K, T: SessionStore>(
         Pinned::There(slot) if !moves || !is_lost(config, &slot) => {
             follow(config, request, slot, Some((key, pin.version())), None)
         }
-        // Servers that share their state take it at once; the others may have it in a moment.
+        // Servers that share their state can take it at once; otherwise the backend may become
+        // known in a moment.
         Pinned::Absent(Absence::Unknown) if config.on_lost != OnLost::Repin => {
             Next::Answer(refusal(Reason::BackendUnknown))
         }
@@ -270,7 +274,7 @@ fn open<B, R, K, T: SessionStore>(
     Next::Open(Choice { in_flight, key, moving: lost.pin, cookie })
 }
 
-/// Whether a backend could not be reached for too long.
+/// Whether a backend has been unreachable for too long.
 fn is_lost<K, T>(config: &Config<K, T>, slot: &Slot) -> bool {
     config.backends.is_out_of_reach(slot, config.lost_after)
 }

@@ -1,4 +1,4 @@
-//! New work on its way to one backend after another.
+//! New work that tries one backend after another.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use crate::{
 
 /// A backend that was chosen for work.
 pub(crate) struct Choice {
-    /// The backend. Counts as load for as long as the work is on its way.
+    /// The backend. Counts as load while the work is in flight.
     pub(crate) in_flight: InFlight,
-    /// The key that the request shows.
+    /// The key of the request.
     pub(crate) key: Option<OwnedKey>,
     /// The pin of the key, if its backend was lost.
     pub(crate) moving: Option<Session>,
-    /// How the response sets the cookie, if that may pin the work.
+    /// How the response sets the cookie, if the cookie may pin the work.
     pub(crate) cookie: Option<SetCookie>,
 }
 
-/// New work on its way to a backend, with what a second try at another one needs.
+/// New work in flight to a backend, with everything that a second attempt at another one needs.
 pub(crate) struct Attempt<S, B, K, T> {
     pub(crate) config: Arc<Config<K, T>>,
     pub(crate) choice: Choice,
@@ -41,7 +41,7 @@ pub(crate) struct Attempt<S, B, K, T> {
     reclaim: Reclaim<B>,
     work: Work,
     ticket: Ticket,
-    // Without the backend of `choice`.
+    // The request without the backend of `choice`.
     tried: Vec<BackendId>,
     begun: Instant,
 }
@@ -72,7 +72,7 @@ impl<S, B: Incoming, K, T> Attempt<S, B, K, T> {
         (attempt, request)
     }
 
-    /// Turns to another backend, if the request is untouched, time is left and there is one.
+    /// Turns to another backend, if there is one, the request is untouched and time is left.
     pub(crate) fn turn(&mut self) -> Option<Request<ReclaimableBody<B>>> {
         if self.begun.elapsed() >= self.config.failover_within {
             return None;
@@ -86,7 +86,7 @@ impl<S, B: Incoming, K, T> Attempt<S, B, K, T> {
         let config = &self.config;
         let chosen = config.backends.choose(&*config.balance, self.work, key, &tried);
         let Some(in_flight) = chosen else {
-            // The id of the request may still be looked for in it.
+            // An outer layer may still look for the id of the request in the body.
             self.reclaim.put_back(body);
             return None;
         };
@@ -100,7 +100,7 @@ impl<S, B: Incoming, K, T> Attempt<S, B, K, T> {
         Some(self.request(lent))
     }
 
-    /// Returns the body with the `refusal` of the work, if no backend has asked for it.
+    /// Returns the body with the `refusal`, if no backend has begun to read it.
     pub(crate) fn return_body<R>(&self, refusal: &mut Response<R>) {
         let dialect = Dialect::of_parts(&self.head);
         if ReturnedBody::is_wanted(&dialect)
@@ -115,14 +115,14 @@ impl<S, B: Incoming, K, T> Attempt<S, B, K, T> {
         self.choice.in_flight.slot()
     }
 
-    /// Where the work is open, if what comes of it may be on its way to a store when a drain looks for
+    /// The backend at which the work counts as open: its result may still be on its way to a store when a drain checks
     /// what is left.
     pub(crate) fn opened(&self) -> Option<InFlight> {
         let matters = self.work != Work::Free && self.config.backends.are_counted();
         matters.then(|| self.choice.in_flight.clone())
     }
 
-    /// Says how the work has ended at the backend that was chosen last.
+    /// Reports how the work ended at the backend that was chosen last.
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         let extensions = &self.head.extensions;
         self.ticket.settle(outcome, || {

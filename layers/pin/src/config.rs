@@ -16,12 +16,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OnLost {
-    /// Refuse it with 404, which makes an MCP client open a new session, and remove the pin. A key that the
-    /// client has made moves to another backend anyway, since the client could not make another key. A layer
-    /// above may resume the session elsewhere, with a handshake of its own.
+    /// Refuse it with 404, which makes an MCP client open a new session, and remove the pin. A key that the client has
+    /// chosen moves to another backend anyway, because the client could not choose another key. A layer above may
+    /// resume the session elsewhere, with its own handshake.
     Fail,
-    /// Choose another backend and move the pin there: for servers that share their state. The response's
-    /// extensions name the new backend of a session, so that the layer that validates sessions can record it.
+    /// Choose another backend and move the pin there, for servers that share their state. The response's extensions
+    /// name the new backend of a session, so that the layer that validates sessions can record it.
     Repin,
 }
 
@@ -55,7 +55,7 @@ impl<K, T> Config<K, T> {
         }
     }
 
-    /// Adds the fields that may be printed.
+    /// Adds the fields that are safe to print.
     pub(crate) fn debug(&self, f: &mut DebugStruct<'_, '_>) {
         f.field("backends", &self.backends)
             .field("on_lost", &self.on_lost)
@@ -65,7 +65,7 @@ impl<K, T> Config<K, T> {
 }
 
 impl<K, T: SessionStore> Config<K, T> {
-    /// Waits for an answer of the store, if it must, and not for longer than the store may take.
+    /// Waits for an answer of the store, if necessary, for at most the store timeout.
     pub(crate) async fn wait<V, F>(
         &self,
         answer: Answer<Result<V, StoreError>, F>,

@@ -1,4 +1,4 @@
-//! The response future: where work is.
+//! The response future.
 
 use std::{
     fmt,
@@ -36,18 +36,19 @@ pin_project! {
 }
 
 pin_project! {
-    /// Where the work is. What is taken was left for good: only a poll after the end meets its place.
+    /// The state of the work. An empty state is reached only by a poll after the end.
     #[project = StateProj]
     enum State<S, B, R, K, T>
     where
         S: Service<Request<ReclaimableBody<B>>>,
         T: SessionStore,
     {
-        // At a backend, the first that it goes to.
+        // Waiting for the first backend.
         Inner { #[pin] future: S::Future, after: Option<After<S, B, K, T>> },
-        // Waiting: for the store, or for a turn at another backend. Or inside, after a wait.
+        // Waiting for the store or for another backend; also for the inner service, after such a
+        // wait.
         Boxed { future: Option<BoxFuture<R, S::Error>> },
-        // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
+        // The request was answered here. Boxed, because a response is larger than most futures.
         Answered { answer: Option<Box<Response<GuardBody<R>>>> },
     }
 }
@@ -61,7 +62,7 @@ where
     S: Service<Request<ReclaimableBody<B>>>,
     T: SessionStore,
 {
-    /// Waits for the service inside.
+    /// Waits for the inner service.
     #[inline]
     pub(crate) fn inner(future: S::Future, after: After<S, B, K, T>) -> Self {
         Self { state: State::Inner { future, after: Some(after) } }

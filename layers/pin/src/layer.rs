@@ -38,7 +38,7 @@ pub struct PinBackendLayer<K = NoKey, T = NoStore> {
 }
 
 impl PinBackendLayer {
-    /// Pins work by its session, among `backends`.
+    /// Pins each request with a session to the backend of that session, which is one of `backends`.
     pub fn new(backends: Backends) -> Self {
         Self {
             config: Config {
@@ -107,7 +107,7 @@ impl<K, T> PinBackendLayer<K, T> {
         self
     }
 
-    /// The backends among which one is chosen.
+    /// The backends to choose from.
     #[must_use]
     pub fn backends(&self) -> &Backends {
         &self.config.backends
@@ -167,7 +167,7 @@ impl<K, T> PinBackendLayer<K, T> {
         self
     }
 
-    /// The timeout of each operation of the store of pins. Default: 250 ms.
+    /// The timeout of each operation of the pin store. Default: 250 ms.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.config.store_timeout = timeout;
         self

@@ -1,4 +1,4 @@
-//! A key that a response names, or that the client has made, goes into the store.
+//! Stores the pin of a key that a response names or that the client chose.
 
 use bartizan_core::{
     Answer, Backend, BackendId, Dialect, GuardBody, Key, Reason, Record, SessionStore, StoreError,
@@ -12,14 +12,14 @@ use crate::{
     refusal::refuse,
 };
 
-/// A key on its way into the store.
+/// A key that is being stored.
 pub(crate) struct Learned<T: SessionStore> {
     inserted: Answer<Result<Inserted, StoreError>, T::Insert>,
     backend: BackendId,
     is_clients: bool,
 }
 
-/// Pins the key that a response names, or that the client has made, to `backend`; none if there is nothing to pin.
+/// Pins the key that a response names or that the client chose to `backend`; `None` if there is nothing to pin.
 #[inline]
 pub(crate) fn learn<R, K, T>(
     response: &Response<R>,
@@ -37,11 +37,11 @@ where
     }
     let learned = config.extract.learn(response.headers()).filter(|key| is_usable(key));
     let (key, is_clients) = match (&learned, shown) {
-        // A key that is pinned already, named again.
+        // The response names a key again that is already pinned.
         (Some(key), Some(shown)) if !is_clients && **key == *shown && is_pinned(response) => {
             return None;
         }
-        // A backend's, whatever the client showed: no other backend may name it, too.
+        // A backend's key, whatever the client sent: no other backend may name the same key.
         (Some(key), _) => (&**key, false),
         (None, Some(shown)) if is_clients => (shown, true),
         _ => return None,
@@ -66,7 +66,7 @@ impl<T: SessionStore> Learned<T> {
     }
 }
 
-/// Whether the store has a key that leads to `backend`; or why its response must not leave.
+/// Whether the store has the key with `backend`, or else why the response must not be sent.
 fn on_insert(
     inserted: Result<Inserted, StoreError>,
     backend: &BackendId,
@@ -74,7 +74,7 @@ fn on_insert(
 ) -> Result<(), Reason> {
     match inserted {
         Ok(Inserted::Inserted(_)) => Ok(()),
-        // Of two first requests with one key the winner decides for all later ones.
+        // If two first requests with the same key race, the winner decides for all later ones.
         Ok(Inserted::Exists(_)) if is_clients => Ok(()),
         Ok(Inserted::Exists(pin)) if pin.record().backend() == Some(backend) => Ok(()),
         Ok(Inserted::Full) => Err(Reason::TooManySessions),

@@ -8,8 +8,8 @@
 //! Below [`ValidateSession`](https://docs.rs/bartizan-session), which finds the session and its pin; or alone, with a
 //! key of your own ([`key`]) and a store for its pins. It does not connect to backends: put
 //! [`Upstream`](https://docs.rs/bartizan-upstream) or a similar service inside, which reads
-//! [`Backend::of`](bartizan_core::Backend::of) the request and leaves an
-//! [`UpstreamFailure`](bartizan_core::UpstreamFailure) in a response that it makes in place of the backend's.
+//! [`Backend::of`](bartizan_core::Backend::of) the request and inserts an
+//! [`UpstreamFailure`](bartizan_core::UpstreamFailure) into a response that it makes in place of the backend's.
 //!
 //! # Rules
 //!
@@ -47,7 +47,7 @@
 //! | names a backend that could not be reached for 5 s | goes to another, as if there were no cookie | yes |
 //! | several with the name, in one field or in many | the first one that names a backend of the set counts | as above |
 //! | on a request that asks for a session, or with a session or key | ignored | no |
-//! | the backend answers 5xx, or 4xx without a cookie of its own | passed on | no |
+//! | the backend answers 5xx, or 4xx without setting a cookie itself | passed on | no |
 //!
 //! The cookie is taken out of what the backend receives. The other cookies, and those that the backend sets, stay
 //! as they are.
@@ -187,7 +187,7 @@ mod sync;
 mod why;
 mod within;
 
-/// The rules of this layer as pure functions, for the model of this workspace: no part of the interface, and changed
+/// The rules of this layer as pure functions, for the model in this workspace. Not part of the public API; may change
 /// without notice.
 #[doc(hidden)]
 pub mod deciders {

@@ -1,4 +1,4 @@
-//! What a response says of the backend that was chosen for new work. Pure.
+//! What a response shows about the backend that was chosen for new work. Pure.
 
 use bartizan_core::{UpstreamFailure, Work, failure::FailureKind};
 use http::StatusCode;
@@ -10,16 +10,16 @@ pub(crate) enum Outcome {
     Succeeded,
     /// The backend failed.
     Failed,
-    /// The backend found fault with the request, rightly or not.
+    /// The backend rejected the request, rightly or not.
     Rejected,
-    /// Nothing is known of the backend.
+    /// The response shows nothing about the backend.
     Unknown,
 }
 
 impl Outcome {
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
-            // A method or a version of HTTP that the client has chosen.
+            // The client chose an unsupported method or HTTP version.
             StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Self::Rejected,
             _ if status.is_server_error() => Self::Failed,
             _ if status.is_client_error() => Self::Rejected,
@@ -30,9 +30,9 @@ impl Outcome {
     pub(crate) fn of_failure(failure: UpstreamFailure, work: Work) -> Self {
         match failure.kind() {
             FailureKind::Terminated | FailureKind::Protocol => Self::Failed,
-            // Work that opens nothing may be a call that takes long.
+            // Work that does not open a session may be a long call.
             FailureKind::ResponseTimeout if work != Work::Free => Self::Failed,
-            // No connection: that is the business of `Health`. Or nothing that the backend has done.
+            // Failed connections are handled by `Health`; the other failures were not caused by the backend.
             _ => Self::Unknown,
         }
     }

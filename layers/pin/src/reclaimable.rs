@@ -1,4 +1,4 @@
-//! A request body that comes back when nobody has touched it.
+//! A request body that can be taken back as long as it is unread.
 
 use std::{
     pin::Pin,
@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 
 /// The request body that the inner service gets.
 ///
-/// Pinned work gives its body away. Other work lends it, and takes it back if no connection was made before the body
-/// was first read. The request can then go to another backend.
+/// Pinned work passes its body on. Other work lends it, and takes it back if the connection failed before the body was
+/// first read. The request can then go to another backend.
 #[derive(Debug)]
 pub struct ReclaimableBody<B>(State<B>);
 
@@ -46,7 +46,7 @@ impl<B> Reclaim<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Lends the body that was taken back to the same borrower again.
+    /// Lends the returned body to the same borrower again.
     pub(crate) fn put_back(&self, body: B) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
     }
@@ -69,7 +69,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ReclaimableBody<B> {
             match &mut self.0 {
                 State::Own(body) => return Pin::new(body).poll_frame(cx),
                 State::Empty => return Poll::Ready(None),
-                // Once a byte is asked for there is no way back.
+                // After the first read, the body cannot be taken back.
                 State::Lent { reclaim, .. } => {
                     self.0 = reclaim.take_back().map_or(State::Empty, State::Own);
                 }

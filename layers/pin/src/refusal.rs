@@ -1,11 +1,11 @@
-//! Responses that this layer gives itself.
+//! Responses that this layer makes itself.
 
 use bartizan_core::{BackendId, Dialect, GuardBody, Reason, Refusal, refusal::ReturnedBody};
 use http::{Request, Response};
 
 use crate::{bounds::Incoming, event};
 
-/// Refuses a request in the form of `dialect`; `backend` is the one that it is about.
+/// Refuses a request in the format `dialect`, because of `backend`.
 pub(crate) fn refuse<R>(
     reason: Reason,
     backend: Option<&BackendId>,
@@ -15,7 +15,7 @@ pub(crate) fn refuse<R>(
     Refusal::new(reason).respond(dialect)
 }
 
-/// Returns the body of `request`, which has been sent nowhere, with its `refusal`.
+/// Returns the body of `request`, which was not sent to any backend, with its `refusal`.
 #[cold]
 pub(crate) fn with_body<B: Incoming, R>(
     mut refusal: Response<GuardBody<R>>,

@@ -1,4 +1,4 @@
-//! The way out: what a response says of its backend, and what is learned from it.
+//! The response path: what a response shows about its backend, and what is learned from it.
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -22,36 +22,36 @@ use crate::{
     refusal::refuse,
 };
 
-/// What the response is looked at for.
+/// Why the response is examined.
 pub(crate) enum After<S, B, K, T> {
-    /// The loss of the backend that its work is pinned to.
+    /// To detect the loss of the backend to which the work is pinned.
     Followed(Followed<K, T>),
-    /// What it opens at the backend that was chosen, and whether another one has to be tried.
+    /// For what it opens at the chosen backend, and to decide whether to try another one.
     Attempted(Box<Attempt<S, B, K, T>>),
 }
 
-/// Work that is on its way to the backend it is pinned to.
+/// Work in flight to the backend that it is pinned to.
 pub(crate) struct Followed<K, T> {
     pub(crate) config: Arc<Config<K, T>>,
-    // None for a backend that an outer layer chose and this one does not know.
+    // `None` for a backend that an outer layer chose and this layer does not know.
     pub(crate) slot: Option<Arc<Slot>>,
-    // With the version of its pin that was seen. None when a session is the pin.
+    // The key, with the version of its pin that was seen. `None` if the pin is a session.
     pub(crate) key: Option<(OwnedKey, RecordVersion)>,
-    // An outer layer or a cookie chose the backend of work that has no session yet.
+    // Whether an outer layer or a cookie chose the backend, for work that has no session yet.
     pub(crate) may_open: bool,
-    // A cookie did: the client could not make another.
+    // Whether a cookie chose it, which the client cannot replace itself.
     pub(crate) cookie: Option<SetCookie>,
 }
 
-/// What work still waits for when it has a response.
+/// What work still waits for after its response.
 pub(crate) enum Unsettled<S, B, R, K, T: SessionStore> {
-    /// A turn at another backend.
+    /// Another backend.
     Turn(Box<Attempt<S, B, K, T>>, Request<ReclaimableBody<B>>),
-    /// The store, to have the key that the response names.
+    /// The store, to save the key that the response names.
     Learn(Arc<Config<K, T>>, Learned<T>, Response<R>),
-    /// The store, to move a pin to where the response comes from.
+    /// The store, to move a pin to the backend of the response.
     Move(Arc<Config<K, T>>, Session, BackendId, Response<R>),
-    /// The store, to be rid of a pin.
+    /// The store, to remove a pin.
     Unpin(
         Arc<Config<K, T>>,
         Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>,
@@ -59,10 +59,10 @@ pub(crate) enum Unsettled<S, B, R, K, T: SessionStore> {
     ),
 }
 
-/// What comes of a response: it leaves now, or later.
+/// Whether a response is sent now or after a wait.
 type Settled<S, B, R, K, T> = Answer<Response<GuardBody<R>>, Unsettled<S, B, R, K, T>>;
 
-/// Waits for the response of the service inside, and settles it.
+/// Waits for the response of the inner service, and handles it.
 pub(crate) async fn receive<S, B, K, T>(
     future: S::Future,
     after: After<S, B, K, T>,
@@ -75,12 +75,12 @@ where
 {
     match on_response(future.await?, after) {
         Answer::Now(response) => Ok(response),
-        // In a box of its own: most responses need no room for it.
+        // Boxed separately, because most responses do not need it.
         Answer::Later(unsettled) => Box::pin(settle(unsettled)).await,
     }
 }
 
-/// A backend has responded, or could not.
+/// Handles the response of a backend, or its failure.
 #[inline]
 pub(crate) fn on_response<S, B, R, K, T>(
     response: Response<R>,
@@ -97,7 +97,7 @@ where
     }
 }
 
-/// Waits for what a response has still to wait for.
+/// Waits for whatever the response still needs.
 pub(crate) async fn settle<S, B, K, T>(
     mut unsettled: Unsettled<S, B, S::Body, K, T>,
 ) -> Result<Response<GuardBody<S::Body>>, S::Error>
@@ -129,18 +129,19 @@ where
     }
 }
 
-/// Holds `answer` back until the pin that was seen is removed. One that has moved meanwhile stays.
+/// Holds `answer` back until the pin that was seen is removed. A pin that has moved in the meantime
+/// stays.
 pub(crate) async fn unpin<R, K, T: SessionStore>(
     config: &Config<K, T>,
     removed: Answer<Result<bool, StoreError>, T::RemoveIfUnchanged>,
     answer: Response<GuardBody<R>>,
 ) -> Response<GuardBody<R>> {
-    // The answer stands even if the store cannot be told.
+    // The answer stays the same even if the store fails.
     let _ = config.wait(removed).await;
     answer
 }
 
-/// The backend that work is pinned to has responded, or could not.
+/// Handles the response, or the failure, of the backend that work is pinned to.
 #[inline]
 fn on_followed<S, B, R, K, T>(
     mut response: Response<R>,
@@ -162,7 +163,7 @@ where
         None => {
             Backends::responded(&slot);
             if may_open {
-                // The session that it opens belongs there.
+                // The session that it opens belongs to this backend.
                 response.extensions_mut().insert(slot.backend().clone());
             }
             if let Some(cookie) = cookie.filter(|cookie| cookie.is_due()) {
@@ -183,14 +184,14 @@ where
         }
         Some(failure) if failure.is_unreachable() => {
             config.backends.unreachable(&slot, failure);
-            // What moves to another backend does so on its next request.
+            // If the work moves to another backend, it does so with its next request.
             let moves = config.on_lost == OnLost::Repin
                 || cookie.is_some()
                 || key.as_ref().is_some_and(|(key, _)| key.is_clients);
             let reason =
                 if moves { None } else { config.backends.loss(&slot, failure, config.lost_after) };
             let Some(reason) = reason else { return done(response) };
-            // The refusal that this one stands in for has the right form.
+            // The refusal that this one replaces has the right format.
             let dialect = Dialect::like(response.headers());
             let mut answer = refuse(reason, Some(slot.backend().id()), &dialect);
             ReturnedBody::hand_on(&mut response, &mut answer);
@@ -199,12 +200,12 @@ where
                 _ => Answer::Now(answer),
             }
         }
-        // It may be there and have failed just this once: nothing is known.
+        // The backend may be up and have failed just once, so nothing is known.
         Some(_) => done(response),
     }
 }
 
-/// A backend that was chosen has responded, or could not.
+/// Handles the response, or the failure, of a chosen backend.
 fn on_attempted<S, B, R, K, T>(
     mut response: Response<R>,
     mut attempt: Box<Attempt<S, B, K, T>>,
@@ -223,7 +224,7 @@ where
         attempt.settle(Outcome::of_status(response.status()));
         let backend = attempt.slot().backend().clone();
         response.extensions_mut().insert(backend.clone());
-        // The backend must not leave until what it opened is in a store, or was refused.
+        // The backend must not be removed until what it opened is in a store or was refused.
         if let Some(in_flight) = attempt.opened() {
             response.extensions_mut().insert(in_flight);
         }
@@ -258,8 +259,8 @@ where
     done(response)
 }
 
-/// Holds a response back until the pin of a key leads to where it comes from. Of two that move it one wins, for all
-/// later requests.
+/// Holds a response back until the key is pinned to the backend of the response. If two responses move the pin, one
+/// wins for all later requests.
 async fn repin<R, K, T>(
     config: &Config<K, T>,
     pin: &Session,
@@ -273,11 +274,11 @@ where
     if pin.record().backend() != Some(backend) {
         let record = pin.record().clone().with_backend(backend.clone());
         let replaced = config.store.replace(pin.key(), pin.version(), record);
-        // If another won, or the store failed, the next request finds out.
+        // If another one won or the store failed, the next request finds out.
         let _ = config.wait(replaced).await;
     }
-    // What else the response names is pinned where it comes from. Of two that move one key, the winner has
-    // decided where that leads.
+    // Other keys that the response names are pinned to its backend. If two responses move one key, the winner has
+    // decided its backend.
     let names_it = config.extract.learn(response.headers()).is_some_and(|key| *key == *pin.id());
     let learned = if names_it { None } else { learn(&response, config, backend, None, false) };
     match learned {
@@ -291,8 +292,7 @@ fn done<S, B, R, K, T: SessionStore>(response: Response<R>) -> Settled<S, B, R, 
     Answer::Now(response.map(GuardBody::forwarded))
 }
 
-/// Whether the service inside refused the request on its own: no backend has spoken, or was found to be
-/// silent.
+/// Whether the inner service itself refused the request: no backend has responded or failed.
 fn is_refusal<R>(response: &Response<R>) -> bool {
     Reason::of(response).is_some()
 }

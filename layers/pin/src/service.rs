@@ -1,4 +1,4 @@
-//! How work finds its backend.
+//! The service that sends work to its backend.
 //!
 //! Pinned work calls the instance that was polled ready, at once. New work does too, and keeps a clone
 //! for a second try at another backend
@@ -37,12 +37,12 @@ impl<S, K, T> PinBackend<S, K, T> {
         &self.inner
     }
 
-    /// The service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without the pins.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -71,7 +71,7 @@ where
     }
 }
 
-// By hand: extractor and store are shared, not cloned.
+// Written by hand, because extractor and store are shared, not cloned.
 impl<S: Clone, K, T> Clone for PinBackend<S, K, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }

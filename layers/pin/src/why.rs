@@ -1,4 +1,4 @@
-//! Why work is refused whose backend is not here, or cannot be reached. Pure.
+//! The reason for a refusal if the backend is not in the set or cannot be reached. Pure.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bartizan_core::Reason;
 
 use crate::backends::Absence;
 
-/// Why work is refused whose backend is not in the set.
+/// The reason for a refusal if the backend is not in the set.
 #[must_use]
 pub const fn absent(absence: Absence) -> Reason {
     match absence {
@@ -16,8 +16,8 @@ pub const fn absent(absence: Absence) -> Reason {
     }
 }
 
-/// Why pinned work is refused whose backend has refused every connection for the time `refused_for`, and could not be
-/// reached for `unreachable_for`, as far as was seen. Nothing: it is too early to tell.
+/// The reason for refusing pinned work whose backend, as far as was seen, has refused every connection for
+/// `refused_for` and been unreachable for `unreachable_for`. `None` if it is too early to decide.
 #[must_use]
 pub fn unreachable(
     refused_for: Option<Duration>,
@@ -26,9 +26,9 @@ pub fn unreachable(
 ) -> Option<Reason> {
     let is_long = |time: Option<Duration>| time.is_some_and(|time| time >= lost_after);
     match () {
-        // Its server has ended.
+        // The server is gone.
         () if is_long(refused_for) => Some(Reason::BackendLost),
-        // This side may be the cause.
+        // The cause may be on this side.
         () if is_long(unreachable_for) => Some(Reason::BackendOutOfReach),
         () => None,
     }

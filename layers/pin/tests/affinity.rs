@@ -1,4 +1,4 @@
-//! Each rule of the affinity cookie, over a service that plays the backends.
+//! Each rule of the affinity cookie, with a service that simulates the backends.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -79,7 +79,7 @@ fn with(cookies: &[&str]) -> Request<Body> {
     request
 }
 
-/// The lines that set the cookie, and what a client sends back.
+/// The lines that set the cookie, and the cookie that a client sends back.
 fn set(response: &Answer) -> Option<String> {
     let lines = response.headers().get_all(SET_COOKIE).iter();
     let mut lines = lines.filter(|line| line.as_bytes().starts_with(b"bartizan-backend="));
@@ -109,7 +109,7 @@ async fn a_client_without_the_cookie_gets_one_and_stays_with_it() {
                 (backend.clone(), Work::Pinned)
             );
             assert_eq!(set(&next), None, "it has the cookie");
-            // A session that the response opens belongs there.
+            // A session that the response opens belongs to this backend.
             assert_eq!(next.extensions().get::<Backend>().unwrap().id().as_str(), backend);
         }
     }
@@ -131,12 +131,12 @@ async fn the_backend_sees_its_own_cookies_and_sets_its_own() {
     let cookie = set(&first).unwrap();
     send(&service, with(&[&format!("sid=1; {cookie}; theme=dark"), &cookie, "x=y"])).await;
     assert_eq!(seen.cookies(), ["sid=1; theme=dark", "x=y"]);
-    // A session needs no cookie, and the backend none of it.
+    // A session needs no cookie, and the backend does not get one.
     let mut of_session = of_session(A);
     of_session.headers_mut().append(COOKIE, cookie.parse().unwrap());
     assert_eq!(set(&send(&service, of_session).await), None);
     assert!(seen.cookies().is_empty());
-    // Without the setting nothing is taken out, and nothing set.
+    // Without the setting, no cookie is removed or set.
     let plain = seen.pinned_by(&PinBackendLayer::new(set_of));
     assert_eq!(set(&send(&plain, with(&[&cookie])).await), None);
     assert_eq!(seen.cookies(), [cookie]);
@@ -159,10 +159,11 @@ async fn a_cookie_that_names_no_backend_here_is_as_none_and_is_replaced() {
         assert_eq!(set(&response).as_ref(), Some(&good), "{shown}");
         assert!(seen.cookies().is_empty(), "{shown}");
     }
-    // A good one beside a bad one counts.
+    // A valid cookie next to an invalid one counts.
     let both = send(&service, with(&[&format!("{of_other_set}; {good}")])).await;
     assert_eq!((seen.0.last().work, set(&both)), (Work::Pinned, None));
-    // The backend leaves the set: its cookie is stale. It comes back: the cookie is good.
+    // When the backend leaves the set, its cookie is stale. When it comes back, the cookie is valid
+    // again.
     set_of.add(B.parse().unwrap());
     assert_eq!(set(&send(&service, with(&[&of_other_set])).await), None);
     assert_eq!(seen.0.last().backend, B);
@@ -179,7 +180,7 @@ async fn every_replica_with_the_secret_reads_it_and_secrets_rotate() {
     let service = replica.pinned_by(&layer(&set_of));
     assert_eq!(set(&send(&service, with(&[&old_cookie])).await), None);
     assert_eq!(replica.0.last().backend, B);
-    // The new secret signs; what the old one has signed is read, and replaced.
+    // The new secret signs; cookies that the old one signed are read and replaced.
     let rotated = AffinityCookie::new(OTHER).unwrap().accept(SECRET).unwrap();
     let service = replica.pinned_by(&PinBackendLayer::new(set_of).affinity(rotated.clone()));
     let new_cookie = set(&send(&service, with(&[&old_cookie])).await).unwrap();
@@ -218,7 +219,7 @@ async fn a_client_whose_backend_is_lost_moves_and_is_refused_until_then() {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
     }
-    // Never with 404, as a session would be; the next request goes elsewhere.
+    // Never 404, as for a session; the next request goes elsewhere.
     let mut moved = None;
     for _ in 0..3 {
         let response = send(&service, with(&[&cookie])).await;
@@ -230,7 +231,7 @@ async fn a_client_whose_backend_is_lost_moves_and_is_refused_until_then() {
     }
     assert_eq!(seen.0.last().backend, B);
     let moved = moved.unwrap();
-    // It stays there when the first is back.
+    // The client stays there when the first backend is back.
     seen.0.mend(A);
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(set(&send(&service, with(&[&moved])).await), None);
@@ -249,7 +250,7 @@ async fn a_client_stays_where_the_backend_is_back_before_it_could_move() {
         assert_eq!(send(&service, with(&[&cookie])).await.status(), 503);
         tokio::time::advance(Duration::from_secs(2)).await;
     }
-    // As far as is known it is lost, and one request may try it.
+    // As far as is known the backend is lost, and one request may try it.
     seen.0.mend(A);
     assert_eq!(send(&service, with(&[&cookie])).await.status(), 200);
     assert_eq!(seen.0.last().backend, A, "the other is there");
@@ -264,14 +265,15 @@ async fn an_error_binds_no_client_to_the_backend_that_fails() {
         let response = send(&service, with(&[])).await;
         assert_eq!((response.status().as_u16(), set(&response).is_some()), (status, is_set));
     }
-    // Refused on its own: no backend was asked, and what a client opens belongs to none.
+    // The inner service refuses the request itself: no backend was asked, so the client is not
+    // bound to one.
     let cookie_of_a = cookie_of(A, cookie()).await;
     for cookies in [&[][..], &[&*cookie_of_a]] {
         let refused = send(&service, refused_inside(with(cookies))).await;
         assert_eq!(set(&refused), None);
         assert!(refused.extensions().get::<Backend>().is_none(), "{cookies:?}");
     }
-    // The failure of one, and the success of another.
+    // One backend fails, then another succeeds.
     seen.0.answer(200);
     set_of.add(B.parse().unwrap());
     seen.0.fail(A, FailureKind::Refused, Reads::Nothing);
@@ -290,7 +292,7 @@ async fn sessions_and_keys_go_first() {
     session.headers_mut().append(COOKIE, by_a.parse().unwrap());
     assert_eq!(set(&send(&service, session).await), None);
     assert_eq!(seen.0.last().backend, B);
-    // A request that asks for a session is new work: with the cookie or without, sessions are balanced.
+    // A request that asks for a session is new work: sessions are balanced, with or without the cookie.
     for _ in 0..2 {
         let mut opening = with(&[&by_a]);
         Passage::with(&mut opening, |passage| passage.set_work(Work::Opening));
@@ -319,7 +321,7 @@ async fn sessions_and_keys_go_first() {
     assert_eq!(set(&first), None, "the key pins");
 }
 
-/// A store may keep a session whose record names no backend, for a layer above that pins it by other means.
+/// A store may keep a session whose record does not name a backend, for a layer above that pins it in another way.
 #[tokio::test]
 async fn a_session_without_a_backend_is_none_of_the_cookies() {
     let (seen, set_of) = (Seen::default(), backends([A, B]));

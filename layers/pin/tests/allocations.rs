@@ -1,4 +1,4 @@
-//! What a request costs in allocations, beside those of the service inside.
+//! The allocations of a request, in addition to those of the inner service.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{convert::Infallible, future::ready};
@@ -48,7 +48,7 @@ async fn pinned_work_costs_none_and_new_work_a_few_whatever_the_number_of_backen
         Passage::with(&mut request, |_| ());
         request
     };
-    // What is made once per thread.
+    // Allocations that happen once per thread.
     allocations(&mut call, vec![pinned(1), new()]);
     assert_eq!(allocations(&mut call, (1..=50).map(pinned).collect()), 0);
     let each = allocations(&mut call, (0..50).map(|_| new()).collect()) / 50;

@@ -26,7 +26,7 @@ use tower::Layer;
 
 use common::*;
 
-/// Says what the background finds, and counts how often it looks.
+/// Decides what background checks find, and counts them.
 fn finds(set: Backends, found: Result<(), FailureKind>) -> (Backends, Arc<AtomicUsize>) {
     let tries = Arc::<AtomicUsize>::default();
     let counter = Arc::clone(&tries);
@@ -41,7 +41,8 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Two refused connections, 5.5 s apart with nothing between them, ended a session.
+/// This once failed: two refused connections, 5.5 s apart with nothing between them, ended a
+/// session.
 #[tokio::test(start_paused = true)]
 async fn two_blips_are_not_an_outage() {
     let world = World::default();
@@ -57,7 +58,7 @@ async fn two_blips_are_not_an_outage() {
     assert_eq!(tries.load(Ordering::Relaxed), 3, "once for each: then it was back");
     assert_eq!(send(&service, of_session(A)).await.status(), 200);
 
-    // Nor are they where the background learns nothing.
+    // The same if background checks find nothing.
     let service = PinBackendLayer::new(backends([A, B])).layer(world.clone());
     world.fail(A, FailureKind::Refused, Reads::Nothing);
     for _ in 0..3 {
@@ -77,7 +78,7 @@ async fn a_server_that_has_ended_is_found_out_without_any_traffic() {
     let response = send(&service, of_session(A)).await;
     assert_eq!(Reason::of(&response), Some(Reason::BackendLost));
     assert_eq!(tries.load(Ordering::Relaxed), 5, "once a second");
-    // It is asked all the same, and is back as soon as it answers.
+    // The backend is still tried, and is back as soon as it answers.
     world.mend(A);
     assert_eq!(send(&service, of_session(A)).await.status(), 200);
     sleep(secs(60)).await;
@@ -105,7 +106,7 @@ async fn a_backend_that_can_be_connected_to_is_back_in_service() {
     assert_eq!(set.snapshot()[0].state(), BackendState::Ready);
 }
 
-/// Each of these ended the session after 5 s.
+/// Each of these once ended the session after 5 s.
 #[tokio::test(start_paused = true)]
 async fn what_may_be_the_fault_of_this_side_ends_no_session() {
     for kind in
@@ -152,7 +153,7 @@ async fn how_long_a_server_must_refuse_is_an_option() {
     assert_eq!(Reason::of(&response), Some(Reason::BackendLost));
 }
 
-/// The span of refusals is complete, and the server may have come back since.
+/// The span of refusals is complete, but the server may have come back since.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_not_refused_itself_ends_no_session() {
     let world = World::default();
@@ -169,7 +170,7 @@ async fn a_request_that_was_not_refused_itself_ends_no_session() {
     assert_eq!(Reason::of(&response), Some(Reason::BackendLost));
 }
 
-/// A replica with a shorter list of backends ended live sessions of all replicas.
+/// This once failed: a replica with a shorter list of backends ended live sessions of all replicas.
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_was_never_here_is_unknown_and_not_lost() {
     let world = World::default();
@@ -186,7 +187,7 @@ async fn a_backend_that_was_never_here_is_unknown_and_not_lost() {
     assert_eq!(Reason::of(&response), Some(Reason::BackendOutOfReach));
     assert_eq!(response.status(), 404);
     assert!(world.backends_called().is_empty());
-    // It becomes known.
+    // The backend becomes known.
     set.add(A.parse().unwrap());
     assert_eq!(send(&service, of_session(A)).await.status(), 200);
     set.remove(&id(A));
@@ -229,7 +230,7 @@ async fn a_key_whose_backend_was_never_here_keeps_its_pin_unless_the_client_made
     let shown = || Request::get("/?s=1").body(Full::from("")).unwrap();
     assert_eq!(send(&service, shown()).await.status(), 503);
     sleep(secs(10)).await;
-    // It could not make another key.
+    // The client could not choose another key.
     assert_eq!(send(&service, shown()).await.status(), 200);
     assert_eq!(world.last().backend, B);
 }

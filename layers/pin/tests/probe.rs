@@ -1,4 +1,4 @@
-//! Probes: what they find, what becomes of it, and when they end.
+//! Probes: what they find, its effect, and when they end.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test")]
 
 mod common;
@@ -36,7 +36,7 @@ enum Reply {
     Hang,
 }
 
-/// What backends answer to probes, and the probes.
+/// The answers of backends to probes, and the probes they got.
 #[derive(Clone, Default)]
 struct Replies {
     replies: Arc<Mutex<HashMap<String, Reply>>>,
@@ -144,7 +144,7 @@ async fn a_probe_asks_each_backend_for_the_path_at_every_interval() {
     sleep(Duration::from_secs(100)).await;
     let each = replies.count() / 2;
     assert!((91..=112).contains(&each), "{each}");
-    // One that comes later, and one that leaves.
+    // A backend that is added later, and one that is removed.
     set.add(C.parse().unwrap());
     set.remove(&id(A));
     replies.probes.lock().unwrap().clear();
@@ -184,12 +184,12 @@ async fn a_refused_probe_is_a_refused_connection_and_a_hang_is_not() {
     let [a, b] = [0, 1].map(|index| set.snapshot()[index].failures());
     assert!(a >= 8, "{a}");
     assert_eq!(b, 0);
-    // Any response shows that it can be reached; of the probe it is no success.
+    // Any response shows that the backend can be reached, but this one does not pass the probe.
     replies.set(A, Reply::Status(500));
     sleep(Duration::from_secs(2)).await;
     assert_eq!(set.snapshot()[0].failures(), 0);
     assert_eq!(states(&set), [OUT, OUT]);
-    // All are out: one is tried.
+    // All backends are out of service, so one is tried.
     let service = PinBackendLayer::new(set.clone()).layer(World::default());
     assert_eq!(send(&service, request("new")).await.status(), 200);
     probing.abort();

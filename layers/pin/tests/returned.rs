@@ -1,4 +1,5 @@
-//! A refusal returns the body of a request that was sent nowhere: the id of the request is in it.
+//! A refusal returns the body of a request that was not sent, because it contains the id of the
+//! request.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -52,7 +53,7 @@ async fn what_is_refused_on_arrival_has_its_body() {
     assert_eq!(refused(&service, call(unknown), Reason::BackendUnknown).await.unwrap(), CALL);
     sleep(Duration::from_secs(11)).await;
     assert_eq!(refused(&service, call(unknown), Reason::BackendOutOfReach).await.unwrap(), CALL);
-    // New work that no backend takes: where nobody else knows the id.
+    // New work that no backend takes: only the body has the id.
     let service = PinBackendLayer::new(Backends::new([])).layer(World::default());
     let new = |dialect| {
         let mut request = Request::post("/mcp").body(Full::from(CALL)).unwrap();
@@ -77,7 +78,7 @@ async fn nothing_is_returned_of_a_request_without_a_body() {
     assert!(!ReturnedBody::is_in(&response));
 }
 
-/// The service inside returns the body; the refusal that takes the place of its own keeps it.
+/// The inner service returns the body; the refusal that replaces its own keeps it.
 #[tokio::test(start_paused = true)]
 async fn a_loss_hands_on_the_body_that_comes_from_inside() {
     let upstream = tower::service_fn(async |request: Request<ReclaimableBody<Body>>| {
@@ -96,7 +97,7 @@ async fn a_loss_hands_on_the_body_that_comes_from_inside() {
     assert_eq!(refused(&service, call(A), Reason::BackendLost).await.unwrap(), CALL);
 }
 
-/// Work that may go elsewhere lends its body: what no backend has asked for is still there.
+/// Work that may go elsewhere lends its body: if no backend has read it, it is still there.
 #[tokio::test(start_paused = true)]
 async fn work_that_finds_no_other_backend_returns_what_nobody_has_read() {
     let world = World::default();
@@ -117,7 +118,7 @@ async fn work_that_finds_no_other_backend_returns_what_nobody_has_read() {
     }
 }
 
-/// A response of a backend takes nothing with it.
+/// A backend's response does not get the body.
 #[tokio::test]
 async fn a_response_returns_nothing() {
     let service = PinBackendLayer::new(backends([A])).layer(World::default());

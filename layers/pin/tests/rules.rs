@@ -1,4 +1,4 @@
-//! Each row of the crate's table, in its order, over a service that plays the backends.
+//! Each row of the crate's table, in its order, with a service that simulates the backends.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -42,7 +42,8 @@ async fn what_opens_at_a_backend_that_an_outer_layer_chose_belongs_there() {
         let response = send(&service, opening).await;
         assert_eq!(world.last().backend, chosen);
         assert_eq!(response.extensions().get::<Backend>().unwrap().id().as_str(), chosen);
-        // A session's record says where it is: one that moves is named by the layer that moves it.
+        // A session's record names its backend; if the session moves, the layer that moves it names
+        // the new one.
         let mut call = of_session(A);
         Passage::with(&mut call, |passage| passage.set_backend(chosen.parse().unwrap()));
         assert!(send(&service, call).await.extensions().get::<Backend>().is_none());
@@ -63,7 +64,7 @@ async fn a_session_goes_to_its_backend_ready_or_draining_and_nowhere_else() {
     assert!(set.drain(&id(B)));
     assert_eq!(send(&service, of_session(B)).await.status(), 200);
     assert_eq!(world.last().backend, B);
-    // New work goes elsewhere, and the response says where.
+    // New work goes elsewhere, and the response names the backend.
     for _ in 0..20 {
         let response = send(&service, request("new")).await;
         let chosen = response.extensions().get::<Backend>().unwrap().id().to_string();
@@ -89,9 +90,9 @@ async fn a_pin_stays_for_five_seconds_of_refusals_and_goes_then() {
         (response.status().as_u16(), &response.headers()["content-type"]),
         (404, &HeaderValue::from_static("application/json"))
     );
-    // Each was sent once, and to no other.
+    // Each was sent once, and only to its backend.
     assert_eq!(world.backends_called(), vec![A; 6]);
-    // A response ends the silence, whatever it says.
+    // Any response ends the silence.
     world.mend(A);
     assert_eq!(send(&service, of_session(A)).await.status(), 200);
     world.fail(A, FailureKind::Refused, Reads::Nothing);
@@ -171,7 +172,7 @@ async fn a_clients_key_moves_when_its_backend_is_silent_for_too_long() {
         assert_eq!(send(&service, room()).await.status(), 503, "{second} s");
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    // It cannot make another key: "not found" would be for ever.
+    // The client cannot choose another key, so "not found" would be permanent.
     assert_eq!(send(&service, room()).await.status(), 200);
     assert_eq!(world.last().backend, B);
     world.mend(A);
@@ -191,13 +192,14 @@ async fn a_clients_key_is_not_lost_while_a_connection_is_waited_for() {
     let shown = || Request::get("/?s=1").body(Full::from("")).unwrap();
     assert_eq!(send(&service, shown()).await.status(), 200);
     world.fail(A, FailureKind::ConnectTimeout, Reads::Nothing);
-    // Silent since 3 s; at 6 s the limit is not reached when the request comes, but when it fails.
+    // Silent since 3 s; at 6 s, the limit is reached not when the request arrives but when it
+    // fails.
     for _ in 0..3 {
         assert_eq!(send(&service, shown()).await.status(), 503);
     }
 }
 
-/// Takes the first there is.
+/// Takes the first candidate.
 fn first(candidates: &[Candidate<'_>], _: Option<&[u8]>) -> Option<usize> {
     (!candidates.is_empty()).then_some(0)
 }
@@ -242,7 +244,7 @@ async fn a_backend_that_an_outer_layer_has_tried_is_not_chosen_and_the_choice_is
     });
     tried.add(&id(B));
     world.fail(A, FailureKind::Refused, Reads::Nothing);
-    // C, or A and then C.
+    // To C, or to A and then to C.
     assert_eq!(send(&service, work(&tried)).await.status(), 200);
     assert_eq!(world.last().backend, C);
     assert!(tried.snapshot().contains(&id(C)));
@@ -250,7 +252,7 @@ async fn a_backend_that_an_outer_layer_has_tried_is_not_chosen_and_the_choice_is
     let response = send(&service, work(&tried)).await;
     assert_eq!(Reason::of(&response), Some(Reason::NoBackend));
     assert!(!world.backends_called().contains(&B.to_owned()));
-    // Whoever keeps no account is not concerned.
+    // Work without a list of tried backends is not affected.
     assert_eq!(send(&service, request("new")).await.status(), 200);
 }
 
@@ -261,7 +263,7 @@ async fn work_that_somebody_may_have_seen_is_sent_once() {
         (FailureKind::Terminated, Reads::Body),
         (FailureKind::ResponseTimeout, Reads::Body),
         (FailureKind::Protocol, Reads::Body),
-        // A transport that errs: it says "refused", but the body was asked for.
+        // A faulty transport: it reports "refused", but has already read from the body.
         (FailureKind::Refused, Reads::Body),
     ] {
         let world = World::default();
@@ -315,7 +317,7 @@ async fn a_backend_out_of_service_gets_no_new_work_until_its_time_is_up() {
     }
     assert!(world.backends_called().contains(&A.to_owned()));
     assert_eq!(set.snapshot()[0].state(), BackendState::Ready);
-    // With all of them out, one is tried all the same.
+    // With all of them out of service, one is tried anyway.
     world.fail(A, FailureKind::Refused, Reads::Nothing);
     world.fail(B, FailureKind::Refused, Reads::Nothing);
     for _ in 0..3 {
@@ -353,7 +355,7 @@ async fn a_key_that_a_response_names_is_pinned() {
         request.headers_mut().insert("x-s", HeaderValue::from_static(key));
         request
     };
-    // A key that nobody gave is new work, and is not pinned by being shown.
+    // An unknown key counts as new work, and sending it does not pin it.
     send(&service, shown("made-up")).await;
     assert_eq!(store.len(), 0);
     world.name("x-s", "k1");
@@ -364,7 +366,7 @@ async fn a_key_that_a_response_names_is_pinned() {
         send(&service, shown("k1")).await;
         assert_eq!((world.last().backend, world.last().work), (home.clone(), Work::Pinned));
     }
-    // Named anew in the course of it, the next key is at home there too.
+    // If a later response names another key, that key is pinned to the same backend.
     world.name("x-s", "k2");
     send(&service, shown("k1")).await;
     for _ in 0..10 {
@@ -425,7 +427,7 @@ async fn new_work_goes_where_the_fewest_sessions_are_and_counts_while_it_is_on_i
         send(&service, request("new")).await;
         assert_eq!(world.last().backend, B);
     }
-    // Work that opens no session is for all of them.
+    // Work that does not open a session goes to all of them.
     let mut seen = Vec::new();
     for _ in 0..40 {
         let mut free = request("modern");
@@ -462,7 +464,7 @@ async fn a_drained_backend_leaves_with_its_last_session_or_at_its_deadline() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(send(&service, of_session(A)).await.status(), 404);
     assert_eq!(set.snapshot().len(), 1);
-    // Added again in time, it stays.
+    // If it is added again in time, it stays.
     set.drain_within(&id(B), Duration::from_secs(60));
     set.add(B.parse().unwrap());
     tokio::time::advance(Duration::from_secs(61)).await;
@@ -479,7 +481,7 @@ async fn the_set_follows_a_stream_of_changes() {
     assert_eq!((left[0].backend().id(), left[0].state()), (&id(B), BackendState::Draining));
 }
 
-/// `ConcurrencyLimit` panics when an instance is called that was not polled ready.
+/// `ConcurrencyLimit` panics if it is called on an instance that was not polled ready.
 #[tokio::test]
 async fn the_instance_that_was_ready_is_the_one_that_is_called() {
     let world = World::default();
@@ -492,7 +494,7 @@ async fn the_instance_that_was_ready_is_the_one_that_is_called() {
     }
 }
 
-/// Once it moved, the next request would go anywhere.
+/// If the pin had moved, the next request could go anywhere.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_a_response_names_while_a_pin_moves_is_pinned_too() {
     let world = World::default();
@@ -504,7 +506,7 @@ async fn a_key_that_a_response_names_while_a_pin_moves_is_pinned_too() {
     send(&service, request("open")).await;
     assert_eq!(world.last().backend, A);
     set.remove(&id(A));
-    // Its new home does not know the key, and gives another.
+    // The new backend does not know the key, and names another one.
     world.name("x-s", "k2");
     send(&service, shows("k1")).await;
     assert_eq!(world.last().backend, B);
@@ -547,7 +549,7 @@ async fn a_clients_key_that_cannot_be_kept_is_refused_before_a_backend_is_bother
     assert_eq!(send(&service, room("1")).await.status(), 200, "what is pinned is untouched");
 }
 
-/// A backend that is asked for nothing after one failure says nothing either: that is no silence.
+/// A backend that gets no requests after one failure does not count as silent.
 #[tokio::test(start_paused = true)]
 async fn what_would_move_stays_where_the_backend_is_back() {
     let world = World::default();
@@ -581,7 +583,7 @@ async fn a_try_that_was_given_up_is_followed_by_another() {
     world.mend(A);
     tokio::time::advance(Duration::from_millis(250)).await;
     for _ in 0..5 {
-        // It is on its way to A when its client leaves.
+        // The request is in flight to A when its client disconnects.
         drop(service.clone().call(request("given up")));
         assert_eq!((set.snapshot()[0].opening(), set.snapshot()[1].opening()), (0, 0));
         send(&service, request("new")).await;

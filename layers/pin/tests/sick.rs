@@ -1,11 +1,12 @@
-//! One sick backend of several: how many openings fail.
+//! How many openings fail if one of several backends is failing.
 //!
-//! Of 200 openings, 20 at a time from ten clients within five seconds, those are counted that begin after the first
-//! second and fail. Before failed openings counted, these were, with one sick backend of two, of four and of eight:
-//! 158, 86 and 43 of 160 (least-sessions), 80, 40 and 20 (round robin), 90, 52 and 25 (random), 85, 47 and 24
-//! (rendezvous).
+//! Ten clients make 200 openings, 20 at a time, within five seconds. The tests count the failed ones that begin after
+//! the first second. Before failed openings were counted as load, the numbers with one failing backend of two, four and
+//! eight were: 158, 86 and 43 of 160 (least-sessions), 80, 40 and 20 (round robin), 90, 52 and 25 (random), 85, 47 and
+//! 24 (rendezvous).
 //!
-//! Below: what comes back, who cannot cause it, and what is none of it.
+//! The tests below cover recovery, clients that must not be able to take a backend out of service,
+//! and cases that are not failures.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod sickbay;
@@ -45,7 +46,7 @@ const READY: (BackendState, Option<DownCause>) = (BackendState::Ready, None);
 const OUT: (BackendState, Option<DownCause>) =
     (BackendState::Down, Some(DownCause::FailedOpenings));
 
-/// So many openings of ten clients, one every `pause`.
+/// This many openings of ten clients, one every `pause`.
 async fn open(clinic: &Clinic, count: u16, pause: Duration) -> usize {
     let mut failed = 0;
     for number in 0..count {
@@ -72,7 +73,8 @@ async fn a_backend_that_recovers_has_its_share_within_thirty_seconds() {
             let failed = open(&clinic, 400, Duration::from_millis(10)).await;
             let share = clinic.opened(0) - before;
             assert_eq!(failed, 0, "{policy:?} {kind:?}");
-            // Of 400 among four. With least sessions it has caught up, or still does.
+            // Of 400 openings among four backends. With least sessions, the recovered one has
+            // caught up or is catching up.
             assert!(share >= 70, "{policy:?} {kind:?}: {share}");
         }
     }
@@ -109,7 +111,7 @@ async fn keys_go_elsewhere_while_their_backend_is_sick_and_come_back() {
     assert_eq!(clinic.calls(0) - before, rooms.len());
 }
 
-/// With what others send meanwhile, without, and with all of it at one backend.
+/// With other traffic, without it, and with all of it at one backend.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_bad_requests_of_one_client_take_no_backend_out() {
     let statuses = [400, 401, 403, 404, 422, 429];
@@ -133,7 +135,8 @@ async fn a_thousand_bad_requests_of_one_client_take_no_backend_out() {
 #[tokio::test(start_paused = true)]
 async fn rejections_that_siblings_give_as_well_take_no_backend_out() {
     let clinic = Clinic::played(3, Policy::Random);
-    // What a client without a token gets, everywhere, before it comes back with one.
+    // The answer that a client without a token gets from every backend before it comes back with
+    // one.
     for number in 0..2000_u16 {
         let client = u8::try_from(number % 200).unwrap();
         let room = format!("a{number}");
@@ -187,7 +190,7 @@ async fn a_sick_backend_that_has_to_stay_does_not_win_by_having_no_sessions() {
     for index in [0, 1, 2] {
         clinic.fall_sick(index, Sickness::Status(500));
     }
-    // New as if restarted: without sessions.
+    // As if restarted: without sessions.
     clinic.forget_sessions(&[0, 1, 2]);
     open(&clinic, 100, Duration::from_millis(50)).await;
     let failed = open(&clinic, 200, Duration::from_millis(50)).await;

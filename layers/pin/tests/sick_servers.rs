@@ -1,6 +1,6 @@
-//! One sick backend of several, over real servers and the real `Upstream`. `sick.rs` has the numbers of before.
+//! One failing backend of several, over real servers and the real `Upstream`. `sick.rs` has the earlier numbers.
 //!
-//! In a program of its own, so that no other test takes the processor from it: what it counts depends on the time.
+//! In a separate test program, so that no other test competes for the processor: its counts depend on timing.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod sickbay;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use sickbay::{Clinic, Policy, Sickness};
 
-/// Each sickness under each policy, half of the cases at a time.
+/// Each kind of failure under each policy, half of the cases at a time.
 #[tokio::test]
 async fn of_200_openings_five_at_most_meet_one_sick_backend_after_the_first_second() {
     fastrand::seed(1);

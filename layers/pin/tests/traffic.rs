@@ -1,4 +1,4 @@
-//! Whatever happens to the set: pinned work goes to its backend or nowhere, and nothing is sent twice.
+//! Whatever happens to the set, pinned work goes to its backend or nowhere, and nothing is sent twice.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -51,7 +51,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What the layer should know: which backends there are, whether they drain, and how they fail.
+/// A model of what the layer should know: which backends there are, whether they drain, and how
+/// they fail.
 #[derive(Default)]
 struct Model {
     drains: BTreeMap<usize, bool>,
@@ -98,7 +99,8 @@ async fn play(events: Vec<Event>) -> Result<(), TestCaseError> {
                 if eligible.is_empty() {
                     prop_assert_eq!(Reason::of(&response), Some(Reason::NoBackend));
                 } else if !touches {
-                    // Whoever can take it gets it; what has failed everywhere was tried everywhere.
+                    // A backend that can take the request gets it; a request that failed was tried
+                    // at every backend.
                     prop_assert_eq!(response.status() == 200, well);
                     prop_assert!(well || called.len() == eligible.len());
                 }
@@ -153,7 +155,7 @@ proptest! {
     }
 }
 
-/// Work in flight holds what it needs: a backend that leaves meanwhile answers it all the same.
+/// A backend that leaves the set in the meantime still answers work in flight.
 #[tokio::test]
 async fn work_in_flight_is_answered_when_its_backend_leaves() {
     let gate = Arc::new(Semaphore::new(0));

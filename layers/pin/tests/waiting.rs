@@ -1,4 +1,4 @@
-//! Keys whose store answers later, or never: what is held back, and what is said instead.
+//! Keys whose store answers late or never: which responses are held back, and which are replaced.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -215,7 +215,7 @@ async fn a_full_store_and_a_key_of_two_backends_are_told_apart() {
     let service = PinBackendLayer::new(backends([A])).key(field(), full).layer(world.clone());
     world.name("x-s", "k1");
     assert_eq!(send(&service, request("open")).await.status(), 200);
-    // Named again by the same backend, it is the same key.
+    // If the same backend names it again, it is the same key.
     assert_eq!(send(&service, request("open")).await.status(), 200);
     world.name("x-s", "k2");
     let response = send(&service, request("open")).await;
@@ -273,7 +273,7 @@ async fn a_lost_pin_is_removed_before_the_refusal_leaves_and_whatever_the_store_
         assert_eq!(world.backends_called().len(), 1);
         assert!(store.store.is_empty(), "{fault:?}");
 
-        // It is there, and refuses connections for too long.
+        // The backend is in the set, but has refused connections for too long.
         let (world, store) = (World::default(), Late::new());
         let service = by_field(backends([A]), &store).layer(world.clone());
         world.name("x-s", "k");
@@ -290,7 +290,7 @@ async fn a_lost_pin_is_removed_before_the_refusal_leaves_and_whatever_the_store_
     }
 }
 
-/// Counts what a store knows, which is nothing of what is on its way there.
+/// Counts the sessions in a store, without those that are still being stored.
 struct Nobody;
 
 impl CountSessions for Nobody {
@@ -357,7 +357,7 @@ async fn a_backends_own_404_ends_the_pin_of_a_key_only_if_that_is_asked_for() {
     }
 }
 
-/// What the old backend says late is about the pin that the request saw.
+/// A late response of the old backend is about the pin that its request saw.
 #[tokio::test(start_paused = true)]
 async fn a_404_of_the_backend_that_a_key_has_left_does_not_unpin_it() {
     for moves in [true, false] {
@@ -400,7 +400,7 @@ async fn what_is_too_long_or_empty_is_no_key() {
     assert_eq!(store.len(), 1);
 }
 
-/// Every wait takes some milliseconds here: for the store, for each backend, for the store again.
+/// Every wait takes some milliseconds: for the store, for each backend, and for the store again.
 #[tokio::test(start_paused = true)]
 async fn wherever_a_client_leaves_no_count_and_no_permit_stays() {
     let (world, store) = (World::default(), Late::new());
@@ -418,7 +418,8 @@ async fn wherever_a_client_leaves_no_count_and_no_permit_stays() {
         let key = format!("k{after_ms}").leak();
         let key_of_it = Key::new(&route, None, key.as_bytes());
         store.store.insert_if_absent(key_of_it, lost.clone()).wait().await.unwrap();
-        // It is looked up, refused by one, taken by another, moved there, and named anew.
+        // The key is looked up, refused by one backend, accepted by another, moved there, and
+        // renamed.
         set.ready(&id(B));
         world.fail(B, FailureKind::Refused, Reads::Nothing);
         world.name("x-s", &format!("n{after_ms}"));
@@ -433,7 +434,7 @@ async fn wherever_a_client_leaves_no_count_and_no_permit_stays() {
     assert!(ends[0] > 30 && ends[1] > 10, "{ends:?}");
 }
 
-/// In each state: at a backend, waiting, answered here.
+/// In each state: waiting for a backend, waiting for the store, answered here.
 #[tokio::test(start_paused = true)]
 async fn a_future_that_is_polled_again_says_so_in_debug_builds_and_stays_pending() {
     let store = Late::new();

@@ -29,7 +29,7 @@ use sha2::Sha256;
 #[must_use]
 #[derive(Clone)]
 pub struct AffinityCookie {
-    // The first signs.
+    // The first secret signs.
     keys: Vec<Hmac<Sha256>>,
     name: Box<str>,
     max_age: Option<Duration>,
@@ -37,7 +37,7 @@ pub struct AffinityCookie {
     is_always_secure: bool,
 }
 
-/// What a browser takes from its own host only, and over TLS only.
+/// Prefixes that browsers accept only over TLS; with the first, only for the host itself.
 const HOST_PREFIX: &str = "__host-";
 const SECURE_PREFIX: &str = "__secure-";
 
@@ -142,11 +142,11 @@ impl AffinityCookie {
         self.is_always_secure
     }
 
-    /// The name of `backend` under each key, the one that signs first.
+    /// The name of `backend` under each key, with the signing key first.
     pub(super) fn names_of(&self, backend: &BackendId) -> impl Iterator<Item = String> {
         self.keys.iter().map(move |key| {
             let mut hash = key.clone();
-            // No part holds a zero byte before the last.
+            // Only the last part may contain a zero byte.
             for part in ["bartizan affinity cookie", &*self.name] {
                 hash.update(part.as_bytes());
                 hash.update(&[0]);
@@ -189,7 +189,7 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-// By hand: secrets are not shown.
+// Written by hand, so that secrets are not shown.
 impl fmt::Debug for AffinityCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AffinityCookie")

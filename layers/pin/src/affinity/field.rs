@@ -6,15 +6,15 @@
 //! ```
 //!
 //! Over HTTP/2 there may be several fields
-//! ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)). White space is taken as it comes, and
-//! what is not a pair is left alone: it is the backend's.
+//! ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)). White space is kept, and text that is not
+//! a pair is left alone for the backend.
 
 use bartizan_core::fields::list::trim;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
-/// Takes the cookie `name` out of the request. Of several, the first counts that `read` finds something in. The others'
-/// bytes stay as they are.
+/// Takes the cookie `name` out of the request. If there are several, the first one counts for which `read` returns a
+/// value. The bytes of other cookies stay as they are.
 pub(super) fn take<T>(
     headers: &mut HeaderMap,
     name: &str,
@@ -43,7 +43,7 @@ fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     (trim(before) == name.as_bytes()).then(|| trim(after.get(1..).unwrap_or_default()))
 }
 
-/// `line` without the cookie `name`; none if nothing is left.
+/// `line` without the cookie `name`; `None` if nothing is left.
 fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
     if pairs(line).all(|pair| value(pair, name).is_none()) {
         return Some(line.clone());
@@ -113,7 +113,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client sends: the cookie is found if it is there, nothing of it is left, and no other pair is
+        /// Whatever a client sends: the cookie is found if it is there and removed completely, and no other pair is
         /// lost, changed or moved.
         #[test]
         fn nothing_of_the_cookie_is_left_and_nothing_else_is_lost(
@@ -125,7 +125,7 @@ mod tests {
                 .map(|line| (COOKIE, HeaderValue::from_str(line).unwrap()))
                 .collect();
             let before = headers.clone();
-            // By another way than the reader's: a model of what a pair is.
+            // A second implementation of what a pair is, as a model for the test.
             let is_ours = |pair: &str| {
                 pair.split_once('=').is_some_and(|(name, _)| name.trim_matches([' ', '\t']) == "r")
             };
@@ -157,7 +157,7 @@ mod tests {
             }
         }
 
-        /// No bytes make it fail.
+        /// No input makes it fail.
         #[test]
         fn any_bytes_are_read(lines in vec(vec(any::<u8>(), 0..40), 0..4)) {
             let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());

@@ -1,11 +1,12 @@
-//! Pins a client by a cookie that this layer writes: no store, and nothing to lose at a restart.
+//! Pins a client by a cookie that this layer writes, without a store, so that pins survive
+//! restarts.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `cookie` | [`AffinityCookie`]: the settings |
 //! | `field` | the reader of `Cookie`: finds the cookie, and takes it out. Pure |
 //! | `names` | the name of each backend under each key, made once per change of the set |
-//! | `shown` | what a request shows, and when a response sets the cookie |
+//! | `shown` | the cookie of a request, and when a response sets it |
 
 mod cookie;
 mod field;

@@ -1,4 +1,4 @@
-//! The name of each backend under each key: made once per change of the set, so that a request costs no hashing.
+//! The name of each backend under each key, made once per change of the set, so that requests need no keyed hash.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use super::cookie::AffinityCookie;
 /// The names of the backends in one set.
 #[derive(Default)]
 pub(super) struct Names {
-    /// Which set. None has the number 0.
+    /// The number of changes of the set, starting at 1.
     pub(super) generation: u64,
-    // A guess is compared by its hash first, which is seeded at random: how long that takes says nothing about a name.
+    // Lookups compare randomly seeded hashes first, so their timing reveals nothing about a name.
     by_name: HashMap<Box<[u8]>, Named, RandomState>,
     lines: HashMap<BackendId, Lines, RandomState>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Names {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Named {
     pub(super) backend: BackendId,
-    /// Whether the key that signs has made the name.
+    /// Whether the signing key made the name.
     pub(super) is_current: bool,
 }
 
@@ -50,12 +50,12 @@ impl Names {
         names
     }
 
-    /// The backend that a cookie names; none for a value that no key has made for a backend of the set.
+    /// The backend that a cookie names; `None` for a value that no key made for a backend of the set.
     pub(super) fn find(&self, value: &[u8]) -> Option<Named> {
         self.by_name.get(value).cloned()
     }
 
-    /// What sets the cookie to the name of a backend.
+    /// The field value that sets the cookie to the name of a backend.
     pub(super) fn line(&self, backend: &BackendId, is_secure: bool) -> Option<HeaderValue> {
         let lines = self.lines.get(backend)?;
         Some(if is_secure { lines.secure.clone() } else { lines.plain.clone() })
@@ -83,7 +83,7 @@ mod tests {
         {
             assert_eq!(names.find(forged.as_bytes()), None, "{forged}");
         }
-        // The secret that signs is accepted, too: what it has signed need not be replaced.
+        // The signing secret is also accepted: cookies that it signed need not be replaced.
         let twice = AffinityCookie::new(new).unwrap().accept(new).unwrap();
         let twice = Names::new(&twice, 1, vec![a.clone()]);
         assert_eq!(twice.find(good.as_bytes()), named(true));

@@ -1,4 +1,4 @@
-//! What a request shows, and when a response sets the cookie.
+//! The cookie of a request, and when a response sets it.
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ pub(crate) struct Affinity {
     names: ArcSwap<Names>,
 }
 
-/// What a request shows of the cookie.
+/// The cookie of a request.
 pub(crate) struct Shown {
-    /// The backend that it names, if any key has made the name.
+    /// The backend that it names, if a key made the name.
     pub(crate) backend: Option<BackendId>,
     /// How the response sets it.
     pub(crate) set: SetCookie,
 }
 
-/// How the response to work that the cookie may pin sets it.
+/// How the response sets the cookie, if the cookie may pin the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SetCookie {
     is_secure: bool,
-    /// Whether the key that signs has made none of what the request shows.
+    /// Whether the cookie of the request was not made by the signing key.
     is_stale: bool,
 }
 
@@ -40,7 +40,7 @@ impl Affinity {
         Self { cookie, names: ArcSwap::default() }
     }
 
-    /// Takes the cookie out of a request, which no backend needs to see.
+    /// Takes the cookie out of a request, because backends need not see it.
     pub(crate) fn take<B>(&self, backends: &Backends, request: &mut Request<B>) -> Shown {
         let name = self.cookie.cookie_name();
         let named = take(request.headers_mut(), name, |value| self.names(backends).find(value));
@@ -85,21 +85,22 @@ impl Affinity {
 }
 
 impl SetCookie {
-    /// Whether a response to work that went where the cookie led it sets it again.
+    /// Whether the response sets the cookie again after the request followed it.
     pub(crate) fn is_due(self) -> bool {
         self.is_stale
     }
 }
 
-/// Whether the cookie may pin a request. One that has a session, or asks for one, is the session's.
+/// Whether the cookie may pin a request. Requests that have a session or ask for one are pinned by
+/// the session.
 pub(crate) fn may_pin<B>(request: &Request<B>) -> bool {
     let is_sessions =
         |passage: &Passage| passage.session().is_some() || passage.work() == Work::Opening;
     !Passage::of(request).is_some_and(is_sessions)
 }
 
-/// Whether a backend may remember something of the client after this response: an error does not bind a client to
-/// the backend that fails, unless the backend has set a cookie of its own.
+/// Whether the backend may hold state of the client after this response. An error does not bind a client to a failing
+/// backend, unless the backend itself has set a cookie.
 fn binds(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
         _ if status.is_server_error() => false,
@@ -139,7 +140,7 @@ mod tests {
         assert!(!affinity.is_secure(&request("/")));
         assert!(!affinity.is_secure(&request("http://a/")));
         assert!(affinity.is_secure(&request("https://a/")));
-        // A proxy in front that is trusted knows better.
+        // A trusted proxy in front takes precedence.
         let mut behind_tls = request("http://a/");
         PublicOrigin::new(Scheme::HTTPS, Evidence::Forwarded).attach(&mut behind_tls);
         assert!(affinity.is_secure(&behind_tls));

@@ -203,7 +203,7 @@ mod tests {
         }
         health.failed(REFUSED, 8_001);
         assert_eq!(health.refused_for(8_001), Some(Duration::ZERO), "nobody looked meanwhile");
-        // Silence may have its cause anywhere: it neither is evidence nor takes any back.
+        // Silence may have any cause: it is not evidence, and does not cancel any.
         health.failed(SILENT, 9_500);
         assert_eq!(health.refused_for(9_500), Some(Duration::ZERO));
         assert_eq!(health.unreachable_for(9_500), Some(Duration::from_millis(1_499)));

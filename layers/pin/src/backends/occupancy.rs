@@ -41,7 +41,7 @@ impl Occupancy {
 
     /// Counts work out. If it has opened a session, that session must be counted before.
     pub(crate) fn leave(&self) {
-        // Whoever finds it gone finds its session.
+        // A reader that no longer sees the work sees its session.
         self.in_flight.fetch_sub(1, Ordering::Release);
     }
 

@@ -41,7 +41,7 @@ impl Backends {
         after: Duration,
     ) -> Option<Reason> {
         let (health, now_ms) = (slot.health(), self.now_ms());
-        // Whoever was not refused just now may have met a server that is back.
+        // A request that was not refused may have reached a server that is back.
         let refused_for = health.refused_for(now_ms).filter(|_| failure.is_refused());
         why::unreachable(refused_for, health.unreachable_for(now_ms), after)
     }

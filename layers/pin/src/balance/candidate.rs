@@ -1,4 +1,4 @@
-//! What a policy is, and what it chooses among.
+//! The trait for policies, and the candidates that they choose among.
 
 use std::fmt;
 
@@ -33,11 +33,11 @@ pub struct Candidate<'a> {
     backend: &'a Backend,
     in_flight: &'a dyn InFlightCount,
     counts: Option<&'a dyn CountSessions>,
-    /// What has failed there.
+    /// The load for recent failures.
     burden: usize,
 }
 
-/// Counts the work that is on its way to one backend.
+/// Counts the work in flight to one backend.
 pub(crate) trait InFlightCount {
     fn in_flight(&self) -> usize;
 }

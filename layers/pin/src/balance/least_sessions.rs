@@ -1,11 +1,11 @@
-//! The less loaded of two.
+//! The policy of least sessions.
 
 use super::candidate::{Balance, Candidate};
 
 /// Takes the less loaded of two backends drawn at random
 /// ([the power of two choices](https://www.eecs.harvard.edu/~michaelm/postscripts/mythesis.pdf)).
 ///
-/// If several proxies always chose the least loaded one, they would all choose the same.
+/// If several proxies always chose the least loaded backend, they would all choose the same one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastSessions(());
 
@@ -24,7 +24,7 @@ impl Balance for LeastSessions {
             return count.checked_sub(1);
         }
         let one = fastrand::usize(..count);
-        // Any but the first, each as likely as the others.
+        // Any except the first, with equal probability.
         let other = (one + fastrand::usize(1..count)) % count;
         let load = |index: usize| candidates.get(index).map(Candidate::load);
         Some(if load(other) < load(one) { other } else { one })

@@ -1,4 +1,4 @@
-//! Which backend gets new work.
+//! Policies that choose the backend for new work.
 
 mod candidate;
 mod least_sessions;
@@ -19,7 +19,7 @@ mod tests {
 
     use super::*;
 
-    /// The load of each backend, by the port that follows its place.
+    /// The load of each backend; its port follows from its index.
     struct Loads<'a>(&'a [usize]);
 
     impl CountSessions for Loads<'_> {
@@ -29,7 +29,7 @@ mod tests {
         }
     }
 
-    /// A backend to which so much work is on its way.
+    /// A backend with this much work in flight.
     pub(super) struct Fake(Backend, usize);
 
     impl InFlightCount for Fake {
@@ -47,7 +47,7 @@ mod tests {
         }
     }
 
-    /// Backends with these ports, to which nothing is on its way.
+    /// Backends with these ports, without work in flight.
     pub(super) fn idle(ports: impl IntoIterator<Item = usize>) -> Vec<Fake> {
         let fake = |port| Fake(format!("http://b:{port}").parse().unwrap(), 0);
         ports.into_iter().map(fake).collect()

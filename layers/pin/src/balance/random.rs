@@ -1,8 +1,8 @@
-//! Any of them.
+//! The random policy.
 
 use super::candidate::{Balance, Candidate};
 
-/// Takes any backend, each as likely as the others.
+/// Takes any backend, with equal probability.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Random(());
 

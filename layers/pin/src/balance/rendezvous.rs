@@ -1,4 +1,4 @@
-//! The one that a key and all replicas agree on.
+//! The policy of rendezvous hashing.
 
 use std::hash::Hasher;
 
@@ -11,8 +11,8 @@ use super::{
 
 /// Takes the backend with the highest hash of key and id
 /// ([rendezvous hashing](https://en.wikipedia.org/wiki/Rendezvous_hashing)): the same in every replica
-/// and after every restart. When a backend leaves, only its keys move; when one comes, only keys that
-/// go to it do. Without a key it takes any.
+/// and after every restart. When a backend leaves, only its keys move; when one is added, only the keys that it gets
+/// move. Without a key, it takes any backend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rendezvous(());
 
@@ -33,7 +33,7 @@ impl Balance for Rendezvous {
     }
 }
 
-/// The keys of the hash are fixed: they are part of what replicas agree on.
+/// The keys of the hash are fixed, because all replicas must use the same.
 fn weight(key: &[u8], id: &str) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(0, 0);
     hasher.write_u64(key.len() as u64);

@@ -1,4 +1,4 @@
-//! One after another.
+//! The round-robin policy.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

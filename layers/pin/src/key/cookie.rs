@@ -10,9 +10,9 @@ use http::{
 
 use super::extract::{ExtractKey, PinKey};
 
-/// The value of a cookie that a backend sets
-/// ([RFC 6265 §4](https://www.rfc-editor.org/rfc/rfc6265#section-4)). Of several with one name, the
-/// first: it has the longest path.
+/// The value of a cookie that a backend sets ([RFC 6265
+/// §4](https://www.rfc-editor.org/rfc/rfc6265#section-4)). If several have the name, the first one,
+/// which has the longest path.
 #[derive(Clone, Debug)]
 pub struct CookieKey(Box<str>);
 
@@ -50,10 +50,10 @@ impl ExtractKey for CookieKey {
     }
 }
 
-/// Whether a `Set-Cookie` line ends the cookie: some frameworks give it a value as they do, which is the
-/// same from every backend. `Max-Age` goes before `Expires`
-/// ([RFC 6265 §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates only the
-/// year of the epoch is known, which is what they take.
+/// Whether a `Set-Cookie` line deletes the cookie. Some frameworks also send a value then, the same from every backend.
+/// `Max-Age` takes precedence over `Expires` ([RFC 6265
+/// §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates, only the year 1970 is recognised,
+/// which frameworks use for this.
 fn takes_away(line: &[u8]) -> bool {
     let attributes = || line.split(|byte| *byte == b';').skip(1).filter_map(name_and_value);
     let is_integer = |value: &[u8]| {

@@ -1,4 +1,4 @@
-//! What an extractor is, and what it finds.
+//! The trait for extractors, and the keys that they find.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,7 +15,7 @@ pub struct PinKey<'a> {
     is_clients: bool,
 }
 
-/// Finds the key that a request is pinned by.
+/// Finds the key by which a request is pinned.
 ///
 /// ```
 /// use bartizan_pin::key::{ExtractKey, PinKey};
@@ -61,18 +61,18 @@ pub struct FirstOf<A, B> {
     second: B,
 }
 
-/// Finds no key: work is pinned by its session only.
+/// Never finds a key: work is pinned only by its session.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoKey(());
 
 impl<'a> PinKey<'a> {
-    /// A key that a backend made: only a response pins it.
+    /// A key that a backend chose: only a response pins it.
     #[must_use]
     pub fn of_backend(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), is_clients: false }
     }
 
-    /// A key that the client has made: the first request that succeeds pins it.
+    /// A key that the client chose: the first successful request pins it.
     #[must_use]
     pub fn of_client(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { bytes: bytes.into(), is_clients: true }
@@ -84,7 +84,7 @@ impl<'a> PinKey<'a> {
         &self.bytes
     }
 
-    /// Whether the first request that succeeds pins it.
+    /// Whether the first successful request pins it.
     #[must_use]
     pub fn is_clients(&self) -> bool {
         self.is_clients
@@ -141,7 +141,7 @@ where
     closure
 }
 
-/// What may be a key: something, and not too much.
+/// Whether a value can be a key: not empty and not too long.
 pub(crate) fn is_usable(key: &[u8]) -> bool {
     (1..=MAX_KEY_BYTES).contains(&key.len())
 }

@@ -1,4 +1,4 @@
-//! A field of the request.
+//! A key in a header field.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! A segment of the path.
+//! A key in the path.
 
 use http::{HeaderMap, Uri};
 

@@ -1,4 +1,4 @@
-//! A query parameter.
+//! A key in the query.
 
 use http::{HeaderMap, Uri};
 

@@ -5,12 +5,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::extract::{ExtractKey, PinKey};
 
-/// `Mcp-Name` of `tasks/get`, `tasks/update` and `tasks/cancel`: clients put the id of the task there so
-/// that it finds the instance that holds it (MCP 2026-07-28, Streamable HTTP).
+/// `Mcp-Name` of `tasks/get`, `tasks/update` and `tasks/cancel`: clients put the id of the task there, so that the
+/// request reaches the instance that holds the task (MCP 2026-07-28, Streamable HTTP).
 ///
 /// The id of a task first appears in the body of a response, which this crate does not read. Use the policy
 /// [`Rendezvous`](crate::balance::Rendezvous) with ids that determine their backend, or pin the task yourself in the
-/// store. A value in the base64 form is taken as it stands.
+/// store. A value in base64 form is not decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskKey(());
 

@@ -1,8 +1,8 @@
-//! Running futures side by side in one task, a bounded number at a time.
+//! Runs futures concurrently in one task, a limited number at a time.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
-/// Runs all `futures`, up to `limit` of them at once.
+/// Runs all `futures`, up to `limit` of them concurrently.
 pub(super) async fn run_at_once<F: Future<Output = ()>>(
     futures: impl IntoIterator<Item = F>,
     limit: usize,

@@ -1,4 +1,4 @@
-//! Probes: requests of this layer's own that ask a backend whether it is well.
+//! Health probes: requests that this layer sends to check a backend.
 
 mod at_once;
 mod run;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bartizan_core::ConfigError;
 use http::uri::PathAndQuery;
 
-/// How backends are probed, by [`Backends::probe`](crate::Backends::probe).
+/// The settings of health probes, for [`Backends::probe`](crate::Backends::probe).
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,7 +45,7 @@ impl Probe {
         })
     }
 
-    /// Sets the time from one probe of a backend to the next, at least 1 ms. Each time differs by up to 10 % in either
+    /// Sets the interval between two probes of a backend, at least 1 ms. Each interval varies by up to 10 % in either
     /// direction, so that the replicas of a gateway do not probe in step. Default: 5 s.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(Duration::from_millis(1));

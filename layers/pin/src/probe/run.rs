@@ -1,4 +1,4 @@
-//! The task that probes.
+//! The task that sends probes.
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -13,39 +13,39 @@ use crate::backends::{Backends, Slot, WeakBackends};
 /// How many backends are probed at once.
 const AT_ONCE: usize = 64;
 
-/// What a refused probe has met.
+/// The failure that a refused probe met.
 const REFUSED: UpstreamFailure = UpstreamFailure::new(FailureKind::Refused);
 
-/// What a probe has found.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Finding {
     Healthy,
-    /// There was a response, and it says that the backend is not well.
+    /// The response says that the backend is not healthy.
     Unwell,
     /// The backend's host refused the connection.
     Refused,
-    /// There was no response, for whatever reason.
+    /// There was no response, for any reason.
     Silent,
     /// The service refused to send the probe.
     NotSent,
 }
 
 impl Backends {
-    /// Probes all backends of the set, now and at every interval. Run it in a task, once for a set.
+    /// Probes all backends of the set, now and at every interval. Run it in a task, once per set.
     ///
-    /// A backend whose probes fail gets no new work, until they succeed again; pinned work is still sent to it. When all
-    /// are out of service, one is tried all the same. Up to 64 backends are probed at once. `service` is one that sends a
-    /// request to [`Backend::of`](bartizan_core::Backend::of) it, such as
-    /// [`Upstream`](https://docs.rs/bartizan-upstream); the bodies of responses are not read.
+    /// A backend whose probes fail gets no new work, until they succeed again; pinned work is still sent to it. If all
+    /// are out of service, one is tried anyway. Up to 64 backends are probed at once. `service` must send each request
+    /// to [`Backend::of`](bartizan_core::Backend::of) it, such as [`Upstream`](https://docs.rs/bartizan-upstream); the
+    /// bodies of responses are not read.
     ///
-    /// A refused connection counts as one that a request has met. Any response shows that the backend can be reached.
+    /// A refused connection counts like one that a request has met. Any response shows that the backend can be reached.
     ///
     /// The future ends when it holds the last handle on the set.
     ///
     /// # Cancellation
     ///
-    /// When it is dropped, or ends, what it has found is forgotten: a backend is not left out of service by probes that
-    /// do not come any more.
+    /// When it is dropped or ends, its findings are discarded, so that no backend stays out of service because of old
+    /// probes.
     pub async fn probe<S, R>(self, probe: Probe, service: S)
     where
         S: Service<Request<String>, Response = Response<R>> + Clone,
@@ -56,7 +56,7 @@ impl Backends {
         loop {
             let next = Instant::now() + probe.next_interval();
             let Some(slots) = set.upgrade().map(|backends| backends.slots()) else { return };
-            // Each owns what it needs: futures that borrow are not `Send` to a compiler that sees them from outside.
+            // Each future owns what it needs: the compiler could not prove that borrowing futures are `Send`.
             let probes = slots.into_iter().map(|slot| {
                 let (service, set, probe) = (service.clone(), set.clone(), probe.clone());
                 async move {
@@ -115,7 +115,7 @@ fn judge<R>(response: &Response<R>) -> Finding {
     }
 }
 
-/// Forgets what the probes have found.
+/// Discards the findings of the probes.
 struct Forget(WeakBackends);
 
 impl Drop for Forget {

@@ -1,4 +1,4 @@
-//! A service that plays the backends, and requests for it.
+//! A service that simulates the backends, and requests for it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses what it needs")]
 
 use std::{
@@ -31,7 +31,7 @@ pub struct Call {
     pub body: Bytes,
 }
 
-/// The service inside: all backends at once, each well or failing.
+/// The inner service: all backends in one, each healthy or failing.
 #[derive(Clone, Default)]
 pub struct World {
     pub calls: Arc<Mutex<Vec<Call>>>,
@@ -56,12 +56,12 @@ impl World {
         self.failing.lock().unwrap().remove(backend);
     }
 
-    /// Lets every response carry this field.
+    /// Adds this field to every response.
     pub fn name(&self, field: &'static str, value: &str) {
         *self.names.lock().unwrap() = Some((field, value.into()));
     }
 
-    /// Lets every response have this status.
+    /// Sets the status of every response.
     pub fn answer(&self, status: u16) {
         *self.status.lock().unwrap() = StatusCode::from_u16(status).unwrap();
     }
@@ -90,7 +90,7 @@ impl Service<Request<ReclaimableBody<Body>>> for World {
             let backend = Backend::of(&request).unwrap().id().to_string();
             let work = Passage::of(&request).unwrap().work();
             if request.headers().contains_key("x-refused") {
-                // As a forwarder does with what it will not send on: no backend is asked.
+                // As a forwarder refuses requests that it will not send: no backend is asked.
                 return Ok(Refusal::new(Reason::ProtectedField).respond(&Dialect::JsonRpc(None)));
             }
             let failing = this.failing.lock().unwrap().get(&backend).copied();
@@ -122,7 +122,7 @@ impl Service<Request<ReclaimableBody<Body>>> for World {
 }
 
 pub fn backends<const N: usize>(names: [&str; N]) -> Backends {
-    // What the background finds says nothing, unless a test has it say something.
+    // Background checks find nothing, unless a test changes that.
     let connect = |_: &Backend| ready(Err(FailureKind::ConnectionLimit));
     Backends::new(names.map(|name| name.parse().unwrap())).connect_by(connect)
 }
@@ -156,13 +156,13 @@ where
     service.clone().oneshot(request).await.unwrap()
 }
 
-/// A request that the service inside refuses on its own.
+/// A request that the inner service itself refuses.
 pub fn refused_inside(mut request: Request<Body>) -> Request<Body> {
     request.headers_mut().insert("x-refused", HeaderValue::from_static("1"));
     request
 }
 
-/// A request that shows `key` in the field `x-s`.
+/// A request with `key` in the field `x-s`.
 pub fn shows(key: &'static str) -> Request<Body> {
     let mut request = request("call");
     request.headers_mut().insert("x-s", HeaderValue::from_static(key));

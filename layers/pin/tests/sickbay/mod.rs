@@ -1,4 +1,4 @@
-//! Backends that fall sick, in front of which clients open sessions.
+//! Backends that fail in different ways, and clients that open sessions there.
 #![allow(dead_code, unreachable_pub, reason = "each test uses what it needs")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
 
@@ -78,7 +78,7 @@ impl Policy {
     }
 }
 
-/// The sickness of each backend, and the sessions that each has opened.
+/// How each backend fails, and the sessions that each has opened.
 #[derive(Clone, Default)]
 struct Ward {
     sick: Arc<Mutex<HashMap<String, Sickness>>>,
@@ -87,7 +87,7 @@ struct Ward {
 }
 
 impl Ward {
-    /// What a backend answers; none is a reset.
+    /// The answer of a backend; `None` is a reset.
     async fn answer(&self, backend: &str) -> Option<StatusCode> {
         let sickness = self.sick.lock().unwrap().get(backend).copied();
         match sickness {
@@ -146,7 +146,7 @@ impl Clinic {
         Self { backends, ward, names, send, servers }
     }
 
-    /// A service that plays the backends, for a paused clock.
+    /// A service that simulates the backends, for a paused clock.
     pub fn played(size: usize, policy: Policy) -> Self {
         let ward = Ward::default();
         let names: Vec<_> = (1..=size).map(|port| format!("http://b:{port}")).collect();
@@ -207,12 +207,12 @@ impl Clinic {
         self.ward.sick.lock().unwrap().remove(&self.names[index]);
     }
 
-    /// How many requests have reached a backend. Played backends only.
+    /// How many requests have reached a backend. Only for simulated backends.
     pub fn calls(&self, index: usize) -> usize {
         self.ward.calls.lock().unwrap().iter().filter(|name| **name == self.names[index]).count()
     }
 
-    /// Restarts backends: their sessions are gone.
+    /// Restarts backends, which lose their sessions.
     pub fn forget_sessions(&self, indices: &[usize]) {
         let mut opened = self.ward.opened.lock().unwrap();
         for index in indices {
@@ -225,13 +225,13 @@ impl Clinic {
         self.ward.opened.lock().unwrap().get(&self.names[index]).copied().unwrap_or_default()
     }
 
-    /// Sends work of `client` with a key of its own.
+    /// Sends work of `client` with its own key.
     pub async fn send(&self, client: u8, work: Work) -> Option<StatusCode> {
         let room = fastrand::u64(..).to_string();
         timeout(Duration::from_secs(4), self.send_to(&room, client, work, None)).await.ok()
     }
 
-    /// Sends work of `client` that shows a key, and perhaps has backends answer with a status.
+    /// Sends work of `client`, optionally with a key and with a status that backends answer with.
     pub async fn send_to(
         &self,
         room: &str,
