@@ -1,18 +1,17 @@
-//! A name for credentials that state none: their digest. Pure.
+//! A name for credentials that do not state one: their digest. Pure.
 //!
-//! SHA-256, without a key, so that all replicas give the same name, after a restart as well. That keeps a
-//! secret with enough entropy (an access token, an API key) safe: nobody finds it from its digest. A password
-//! of a person (`Basic`) could be guessed from it; but the digest stays in this process, since a shared store
-//! keeps it only hashed together with the session id.
+//! SHA-256 without a key, so that all replicas give the same name, also after a restart. A secret with enough entropy
+//! (an access token, an API key) cannot be recovered from its digest. A person's password (`Basic`) could be guessed
+//! from it, but the digest stays in this process: a shared store keeps it only hashed together with the session id.
 
 use bartizan_core::Principal;
 use sha2::{Digest as _, Sha256};
 
-/// Names the caller that shows `lines`, all of them, in a field whose names are given by `issuer`.
+/// Names the caller that sent all of `lines` in a field, with `issuer` as the issuer.
 pub(crate) fn principal<'a>(issuer: &str, lines: impl IntoIterator<Item = &'a [u8]>) -> Principal {
     let mut hash = Sha256::new();
     for line in lines {
-        // The length keeps two lines apart from one that holds both.
+        // The length distinguishes two lines from one line with the content of both.
         hash.update((line.len() as u64).to_be_bytes());
         hash.update(line);
     }
@@ -37,7 +36,7 @@ mod tests {
         assert_ne!(principal("j", [&b"ab"[..]]), of(&["ab"]), "another field");
     }
 
-    /// Replicas of two releases must agree.
+    /// Replicas of different releases must agree.
     #[test]
     fn the_name_never_changes() {
         let name = principal("bartizan:authorization", [&b"Bearer opaque"[..]]);

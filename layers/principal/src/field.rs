@@ -3,8 +3,8 @@
 //! | the field | from a trusted peer | from any other |
 //! |---|---|---|
 //! | one line | names the caller | removed |
-//! | several lines | all of them together name a caller of their own | removed |
-//! | empty, absent | nobody | removed |
+//! | several lines | all of them together name one separate caller | removed |
+//! | empty, absent | no caller | removed |
 //! | spelled with `_` for `-`, or the other way round | removed | removed |
 //!
 //! Backends behind CGI ([RFC 3875 §4.1.18](https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18)) or WSGI
@@ -13,7 +13,7 @@
 use bartizan_core::{ConfigError, fields::hop_by_hop, mcp};
 use http::{HeaderMap, HeaderName, header};
 
-/// Fields that name no caller: they frame or route the message, or a proxy writes something else there.
+/// Fields that cannot name a caller: they frame or route the message, or proxies write something else there.
 const OTHERWISE_USED: [&str; 8] = [
     "forwarded",
     "x-forwarded-for",
@@ -62,7 +62,7 @@ fn strip_aliases(headers: &mut HeaderMap, name: &HeaderName) {
     }
 }
 
-/// Whether a backend may take the field `other` for `name`, which it is not.
+/// Whether a backend may take the field `other` for `name`, although they differ.
 #[inline]
 fn is_alias(other: &HeaderName, name: &HeaderName) -> bool {
     let (other, name) = (other.as_str(), name.as_str());

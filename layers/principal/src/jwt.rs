@@ -6,9 +6,8 @@
 //! payload     = base64url without padding, a JSON object with the strings "iss" and "sub"
 //! ```
 //!
-//! Nothing is verified. What is not exactly this is not read: a token without issuer or subject, with either
-//! of them twice, empty, not a string or too long, with a reserved issuer; an encrypted token, which has
-//! five parts.
+//! Nothing is verified. These tokens are not read: without issuer or subject; with either of them twice, empty, not a
+//! string, or too long; with a reserved issuer; encrypted (five parts).
 
 use std::borrow::Cow;
 
@@ -20,25 +19,25 @@ use crate::bounds::{MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, RESERVED};
 
 #[derive(Deserialize)]
 struct Claims<'a> {
-    // A `Cow`: text with an escape in it cannot be borrowed.
+    // A `Cow`, because text with an escape cannot be borrowed.
     #[serde(borrow)]
     iss: Cow<'a, str>,
     #[serde(borrow)]
     sub: Cow<'a, str>,
 }
 
-/// The caller that the `Authorization` value `credentials` names, if it is a bearer JWT.
+/// The caller named by the `Authorization` value `credentials`, if that is a bearer JWT.
 pub(crate) fn principal(credentials: &[u8]) -> Option<Principal> {
     let payload = payload(bearer(credentials)?)?;
     if payload.len() > MAX_PAYLOAD_BYTES {
         return None;
     }
     let json = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    // An array would do for a struct.
+    // serde would also accept an array for a struct.
     json.trim_ascii_start().starts_with(b"{").then_some(())?;
     let Claims { iss, sub } = serde_json::from_slice(&json).ok()?;
     let is_named = !iss.is_empty() && !sub.is_empty() && iss.len() + sub.len() <= MAX_NAME_BYTES;
-    // Names that this crate gives must not be had by a forged token.
+    // A forged token must not get a name that this crate gives.
     (is_named && !iss.starts_with(RESERVED)).then(|| Principal::new(&iss, &sub))
 }
 

@@ -32,8 +32,8 @@ pub struct NamePrincipalLayer {
 }
 
 impl NamePrincipalLayer {
-    /// Names callers by the issuer and the subject of the JWT that they show in `Authorization: Bearer`, so that a
-    /// session outlives its token. Other credentials are named as by [`authorization`](Self::authorization).
+    /// Names callers by the issuer and the subject of the JWT in `Authorization: Bearer`, so that a session outlives
+    /// its token. Callers with other credentials are named as by [`authorization`](Self::authorization).
     ///
     /// **The token is not verified.** Any client can write one that names another caller. Use it only in front
     /// of backends that verify the token of each request.
@@ -49,8 +49,8 @@ impl NamePrincipalLayer {
         Self::new(Kind::Authorization)
     }
 
-    /// Names callers as trusted proxies do in the field `name`, such as `x-user`. From any other peer, the field is
-    /// removed before the service inside can see it.
+    /// Names callers by the field `name`, such as `x-user`, which trusted proxies set. From any other peer, the field
+    /// is removed before the service inside can see it.
     ///
     /// Which peers are trusted is decided by a layer above (`SanitizeForwarded`, or
     /// [`Passage::set_trusts_peer`](bartizan_core::Passage::set_trusts_peer)); without one, none is.
@@ -63,8 +63,8 @@ impl NamePrincipalLayer {
         Ok(Self::new(Kind::header(name)))
     }
 
-    /// Names no caller: its services pass every request on unchanged. To switch the layer off at run time, with
-    /// the same type.
+    /// Does not name callers: its services pass every request on unchanged. For switching the layer off at run time,
+    /// with the same type.
     pub const fn none() -> Self {
         Self { kind: Kind::Jwt, may_bind: false, is_on: false }
     }
@@ -73,9 +73,9 @@ impl NamePrincipalLayer {
         Self { kind, may_bind: true, is_on: true }
     }
 
-    /// Whether a caller may become the owner of a session that was opened without credentials, as the first one
-    /// whose request in it is answered with 2xx. If not, such a session is unknown to callers with credentials.
-    /// Default: it may, since some servers ask for a token only when it matters.
+    /// Whether a session that was opened without credentials goes to the first caller whose request in it is answered
+    /// with 2xx. If not, such a session is unknown to callers with credentials. Default: yes, because some servers ask
+    /// for a token only when a call needs one.
     pub fn binds_anonymous(self, may_bind: bool) -> Self {
         Self { may_bind, ..self }
     }

@@ -1,14 +1,14 @@
-//! The names of the callers that were read lately, by what they were read from.
+//! A cache of recently read caller names, keyed by the values that they were read from.
 //!
-//! One connection of a balancer carries the requests of many callers; so the names are kept per thread, not
-//! per connection: [`SLOTS`] of them, each at the one place that its value falls on. A value that falls there
-//! later takes the place. Values are copied, since a `HeaderValue` is a slice of the connection's read buffer
-//! and would keep all of it; they are zeroed when they go, and never printed.
+//! One connection of a load balancer carries the requests of many callers, so the names are kept per thread, not per
+//! connection: [`SLOTS`] of them, each in the slot that its value hashes to. A later value with the same slot replaces
+//! it. Values are copied, because a `HeaderValue` is a slice of the connection's read buffer and would keep all of it
+//! alive. They are zeroed when they are replaced, and never printed.
 //!
-//! Where a value falls is hashed with a key of this thread from a part of it: the ends of tokens differ. A value
-//! is found only if it is equal to the last byte. That comparison may stop at the first difference: a client
-//! could learn from its time how much of a value in the cache begins like its own, but which value it is
-//! compared to depends on a secret key, and on the last bytes of the value being equal already.
+//! The slot is a hash of part of the value, with a key of this thread: the ends of tokens differ. A value is found only
+//! if all bytes are equal. The comparison may stop at the first difference, so its time could tell a client how long a
+//! common prefix its value has with one in the cache. But which value it is compared with depends on a secret key, and
+//! the last bytes must already be equal.
 
 use std::{
     cell::RefCell,
@@ -23,34 +23,36 @@ use zeroize::Zeroizing;
 /// How many values are kept per thread.
 pub(crate) const SLOTS: usize = 256;
 
-/// The longest value that is kept, in bytes; a longer one is read each time. With [`SLOTS`] it bounds the cache
-/// to 1 MiB per thread.
+/// The longest value that is kept, in bytes; a longer one is read each time. With [`SLOTS`], this limits the cache to 1
+/// MiB per thread.
 pub(crate) const MAX_VALUE_BYTES: usize = 4 * 1024;
 
 thread_local! {
     static RECENT: RefCell<Recent> = RefCell::default();
 }
 
-/// Tells the values that one layer has read from those of another, which may read them otherwise.
+/// Separates the values that one layer has read from those of another, which may read them
+/// differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ReaderId(u32);
 
 impl ReaderId {
-    /// An id that no other layer has. After 4 billion layers they repeat.
+    /// An id that is unique to each layer. Ids repeat after 4 billion layers.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// The caller that `value` names: as it was read the last time, or by `read`.
+/// The caller that `value` names, from the cache or by calling `read`.
 #[inline]
 pub(crate) fn principal(
     reader: ReaderId,
     value: &[u8],
     read: impl FnOnce(&[u8]) -> Principal,
 ) -> Principal {
-    // Not there: the thread ends, or (never) `read` came back here.
+    // The cache is unavailable: the thread is ending, or (which never happens) `read` called this
+    // function.
     let found = RECENT.try_with(|recent| recent.try_borrow().ok()?.find(reader, value));
     match found {
         Ok(Some(principal)) => principal,
@@ -100,12 +102,12 @@ impl Recent {
         }
     }
 
-    /// Where `value` belongs.
+    /// The slot of `value`.
     #[inline]
     fn place(&self, value: &[u8]) -> usize {
         let mut hasher = self.hash.build_hasher();
-        // The end of a token is its signature, or as random as the rest. One without a signature differs
-        // from others of its issuer in the middle.
+        // The end of a token is its signature, or as random as the rest. Tokens without a signature differ from others
+        // of the same issuer in the middle.
         let middle = value.get(value.len() / 2..).and_then(<[u8]>::first_chunk);
         match (value.last_chunk(), middle) {
             (Some(end), Some(middle)) => {
@@ -139,7 +141,7 @@ mod tests {
         assert!(read(two, "a") && !read(two, "a"), "a layer knows what it has read itself");
     }
 
-    /// The same end, middle and length: the same place.
+    /// The same end, middle and length give the same slot.
     #[test]
     fn values_that_fall_on_one_place_are_told_apart() {
         let reader = ReaderId::new();

@@ -15,7 +15,7 @@ use crate::source::Source;
 #[derive(Clone, Debug)]
 pub struct NamePrincipal<S> {
     inner: S,
-    // None: it is off.
+    // `None` if the layer is off.
     source: Option<Arc<Source>>,
 }
 
@@ -29,12 +29,12 @@ impl<S> NamePrincipal<S> {
         &self.inner
     }
 
-    /// The service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without this layer.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -56,7 +56,7 @@ where
     #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let Some(source) = &self.source else { return self.inner.call(request) };
-        // Moved only here: switched off, the layer costs nothing.
+        // Moved only here, so that a layer that is off costs nothing.
         let mut request = request;
         source.name(&mut request);
         self.inner.call(request)

@@ -12,7 +12,7 @@ use crate::{
     recent::{self, ReaderId},
 };
 
-/// What the services of a layer read. Shared by them.
+/// The source of names, shared by the services of a layer.
 #[derive(Debug)]
 pub(crate) struct Source {
     id: ReaderId,
@@ -22,11 +22,11 @@ pub(crate) struct Source {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    /// Issuer and subject of a bearer JWT; else as `Authorization`.
+    /// Issuer and subject of a bearer JWT; otherwise as `Authorization`.
     Jwt,
     /// The digest of the credentials.
     Authorization,
-    /// What a trusted proxy says in this field; and what the names from there are called.
+    /// The value of this field from a trusted proxy, and the issuer of the names from there.
     Header(HeaderName, Box<str>),
 }
 
@@ -72,7 +72,8 @@ impl Source {
         });
     }
 
-    /// The caller that the field `name` in `headers` states; none if the field is absent or empty.
+    /// The caller that the field `name` in `headers` states; `None` if the field is absent or
+    /// empty.
     #[inline]
     fn read(
         &self,
@@ -85,11 +86,13 @@ impl Source {
             Ok(None) => None,
             Ok(Some(line)) => {
                 let value = trim(line.as_bytes());
-                // Credentials that are empty are credentials: nobody's sessions are not theirs.
+                // Empty credentials are credentials: their caller does not get the sessions of
+                // callers without any.
                 let is_nobody = value.is_empty() && *name != AUTHORIZATION;
                 (!is_nobody).then(|| recent::principal(self.id, value, read))
             }
-            // Which line counts depends on the reader: together they are nobody that one of them names.
+            // Recipients differ in which line they read, so the lines together name a separate caller, different from
+            // the one that any line names.
             Err(_) => {
                 let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
                 Some(digest::principal(issuer, lines))
@@ -98,7 +101,7 @@ impl Source {
     }
 }
 
-/// `value` without the white space around it: mostly there is none.
+/// `value` without surrounding white space, which is mostly absent.
 #[inline]
 fn trim(value: &[u8]) -> &[u8] {
     match value {

@@ -1,4 +1,4 @@
-//! What a request costs in allocations, beside those of the service inside.
+//! The allocations of a request, in addition to those of the inner service.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{convert::Infallible, future::ready};
@@ -40,7 +40,7 @@ fn a_caller_that_was_seen_lately_costs_none_and_a_switched_off_layer_neither() {
             service.call(request).now_or_never().unwrap().unwrap();
             dhat::HeapStats::get().total_blocks - before
         };
-        // What is made once per thread.
+        // Allocations that happen once per thread.
         allocations("first");
         let new = allocations("new");
         assert!(new <= most_for_new, "{layer:?}: {new} for a new caller");

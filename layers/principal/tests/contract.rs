@@ -1,4 +1,4 @@
-//! What any Tower service must keep to.
+//! The contract of every Tower service.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::convert::Infallible;
@@ -7,8 +7,8 @@ use bartizan_principal::NamePrincipalLayer;
 use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 
-/// `ConcurrencyLimit` panics if an instance is called that was not polled ready; and a permit that is not
-/// given back makes the second call wait for ever.
+/// `ConcurrencyLimit` panics if it is called on an instance that was not polled ready, and a leaked permit would make
+/// the second call wait forever.
 #[tokio::test]
 async fn the_ready_instance_is_called_and_permits_are_given_back() {
     for layer in [NamePrincipalLayer::jwt(), NamePrincipalLayer::none()] {

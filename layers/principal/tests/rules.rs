@@ -26,7 +26,7 @@ fn request(fields: Fields<'_>) -> Request<()> {
     request
 }
 
-/// What the service inside sees of `request`: its caller, whether that may bind sessions, its fields.
+/// What the inner service sees of `request`: its caller, whether the caller may bind sessions, and its fields.
 fn seen(layer: &NamePrincipalLayer, request: Request<()>) -> (Option<Principal>, bool, HeaderMap) {
     let inner = service_fn(async |request: Request<()>| {
         let may_bind = Passage::of(&request).is_some_and(Passage::may_bind);
@@ -77,10 +77,10 @@ fn credentials_that_name_nobody_are_named_by_a_digest_and_never_count_as_none() 
         assert!(!format!("{name:?}").contains("opaque"));
         names.push(name);
     }
-    // Under `authorization`, each token is a caller of its own, whatever is in it.
+    // With `authorization`, each token is a separate caller, whatever its content.
     let of = |token: &str| who(&authorization, &[("authorization", token)]);
     assert_ne!(of(&alice), of(&bearer("i", "alice", "2")));
-    // A forged token cannot have the name that a digest gives.
+    // A forged token cannot get the name of a digest.
     let digest = of("Bearer opaque-1").unwrap();
     let forged = bearer(digest.issuer(), digest.subject(), "1");
     assert_ne!(who(&jwt, &[("authorization", &forged)]), Some(digest));
@@ -124,7 +124,7 @@ fn a_field_names_the_caller_where_a_trusted_peer_states_it_and_goes_otherwise() 
     let long = "x".repeat(513);
     let (name, ..) = seen(&layer, by_trusted(&[("x-user", &long)], true));
     assert_eq!(name.unwrap().subject().len(), 64);
-    // What is in a token does not matter here, nor what is in the field elsewhere.
+    // The content of a token does not matter here, and neither do the values of other fields.
     let token = bearer("i", "alice", "1");
     let (name, ..) = seen(&layer, by_trusted(&[("authorization", &token)], true));
     assert_eq!(name, None);
