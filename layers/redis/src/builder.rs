@@ -38,7 +38,7 @@ use crate::{
 #[must_use]
 #[derive(Clone)]
 pub struct RedisStoreBuilder {
-    // It may hold a password.
+    // May contain a password.
     server: Server,
     user: Option<String>,
     password: Option<String>,
@@ -58,14 +58,14 @@ enum Server {
     Config(Box<Config>),
 }
 
-/// How long a connection may take to be made.
+/// The connect timeout.
 pub(crate) const CONNECT: Duration = Duration::from_secs(1);
-/// How long "absent" is believed.
+/// How long a cached "absent" is valid.
 const ABSENT_BOUND: Duration = Duration::from_secs(5);
 /// How many commands may wait for the connection.
 const QUEUE: usize = 10_000;
 
-// Here, so that the store need not know its builder.
+// Implemented here, so that the store does not depend on its builder.
 impl RedisStore {
     /// Starts to configure a store on the server at `url`: `redis://[user:password@]host[:port][/database]`,
     /// `redis-sentinel://…?sentinelServiceName=…`, `redis-cluster://…`, and with the feature `tls` the same
@@ -114,7 +114,7 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// What every key begins with. Default: `bartizan`.
+    /// The prefix of every key. Default: `bartizan`.
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = prefix.to_owned();
         self
@@ -175,8 +175,8 @@ impl RedisStoreBuilder {
     ///
     /// # Errors
     ///
-    /// If the URL or the prefix is invalid, or there is no tokio runtime. The URL is not repeated: it may hold a
-    /// password.
+    /// If the URL or the prefix is invalid, or there is no tokio runtime. The message does not contain the URL, which
+    /// may have a password.
     pub fn build(self) -> Result<RedisStore, ConfigError> {
         if self.prefix.is_empty() || !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ConfigError::new(
@@ -194,8 +194,8 @@ impl RedisStoreBuilder {
         };
         let options = Options {
             timeout: Some(self.timeout),
-            // A command that was on its way when the connection broke is not sent again: it may have been
-            // done. The attempts are for what a node of a cluster sends elsewhere.
+            // A command that was in flight when the connection broke is not sent again, because it may have taken
+            // effect. The attempts are for redirections in a cluster.
             fail_fast: true,
             max_attempts: Some(4),
             ..Options::default()
@@ -215,7 +215,7 @@ impl RedisStoreBuilder {
                     per_client: self.max_sessions_per_client,
                 },
             ),
-            // Even without a cache, sessions that are held must be known.
+            // Even without a cache, held sessions must be kept.
             near: Near::new(self.near_cache.max(1_000), trust),
             status: Status::new(),
             clock: Clock::start(),
@@ -238,8 +238,8 @@ impl RedisStoreBuilder {
                 .map_err(|_| ConfigError::new(format!("invalid store URL: {expected}")))?,
         };
         Ok(Config {
-            // The first connection is tried at once; without this, it would wait as one that is tried again does.
-            // If it fails, the watching task tries again.
+            // Makes the first attempt at once; otherwise it would be delayed like a reconnect. If it fails, the
+            // watching task tries again.
             fail_fast: true,
             version: RespVersion::RESP3,
             username: self.user.clone().or(config.username.clone()),
@@ -249,7 +249,7 @@ impl RedisStoreBuilder {
     }
 }
 
-/// A name that no other store has.
+/// A name that is unique to this store.
 fn own_key(prefix: &str) -> String {
     // Its keys come from the system's source of randomness.
     let random = RandomState::new();
@@ -269,7 +269,7 @@ fn client(config: Config) -> Client {
         ..ConnectionConfig::default()
     };
     let performance = PerformanceConfig {
-        // News of changed keys may come in bursts.
+        // Invalidations may come in bursts.
         broadcast_channel_capacity: 4_096,
         ..PerformanceConfig::default()
     };

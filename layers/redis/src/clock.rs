@@ -7,7 +7,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
-    /// What the server's clock shows when this one shows zero.
+    /// The server's time when this clock shows zero.
     server_ms: AtomicI64,
 }
 
@@ -27,7 +27,7 @@ impl Clock {
         self.server_ms.load(Ordering::Relaxed).saturating_add_unsigned(now_ms).max(0).unsigned_abs()
     }
 
-    /// The server says that it is `server_ms` now.
+    /// Sets the server's current time to `server_ms`.
     pub(crate) fn set_server_ms(&self, server_ms: i64) {
         let now_ms = i64::try_from(self.now_ms()).unwrap_or(i64::MAX);
         self.server_ms.store(server_ms.saturating_sub(now_ms), Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What is stored of a session, byte for byte. Pure.
+//! The stored form of a session, byte for byte. Pure.
 //!
 //! ```text
 //! value     = live / tombstone
@@ -6,13 +6,13 @@
 //! tombstone = "T"
 //! ```
 //!
-//! The first byte is the version of the layout: `R` and `T` are version 1. What can be added as a part needs no new
-//! one. A value of a later version begins with the three bytes [`LATER`] and a byte for the version, from 2 on: a
-//! release that does not know it says so, with an error, and takes the session for neither live nor gone. Whatever
-//! begins otherwise is not of any release. `tests/format.rs` has vectors.
+//! The first byte is the version of the layout: `R` and `T` are version 1. Data that can be added as a part does not
+//! need a new version. A value of a later version begins with the three bytes [`LATER`] and a byte for the version,
+//! from 2 on. A release that does not know the version returns an error, and treats the session as neither live nor
+//! gone. A value that begins in any other way was not written by any release. `tests/format.rs` has vectors.
 //!
 //! Numbers are big-endian; times are in milliseconds, `born` and `touched` by the server's clock since
-//! 1970. The scripts know the head and nothing of the parts.
+//! 1970. The scripts read the head but not the parts.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use bartizan_core::{Record, store::RecordVersion};
 
 use crate::unreadable::Unreadable;
 
-/// What a value in a layout of a later release begins with. The scripts know it, too.
+/// The beginning of a value in a layout of a later release. The scripts check for it, too.
 pub(crate) const LATER: &[u8] = b"\0BZ";
 
 /// A stored value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Stored {
     Live(Live),
-    /// The session has ended a moment ago.
+    /// The session ended a moment ago.
     Ended,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Live {
 ///
 /// # Errors
 ///
-/// If a later release wrote it, or none did.
+/// If a later release wrote it, or no release did.
 pub(crate) fn decode(value: &[u8]) -> Result<Stored, Unreadable> {
     match value {
         b"T" => Ok(Stored::Ended),
@@ -54,7 +54,7 @@ pub(crate) fn decode(value: &[u8]) -> Result<Stored, Unreadable> {
     }
 }
 
-/// A time as the scripts take it: never zero, since no key expires at once.
+/// A time as an argument for the scripts: never zero, because keys must not expire at once.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

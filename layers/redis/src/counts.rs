@@ -1,15 +1,15 @@
 //! How many sessions there are on each backend, over all replicas, for balancing and draining. Whether there is room
-//! for one more is not decided by it, but in [`room`](crate::room).
+//! for one more is decided in [`room`](crate::room).
 //!
 //! ```text
 //! prefix ":backends"        a sorted set: ids of backends, by when the last session on each idles out (ms)
 //! prefix ":on:" id          a sorted set: half of each session's digest, by when it idles out (ms)
 //! ```
 //!
-//! Approximate on purpose: the sets are written beside the sessions and not with them, and read every
-//! second; what this replica opens in between is added to what was read. A session that ends without a
-//! word falls out of its set when its idle time is over, so that no error lasts. So does a backend, and a
-//! set expires with the last of its members: where no replica is left, nothing stays.
+//! Approximate on purpose: the sets are written separately from the sessions and read every second; sessions that this
+//! replica opens in between are added. A session whose end was not recorded falls out of its set when its idle time is
+//! over, so errors do not last. The same goes for a backend, and a set expires with its last member: if no replica is
+//! left, nothing stays.
 
 use std::{
     collections::HashMap,
@@ -31,20 +31,20 @@ use crate::{
     script::{self, Script},
 };
 
-/// What was counted last.
+/// The last count.
 #[derive(Debug, Default)]
 pub(crate) struct Counts(Mutex<HashMap<BackendId, Count>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     read: usize,
-    /// Opened here since, less what ended.
+    /// Sessions opened here since, minus those that ended.
     since: isize,
 }
 
 /// Stands for sessions that are bound to no backend.
 const NONE: &str = "-";
-/// How many backends are asked about at once: the time that a refresh takes must not grow with each one.
+/// How many backends are counted concurrently, so that the time of a refresh does not grow with each one.
 const AT_ONCE: usize = 64;
 
 impl Counts {
@@ -66,13 +66,13 @@ impl Counts {
         self.change(backend, -1);
     }
 
-    /// What has been opened here and not been read yet.
+    /// Sessions that were opened here and not read yet.
     fn since(&self) -> HashMap<BackendId, isize> {
         self.lock().iter().map(|(id, count)| (id.clone(), count.since)).collect()
     }
 
-    /// Takes what was `read`. What was opened before the reading began (`before`) is among it; what was
-    /// opened while it went on may not be, and counts once more until the next.
+    /// Takes the count that was `read`. It includes sessions that were opened before the read began (`before`).
+    /// Sessions opened during the read may be missing, and are added until the next read.
     fn take_in(&self, read: HashMap<BackendId, usize>, before: &HashMap<BackendId, isize>) {
         let mut counts = self.lock();
         for (id, count) in counts.iter_mut() {
@@ -120,7 +120,7 @@ fn groups(prefix: &str, backend: &str, places: &[String], is_clustered: bool) ->
     }
 }
 
-/// Writes by `list` that a session on `backend` idles out at `until_ms`, which is `left_ms` from now.
+/// Records with `list` that a session on `backend` idles out at `until_ms`, which is `left_ms` from now.
 pub(crate) async fn add(
     client: &WithOptions<Client>,
     list: &Script,
@@ -139,7 +139,7 @@ pub(crate) async fn add(
     list.run(client, &[&backends_key(prefix)], &args(backend.into())).await
 }
 
-/// Writes by `unlist` that a session on `backend` has ended.
+/// Records with `unlist` that a session on `backend` has ended.
 pub(crate) async fn take(
     client: &WithOptions<Client>,
     unlist: &Script,
@@ -155,7 +155,7 @@ pub(crate) async fn take(
     Ok(())
 }
 
-/// Writes that a session is no longer on `backend`, and lives on another.
+/// Records that a session has moved from `backend` to another.
 pub(crate) async fn leave(
     client: &WithOptions<Client>,
     prefix: &str,
@@ -166,7 +166,7 @@ pub(crate) async fn leave(
     client.zrem(key, Value::Bytes(digest.short().into())).await
 }
 
-/// Reads all counts at `server_ms`, and sweeps what has idled out.
+/// Reads all counts at `server_ms`, and removes sessions that have idled out.
 pub(crate) async fn refresh(
     client: &WithOptions<Client>,
     prefix: &str,
@@ -204,7 +204,7 @@ async fn count(
     Ok((id, count))
 }
 
-/// Takes out of the sorted set at `key` what was to stay until `server_ms`.
+/// Removes from the sorted set at `key` the members that were valid until `server_ms`.
 pub(crate) async fn sweep(
     client: &WithOptions<Client>,
     key: &str,

@@ -1,20 +1,20 @@
-//! Under which name a session is kept. Pure.
+//! The key under which a session is stored. Pure.
 //!
 //! ```text
 //! key     = prefix ":{" hex( SHA-256( parts ) ) "}"
 //! parts   = length(route) route  length(principal) principal  id      lengths in 4 bytes
 //! ```
 //!
-//! This is version 1 of the names; one of a later version has its number between the colon and the brace, so that
-//! neither reads the other's. `tests/format.rs` has vectors.
+//! This is version 1 of the names. A later version would have its number between the colon and the brace, so that
+//! neither version reads the other's keys. `tests/format.rs` has vectors.
 //!
-//! A copy of the store reveals no id that could be used. The braces are a hash tag: keys that later
-//! releases may add for a session share its slot in a cluster.
+//! A copy of the store reveals no usable id. The braces are a hash tag: keys that later releases
+//! may add for a session share its slot in a cluster.
 
 use bartizan_core::Key;
 use sha2::{Digest as _, Sha256};
 
-/// Stands for a session: its route, its principal, its id.
+/// A digest of the route, principal and id of a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Digest([u8; 32]);
 
@@ -40,7 +40,7 @@ impl Digest {
         [prefix, ":{", digits, "}"].concat()
     }
 
-    /// Reads the bytes that those of a digest are the first of.
+    /// Reads a digest from the beginning of some bytes.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.first_chunk().copied().map(Self)
     }
@@ -49,7 +49,7 @@ impl Digest {
         &self.0
     }
 
-    /// Half of it, which tells sessions apart in the counts.
+    /// Half of the digest, which distinguishes sessions in the counts.
     pub(crate) fn short(&self) -> Vec<u8> {
         self.0.iter().take(16).copied().collect()
     }

@@ -1,9 +1,10 @@
-//! A server that cannot answer.
+//! Errors of the server or the client.
 
 use bartizan_core::{StoreError, store::StoreErrorKind};
 use fred::error::ErrorKind;
 
-/// A failure of the client as the layers see it. The server's text may name a key and is left out.
+/// Converts an error of the client library. The server's text is left out, because it may contain a
+/// key.
 pub(crate) fn store_error(error: &fred::error::Error) -> StoreError {
     StoreError::with_source(
         match error.kind() {

@@ -1,6 +1,6 @@
-//! Events, behind the feature `tracing`: when the server goes and comes.
+//! Events, behind the feature `tracing`: outages, recoveries and unreadable values.
 
-/// The server does not answer.
+/// Reports that the server does not answer.
 pub(crate) fn down(cause: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "bartizan::redis", cause, "the session store does not answer");
@@ -8,7 +8,8 @@ pub(crate) fn down(cause: &str) {
     let _ = cause;
 }
 
-/// One more failure of an outage that was reported less than a minute ago, or is too young to be reported.
+/// Reports a further failure of an outage that was reported less than a minute ago, or is too
+/// recent to be reported.
 pub(crate) fn still_down(cause: &str) {
     #[cfg(feature = "tracing")]
     tracing::debug!(target: "bartizan::redis", cause, "the session store still does not answer");
@@ -16,13 +17,13 @@ pub(crate) fn still_down(cause: &str) {
     let _ = cause;
 }
 
-/// The server answers (again).
+/// Reports that the server answers (again).
 pub(crate) fn up() {
     #[cfg(feature = "tracing")]
     tracing::info!(target: "bartizan::redis", "the session store answers");
 }
 
-/// Something is kept under a key of ours that cannot be read; `left_out` others were not reported since the last time.
+/// Reports a value under one of our keys that cannot be read; `left_out` others were not reported since the last event.
 pub(crate) fn unreadable(cause: &str, left_out: u64) {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "bartizan::redis", cause, left_out, "a stored session cannot be read");

@@ -4,10 +4,10 @@
 //! prefix ":evicted:{all}"   a sorted set: digests of sessions that another replica evicted, by when they are forgotten (ms)
 //! ```
 //!
-//! The server knows no ids, so that only a replica that has read a session, or opened it, can end it. One that evicts a
-//! session that it does not know leaves a note for the others, for ten seconds. While the store is nearly full, each
-//! replica reads these notes once a second, and ends what it knows with its next opening. A session that no replica
-//! knows any more is left to its backend's own expiry.
+//! The server does not know ids, so only a replica that has read or opened a session can end it at its backend. A
+//! replica that evicts a session that it does not know leaves a note for the others, for ten seconds. While the store
+//! is nearly full, each replica reads these notes once a second, and ends the sessions that it knows with its next
+//! opening. A session that no replica knows is left to its backend's own expiry.
 
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ use crate::{
     store::number,
 };
 
-/// For how long word is left.
+/// How long a note stays.
 const WORD_MS: u64 = 10_000;
-/// How many are looked at in one round.
+/// How many notes are read in one round.
 const AT_ONCE: i64 = 1_000;
 
 fn word_key(prefix: &str) -> String {
@@ -39,8 +39,8 @@ fn word_key(prefix: &str) -> String {
 }
 
 impl Shared {
-    /// An insert of this replica has evicted `sessions`: each with what it was listed by, and its value, which is empty
-    /// if it is on another node and was not removed yet.
+    /// Handles `sessions` that an insert of this replica has evicted: each with its member of the list and its value,
+    /// which is empty if the session is on another node and was not removed yet.
     pub(crate) fn were_evicted(
         self: &Arc<Self>,
         client: &WithOptions<Client>,
@@ -50,7 +50,7 @@ impl Shared {
             let Some(digest) = Digest::of_bytes(&listed) else { continue };
             let known = self.forget_evicted(digest);
             let is_known = known.is_some();
-            // At once: the layer asks when the insert is done.
+            // At once, because the layer asks for evicted sessions when the insert is done.
             known.into_iter().for_each(|session| self.evicted.add(session));
             let (shared, client) = (Arc::clone(self), client.clone());
             self.runtime.spawn(async move {
@@ -67,7 +67,7 @@ impl Shared {
         }
     }
 
-    /// Takes in what others have evicted and this replica knows.
+    /// Takes sessions that others have evicted and this replica knows.
     pub(crate) async fn look_for_evicted(
         &self,
         client: &WithOptions<Client>,
@@ -79,12 +79,13 @@ impl Shared {
             client.zrange(&*key, 0, AT_ONCE - 1, None, false, None, false).await?;
         for bytes in listed {
             let Some(digest) = Digest::of_bytes(&bytes) else { continue };
-            // Whoever takes the word away ends the session.
+            // The replica that removes the note ends the session.
             if self.near.peek(&digest).is_some_and(|entry| entry.session().is_some())
                 && client.zrem::<i64, _, _>(&*key, Value::Bytes(bytes)).await? == 1
                 && let Some(session) = self.forget_evicted(digest)
             {
-                // In a flood it may have been listed on its backend after it was evicted.
+                // In a flood, the session may have been counted on its backend after it was
+                // evicted.
                 let backend = session.record().backend();
                 counts::leave(client, &self.prefix, backend, digest).await?;
                 self.evicted.add(session);
@@ -93,14 +94,14 @@ impl Shared {
         Ok(())
     }
 
-    /// The session under `digest` is over; answers it, if it is known here.
+    /// Ends the session under `digest`; returns it, if it is known here.
     fn forget_evicted(&self, digest: Digest) -> Option<Session> {
         let session = self.near.peek(&digest).and_then(|entry| entry.session().cloned());
         self.near.forget(&digest);
         session
     }
 
-    /// Removes a session that was evicted, on a node of its own; answers its value.
+    /// Removes an evicted session that is on another node; returns its value.
     async fn evict(
         &self,
         client: &WithOptions<Client>,

@@ -1,8 +1,8 @@
-//! Waiting for the outcome of the first try to reach the server.
+//! Waiting for the first attempt to reach the server.
 
 use tokio::sync::watch;
 
-/// Whether the first try to reach the server is over: it has answered, or could not be reached.
+/// Whether the first attempt to reach the server is over, successful or not.
 #[derive(Debug)]
 pub(crate) struct FirstTry(watch::Sender<bool>);
 
@@ -11,14 +11,14 @@ impl FirstTry {
         Self(watch::Sender::new(false))
     }
 
-    /// It is over, however it went. Later tries change nothing.
+    /// Records that it is over. Later attempts change nothing.
     pub(crate) fn end(&self) {
         self.0.send_if_modified(|is_over| !std::mem::replace(is_over, true));
     }
 
     /// Waits until it is over.
     pub(crate) async fn wait(&self) {
-        // The sender is here: the wait cannot fail.
+        // `self` owns the sender, so the wait cannot fail.
         let _ = self.0.subscribe().wait_for(|is_over| *is_over).await;
     }
 }

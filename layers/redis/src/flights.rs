@@ -1,9 +1,8 @@
-//! Reads that are on their way: all who ask for one key at one time share one.
+//! Reads in flight: concurrent readers of one key share one read.
 //!
-//! A read that a change has overtaken is *spoiled*: it leaves this table at once. Those who wait for it get
-//! what it brings, since they asked before the change; whoever asks from then on begins a read anew, and
-//! never gets what was read before the change. That it is not in the table any more is how a read learns
-//! that what it brings is not to be trusted.
+//! If the key changes during a read, the read is *spoiled* and leaves this table at once. Tasks that already wait for
+//! it get its result, because they asked before the change. Later tasks begin a new read, and never get a result from
+//! before the change. A read that is no longer in the table when it ends knows that its result must not be cached.
 
 use std::collections::HashMap;
 
@@ -13,16 +12,16 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use crate::digest::Digest;
 
-/// A read that is on its way, for all who wait for it; it is given up with the last of them.
+/// A read in flight, shared by all waiting tasks. It is cancelled with the last of them.
 pub(crate) type Reading = Shared<Read>;
 
 type Read = BoxFuture<'static, Result<Option<Session>, StoreError>>;
 
-/// Tells a read from a later one of the same key.
+/// Distinguishes a read from a later one of the same key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Ticket(u64);
 
-/// The reads that are on their way and not spoiled.
+/// The reads in flight that are not spoiled.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     begun: u64,
@@ -32,12 +31,12 @@ pub(crate) struct Flights {
 #[derive(Debug)]
 struct Flight {
     ticket: Ticket,
-    // Nobody waits for the sake of this table.
+    // Weak, so that this table does not keep a read alive.
     reading: WeakShared<Read>,
 }
 
 impl Flights {
-    /// Joins the read of `digest`, or begins the one that `read` makes.
+    /// Joins the read of `digest`, or begins the one that `read` returns.
     pub(crate) fn begin(
         &mut self,
         digest: Digest,
@@ -56,7 +55,7 @@ impl Flights {
         reading
     }
 
-    /// The read of `digest` has ended; says whether it was not spoiled.
+    /// Ends the read of `digest`; returns whether it was not spoiled.
     pub(crate) fn end(&mut self, digest: &Digest, ticket: Ticket) -> bool {
         let is_sound = self.by_digest.get(digest).is_some_and(|flight| flight.ticket == ticket);
         if is_sound {
@@ -65,12 +64,12 @@ impl Flights {
         is_sound
     }
 
-    /// What the read of `digest` brings may be out of date.
+    /// Spoils the read of `digest`: its result may be out of date.
     pub(crate) fn spoil(&mut self, digest: &Digest) {
         self.by_digest.remove(digest);
     }
 
-    /// What any read brings may be out of date.
+    /// Spoils all reads.
     pub(crate) fn spoil_all(&mut self) {
         self.by_digest.clear();
     }
@@ -87,7 +86,7 @@ mod tests {
         Digest::of(Key::new(&Route::default(), None, b"id"))
     }
 
-    /// Begins or joins; answers the ticket if a read was begun.
+    /// Begins or joins a read; returns the ticket if a read was begun.
     fn ask(flights: &mut Flights) -> (Option<Ticket>, Reading) {
         let mut begun = None;
         let reading = flights.begin(digest(), |ticket| {
@@ -126,7 +125,7 @@ mod tests {
             let (before, _waits_for_one) = ask(&mut flights);
             spoil(&mut flights);
             let (after, _waits_for_another) = ask(&mut flights);
-            // Nor does the end of the one end the other, or lend it its good name.
+            // The end of one read neither ends the other nor makes its result valid.
             assert!(!flights.end(&digest(), before.unwrap()));
             assert_eq!(ask(&mut flights).0, None, "the later one is still on its way");
             assert!(flights.end(&digest(), after.unwrap()));

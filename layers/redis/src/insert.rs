@@ -1,4 +1,4 @@
-//! A new session goes into the store, if there is room.
+//! Inserts a new session, if there is room.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
     unreadable::{Seen, of_our_type},
 };
 
-/// A new session on its way.
+/// A new session that is being inserted.
 struct Insert<'a> {
     shared: &'a Arc<Shared>,
     client: &'a WithOptions<Client>,
@@ -37,18 +37,18 @@ struct Insert<'a> {
     parts: Vec<u8>,
 }
 
-/// What a script has answered to an insert.
+/// The answer of a script to an insert.
 #[derive(Debug)]
 struct Answered {
     code: i64,
     value: Bytes,
-    /// What each session that was evicted was listed by, and its value.
+    /// The list member and the value of each evicted session.
     evicted: Vec<(Bytes, Bytes)>,
 }
 
-/// The code for a first set that is full; those of the others follow.
+/// The code if the first set is full; the codes of the other sets follow.
 const FULL: usize = 2;
-/// More keys than any session has sets.
+/// Larger than the number of sets of any session.
 const KEYS: usize = 16;
 
 pub(crate) async fn insert(
@@ -70,11 +70,11 @@ pub(crate) async fn insert(
         lifetime_ms: codec::millis(record.lifetime()),
         parts: record.to_parts(),
     };
-    // What was known of the key, its absence mostly, no longer holds once this is sent.
+    // Anything cached for the key, mostly its absence, is invalid once this is sent.
     shared.near.invalidate(&digest);
     let mut reply = insert.ask().await?;
     if let Reply::Foreign(seen) = reply {
-        // It takes no session's place.
+        // It does not take the place of a session.
         shared.discard(&client, digest, seen).await?;
         reply = insert.ask().await?;
     }
@@ -95,7 +95,7 @@ pub(crate) async fn insert(
     }
 }
 
-/// A session was opened here. That it counts on its backend may be known a moment later.
+/// A session was opened here. Its backend's count may follow a moment later.
 fn opened(shared: &Arc<Shared>, digest: Digest, session: Session) -> Session {
     session.set_used_ms(shared.now().1);
     shared.counts.opened(session.record().backend());
@@ -142,7 +142,7 @@ impl Insert<'_> {
             (Ok(taken), Ok(Some(inserted))) if taken.code == 1 && inserted.code == 1 => {
                 Ok(Some(Answered { evicted: taken.evicted, ..inserted }))
             }
-            // It is not to be handed out.
+            // It must not be handed out.
             (taken, Ok(Some(inserted))) if inserted.code == 1 => {
                 let seen = Seen::Value(inserted.value);
                 let removed = self.shared.take_away(self.client, self.digest, seen).await;
@@ -150,7 +150,7 @@ impl Insert<'_> {
                 removed?;
                 Ok(Some(full))
             }
-            // It is there, and has its place.
+            // It exists, and already has its place.
             (taken, Ok(Some(there)))
                 if there.code == 0
                     && matches!(codec::decode(&there.value), Ok(Stored::Live(_))) =>
@@ -184,7 +184,7 @@ impl Insert<'_> {
         answer.map(Answered::read).transpose()
     }
 
-    /// Takes a place; the code is 1 if there was one.
+    /// Takes a place; the code is 1 if there was room.
     async fn take_place(&self) -> Result<Answered, StoreError> {
         let list = self.shared.room.list();
         let names = self.places.names().iter().map(String::as_str);
@@ -201,7 +201,7 @@ impl Insert<'_> {
         self.shared.room.args(&self.places, self.digest, self.is_to_be_confirmed, may_read_others)
     }
 
-    /// If it fails, the place is free when the session would have idled out.
+    /// If this fails, the place becomes free when the session would have idled out.
     async fn give_place_back(&self) {
         let keys: Vec<_> = self.places.names().iter().map(String::as_str).collect();
         let args = [script::bytes(self.digest.short())];

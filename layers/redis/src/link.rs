@@ -1,13 +1,13 @@
 //! The connection, and the task that watches it.
 //!
-//! Every [`BEAT`] the server is asked whether it tracks this connection. No answer within the deadline, or
-//! an error of the connection: it is down, and nothing more is sent but the next question. An answer that
-//! says no: the connection is a new one, tracking is switched on, and a new era begins.
+//! Every [`BEAT`], the task asks the server whether it tracks this connection. If there is no answer within the
+//! deadline, or the connection fails, the server is down, and only the next check is sent. If the answer is no, the
+//! connection is new: tracking is switched on, and a new era begins.
 //!
-//! That the server was emptied is told in a form that the client library does not pass on. So each store
-//! keeps a key of its own there, and a new era begins when that is gone. It also tells that a server which
-//! took writes does so no longer: a primary that stepped down and closed no connection. That one is left,
-//! every [`LEAVE`], until the name of the server leads to one that takes writes.
+//! The client library does not pass on the notification that the server was emptied. So each store keeps its own key
+//! there, and a new era begins when that key is gone. Writing this key also shows if a server no longer accepts writes:
+//! a primary that stepped down without closing connections. The task disconnects from such a server every [`LEAVE`],
+//! until the server's name leads to one that accepts writes.
 
 use std::{
     sync::{Arc, Weak},
@@ -33,13 +33,13 @@ use tokio::{
 
 use crate::{digest::Digest, outage::Cause, shared::Shared};
 
-/// How often the server is asked.
+/// How often the server is checked.
 const BEAT: Duration = Duration::from_millis(250);
 
-/// How often a server that took writes and takes none any more is left.
+/// How often to disconnect from a server that no longer accepts writes.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// The watching task; dropped, it ends, and the connection with it.
+/// The watching task. Dropping this ends the task and the connection.
 #[derive(Debug)]
 pub(crate) struct Watch {
     task: AbortHandle,
@@ -48,7 +48,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Begins to connect, and to watch.
+    /// Starts to connect and to watch.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
         let client = shared.client.clone();
         let runtime = shared.runtime.clone();
@@ -60,7 +60,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
-        // Where the runtime is gone, so are the tasks that keep the connection, and this one does not run.
+        // If the runtime is gone, so are the tasks that keep the connection, and this task does not run.
         let client = self.client.clone();
         self.runtime.spawn(async move { client.quit().await });
     }
@@ -89,12 +89,12 @@ async fn watch(client: Client, shared: Weak<Shared>) {
                 shared.down(error.as_ref().map_or(Cause::CLOSED, Cause::of));
                 shared.first_try.end();
             }
-            // In a cluster, the node that is asked may not be the one whose connection is new.
+            // In a cluster, the new connection may be to another node than the one that was asked.
             Step::Reconnected => ask(&client, &shared, &mut news, &mut writes, true).await,
             Step::Beat => ask(&client, &shared, &mut news, &mut writes, false).await,
         }
-        // It goes on for ever but for what the client thinks hopeless: a wrong password, say, which may
-        // be put right.
+        // The client retries forever, except for errors that it considers permanent, such as a wrong password, which
+        // may still be corrected.
         if connection.is_finished() {
             if let Some(Ok(Err(error))) = (&mut connection).now_or_never() {
                 shared.down(Cause::of(&error));
@@ -113,27 +113,28 @@ enum Step {
     Beat,
 }
 
-/// Whether the server took writes, ever, and when it was last left for taking none.
+/// Whether the server ever accepted writes, and when the task last disconnected from one that did
+/// not.
 #[derive(Debug, Default)]
 struct Writes {
     were_taken: bool,
     left: Option<Instant>,
 }
 
-/// What became of the store's own key.
+/// The state of the store's own key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum OwnKey {
     Kept,
-    /// It was gone, and was set again.
+    /// The key was gone, and was set again.
     Gone,
     /// The server is a replica of another.
     ReadOnly,
-    /// There is no telling: the server is out of memory, say.
+    /// Unknown, for example because the server is out of memory.
     Unknown,
 }
 
 impl Writes {
-    /// Whether the server is to be left now.
+    /// Whether to disconnect from the server now.
     fn are_lost(&mut self, own: OwnKey) -> bool {
         match own {
             OwnKey::Kept | OwnKey::Gone => self.were_taken = true,
@@ -149,22 +150,22 @@ impl Writes {
     }
 }
 
-/// Takes the news that keys have changed.
+/// Handles invalidations.
 fn take(shared: &Arc<Shared>, told: Result<Invalidation, RecvError>) {
     match told {
-        // No key is named when all of them are gone.
+        // An invalidation without keys means that all of them are gone.
         Ok(told) if told.keys.is_empty() => shared.begin_era(),
         Ok(told) => {
             let ours = |name: &Key| Digest::read(&shared.prefix, name.as_bytes());
             for digest in told.keys.iter().filter_map(ours) {
                 shared.near.invalidate(&digest);
-                // It may be over, and a stream of it open here.
+                // The session may have ended while a stream of it is open here.
                 if let Some(reading) = shared.look_after(digest) {
                     shared.runtime.spawn(reading);
                 }
             }
         }
-        // More news than there was room for.
+        // More invalidations than the buffer could hold.
         Err(_) => shared.begin_era(),
     }
 }
@@ -179,7 +180,7 @@ async fn ask(
     let asked = timeout(shared.timeout, begin_or_go_on(client, shared, is_anew));
     match asked.await {
         Ok(Ok(own)) => {
-            // All news that came before this answer.
+            // All invalidations that came before this answer.
             loop {
                 match news.try_recv() {
                     Ok(told) => take(shared, Ok(told)),
@@ -197,7 +198,7 @@ async fn ask(
     }
 }
 
-/// Sees that the server answers and tracks this connection.
+/// Checks that the server answers and tracks this connection.
 async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Result<OwnKey, Error> {
     let asking = client.with_options(&shared.options);
     if !shared.is_cached {
@@ -218,7 +219,7 @@ async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Resu
     Ok(own)
 }
 
-/// Looks for the store's own key, and sets it.
+/// Checks the store's own key, and sets it.
 async fn own_key(asking: &WithOptions<Client>, shared: &Shared) -> OwnKey {
     let expiry = Some(Expiration::PX(60_000));
     match asking.set(&shared.own_key, "1", expiry, None, true).await {

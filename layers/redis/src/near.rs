@@ -1,23 +1,23 @@
-//! The near-cache: what this replica has read, and whether it still holds.
+//! The near-cache: what this replica has read, and whether it is still valid.
 //!
 //! | the connection | an entry is trusted |
 //! |---|---|
-//! | up | if it was read in this era, is younger than the bound, and no change of it was told since |
+//! | up | if it was read in this era, is younger than the bound, and was not invalidated since |
 //! | down | a live session: if it was read in the last era and the outage is younger than the grace |
 //! | down | "absent": never |
 //!
-//! An entry that is not trusted stays where its session is held by a call or a stream, so that the use can
-//! be told to the server; such entries do not fall out when the cache is full.
+//! An entry that is not trusted stays if its session is held by a call or a stream, so that the use can be reported to
+//! the server. Such entries are not dropped when the cache is full.
 //!
-//! **The race.** A reply and the news of a later change travel on one connection, in order; but the task
-//! that waits for the reply may run after the one that takes the news, and would put back what is old.
-//! So a read is announced before it is sent ([`Near::begin`]); news of its key spoils it
-//! ([`Near::invalidate`]); and what a spoiled read brings is used by those who asked before the news, and
-//! not trusted ([`Near::settle`]). Each of the three holds the same lock.
+//! **The race.** A reply and a later invalidation travel on one connection, in order. But the task that waits for the
+//! reply may run after the one that handles the invalidation, and would cache an old value. So a read is registered
+//! before it is sent ([`Near::begin`]); an invalidation of its key spoils it ([`Near::invalidate`]); and the result of
+//! a spoiled read is used by tasks that asked before the invalidation, but not trusted ([`Near::settle`]). All three
+//! hold the same lock.
 //!
-//! **One session, one object.** Whoever holds a session must be found when its use is told. So a reply
-//! becomes a later form of the session that is known already, under the same lock ([`Near::settle`],
-//! [`Near::keep`]): there are never two that do not know of each other.
+//! **One session, one object.** All holders of a session must be visible when its use is reported. So a reply becomes a
+//! later version of the session that is already known, under the same lock ([`Near::settle`], [`Near::keep`]): there
+//! are never two independent objects for one session.
 
 use std::{
     fmt,
@@ -41,13 +41,13 @@ use crate::{
 /// How a session is used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Use {
-    /// By a request that shows its id, which confirms it.
+    /// By a request with its id, which confirms it.
     Request,
-    /// By the response that goes on, if only that which opened it.
+    /// By an open response, which may be the one that opened the session.
     Hold,
 }
 
-/// How long what is read may be trusted.
+/// How long entries may be trusted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust {
     /// How old an entry may be, in milliseconds; zero switches the cache off.
@@ -58,13 +58,13 @@ pub(crate) struct Trust {
     pub(crate) grace_ms: u64,
 }
 
-/// What was read under a key.
+/// The entry of a key.
 pub(crate) struct Entry {
     session: Option<Session>,
     era: u64,
-    /// When it was read, by the clock that never jumps; zero if it is not trusted.
+    /// When it was read, on the monotonic clock; zero if it is not trusted.
     read_ms: AtomicU64,
-    /// When the server was last told of a use, by the server's clock.
+    /// When a use was last reported to the server, on the server's clock.
     told_ms: AtomicU64,
 }
 
@@ -91,14 +91,14 @@ impl Entry {
         Self { session, era, read_ms: read_ms.into(), told_ms: told_ms.into() }
     }
 
-    /// The session; none if the key was absent.
+    /// The session; `None` if the key was absent.
     pub(crate) fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    /// Whether the server must be told of a use at `server_ms`: a quarter of the idle time has passed. One
-    /// of several callers is told so. The first request of a session that is to be confirmed must be told at once: so far
-    /// the server was told at the time zero.
+    /// Whether a use at `server_ms` must be reported to the server, because a quarter of the idle time has passed.
+    /// Returns true to only one of several callers. The first request of an unconfirmed session must be reported at
+    /// once, so the last report counts as made at time zero.
     pub(crate) fn is_use_due(&self, server_ms: u64, by: Use) -> bool {
         let Some(session) = &self.session else { return false };
         let told_ms = self.told_ms.load(Ordering::Relaxed);
@@ -114,8 +114,8 @@ impl Entry {
                 .is_ok()
     }
 
-    /// The server was not told at `server_ms` after all. It is told again in a sixteenth of the idle time:
-    /// one that takes no writes is not asked for one with each call.
+    /// Records that the report at `server_ms` failed. The next attempt is in a sixteenth of the idle time, so that a
+    /// server which does not accept writes is not asked with each call.
     pub(crate) fn use_was_not_told(&self, server_ms: u64) {
         let sixteenth_ms =
             self.session.as_ref().map_or(0, |it| codec::millis(it.record().idle()) / 16);
@@ -130,7 +130,7 @@ impl Near {
         Self { trust, cache, flights: Mutex::default() }
     }
 
-    /// What is known under `digest`, if that may be trusted at `now_ms` (`server_ms` by the server).
+    /// The entry under `digest`, if it may be trusted at `now_ms` (`server_ms` on the server's clock).
     pub(crate) fn look(
         &self,
         digest: &Digest,
@@ -155,17 +155,17 @@ impl Near {
         is_trusted.then_some(entry)
     }
 
-    /// Whatever is kept under `digest`, trusted or not.
+    /// The session under `digest`, trusted or not.
     pub(crate) fn peek(&self, digest: &Digest) -> Option<Arc<Entry>> {
         self.cache.get(digest)
     }
 
-    /// Joins the read of `digest` that is on its way, or announces the one that `read` makes.
+    /// Joins the read of `digest` that is in flight, or registers the one that `read` returns.
     pub(crate) fn begin(&self, digest: Digest, read: impl FnOnce(Ticket) -> Reading) -> Reading {
         self.flights().begin(digest, read)
     }
 
-    /// The read of `digest` that began in `era` has brought what lives there, or nothing. Answers its shared
+    /// Takes the result of the read of `digest` that began in `era`: a live session, or nothing. Returns its shared
     /// form.
     pub(crate) fn settle(
         &self,
@@ -183,11 +183,10 @@ impl Near {
                 (Some(session), told_ms)
             }
         };
-        // What a spoiled read did not find may be there by now.
+        // A session that a spoiled read did not find may exist by now.
         let gone = known.as_ref().filter(|_| is_sound && session.is_none());
         let gone = gone.and_then(|entry| entry.session.clone());
-        // What a spoiled read brings is kept only for the sake of those who will hold it; what is known may
-        // be newer.
+        // The result of a spoiled read is kept only for tasks that will hold it; the known version may be newer.
         if is_sound || known.is_none() {
             // Zero means that it is not trusted.
             let read_ms = if is_sound { now_ms.max(1) } else { 0 };
@@ -200,13 +199,13 @@ impl Near {
         session
     }
 
-    /// The read of `digest` has failed, or nobody waits for it any more.
+    /// The read of `digest` failed, or no task waits for it any more.
     pub(crate) fn give_up(&self, digest: &Digest, ticket: Ticket) {
         self.flights().end(digest, ticket);
     }
 
-    /// Keeps what a script said to live under `digest` in `era`, for the sake of those who hold it; it is
-    /// not trusted. Answers its shared form.
+    /// Keeps the session that a script returned for `digest` in `era`, for tasks that hold it. It is not trusted.
+    /// Returns its shared form.
     pub(crate) fn keep(&self, digest: Digest, era: u64, key: Key<'_>, live: Live) -> Session {
         let mut flights = self.flights();
         flights.spoil(&digest);
@@ -216,7 +215,7 @@ impl Near {
         session
     }
 
-    /// What was read under `digest` no longer holds.
+    /// Invalidates the entry under `digest`.
     pub(crate) fn invalidate(&self, digest: &Digest) {
         let mut flights = self.flights();
         flights.spoil(digest);
@@ -225,12 +224,12 @@ impl Near {
         }
     }
 
-    /// Nothing that is on its way may be trusted; what was read in an earlier era is not, anyway.
+    /// Spoils all reads in flight; entries of an earlier era are not trusted anyway.
     pub(crate) fn spoil_all(&self) {
         self.flights().spoil_all();
     }
 
-    /// The session under `digest` has ended.
+    /// Ends the session under `digest`.
     pub(crate) fn forget(&self, digest: &Digest) {
         let forgotten = {
             let mut flights = self.flights();
@@ -242,8 +241,8 @@ impl Near {
         }
     }
 
-    /// The entry under `digest`, if somebody waits for the end of its session and no news of that would
-    /// come: the server tells of a change only those who have read since the last one.
+    /// The entry under `digest`, if a task waits for the end of its session and no invalidation would come: the server
+    /// notifies only clients that have read the key since its last change.
     pub(crate) fn unfollowed(&self, digest: &Digest, moment: Moment) -> Option<Arc<Entry>> {
         let entry = self.cache.get(digest)?;
         let session = entry.session()?;
@@ -265,13 +264,13 @@ impl Near {
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights> {
-        // Each change is one step: what a panic elsewhere left behind is consistent.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The shared form of `live`, and when the server was last told of a use: the session that is `known`
-/// already, or a later version of it.
+/// The shared form of `live` (the session that is already `known`, or a later version of it), and when a use was last
+/// reported to the server.
 fn adopt(known: Option<&Entry>, era: u64, key: Key<'_>, live: Live) -> (Session, u64) {
     let same = known.and_then(|entry| {
         let session = entry.session.as_ref()?;
@@ -280,15 +279,15 @@ fn adopt(known: Option<&Entry>, era: u64, key: Key<'_>, live: Live) -> (Session,
     let Some((entry, session)) = same else {
         return (Session::new(key, live.record, live.version, live.born_ms), live.touched_ms);
     };
-    // A server that could not write down that it was told was told all the same. One that may have been
-    // put back to an earlier state was not.
+    // A report counts even if the server could not write it. It does not count if the server may have been restored to
+    // an earlier state.
     let told_ms = if entry.era == era { entry.told_ms.load(Ordering::Relaxed) } else { 0 };
     let session = session.as_stored(live.record, live.version);
     (session, told_ms.max(live.touched_ms))
 }
 
-/// Whether neither the idle time nor the lifetime of `session` is over. The server says so by the absence
-/// of the key; this replica may have read it before.
+/// Whether neither the idle time nor the lifetime of `session` is over. At the server, the key would be absent; this
+/// replica may have read it earlier.
 fn is_live(session: &Session, server_ms: u64) -> bool {
     let (idle_ms, lifetime_ms) =
         (codec::millis(session.record().idle()), codec::millis(session.record().lifetime()));

@@ -2,11 +2,12 @@
 //!
 //! | failure | cause | reported |
 //! |---|---|---|
-//! | the server, or the way to it, says what is wrong | that | at once, then once a minute |
-//! | a command is not answered, or the connection is not there | that, unless a better cause was seen within 5 s | after 2 s, then once a minute |
+//! | the server or the connection reports a cause | that | at once, then once a minute |
+//! | a command is not answered, or there is no connection | that, unless a better cause was seen within 5 s | after 2 s, then once a minute |
 //! | any failure of a server that has just answered | that | at once, then once a minute |
 //!
-//! Causes are texts of this module: what a server writes may quote a key, or whatever it was sent.
+//! Causes are texts of this module, because an error text of the server may quote a key or other
+//! data that it was sent.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,19 +17,19 @@ use fred::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Cause {
     text: &'static str,
-    /// Whether it says what is wrong, and not only that something is.
+    /// Whether it is a specific cause.
     is_telling: bool,
 }
 
 /// How often an outage is reported.
 const EVERY_MS: u64 = 60_000;
-/// How long a better cause is waited for.
+/// How long to wait for a better cause.
 const PATIENCE_MS: u64 = 2_000;
-/// For how long a telling cause stands, whatever else fails because of it.
+/// How long a specific cause takes precedence over other failures that it may have caused.
 const STANDS_MS: u64 = 5_000;
 
 impl Cause {
-    /// The server, or the time limit, did not let a command through.
+    /// The server refused a command, or it timed out.
     pub(crate) const TIMEOUT: Self = Self::vague("no answer in time");
     pub(crate) const CLOSED: Self = Self::vague("connection closed");
 
@@ -79,7 +80,7 @@ impl Cause {
     }
 }
 
-/// What is known of the outage, if there is one.
+/// The current outage, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Outage(Mutex<Option<State>>);
 
@@ -92,7 +93,7 @@ struct State {
 }
 
 impl Outage {
-    /// A failure at `now_ms`, of a server that answered just before or did not. Returns the cause if it is to be
+    /// Records a failure at `now_ms`, and whether the server answered just before. Returns the cause if it should be
     /// reported.
     pub(crate) fn note(
         &self,
@@ -124,7 +125,7 @@ impl Outage {
         })
     }
 
-    /// The server answers again.
+    /// Records that the server answers again.
     pub(crate) fn end(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -1,4 +1,4 @@
-//! What a script has answered about a key.
+//! The answer of a script about a key.
 
 use bartizan_core::StoreError;
 use bytes::Bytes;
@@ -9,26 +9,26 @@ use crate::{
     unreadable::{Seen, Unreadable},
 };
 
-/// What a script has answered about a key.
+/// The answer of a script about a key.
 pub(crate) enum Reply {
-    /// It has done what it was asked to, and this is stored now.
+    /// The script succeeded, and this is the stored value now.
     Done(Stored),
-    /// It has not: this was stored.
+    /// The script did nothing, because this was stored.
     Not(Stored),
-    /// There was nothing that it could be done to.
+    /// There was no live value.
     Nothing,
-    /// There was no room for it in the set with this number.
+    /// There was no room in the set with this number.
     Full(usize),
-    /// No release wrote what is stored.
+    /// The stored value was not written by any release.
     Foreign(Seen),
 }
 
 impl Reply {
-    /// Reads what a script answered; none if the key holds something of another type.
+    /// Reads the answer of a script; `None` if the key has another type.
     ///
     /// # Errors
     ///
-    /// If a later release wrote what is stored.
+    /// If a later release wrote the stored value.
     pub(crate) fn read(
         shared: &Shared,
         answered: Option<(i64, Bytes)>,

@@ -8,14 +8,14 @@
 //!                               and the ends of the names of the sets above that the session is in
 //! ```
 //!
-//! The script that inserts a session counts it in the same step: replicas that insert at once do not pass a cap
-//! together. What idles out is no longer counted from that moment on, whether or not a replica is left to say so, and a
-//! replica that ends a session takes it out; so no error lasts longer than an idle time. In a cluster, a session and
-//! the sets are on different nodes: there the place is taken by a script of its own at the same time, and given back if
-//! nothing was inserted; a session that found no place is removed before its id leaves.
+//! The script that inserts a session counts it in the same step, so concurrent inserts of several replicas do not
+//! exceed a cap. A session that idles out is no longer counted from that moment on, even if no replica is running, and
+//! a replica that ends a session removes it; so no error lasts longer than an idle time. In a cluster, a session and
+//! the sets are on different nodes: there, a separate script takes the place at the same time, and the place is given
+//! back if nothing was inserted. A session that found no place is removed before its id is sent.
 //!
-//! A session that has still to be confirmed makes room for another: the same script takes the oldest out of the sets and
-//! removes it, in a cluster the replica does that afterwards.
+//! Unconfirmed sessions make room for others: the same script takes the oldest out of the sets and removes it; in a
+//! cluster, the replica removes it afterwards.
 //!
 //! The names share a hash tag, so that one script reaches all sets in a cluster. A principal is in them as a hash.
 
@@ -39,7 +39,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{codec, digest::Digest, store::number};
 
-/// How many sessions there may be.
+/// The limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
     pub(crate) all: usize,
@@ -47,26 +47,26 @@ pub(crate) struct Caps {
     pub(crate) per_client: Option<usize>,
 }
 
-/// The caps, and whether they were met lately.
+/// The caps, and whether they were reached recently.
 pub(crate) struct Room {
     prefix: String,
     caps: Caps,
-    /// How many sessions there were at the last count, with what was opened and ended here since.
+    /// The number of sessions at the last count, adjusted by openings and ends here since then.
     known: AtomicUsize,
-    /// How many of them were to be confirmed, if it was counted.
+    /// How many of them were unconfirmed, if counted.
     unconfirmed: AtomicUsize,
     /// Whether the server has refused one since.
     is_full: AtomicBool,
     /// Sessions that are being opened here.
     openings: Arc<AtomicUsize>,
-    /// Until when a principal or a client is taken to have as many as it may (ms).
+    /// Until when a principal or a client counts as having reached its limit (ms).
     full_owners: Cache<OwnerHash, u64, UnitWeighter, RandomState>,
 }
 
 /// The sets that a session is counted in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Places {
-    /// First that of all sessions, then those of its owners.
+    /// First the set of all sessions, then those of its owners.
     names: Vec<String>,
     owners: Vec<OwnerHash>,
     caps: Vec<usize>,
@@ -74,11 +74,11 @@ pub(crate) struct Places {
 
 type OwnerHash = [u8; 16];
 
-/// How many principals and clients that met their cap are remembered.
+/// How many principals and clients that reached their cap are remembered.
 const FULL_OWNERS: usize = 10_000;
-/// For how long: as long as it may take to learn of other replicas' sessions.
+/// For how long they are remembered: as long as it may take to learn of other replicas' sessions.
 const FULL_MS: u64 = 1_000;
-/// From which age on a session that nobody has confirmed makes room in a store that is nearly full.
+/// The age from which an unconfirmed session may be evicted from a nearly full store.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
 
 impl Room {
@@ -101,7 +101,7 @@ impl Room {
         format!("{}:live:{{all}}", self.prefix)
     }
 
-    /// The list of those that are to be confirmed.
+    /// The list of unconfirmed sessions.
     pub(crate) fn list(&self) -> String {
         format!("{}:fresh:{{all}}", self.prefix)
     }
@@ -134,7 +134,7 @@ impl Room {
         places
     }
 
-    /// What the scripts take of a session with this `digest` in `places`, beside the names of these.
+    /// The arguments for the scripts of a session with this `digest` in `places`, without the names of the sets.
     pub(crate) fn args(
         &self,
         places: &Places,
@@ -156,7 +156,7 @@ impl Room {
         args
     }
 
-    /// Whether a session of these owners would find room, as far as is known at `now_ms`.
+    /// Whether there is room for a session of these owners, as far as is known at `now_ms`.
     pub(crate) fn is_there(
         &self,
         principal: Option<&Principal>,
@@ -166,7 +166,7 @@ impl Room {
         self.fits(0) && self.owners_have_room(principal, client, now_ms)
     }
 
-    /// Takes a place for an opening, if there is one, as far as is known at `now_ms`.
+    /// Reserves a place for an opening if there is room, as far as is known at `now_ms`.
     pub(crate) fn place(&self, applicant: Applicant<'_>, now_ms: u64) -> Option<Place> {
         if !self.owners_have_room(applicant.principal, applicant.client, now_ms) {
             return None;
@@ -174,35 +174,35 @@ impl Room {
         Place::take(&self.openings, |openings| self.fits(openings.saturating_sub(1)))
     }
 
-    /// Whether `sessions` are at least 80 % of what there may be.
+    /// Whether `sessions` is at least 80 % of the cap.
     pub(crate) const fn is_pressed(&self, sessions: usize) -> bool {
         sessions >= self.pressed_from()
     }
 
-    /// The same of those that there are.
+    /// The same for the current number of sessions.
     pub(crate) fn is_pressed_now(&self) -> bool {
         self.is_pressed(self.known.load(Ordering::Relaxed))
     }
 
-    /// So many sessions were counted, and among them so many that are to be confirmed.
+    /// Takes a new count of all sessions and of unconfirmed ones.
     pub(crate) fn counted_all(&self, sessions: usize, unconfirmed: usize) {
         self.known.store(sessions, Ordering::Relaxed);
         self.unconfirmed.store(unconfirmed, Ordering::Relaxed);
         self.is_full.store(false, Ordering::Relaxed);
     }
 
-    /// One was inserted here, and so many were evicted for it.
+    /// Records that one session was inserted here, and how many were evicted for it.
     pub(crate) fn inserted(&self, is_to_be_confirmed: bool, evicted: usize) {
         change(&self.known, 1, evicted);
         change(&self.unconfirmed, is_to_be_confirmed.into(), evicted);
     }
 
-    /// One was confirmed here.
+    /// Records that one session was confirmed here.
     pub(crate) fn is_confirmed(&self) {
         change(&self.unconfirmed, 0, 1);
     }
 
-    /// The server has found that there is no room in the set with this number among [`Places::names`].
+    /// Records that the server found no room in the set with this number among [`Places::names`].
     pub(crate) fn is_met(&self, places: &Places, number: usize, now_ms: u64) {
         match number.checked_sub(1) {
             None => self.is_full.store(true, Ordering::Relaxed),
@@ -214,7 +214,7 @@ impl Room {
         }
     }
 
-    /// A session in `places` has ended here.
+    /// Records that a session in `places` has ended here.
     pub(crate) fn ended(&self, places: &Places) {
         change(&self.known, 0, 1);
         self.is_full.store(false, Ordering::Relaxed);
@@ -223,8 +223,8 @@ impl Room {
         }
     }
 
-    /// Whether one more session would fit beside those that are known and `openings` others. One that may be evicted
-    /// takes no room.
+    /// Whether one more session would fit in addition to the known ones and `openings` others. Sessions that may be
+    /// evicted do not count.
     fn fits(&self, openings: usize) -> bool {
         let known = self.known.load(Ordering::Relaxed).saturating_add(openings);
         let taken = known.saturating_sub(self.unconfirmed.load(Ordering::Relaxed));
@@ -251,7 +251,7 @@ impl Room {
     }
 }
 
-/// More, and less; never below zero.
+/// Adds and subtracts; never below zero.
 fn change(count: &AtomicUsize, more: usize, less: usize) {
     let changed = |count: usize| Some(count.saturating_add(more).saturating_sub(less));
     let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
@@ -263,7 +263,7 @@ impl Places {
         &self.names
     }
 
-    /// What a session with this `digest` is listed by while it is to be confirmed.
+    /// The list member of a session with this `digest` while it is unconfirmed.
     pub(crate) fn listed(&self, digest: Digest) -> Vec<u8> {
         let mut listed = digest.as_bytes().to_vec();
         let Some((all, others)) = self.names.split_first() else { return listed };
@@ -284,7 +284,7 @@ impl Places {
     }
 }
 
-/// How long `session` lives if it is not used from `server_ms` on (ms).
+/// How long `session` lives if it is not used after `server_ms` (ms).
 pub(crate) fn left_ms(session: &Session, server_ms: u64) -> u64 {
     let (idle, lifetime) = (session.record().idle(), session.record().lifetime());
     let age_ms = server_ms.saturating_sub(session.born_ms());
@@ -385,7 +385,7 @@ mod tests {
         assert!(!room.is_pressed_now());
         room.inserted(true, 0);
         drop(one);
-        // Four, of which one may go, and an opening.
+        // Four sessions, of which one may be evicted, and an opening.
         assert!(room.is_pressed_now());
         let three = place();
         assert!(three.is_some() && place().is_none());

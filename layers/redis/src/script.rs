@@ -1,4 +1,4 @@
-//! What races is one script each: the server runs them one at a time.
+//! Each operation that can race is one script: the server runs scripts one at a time.
 //!
 //! They take the time from the server, so that replicas whose clocks differ agree. The layout of a value
 //! is in [`codec`](crate::codec).
@@ -75,7 +75,8 @@ impl Script {
         Self { sha1: fred::util::sha1_hash(&text), text }
     }
 
-    /// Runs it on `keys`. A server that does not know it by name gets its text, and knows it then.
+    /// Runs it on `keys`. If the server does not know it by name, it gets the text, and knows the
+    /// name from then on.
     pub(crate) async fn run<R: FromValue>(
         &self,
         client: &WithOptions<Client>,
@@ -103,7 +104,7 @@ async fn send<R: FromValue>(
     let keys = keys.iter().map(|&key| key.into());
     let head = [script.into(), Value::Integer(count)].into_iter().chain(keys);
     let args: Vec<Value> = head.chain(args.iter().cloned()).collect();
-    // The first key is what a cluster routes by.
+    // A cluster routes by the first key.
     client.custom(CustomCommand::new_static(command, ClusterHash::Offset(2), false), args).await
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn bytes(bytes: Vec<u8>) -> Value {
     Value::Bytes(Bytes::from(bytes))
 }
 
-/// Adds to a set what idles out at `until_ms`, `left` from now.
+/// Adds to a set a member that idles out at `until_ms`, `left` from now.
 const PUT: &str = "local function put(key, until_ms, left, member)
     redis.call('ZADD', key, 'GT', until_ms, member)
     if redis.call('PTTL', key) < tonumber(left) then
@@ -128,8 +129,8 @@ end
 /// and how long that is (ms); the member of the list, empty if the session need not be confirmed; the prefix of the
 /// sessions' names, empty if they are on other nodes; then the caps of the other sets.
 ///
-/// A server that is out of memory refuses the first command of a script that needs some, and only if nothing was written
-/// before: so the place is taken first, and given back.
+/// A server that is out of memory refuses the first command of a script that needs memory, but only if nothing was
+/// written before. So the place is taken first, and given back.
 const TAKE_PLACE: &str = "local function evict(list, all, prefix, until_ms)
     for _ = 1, 64 do
         local oldest = redis.call('ZRANGE', list, 0, 0, 'WITHSCORES')
@@ -242,7 +243,7 @@ if version ~= tonumber(ARGV[1]) then return {0, ''} end
 redis.call('SET', KEYS[1], 'T', 'PX', ARGV[2])
 return {1, value}";
 
-// `PEXPIRE` also works when the server is out of memory; noting the time may then fail.
+// `PEXPIRE` also works when the server is out of memory; recording the time may then fail.
 const TOUCH: &str = "local head = redis.call('GETRANGE', KEYS[1], 0, 28)
 if string.sub(head, 1, 3) == '\\0BZ' then return 1 end
 if string.sub(head, 1, 1) ~= 'R' or #head < 29 then return 0 end
@@ -255,7 +256,7 @@ redis.call('PEXPIRE', KEYS[1], left)
 redis.pcall('SETRANGE', KEYS[1], 9, struct.pack('>I8', now))
 return 1";
 
-// A time to live that is over removes the key, whatever its type, and needs no other right.
+// An expired time to live removes the key, whatever its type, and needs no further permission.
 const DISCARD: &str = "local value = redis.pcall('GET', KEYS[1])
 local is_seen = value == ARGV[1]
 if type(value) == 'table' then

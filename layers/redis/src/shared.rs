@@ -1,4 +1,4 @@
-//! What the clones of a store and its watching task share.
+//! State shared by the clones of a store and its watching task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,18 +32,18 @@ use crate::{
     unreadable::{Reports, Seen, Unreadable, of_our_type},
 };
 
-/// How many sessions are asked for at once where nobody waits for the answer.
+/// How many sessions are read concurrently in the background.
 const READS_AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) client: Client,
-    /// Where all tasks of the store run: it may be asked, and dropped, from anywhere.
+    /// The runtime for all tasks of the store, which may be used and dropped from any thread.
     pub(crate) runtime: Handle,
     pub(crate) options: Options,
     pub(crate) timeout: Duration,
     pub(crate) prefix: String,
-    /// A key of this store alone.
+    /// A key that only this store uses.
     pub(crate) own_key: String,
     pub(crate) is_cached: bool,
     pub(crate) is_clustered: bool,
@@ -77,20 +77,20 @@ impl Shared {
         }
     }
 
-    /// What was read so far may have changed.
+    /// Everything that was read so far may have changed.
     pub(crate) fn begin_era(&self) {
         self.status.begin_era();
         self.near.spoil_all();
     }
 
-    /// Now, by the clock that never jumps and by the server's.
+    /// The current time, on the monotonic clock and on the server's.
     pub(crate) fn now(&self) -> (u64, u64) {
         let now_ms = self.clock.now_ms();
         (now_ms, self.clock.server_ms(now_ms))
     }
 
-    /// The client, with the deadline and no second try; an error while the server does not answer, so that
-    /// nothing queues up.
+    /// The client, with the deadline and without retries. An error while the server does not answer, so that nothing
+    /// queues up.
     pub(crate) fn asking(&self) -> Result<WithOptions<Client>, StoreError> {
         if !self.status.is_up() {
             return Err(StoreError::new(StoreErrorKind::Unavailable));
@@ -98,7 +98,7 @@ impl Shared {
         Ok(self.client.with_options(&self.options))
     }
 
-    /// Learns what time it is by the server.
+    /// Reads the server's time.
     pub(crate) async fn ask_time(&self) -> Result<(), fred::error::Error> {
         let time = CustomCommand::new_static("TIME", ClusterHash::Random, false);
         let asking = self.client.with_options(&self.options);
@@ -107,8 +107,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for `asked`, for as long as the deadline allows. Boxed: the client's futures are some kilobytes
-    /// large, and would be copied with each that they are part of.
+    /// Waits for `asked`, at most until the deadline. Boxed, because the client's futures have some kilobytes, and
+    /// would be copied with each future that contains them.
     pub(crate) async fn within<'a, T>(
         &self,
         asked: BoxFuture<'a, Result<T, fred::error::Error>>,
@@ -119,14 +119,14 @@ impl Shared {
         }
     }
 
-    /// Joins the read of `digest` that is on its way, or begins one.
+    /// Joins the read of `digest` that is in flight, or begins one.
     pub(crate) fn begin_read(self: &Arc<Self>, digest: Digest, owner: OwnedKey) -> Reading {
         self.near
             .begin(digest, |ticket| Arc::clone(self).read(digest, ticket, owner).boxed().shared())
     }
 
-    /// Asks again for the session under `digest` if somebody waits for its end and no news of it would
-    /// come. What the read finds is told by [`Near::settle`].
+    /// Reads the session under `digest` again if a task waits for its end and no invalidation would come.
+    /// [`Near::settle`] notifies waiters of the result.
     pub(crate) fn look_after(self: &Arc<Self>, digest: Digest) -> Option<Reading> {
         let moment = self.status.now();
         if moment.down_since_ms.is_some() {
@@ -137,7 +137,7 @@ impl Shared {
         Some(self.begin_read(digest, owner))
     }
 
-    /// The same for all sessions that are held here, some at a time.
+    /// The same for all sessions that are held here, a few at a time.
     pub(crate) async fn look_after_all(self: &Arc<Self>) {
         let held = stream::iter(self.near.held());
         held.filter_map(async |(digest, _)| self.look_after(digest))
@@ -145,14 +145,14 @@ impl Shared {
             .await;
     }
 
-    /// Reads what is stored under `digest`, for all who ask for it at this moment.
+    /// Reads the value under `digest`, for all concurrent callers.
     pub(crate) async fn read(
         self: Arc<Self>,
         digest: Digest,
         ticket: Ticket,
         owner: OwnedKey,
     ) -> Result<Option<Session>, StoreError> {
-        // However this ends, the next one who asks reads anew.
+        // However this ends, the next caller begins a new read.
         let _landing = Landing { shared: &self, digest, ticket };
         let era = self.status.now().era;
         let client = self.asking()?;
@@ -160,7 +160,7 @@ impl Shared {
             Found::Live(live) => Some(live),
             Found::Nothing => None,
             Found::Foreign(seen) => {
-                // Nobody waits for it to be gone.
+                // The removal runs in the background.
                 let shared = Arc::clone(&self);
                 self.runtime.spawn(async move { shared.discard(&client, digest, seen).await });
                 None
@@ -176,7 +176,7 @@ impl Shared {
         Ok(session)
     }
 
-    /// What is stored under `digest`.
+    /// The value under `digest`.
     async fn stored(
         &self,
         client: &WithOptions<Client>,
@@ -197,8 +197,8 @@ impl Shared {
         }
     }
 
-    /// Tells the server that the session under `digest` was used, if a quarter of its idle time has passed
-    /// since it was last told. Does not wait.
+    /// Reports to the server that the session under `digest` was used, if a quarter of its idle time has passed since
+    /// the last report. Does not wait.
     pub(crate) fn tell_use_if_due(self: &Arc<Self>, digest: Digest, by: Use) {
         if let Some(entry) = self.near.peek(&digest) {
             self.tell_use_of(digest, entry, by);
@@ -221,7 +221,8 @@ impl Shared {
     async fn tell_use(&self, digest: Digest, entry: &Entry) -> Result<(), StoreError> {
         let client = self.asking()?;
         if let Some(session) = entry.session() {
-            // First, so that it is not evicted meanwhile. If this fails alone, what `touch` writes confirms it.
+            // First, so that the session is not evicted in the meantime. If only this fails, the write of `touch`
+            // confirms the session.
             let _ = self.confirm(&client, digest, session).await;
         }
         let key = digest.name(&self.prefix);
@@ -237,7 +238,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes down that a request has shown the id of `session`.
+    /// Records at the server that a request has presented the id of `session`.
     async fn confirm(
         &self,
         client: &WithOptions<Client>,
@@ -257,7 +258,7 @@ impl Shared {
         self.room.places(session.key().principal, session.record().client())
     }
 
-    /// Writes down that `session` counts on its backend.
+    /// Records at the server that `session` counts for its backend.
     pub(crate) async fn count(
         &self,
         client: &WithOptions<Client>,
@@ -268,7 +269,7 @@ impl Shared {
         self.count_in(client, digest, session, places.names()).await
     }
 
-    /// The same of one whose script has counted it in its places.
+    /// The same for a session that its script has already counted in its places.
     pub(crate) async fn count_on_backend(
         &self,
         client: &WithOptions<Client>,
@@ -292,7 +293,7 @@ impl Shared {
         self.within(counts::add(client, list, at, (backend, places), digest, times).boxed()).await
     }
 
-    /// Writes down that a session of `places` has ended, which was on `backend`.
+    /// Records at the server that a session in `places` on `backend` has ended.
     pub(crate) async fn uncount(
         &self,
         client: &WithOptions<Client>,
@@ -305,15 +306,15 @@ impl Shared {
     }
 }
 
-/// What is stored under a key.
+/// The stored value of a key.
 enum Found {
     Live(Live),
     Nothing,
-    /// What no release wrote.
+    /// A value that no release wrote.
     Foreign(Seen),
 }
 
-/// Ends the announcement of a read, however the read ends.
+/// Unregisters a read, however it ends.
 struct Landing<'a> {
     shared: &'a Shared,
     digest: Digest,

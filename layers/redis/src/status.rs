@@ -1,27 +1,27 @@
-//! Whether the server can be asked, and which of its words still hold.
+//! Whether the server can be used, and which results are still valid.
 
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
-/// The state of the connection. An *era* is the time in which every change of a key that was read is told
-/// (client tracking); with each new one, nothing that was learned before is known to hold.
+/// The state of the connection. An *era* is a period in which the server reports every change of a key that was read
+/// (client tracking). When a new era begins, everything that was read before may be out of date.
 #[derive(Debug)]
 pub(crate) struct Status {
-    /// The era, or zero before the first; the lowest bit says whether the server answers.
+    /// The era, or zero before the first. The lowest bit says whether the server answers.
     word: AtomicU64,
-    /// Since when the server does not answer.
+    /// Since when the server has not answered.
     down_ms: AtomicU64,
-    // Held by whoever changes the two, so that they change together.
+    // Held while the two are changed, so that they change together.
     changing: Mutex<()>,
 }
 
-/// What the status is at one moment.
+/// A snapshot of the status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Moment {
     pub(crate) era: u64,
-    /// None while the server answers.
+    /// `None` while the server answers.
     pub(crate) down_since_ms: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Status {
         self.word.load(Ordering::Acquire) & 1 == 1
     }
 
-    /// The server has stopped answering; says whether that is news.
+    /// Records that the server has stopped answering; returns whether that is a change.
     pub(crate) fn set_down(&self, now_ms: u64) -> bool {
         let _guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_up() {
@@ -53,13 +53,14 @@ impl Status {
         true
     }
 
-    /// The server answers, and has told every change; says whether that is news.
+    /// Records that the server answers and has reported every change; returns whether that is a
+    /// change.
     pub(crate) fn set_up(&self) -> bool {
         let _guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.word.fetch_or(1, Ordering::AcqRel) & 1 == 0
     }
 
-    /// A new era begins: some change may not have been told.
+    /// Begins a new era, because a change may not have been reported.
     pub(crate) fn begin_era(&self) {
         let _guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.word.fetch_add(2, Ordering::AcqRel);

@@ -1,4 +1,4 @@
-//! The store: what the layers ask, and what is asked of the server for it.
+//! The store: the operations for the layers, and the commands for the server.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -53,12 +53,12 @@ struct Inner {
     _chores: Chores,
 }
 
-/// The task that keeps held sessions in use and reads the counts; dropped, it ends.
+/// The task that keeps held sessions in use and reads the counts. Dropping this ends it.
 struct Chores(tokio::task::AbortHandle);
 
 /// How long an ended session stays ended.
 const TOMBSTONE: Duration = Duration::from_secs(60);
-/// How often held sessions are looked at, and counts are read.
+/// How often held sessions are checked and counts are read.
 const CHORES: Duration = Duration::from_secs(1);
 
 impl RedisStore {
@@ -85,9 +85,9 @@ impl RedisStore {
         Some(self.0.shared.outage.cause().unwrap_or("not connected yet"))
     }
 
-    /// Waits until the server has answered, or the first try to reach it has failed: for a program that is not to
-    /// serve before it can. Returns whether the server answers. Takes at most a second, for the connection, and the
-    /// [timeout](crate::RedisStoreBuilder::timeout) of an operation, and nothing once the first try is over.
+    /// Waits until the server has answered, or the first try to reach it has failed: for a program that should not
+    /// serve before its store is ready. Returns whether the server answers. Takes at most a second, for the connection,
+    /// and the [timeout](crate::RedisStoreBuilder::timeout) of an operation, and nothing once the first try is over.
     ///
     /// # Cancellation
     ///
@@ -105,7 +105,7 @@ impl RedisStore {
         self.0.shared.counts.total()
     }
 
-    /// Whether there is none, approximately.
+    /// Whether there are no sessions, approximately.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -125,7 +125,8 @@ impl SessionStore for RedisStore {
         let moment = shared.status.now();
         let now = shared.now();
         if let Some(entry) = shared.near.look(&digest, moment, now) {
-            // Two keys of one digest would be a wonder; a session of another key would be a breach.
+            // Two keys with the same digest are practically impossible, but returning another key's
+            // session would be a security hole.
             let session = entry.session().filter(|session| session.key() == key).cloned();
             if let Some(session) = &session {
                 session.set_used_ms(now.1);
@@ -187,8 +188,8 @@ impl SessionStore for RedisStore {
     fn touch(&self, session: &Session) {
         let shared = &self.0.shared;
         let server_ms = shared.now().1;
-        // The look-up at the start of a short call has seen to it. Of uses that follow each other closely,
-        // those that are not noted must not put off the one that is.
+        // The lookup at the start of a short call has already reported the use. In a rapid series of uses, those that
+        // are not recorded must not delay the next report.
         let eighth_ms = codec::millis(session.record().idle()) / 8;
         if server_ms.saturating_sub(session.used_ms()) >= eighth_ms {
             session.set_used_ms(server_ms);
@@ -275,7 +276,8 @@ async fn replace(
 
 async fn remove(shared: Arc<Shared>, owner: OwnedKey) -> Result<(), StoreError> {
     let digest = Digest::of(owner.as_key());
-    // From here on this replica does not serve it, whatever becomes of the rest: in an outage too.
+    // From here on this replica does not serve the session, whether or not the rest succeeds, even
+    // during an outage.
     shared.near.forget(&digest);
     let client = shared.asking()?;
     let expiry = Some(Expiration::PX(i64::try_from(codec::millis(TOMBSTONE)).unwrap_or(i64::MAX)));
@@ -306,7 +308,7 @@ async fn remove_if_unchanged(
     let keys = [&*key];
     let asked = shared.scripts.end.run::<(i64, Bytes)>(&client, &keys, &args).map(of_our_type);
     let ended = shared.within(asked.boxed()).await;
-    // Whatever became of it, what is near is not the latest.
+    // Whatever the outcome, the cached version may be out of date.
     shared.near.invalidate(&digest);
     match ended? {
         Some((1, old)) => {
@@ -317,7 +319,7 @@ async fn remove_if_unchanged(
     }
 }
 
-/// The session of `owner`, which was stored as `old`, has been ended at the server.
+/// Handles the end of the session of `owner`, which was stored as `old`, at the server.
 fn forget_ended(
     shared: &Arc<Shared>,
     client: WithOptions<Client>,
@@ -337,15 +339,15 @@ fn forget_ended(
     });
 }
 
-/// While a session is held by a call or a stream, the server is told of its use, and asked for it where no
-/// news of its end would come; and once a second the counts are read.
+/// While calls or streams hold a session, reports its use to the server, and reads it again if no invalidation would
+/// come. Also reads the counts once a second.
 async fn do_chores(shared: std::sync::Weak<Shared>) {
     let mut round = interval(CHORES);
     round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         round.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        // Clocks drift, and the server's may be put right.
+        // Clocks drift, and the server's may be corrected.
         if shared.status.is_up() {
             let _ = shared.within(shared.ask_time().boxed()).await;
         }
@@ -359,7 +361,8 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         let _ = timeout(2 * CHORES, shared.look_after_all()).await;
         if let Ok(client) = shared.asking() {
             let counts = (&shared.counts, &shared.room);
-            // Each command has the deadline of any; how many there are depends on the backends.
+            // Each command has the usual deadline; the number of commands depends on the number of
+            // backends.
             let read = counts::refresh(&client, &shared.prefix, server_ms, counts);
             let _ = timeout(2 * CHORES, read).await;
             if shared.room.is_pressed_now() {

@@ -1,11 +1,12 @@
-//! Stored values that this release cannot read: whose they are, what becomes of them, and how often that is reported.
+//! Stored values that this release cannot read: what happens to them, and how often they are reported.
 //!
 //! | what is stored | the session | the value |
 //! |---|---|---|
-//! | a record in a layout of a later release | an error: it lives, and others can read it | stays |
-//! | anything else that is not a session record | absent | removed, if it is still there unchanged |
+//! | a record in a layout of a later release | an error: it is live, and other replicas can read it | stays |
+//! | anything else that is not a session record | absent | removed, if it is unchanged |
 //!
-//! One event a minute reports them; it counts those that were left out since the last one.
+//! One event per minute reports them, with the number of those that were not reported since the
+//! last one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,25 +23,25 @@ use crate::{digest::Digest, event, script, shared::Shared};
 /// Why a stored value cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unreadable {
-    /// A later release wrote it, in a layout of its own.
+    /// A later release wrote it, in its own layout.
     Later,
     /// No release wrote it.
     Foreign,
 }
 
-/// What was read of a value that no release wrote.
+/// A value that no release wrote, as read.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
     Value(Bytes),
-    /// It is a list, say.
+    /// The key has another type, such as a list.
     OtherType,
 }
 
-/// How often values that cannot be read are reported, at most.
+/// The minimum interval between two reports of unreadable values.
 const EVERY_MS: u64 = 60_000;
 const NEVER: u64 = u64::MAX;
 
-/// When the last event was, and how many were left out since.
+/// When the last event was reported, and how many were skipped since.
 #[derive(Debug)]
 pub(crate) struct Reports {
     last_ms: AtomicU64,
@@ -52,12 +53,12 @@ impl Reports {
         Self { last_ms: AtomicU64::new(NEVER), left_out: AtomicU64::new(0) }
     }
 
-    /// Whether one at `now_ms` is to be reported; then how many were left out since the last one.
+    /// Whether to report a value at `now_ms`; if so, how many were skipped since the last report.
     fn report(&self, now_ms: u64) -> Option<u64> {
         let last_ms = self.last_ms.load(Ordering::Relaxed);
         let is_due = last_ms == NEVER || now_ms.saturating_sub(last_ms) >= EVERY_MS;
         let (set, how) = (now_ms, Ordering::Relaxed);
-        // One of several that are due at once reports.
+        // Only one of several concurrent callers reports.
         if is_due && self.last_ms.compare_exchange(last_ms, set, how, how).is_ok() {
             return Some(self.left_out.swap(0, Ordering::Relaxed));
         }
@@ -78,13 +79,13 @@ impl Shared {
         }
     }
 
-    /// A later release wrote what is stored: the session is neither live nor gone.
+    /// A later release wrote the stored value: the session is neither live nor gone.
     pub(crate) fn later(&self) -> StoreError {
         self.report(Unreadable::Later);
         StoreError::new(StoreErrorKind::Corrupt)
     }
 
-    /// Removes what no release wrote, if it is still what was `seen`.
+    /// Removes a value that no release wrote, if it is still the one that was `seen`.
     pub(crate) async fn discard(
         &self,
         client: &WithOptions<Client>,
@@ -95,7 +96,7 @@ impl Shared {
         self.take_away(client, digest, seen).await
     }
 
-    /// Removes a value, if it is still what was `seen`, and leaves no tombstone.
+    /// Removes a value, if it is still the one that was `seen`, without a tombstone.
     pub(crate) async fn take_away(
         &self,
         client: &WithOptions<Client>,
@@ -113,7 +114,7 @@ impl Shared {
     }
 }
 
-/// What a command on a key has brought; none if the key holds something of another type.
+/// The result of a command on a key; `None` if the key has another type.
 pub(crate) fn of_our_type<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
     match outcome {
         Ok(value) => Ok(Some(value)),

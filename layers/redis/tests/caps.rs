@@ -1,4 +1,4 @@
-//! How many sessions there may be, over all replicas.
+//! The caps over all replicas.
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -17,7 +17,7 @@ use bartizan_testkit::{RedisServer, eventually};
 use common::{PATIENCE, fresh, insert, insert_record, on, record, remove};
 use futures_util::{StreamExt, stream};
 
-/// So many inserts are on their way at once, over all replicas.
+/// How many inserts are in flight at once, over all replicas.
 const AT_ONCE: usize = 300;
 
 async fn replicas(
@@ -26,13 +26,13 @@ async fn replicas(
 ) -> Vec<RedisStore> {
     let mut replicas = Vec::new();
     for _ in 0..3 {
-        // What is counted here is not how long a busy machine takes.
+        // A long timeout, because these tests do not measure time.
         replicas.push(on(server, |builder| set(builder.timeout(PATIENCE))).await);
     }
     replicas
 }
 
-/// Inserts sessions through all replicas at once; the ids of those that there was room for.
+/// Inserts sessions through all replicas at once; returns the ids of those that found room.
 async fn insert_many(
     replicas: &[RedisStore],
     prefix: &str,
@@ -72,7 +72,7 @@ async fn three_replicas_keep_the_cap_together() {
     let full = async || replicas.iter().all(|store| !store.has_room(&Route::default(), None));
     eventually("all know", PATIENCE, full).await;
 
-    // What ends makes room for as many.
+    // Each end makes room for one session.
     for id in &opened[..100] {
         remove(&replicas[0], id).await.unwrap();
     }
@@ -84,7 +84,7 @@ async fn three_replicas_keep_the_cap_together() {
     assert_eq!(again.len(), 100);
 }
 
-/// Whether or not anybody is left to take it out of the count.
+/// Whether or not a replica is left to remove it from the count.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expires_makes_room() {
     let server = RedisServer::start().await;
@@ -107,7 +107,7 @@ async fn what_is_used_keeps_its_place() {
     let used = insert_record(&store, "used", brief.clone()).await.unwrap();
     let Inserted::Inserted(session) = used else { panic!("there is room") };
     let hold = session.hold();
-    // It would idle out later.
+    // Its idle time would end later.
     let unused = insert_record(&store, "unused", brief).await.unwrap();
     assert!(matches!(unused, Inserted::Inserted(_)));
     let room = async || matches!(insert(&store, "other").await.unwrap(), Inserted::Inserted(_));

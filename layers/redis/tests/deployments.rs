@@ -1,4 +1,4 @@
-//! Forms in which the server is run: a cluster, behind sentinels, with users.
+//! Kinds of server deployments: a cluster, behind sentinels, with users.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn free_port() -> String {
     listener.local_addr().unwrap().port().to_string()
 }
 
-/// All operations on many sessions, by one replica, seen by another.
+/// All operations on many sessions by one replica, checked from another.
 async fn assert_works(a: &RedisStore, b: &RedisStore) {
     for n in 0..30 {
         let id = format!("session-{n}");
@@ -150,7 +150,7 @@ async fn behind_a_sentinel_the_primary_is_found_and_its_successor_too() {
     assert!(get(&b, "stays").await.unwrap().is_some() && get(&b, "new").await.unwrap().is_some());
 }
 
-/// Behind a name that leads to the primary: it becomes a replica, and closes no connection.
+/// A server behind a name becomes a replica of another, without closing connections.
 #[tokio::test]
 async fn a_primary_that_steps_down_without_a_word_is_left_for_its_successor() {
     let primary = RedisServer::start().await;
@@ -172,7 +172,7 @@ async fn a_primary_that_steps_down_without_a_word_is_left_for_its_successor() {
         let before = name.dialled();
         let refused = async || insert(&store, "meanwhile").await.is_err();
         eventually("it takes no writes", PATIENCE, refused).await;
-        // The name leads to the old one for a while yet: it is left in vain.
+        // The name still resolves to the old server for a while, so reconnecting does not help yet.
         let again = async || name.dialled() > before;
         eventually("the name is asked again", PATIENCE, again).await;
         name.lead_to(new.addr());

@@ -67,7 +67,7 @@ fn evicted(store: &RedisStore) -> impl Iterator<Item = String> {
     taken.map(|session| String::from_utf8(session.id().into()).unwrap())
 }
 
-/// All that waits to be confirmed was opened a minute earlier than it was.
+/// Makes all unconfirmed sessions a minute older.
 fn a_minute_passes(server: &RedisServer) {
     let script = "for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
         redis.call('ZINCRBY', KEYS[1], -61000, member)
@@ -111,7 +111,7 @@ async fn a_flood_through_two_replicas_displaces_itself_and_no_confirmed_session(
             assert!(get(store, &format!("mine-{n}")).await.unwrap().is_some());
         }
     }
-    // Each is ended once: by the replica that evicted it, or by the one that knows its id.
+    // Each session is ended once: by the replica that evicted it, or by the one that knows its id.
     let ended = std::sync::Mutex::new(Vec::new());
     let all = async || {
         let mut ended = ended.lock().unwrap();
@@ -153,7 +153,7 @@ async fn where_all_are_confirmed_full_is_full() {
     for n in 0..2 {
         confirmed(&server, &store, &other, &n.to_string()).await;
     }
-    // Nor is what need not be confirmed.
+    // Neither is a session that need not be confirmed.
     assert!(matches!(insert(&store, "2").await.unwrap(), Inserted::Inserted(_)));
     assert!(matches!(open(&store, "3").await, Inserted::Full));
     assert!(matches!(insert(&store, "4").await.unwrap(), Inserted::Full));
@@ -164,7 +164,7 @@ async fn where_all_are_confirmed_full_is_full() {
     }
 }
 
-/// One that knows nothing of this tells of a use as it always did: at once, since none is written down.
+/// A release without this feature reports a use as it always did: at once, because none is recorded yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_use_that_an_earlier_release_told_of_confirms() {
     let server = RedisServer::start().await;
@@ -185,7 +185,7 @@ async fn a_session_is_confirmed_once() {
     for near in [100, 0] {
         let (store, server) = fresh(|builder| builder.near_cache(near)).await;
         assert!(opens(&store, "a").await);
-        // By the time that another session is confirmed, this one would be, too.
+        // When another session is confirmed, this one would be, too.
         confirm(&store, &server, "first", 1).await;
         assert_eq!(count(&server, LIST), 1, "the opening is no confirmation");
         for _ in 0..3 {
@@ -212,7 +212,8 @@ async fn confirm(store: &RedisStore, server: &RedisServer, id: &str, left: usize
     eventually("it is confirmed", PATIENCE, async || count(server, LIST) == left).await;
 }
 
-/// What is evicted gives the place of its owner back, and whose cap is met displaces nobody.
+/// An evicted session frees the place of its owner, and an owner at its cap does not evict other
+/// sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_owner_has_as_many_as_it_may() {
     let (store, server) = fresh(|builder| {
@@ -237,7 +238,7 @@ async fn each_owner_has_as_many_as_it_may() {
         assert!(by(None, None, id).await);
     }
     a_minute_passes(&server);
-    // Six: the next one has to displace somebody, unless its owner is full.
+    // Six sessions: the next one has to evict another, unless its owner is at its cap.
     assert!(!by(Some(&alice), None, "8").await && !by(None, Some(client), "9").await);
     assert_eq!((count(&server, ALL), evicted(&store).count()), (6, 0));
     assert!(by(None, None, "10").await);
@@ -268,7 +269,7 @@ async fn openings_in_flight_take_their_places() {
     assert!(reserve().is_some());
 }
 
-/// The list is no longer than what waits, whatever becomes of it.
+/// The list never has more entries than there are unconfirmed sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_idles_out_is_not_listed_for_ever() {
     let (store, server) = fresh(|builder| builder).await;
@@ -282,7 +283,7 @@ async fn what_idles_out_is_not_listed_for_ever() {
     open("second").await;
     let expired = async || server.cli(&["EXISTS", LIST]) == "0";
     eventually("the list expires with the last", PATIENCE, expired).await;
-    // It never expires while one follows another; a slow machine opens fewer in a second.
+    // The list must not expire while sessions keep coming; a slow machine opens fewer in a second.
     for n in 0..30 {
         open(&n.to_string()).await;
         sleep(Duration::from_millis(100)).await;

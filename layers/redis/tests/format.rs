@@ -1,5 +1,5 @@
-//! What is stored, byte for byte: committed vectors of every release that wrote another layout or other keys, and of
-//! this one. Two releases share a server during a rolling deploy.
+//! The stored bytes: committed vectors of this release and of every release that wrote another layout or other keys.
+//! Two releases share a server during a rolling deploy.
 //!
 //! A vector is a line of a file in `vectors`: its name, the key, and the value in hexadecimal digits.
 #![allow(
@@ -68,7 +68,7 @@ impl Case {
         ]
     }
 
-    /// Those of this release alone.
+    /// Only those of this release.
     fn new() -> [Self; 1] {
         let record = Record::new(Record::IDLE, Record::LIFETIME)
             .with_field("gateway", b"search")
@@ -117,7 +117,7 @@ fn hex(server: &RedisServer, key: &str) -> String {
     server.cli(&["EVAL", script, "1", key])
 }
 
-/// The digits of a value but for the times of its making and of its last use.
+/// The digits of a value without the times of its insert and of its last use.
 fn timeless(value: &str) -> String {
     if value.len() < 34 { value.to_owned() } else { format!("{}*{}", &value[..2], &value[34..]) }
 }
@@ -168,7 +168,8 @@ async fn what_is_written_is_as_the_vectors_have_it() {
     }
 }
 
-/// What becomes of a record that is not a session's: under the key of `id`, on a server of its own.
+/// Checks what happens to a value that is not a session record, under the key of `id`, on a
+/// separate server.
 struct Place {
     store: RedisStore,
     server: RedisServer,
@@ -184,15 +185,14 @@ impl Place {
         Self { store, server, key }
     }
 
-    /// Waits until the news of a change of the key has come.
+    /// Waits until the invalidation of the key has arrived.
     async fn news(&self, id: &str) {
         let told = async || with_key(id, |key| matches!(self.store.get(key), Answer::Later(_)));
         eventually("the news has come", PATIENCE, told).await;
     }
 }
 
-/// Digits of what no release wrote: rubbish, the head of a record and no more, a part that breaks off, a backend that
-/// is none.
+/// Digits of values that no release wrote: garbage, only the head of a record, an incomplete part, an invalid backend.
 const FOREIGN: [&str; 5] = [
     "67617262616765",
     "",
@@ -224,7 +224,8 @@ async fn what_no_release_wrote_is_absent_and_removed() {
     }
 }
 
-/// Between the read that found rubbish and its removal, another replica may have put things right.
+/// Between the read that found garbage and its removal, another replica may have written a valid
+/// value.
 #[tokio::test]
 async fn what_was_put_right_meanwhile_is_not_removed() {
     let place = Place::of("id").await;
@@ -233,7 +234,7 @@ async fn what_was_put_right_meanwhile_is_not_removed() {
     let store = RedisStore::builder(&relay.url()).timeout(PATIENCE).near_cache(0).build().unwrap();
     ready(&store).await;
     let good = hex(server, key);
-    // From here on the server knows the script.
+    // Now the server knows the script.
     put(server, key, FOREIGN[0]);
     assert!(get(&store, "id").await.unwrap().is_none());
     let gone = async || server.cli(&["EXISTS", key]) == "0";
@@ -247,7 +248,7 @@ async fn what_was_put_right_meanwhile_is_not_removed() {
         }
         let none = async || get(&store, "id").await.unwrap().is_none();
         eventually("the rubbish is read", PATIENCE, none).await;
-        // The removal is on its way.
+        // The removal is in flight.
         server.cli(&["DEL", key]);
         put(server, key, &good);
         let tried = server.calls("evalsha");
@@ -285,7 +286,7 @@ async fn a_key_of_another_type_is_absent_and_removed() {
     assert!(matches!(insert(store, "id").await.unwrap(), Inserted::Ended));
 }
 
-/// It lives, and others can read it: nothing of this release touches it.
+/// It is live, and other replicas can read it: this release does not touch it.
 #[tokio::test]
 async fn what_a_later_release_wrote_is_an_error_and_stays() {
     const LATER: &str = "00425a02a1ffc8cf2400000001006ddd0005265c00";
@@ -306,12 +307,12 @@ async fn what_a_later_release_wrote_is_an_error_and_stays() {
     }
     assert_eq!(hex(server, key), LATER);
     drop(hold);
-    // Its client may end it all the same.
+    // Its client can still end it.
     remove(store, "id").await.unwrap();
     assert!(get(store, "id").await.unwrap().is_none());
 }
 
-/// A stream that is open while a later release rewrites its session goes on.
+/// A stream stays open while a later release rewrites its session.
 #[tokio::test]
 async fn a_use_of_what_a_later_release_wrote_neither_ends_nor_changes_it() {
     const LATER: &str = "00425a02a1ffc8cf2400000001006ddd0005265c00";

@@ -1,4 +1,4 @@
-//! A server that is away, slow, empty, full, or not ours.
+//! A server that is down, slow, empty, full, or not a Redis server that accepts us.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -15,10 +15,10 @@ use common::{PATIENCE, fresh, get, insert, insert_record, on, ready, remove, wit
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-/// No operation takes longer, whatever the server does: the deadline, and the scheduling of a busy machine.
+/// The limit for every operation, whatever the server does: the deadline, plus some time for a busy machine.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// Asks, and sees that an answer comes in time.
+/// Runs an operation, and checks that it answers in time.
 async fn in_time<T>(asked: impl Future<Output = T>) -> T {
     let start = Instant::now();
     let answer = asked.await;
@@ -27,14 +27,15 @@ async fn in_time<T>(asked: impl Future<Output = T>) -> T {
     answer
 }
 
-/// During an outage: what is near is served, everything else is an error, and nothing is "absent".
+/// During an outage, cached sessions are served, everything else is an error, and nothing is
+/// "absent".
 async fn assert_is_out(store: &RedisStore, near: &str) {
     for _ in 0..3 {
         assert!(in_time(get(store, "unknown")).await.is_err(), "never absent");
         assert!(in_time(get(store, near)).await.unwrap().is_some());
         assert!(in_time(insert(store, "new")).await.is_err());
     }
-    // Nothing waits for its deadline any more: that would be five seconds.
+    // No operation waits for its deadline any more, which would be five seconds.
     let many = async {
         for _ in 0..20 {
             assert!(insert(store, "new").await.is_err());
@@ -47,7 +48,7 @@ async fn down(store: &RedisStore) {
     eventually("the outage is noticed", PATIENCE, async || !store.is_ready()).await;
 }
 
-/// A store with a session that is near.
+/// A store with a cached session.
 async fn with_session(
     set: impl FnOnce(RedisStoreBuilder) -> RedisStoreBuilder,
 ) -> (RedisStore, RedisServer) {
@@ -64,23 +65,23 @@ async fn killed_it_is_an_error_and_back_it_is_asked_again() {
     down(&store).await;
     assert_is_out(&store, "near").await;
     assert!(in_time(remove(&store, "near")).await.is_err());
-    // It may live on at the server, but its owner wants it ended.
+    // The session may still exist at the server, but its owner has ended it.
     assert!(get(&store, "near").await.is_err());
     server.restart().await;
     let start = Instant::now();
     ready(&store).await;
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
-    // It came back empty: what was near before is not believed.
+    // The server came back empty: cached sessions are no longer trusted.
     assert!(get(&store, "near").await.unwrap().is_none());
     assert!(matches!(insert(&store, "new").await.unwrap(), Inserted::Inserted(_)));
 }
 
-/// The connection stays, and nothing answers.
+/// The connection stays open, but the server does not answer.
 #[tokio::test]
 async fn stopped_it_is_an_error_within_the_deadline() {
     let (store, server) = with_session(|builder| builder).await;
     server.pause();
-    // Before it is noticed, an operation waits for its deadline and no longer.
+    // Before the outage is noticed, an operation waits until its deadline and no longer.
     assert!(in_time(get(&store, "unknown")).await.is_err());
     down(&store).await;
     assert_is_out(&store, "near").await;
@@ -191,7 +192,7 @@ async fn a_password_that_is_put_right_at_the_server_is_tried_again() {
     assert!(insert(&store, "id").await.is_ok());
 }
 
-/// So many changes at once that the news of some is lost here: then nothing is believed.
+/// So many changes at once that some invalidations are lost here: then no entry is trusted.
 #[tokio::test]
 async fn more_news_than_can_be_taken_ends_all_belief() {
     const MANY: usize = 6_000;
@@ -204,7 +205,7 @@ async fn more_news_than_can_be_taken_ends_all_belief() {
         assert!(opened.iter().all(Result::is_ok));
     }
     let all = async || {
-        // The news of a session's own beginning may overtake the first read of it.
+        // The invalidation of a session's own insert may overtake the first read of it.
         for some in ids.chunks(500) {
             join_all(some.iter().map(|id| get(&store, id))).await;
         }
@@ -231,7 +232,7 @@ async fn a_replica_of_the_server_is_read_and_not_written() {
     assert!(get(&writer, "near").await.unwrap().is_some());
 }
 
-/// A use that cannot be told is not told again with each call.
+/// A use that cannot be reported is not reported again with each call.
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_seldom_asked_for_one() {
     let (writer, server) = with_session(|builder| builder).await;
@@ -246,7 +247,7 @@ async fn a_server_that_takes_no_writes_is_seldom_asked_for_one() {
     eventually("the session was copied", PATIENCE, copied).await;
     let (start, scripts) = (Instant::now(), replica.calls("evalsha"));
     let calls = AtomicU32::new(0);
-    // A quarter of the idle time, and two seconds more in which each call finds that a use is to be told.
+    // A quarter of the idle time, and two more seconds in which each call finds that a use should be reported.
     let enough = async || {
         calls.fetch_add(1, Ordering::Relaxed);
         assert!(get(&store, "brief").await.unwrap().is_some());
@@ -265,7 +266,7 @@ async fn out_of_memory_new_sessions_are_refused_and_live_ones_live() {
     server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(in_time(insert(&store, "new")).await.is_err());
-    // Its idle time is restarted all the same: at most once in a quarter of it, and here for longer than all of it.
+    // The idle time is still restarted, at most once per quarter; the test runs for longer than the whole idle time.
     let touches = server.calls("setrange");
     let used = async || {
         assert!(get(&store, "live").await.unwrap().is_some());

@@ -1,4 +1,4 @@
-//! What is reported of a server that does not answer, and what is not.
+//! What is reported about a server that does not answer, and what is not.
 #![cfg(feature = "tracing")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

@@ -1,4 +1,4 @@
-//! A store that was just made: when it answers, and when it is known not to.
+//! A new store: when it answers, and when it is known that it does not.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -36,7 +36,7 @@ async fn without_a_server_the_wait_ends_with_the_first_try() {
     assert!(store.ready().await);
 }
 
-/// It takes connections and says nothing.
+/// A server that accepts connections but never answers.
 #[tokio::test]
 async fn with_a_silent_server_the_wait_is_bounded() {
     let silent = Silent::start().await;

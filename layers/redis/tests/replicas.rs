@@ -38,7 +38,8 @@ async fn what_one_opens_the_other_finds_and_what_one_ends_is_over_for_the_other(
     let gone = async || !is_near(&b, "id");
     eventually("the news has come", Duration::from_secs(2), gone).await;
     assert!(get(&b, "id").await.unwrap().is_none());
-    // And back, once the other has learned that it is gone: a new session of another id.
+    // And in the other direction, once the other replica has learned that it has ended: a new
+    // session with another id.
     assert!(matches!(insert(&b, "id").await.unwrap(), Inserted::Ended));
 }
 
@@ -74,7 +75,8 @@ async fn an_absence_is_believed_until_the_session_is_there() {
     eventually("the news has come", Duration::from_secs(2), there).await;
 }
 
-/// One command for each session that is not near, none for one that is, and uses are told together.
+/// One command for each session that is not cached, none for one that is, and uses are reported
+/// together.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_calls_of_a_hundred_sessions_cost_a_hundred_reads() {
     let (a, b, server) = two().await;
@@ -91,7 +93,7 @@ async fn ten_thousand_calls_of_a_hundred_sessions_cost_a_hundred_reads() {
         }
     }
     assert_eq!(server.calls("get") - reads, 100);
-    // However often the server is asked whether it tracks.
+    // Not counting the checks whether the server tracks the connection.
     let asked = server.calls("client|trackinginfo");
     let again = async || server.calls("client|trackinginfo") >= asked + 6;
     eventually("the connection was watched for a while", PATIENCE, again).await;
@@ -111,12 +113,13 @@ async fn all_who_ask_at_once_cost_one_read() {
     for ask in asks.collect::<Vec<_>>() {
         assert!(ask.await.unwrap());
     }
-    // All of them may not have been at once.
+    // They may not all have been concurrent.
     let cost = server.calls("get") - reads;
     assert!((1..=3).contains(&cost), "{cost}");
 }
 
-/// A use by any replica restarts the idle time; the server is told at most once per quarter.
+/// A use by any replica restarts the idle time; it is reported to the server at most once per
+/// quarter.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
     let (a, b, server) = two().await;
@@ -127,7 +130,7 @@ async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
     let hold = get(&b, "held").await.unwrap().unwrap().hold();
     let (start, touches) = (Instant::now(), server.calls("setrange"));
     let told = || server.calls("setrange") - touches;
-    // Two that are used, each told at most once in a quarter of the idle time: for longer than all of it.
+    // Two sessions are used, each reported at most once per quarter of the idle time, for longer than the idle time.
     let enough = async || {
         assert!(get(&b, "used").await.unwrap().is_some());
         told() >= 12
@@ -145,7 +148,7 @@ async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
     eventually("it idles out once it is let go", PATIENCE, over).await;
 }
 
-/// However closely uses follow each other, and though nobody looks the session up.
+/// However rapidly uses follow each other, even if the session is not looked up.
 #[tokio::test]
 async fn a_session_that_is_only_touched_lives_too() {
     let (store, server) = fresh(|builder| builder).await;
@@ -163,7 +166,7 @@ async fn a_session_that_is_only_touched_lives_too() {
     assert!((3..=10).contains(&told), "{told} for ten quarters of the idle time");
 }
 
-/// However much a session is used, and whatever becomes of its record, its lifetime ends.
+/// However much a session is used, and even if its record is replaced, its lifetime ends.
 #[tokio::test]
 async fn neither_use_nor_replacement_outlives_the_lifetime() {
     let (store, server) = fresh(|builder| builder).await;
@@ -230,7 +233,7 @@ async fn parts_of_a_later_release_survive_a_change_by_this_one() {
     assert!(stored.contains("http://b:1"), "{stored}");
 }
 
-/// Clocks drift, and may be put right: the server's is read again and again, on one connection.
+/// Clocks drift and may be corrected: the server's clock is read repeatedly, on one connection.
 #[tokio::test]
 async fn the_servers_clock_is_followed() {
     let (_store, server) = fresh(|builder| builder).await;
@@ -238,7 +241,7 @@ async fn the_servers_clock_is_followed() {
     eventually("it is asked again", PATIENCE, async || server.calls("time") >= asked + 2).await;
 }
 
-/// Sessions that another replica opened count for the balancing of this one.
+/// Sessions that another replica opened count in the balancing of this one.
 #[tokio::test]
 async fn sessions_are_counted_by_backend_over_all_replicas() {
     let (a, b, _server) = two().await;
@@ -264,7 +267,7 @@ async fn sessions_are_counted_by_backend_over_all_replicas() {
     eventually("both know that one has moved", PATIENCE, moved).await;
 }
 
-/// On a long line, counting takes no longer for every backend.
+/// With high latency, counting does not take longer with each backend.
 #[tokio::test]
 async fn many_backends_are_counted_over_a_long_line() {
     let (a, server) = fresh(|builder| builder).await;
@@ -294,7 +297,7 @@ async fn past_the_cap_a_new_session_is_refused_by_every_replica() {
     eventually("there is room again", PATIENCE, room).await;
 }
 
-/// A backend that names a session of its own once more must not have it ended for want of room.
+/// A session that its backend names again must not be ended because the store is full.
 #[tokio::test]
 async fn past_the_cap_what_is_there_is_there_and_what_has_ended_has_ended() {
     let (store, _server) = fresh(|builder| builder.max_sessions(1)).await;
@@ -306,7 +309,7 @@ async fn past_the_cap_what_is_there_is_there_and_what_has_ended_has_ended() {
     assert!(get(&store, "new").await.unwrap().is_none());
 }
 
-/// Where no replica is left, nothing stays at the server.
+/// If no replica is left, nothing stays at the server.
 #[tokio::test]
 async fn the_counts_expire_too() {
     let (store, server) = fresh(|builder| builder).await;
@@ -326,7 +329,7 @@ async fn the_counts_expire_too() {
     assert!(keys.lines().all(|key| server.cli(&["PTTL", key]) != "-1"), "{keys}");
 }
 
-/// A stolen or made-up key never gets another one's session, near or not.
+/// A stolen or made-up key never gets another key's session, cached or not.
 #[tokio::test]
 async fn another_principal_and_another_route_find_nothing() {
     let (a, b, _server) = two().await;
@@ -345,7 +348,7 @@ async fn another_principal_and_another_route_find_nothing() {
 async fn waits_for_the_end(store: &RedisStore, id: &str) -> tokio::task::JoinHandle<()> {
     let session = get(store, id).await.unwrap().unwrap();
     let (hold, mut ended) = (session.hold(), session.ended());
-    // Once, so that it is known to be waited for.
+    // Polled once, so that the session is known to have a waiter.
     assert!(futures_util::poll!(&mut ended).is_pending());
     tokio::spawn(async move {
         ended.await;
@@ -363,7 +366,7 @@ async fn whoever_waits_for_the_end_of_a_session_is_told_wherever_it_ends() {
             insert(&a, &id).await.unwrap();
             let waiting = waits_for_the_end(&c, &id).await;
             if id.starts_with("told-before") {
-                // The server tells of a change once to those who have read, and then no more.
+                // The server notifies each reader of a change only once.
                 let changed = replace(&a, &id, RecordVersion::FIRST, record()).await.unwrap();
                 assert!(matches!(changed, Replaced::Replaced(_)));
                 let told = async || !is_near(&c, &id);
@@ -371,7 +374,7 @@ async fn whoever_waits_for_the_end_of_a_session_is_told_wherever_it_ends() {
             }
             let by = if id.starts_with("here") { &c } else { &a };
             if id.starts_with("lives") {
-                // Every connection was watched, and who has no near-cache has looked for the end, again and again.
+                // Every connection was checked, and stores without a near-cache have looked for the end repeatedly.
                 let calls = || (server.calls("client|trackinginfo"), server.calls("get"));
                 let (watched, read) = calls();
                 let enough = async || {

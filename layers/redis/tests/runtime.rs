@@ -1,4 +1,4 @@
-//! Where a store is made, used and dropped: not always within a runtime.
+//! A store may be made, used and dropped in different places, not always within a runtime.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -17,7 +17,7 @@ fn without_a_runtime_a_store_is_an_error() {
     assert!(error.to_string().contains("runtime"), "{error}");
 }
 
-/// A body may be dropped anywhere, and tells of the use of its session then; so may the store.
+/// A body may be dropped anywhere, and then reports the use of its session; so may the store.
 #[test]
 fn a_use_is_told_and_a_store_dropped_outside_of_the_runtime() {
     let runtime = Runtime::new().unwrap();
@@ -32,7 +32,7 @@ fn a_use_is_told_and_a_store_dropped_outside_of_the_runtime() {
     let connections = || server.cli(&["CLIENT", "LIST"]).lines().count();
     let before = told();
     let touched = async || {
-        // Not a task of the runtime: a thread of its own.
+        // Not a task of the runtime, but a separate thread.
         std::thread::scope(|scope| scope.spawn(|| store.touch(&session)).join().unwrap());
         told() > before
     };

@@ -1,4 +1,4 @@
-//! What any session store must do, on a real server, with the near-cache and without.
+//! The suite for every store, on a real server, with and without the near-cache.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -9,7 +9,7 @@ use bartizan_redis::{RedisStore, RedisStoreBuilder};
 use bartizan_store_suite::{Caps, Features, Harness};
 use bartizan_testkit::RedisServer;
 
-/// Stores on servers of their own, which live as long as this.
+/// Stores with their own servers, which live as long as this value.
 struct OnRedis {
     set: fn(RedisStoreBuilder) -> RedisStoreBuilder,
     servers: Mutex<Vec<RedisServer>>,
@@ -20,7 +20,7 @@ impl OnRedis {
         Self { set, servers: Mutex::default() }
     }
 
-    /// Brings the end of every tombstone forward: the server deletes them by its own clock.
+    /// Shortens the lifetime of every tombstone, because the server deletes them by its own clock.
     fn age_tombstones(&self, by: Duration) {
         let script = "for _, key in ipairs(redis.call('KEYS', 'bartizan:{*')) do
             if redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) == 'T' then
@@ -61,7 +61,7 @@ impl Harness for OnRedis {
         }
     }
 
-    /// Long enough for a busy machine, and for what the store does once a second.
+    /// Long enough for a busy machine, and for the work that the store does once a second.
     fn idle(&self) -> Duration {
         Duration::from_secs(3)
     }

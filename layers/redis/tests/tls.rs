@@ -1,4 +1,4 @@
-//! A server behind TLS, with a certificate authority of its own.
+//! A server with TLS and its own certificate authority.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -47,7 +47,7 @@ async fn a_server_is_trusted_by_its_authority_and_by_no_other() {
     insert(&store, "id").await.unwrap();
     assert!(get(&store, "id").await.unwrap().is_some());
 
-    // By the authorities of this machine, it is a stranger.
+    // The certificate authorities of this machine do not vouch for it.
     let stranger = RedisStore::builder(&url).build().unwrap();
     let mut asked = 0;
     let refused = || {

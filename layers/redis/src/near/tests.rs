@@ -16,7 +16,8 @@ fn digest(id: &str) -> Digest {
     Digest::of(Key::new(&Route::default(), None, id.as_bytes()))
 }
 
-/// A session of one second idle time and ten seconds of life, born and last used at 1,000 by the server.
+/// A session with one second of idle time and ten seconds of lifetime, inserted and last used at 1,000 on the server's
+/// clock.
 fn live(version: u32) -> Live {
     Live {
         born_ms: 1_000,
@@ -91,7 +92,7 @@ fn in_an_outage_live_sessions_are_trusted_for_a_while_and_absences_are_not() {
     assert!(!is_trusted(&near, "absent", down, (200, 1_000)));
 }
 
-/// The news of a change overtakes the reply that was read before it.
+/// An invalidation overtakes the reply that was read before it.
 #[test]
 fn what_a_change_overtook_is_not_trusted() {
     let overtake: [fn(&Near); 4] = [
@@ -113,14 +114,14 @@ fn what_a_change_overtook_is_not_trusted() {
         assert_eq!(is_trusted(&near, "a", UP, (100, 1_000)), n == 3);
         assert!(near.peek(&digest("a")).is_some(), "kept for those who hold it");
     }
-    // The news comes after the reply.
+    // The invalidation comes after the reply.
     let near = near();
     read(&near, "a", 100);
     near.invalidate(&digest("a"));
     assert!(!is_trusted(&near, "a", UP, (100, 1_000)));
 }
 
-/// The change came between two reads, and the reply to the first is taken last.
+/// The change came between two reads, and the reply to the first is handled last.
 #[test]
 fn a_read_that_was_overtaken_does_not_end_the_next_one_nor_undo_it() {
     let near = near();
@@ -148,7 +149,7 @@ fn a_read_that_was_overtaken_does_not_end_the_next_one_nor_undo_it() {
     assert!(!later.is_held());
 }
 
-/// What a script brings while a read is on its way, and the read itself, are one session.
+/// The result of a script during a read, and the result of the read, are one session.
 #[test]
 fn what_was_written_and_what_was_read_is_one_session() {
     let near = near();
@@ -161,7 +162,7 @@ fn what_was_written_and_what_was_read_is_one_session() {
     assert!(!is_trusted(&near, "a", UP, (100, 1_000)), "the write overtook the read");
     drop(hold);
     assert!(!read.is_held());
-    // Another life under the same key is another session.
+    // A session with the same key and another insert time is another session.
     let again =
         near.keep(digest("a"), 1, Key::new(&route, None, b"a"), Live { born_ms: 2_000, ..live(1) });
     let hold = read.hold();
@@ -193,14 +194,14 @@ fn a_use_is_told_once_per_quarter_of_the_idle_time() {
             && !entry.is_use_due(1_250, Use::Request)
             && !entry.is_use_due(1_499, Use::Request)
     );
-    // What is read later, before the server has written it down, changes nothing about it.
+    // A later read, before the server has written the use, does not change that.
     near.invalidate(&digest("a"));
     read(&near, "a", 200);
     let entry = near.peek(&digest("a")).unwrap();
     assert!(!entry.is_use_due(1_499, Use::Request) && entry.is_use_due(1_500, Use::Request));
 }
 
-/// The server has not been told of any use of a session that is to be confirmed.
+/// No use of an unconfirmed session has been reported to the server.
 #[test]
 fn the_first_request_is_told_at_once_and_the_response_that_opens_is_no_request() {
     let near = near();
@@ -225,13 +226,13 @@ fn a_use_that_could_not_be_told_is_told_again_in_a_while() {
             && entry.is_use_due(1_364, Use::Request)
             && !entry.is_use_due(1_364, Use::Request)
     );
-    // A server that may have been put back to an earlier state is asked what it knows.
+    // After the server may have been restored to an earlier state, its own record counts.
     let route = Route::default();
     near.keep(digest("a"), 2, Key::new(&route, None, b"a"), live(1));
     assert!(near.peek(&digest("a")).unwrap().is_use_due(1_365, Use::Request));
 }
 
-/// Only what somebody waits for and nobody would be told of is asked for again.
+/// Only sessions that a task waits for, and for which no invalidation would come, are read again.
 #[test]
 fn a_session_whose_end_is_waited_for_is_looked_after_where_no_news_would_come() {
     let near = near();
@@ -247,7 +248,7 @@ fn a_session_whose_end_is_waited_for_is_looked_after_where_no_news_would_come() 
     assert!(is_unfollowed(&near, later));
     near.invalidate(&digest("a"));
     assert!(is_unfollowed(&near, UP), "the server has told, and tells no more");
-    // A read that was overtaken says nothing, and one that was not does.
+    // A spoiled read does not count, and one that was not spoiled does.
     let overtaken = announce(&near, digest("a"));
     near.invalidate(&digest("a"));
     assert!(settle(&near, "a", overtaken, 100, None).is_none());
@@ -259,7 +260,7 @@ fn a_session_whose_end_is_waited_for_is_looked_after_where_no_news_would_come() 
     drop(hold);
 }
 
-/// What a layer accounts for is accounted for as long as this replica keeps it.
+/// Companions live for as long as this replica keeps the record.
 #[test]
 fn companions_of_a_record_stay_until_its_entry_goes() {
     let near = near();
@@ -271,7 +272,7 @@ fn companions_of_a_record_stay_until_its_entry_goes() {
     drop(near.keep(digest("id"), 1, key, Live { record, ..opened }));
     assert_eq!(Arc::strong_count(&companion), 2);
     for version in [1, 2] {
-        // It is read again as it was, and as another replica has changed it.
+        // The record is read again unchanged, and as changed by another replica.
         let ticket = announce(&near, digest("id"));
         drop(settle(&near, "id", ticket, 1_000, Some(live(version))));
         assert!(Arc::strong_count(&companion) >= 2, "{version}");

@@ -12,10 +12,10 @@ use bartizan_core::{
 use bartizan_redis::{RedisStore, RedisStoreBuilder};
 use bartizan_testkit::{RedisServer, eventually};
 
-/// No step of a test takes this long.
+/// Longer than any step of a test takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A store, and the server of its own that it is on.
+/// A store with its own server.
 pub(crate) async fn fresh(
     set: impl FnOnce(RedisStoreBuilder) -> RedisStoreBuilder,
 ) -> (RedisStore, RedisServer) {

@@ -1,4 +1,5 @@
-//! A network between a store and its server: it takes its time, and may come to lead elsewhere.
+//! A simulated network between a store and its server, with a delay and a target that can be
+//! changed.
 
 use std::{
     net::SocketAddr,
@@ -19,7 +20,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Hands every connection on to a server; dropped, it ends.
+/// Forwards every connection to a server until it is dropped.
 pub(crate) struct Relay {
     addr: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
@@ -28,7 +29,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Leads to `target`; whatever is sent, either way, arrives after `delay`.
+    /// Connects to `target`; data in either direction arrives after `delay`.
     pub(crate) async fn to(target: SocketAddr, delay: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -47,7 +48,7 @@ impl Relay {
         self.dialled.load(Ordering::Relaxed)
     }
 
-    /// Leads new connections to `target`; those that stand stay where they are.
+    /// Sends new connections to `target`; existing ones stay.
     pub(crate) fn lead_to(&self, target: SocketAddr) {
         *self.target.lock().unwrap() = target;
     }
@@ -72,7 +73,7 @@ async fn accept(
     }
 }
 
-/// Delays each piece, not the one behind it too: as a long line does, not a slow one.
+/// Delays each chunk independently: this simulates latency, not low bandwidth.
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
     let (pieces, mut on_the_way) = tokio::sync::mpsc::channel::<(Instant, Vec<u8>)>(1_024);
     tokio::spawn(async move {
