@@ -1,4 +1,4 @@
-//! What tasks share. `tests/loom` compiles the files that import from here against loom's types instead.
+//! Synchronisation types. `tests/loom` compiles the files that import from here against loom's types instead.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};
 

@@ -1,4 +1,4 @@
-//! What an attempt asks of a backend, and what it leaves when it fails.
+//! What an attempt sends to a backend, and what is left when it fails.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
@@ -44,8 +44,8 @@ impl Seen {
     }
 }
 
-/// The backends `http://a:1` and `http://b:1`, which answer by a closure. They do not wait for a body that
-/// is said to be `x-unread`.
+/// The backends `http://a:1` and `http://b:1`, which answer with a closure. They do not wait for the body of a request
+/// with the field `x-unread`.
 #[derive(Clone)]
 struct World {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -70,7 +70,7 @@ impl World {
         let target = head.uri.to_string();
         let seen = Seen { method: head.method, target, headers: head.headers, body };
         self.seen.lock().unwrap().push(seen.clone());
-        // As over a network: others may come in between.
+        // As over a network, so that other requests may interleave.
         tokio::task::yield_now().await;
         Ok((self.answer)(&seen))
     }
@@ -88,7 +88,7 @@ fn answer(status: u16, session: Option<&str>, body: &'static str) -> Response<Fu
     response.body(Full::from(body)).unwrap()
 }
 
-/// A request body that is there, or one that does not end.
+/// A complete request body, or one that does not end.
 type Sent = Either<Full<Bytes>, StreamBody<Pending<Result<Frame<Bytes>, Infallible>>>>;
 
 fn stack(
@@ -130,7 +130,7 @@ fn with(mut request: Request<Sent>, fields: &[(&'static str, &str)]) -> Request<
     request
 }
 
-/// Backends that know no session but those that they opened last, and compress what may be compressed.
+/// Backends that know only the session that they opened last, and compress if allowed.
 fn compressing() -> World {
     let last = Mutex::new(String::new());
     let number = Mutex::new(0);
@@ -161,7 +161,7 @@ async fn what_must_be_read_here_is_asked_for_without_an_encoding() {
     let client = |request| with(request, &[("accept-encoding", "gzip, deflate, br")]);
     let opened = send(&service, client(post(None, INITIALIZE))).await;
     let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
-    // Forgotten, since another one was opened since.
+    // Forgotten, because another one was opened since.
     send(&service, client(post(None, INITIALIZE))).await;
     let called = send(&service, client(post(Some(&id), CALL))).await;
     assert_eq!(
@@ -219,7 +219,8 @@ async fn any_deadline_will_do() {
     }
 }
 
-/// Who gives a session up says so in its record, before its client is told: nobody resumes it meanwhile.
+/// A replica that gives a session up marks that in its record before the client gets an answer, so that no other
+/// replica resumes it in the meantime.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_was_given_up_is_not_resumed_by_another_request() {
     #[derive(Default)]
@@ -253,7 +254,7 @@ async fn a_session_that_was_given_up_is_not_resumed_by_another_request() {
     let id = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
     *state.lock().unwrap() = State { opened: 1, is_broken: true, ..State::default() };
 
-    // It is refused when the rest of its body has not come for a second.
+    // It is refused if the rest of its body has not arrived within a second.
     let endless = StreamBody::new(pending());
     let slow = Request::post("/mcp").header("mcp-session-id", &id).header("x-unread", "1");
     let slow = send(&service, slow.body(Either::Right(endless)).unwrap());
@@ -292,7 +293,8 @@ async fn a_delete_whose_backend_does_not_know_the_session_ends_it() {
     }
 }
 
-/// What a backend says of a caller is no word on the session, nor on others who wait for it.
+/// A backend's verdict about a caller says nothing about the session or about other callers that
+/// wait for it.
 #[tokio::test(start_paused = true)]
 async fn a_caller_without_the_credentials_resumes_nothing_and_ends_nothing() {
     for status in [401, 403] {
@@ -331,24 +333,24 @@ async fn a_caller_without_the_credentials_resumes_nothing_and_ends_nothing() {
         assert_eq!(openings(), 1, "no backend is asked");
         assert_eq!(send(&service, by(post(Some(&id), CALL), "good")).await.status(), 200);
 
-        // Whoever is first asks for all.
+        // The first request makes the attempt for all.
         *forgotten.lock().unwrap() = 2;
         let before = openings();
         let names = ["bad", "good", "good", "bad", "good"];
         let calls = names.map(|name| send(&service, by(post(Some(&id), CALL), name)));
         let statuses = futures_util::future::join_all(calls).await;
         let statuses: Vec<_> = statuses.iter().map(|answer| answer.status().as_u16()).collect();
-        // Once it is resumed, it is the backend's affair who calls.
+        // Once the session is resumed, the backend decides about callers.
         assert_eq!((statuses[0], &statuses[1..]), (503, &[200; 4][..]));
         assert_eq!(openings() - before, 1);
         assert_eq!(store.len(), 1);
     }
 }
 
-/// The new backend loses the session, too, before the request has come to it.
+/// The new backend also loses the session, before the request reaches it.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_lost_again_and_again_is_not_opened_for_ever() {
-    // How often it is lost at once, what comes of it, and what was opened for that.
+    // How often it is lost in a row, the result, and the sessions opened for that.
     for (losses, status, opened, left) in
         [(1, 200, 2, 1), (2, 200, 3, 1), (3, 503, 3, 1), (9, 503, 3, 1)]
     {
@@ -377,7 +379,7 @@ async fn a_session_that_is_lost_again_and_again_is_not_opened_for_ever() {
     }
 }
 
-/// A new backend that is sick ended the session for good.
+/// This once failed: a failing new backend ended the session permanently.
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_is_sick_is_passed_over_and_ends_no_session() {
     for sick in [500, 502, 503, 429, 404, 408] {
@@ -414,7 +416,8 @@ async fn a_backend_that_is_sick_is_passed_over_and_ends_no_session() {
     }
 }
 
-/// A call to another path had `initialize` posted there, and was run three times.
+/// This once failed: after a call to another path, `initialize` was posted to that path, and the
+/// call ran three times.
 #[tokio::test(start_paused = true)]
 async fn a_session_is_opened_where_the_client_opened_it_and_only_a_verdict_about_it_counts() {
     let forgets = Arc::new(Mutex::new(false));
@@ -440,7 +443,7 @@ async fn a_session_is_opened_where_the_client_opened_it_and_only_a_verdict_about
         request
     };
     send(&service, aimed(post(None, INITIALIZE), "/mcp?tenant=7")).await;
-    // The backend's own business: asked once, and nothing opened.
+    // The backend decides: it is asked once, and nothing is opened.
     let icon = aimed(post(Some("session"), CALL), "/favicon.ico");
     assert_eq!(send(&service, icon).await.status(), 404);
     assert_eq!((world.seen().len(), store.len()), (2, 1));
@@ -454,7 +457,8 @@ async fn a_session_is_opened_where_the_client_opened_it_and_only_a_verdict_about
     assert_eq!(seen.last().unwrap().target, "/mcp/?trace=1");
 }
 
-/// Whoever came first with the id of a lost session had it opened as his own; its owner got 403 from then on.
+/// This once failed: the first client with the id of a lost session had it opened as its own, and the owner got 403
+/// from then on.
 #[tokio::test(start_paused = true)]
 async fn a_stranger_with_the_id_does_not_open_the_session_as_his_own() {
     let forgets = Arc::new(Mutex::new(false));
@@ -492,17 +496,18 @@ async fn a_stranger_with_the_id_does_not_open_the_session_as_his_own() {
     }
     assert_eq!(openings(), 2, "the owner's");
 
-    // A token that was rotated while the backend lives is the session's own from then on.
+    // If a token is rotated while the backend is up, the new token belongs to the session.
     assert_eq!(by("second").await.status(), 200);
     tokio::task::yield_now().await;
     *forgets.lock().unwrap() = true;
     assert_eq!(by("first").await.status(), 503);
     assert_eq!(by("second").await.status(), 200);
-    // One that was rotated while it is away is not known to be anybody's.
+    // If a token is rotated while the backend is down, its owner is unknown.
     *forgets.lock().unwrap() = true;
     assert_eq!(by("third").await.status(), 503);
     assert_eq!(by("second").await.status(), 200);
-    // Who waits for the owner's attempt goes on with it: who calls is the backend's affair again.
+    // A caller that waits for the owner's attempt continues with its result: the backend decides
+    // about callers again.
     *forgets.lock().unwrap() = true;
     let (owner, other) = tokio::join!(by("second"), by("other"));
     assert_eq!(owner.status(), 200);

@@ -1,4 +1,4 @@
-//! The layer is switched at run time: as an `Option` of a layer, or by itself.
+//! Switching the layer at run time: as an `Option` of a layer, or with its own switch.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;

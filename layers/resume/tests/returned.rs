@@ -1,4 +1,4 @@
-//! The body that is kept for another try serves the refusal of a layer inside, too: the id is in it.
+//! The body that is kept for another attempt also serves refusals of inner layers, because it contains the id.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::convert::Infallible;
@@ -52,7 +52,7 @@ fn body(frames: &[&'static str]) -> UnsyncBoxBody<Bytes, Infallible> {
     StreamBody::new(stream::iter(frames)).boxed_unsync()
 }
 
-/// What a call that is sent in two frames is answered with, where `keeps` bytes of it are kept.
+/// The answer to a call whose body arrives in two frames, if `keeps` bytes of it are kept.
 async fn called(keeps: usize, fields: &[&str]) -> String {
     let store = MemoryStore::new();
     let backends = Backends::new(["http://a:1".parse().unwrap()]);
@@ -61,7 +61,7 @@ async fn called(keeps: usize, fields: &[&str]) -> String {
         ValidateSessionLayer::mcp(store.clone()).layer(layer.layer(pinned))
     };
     let opening = Request::post("/mcp").body(body(&[INITIALIZE])).unwrap();
-    // All of the opening is kept, or the session could not be resumed.
+    // The whole opening is kept; otherwise the session could not be resumed.
     let opened = service(ResumeSessionLayer::new(store.clone())).oneshot(opening).await.unwrap();
     assert_eq!(opened.headers()["mcp-session-id"], "s1");
     let mut call = Request::post("/mcp").header("mcp-session-id", "s1");
@@ -82,11 +82,11 @@ async fn a_refusal_has_the_id_of_a_request_that_was_sent_if_all_of_it_was_kept()
         // Two frames, and the end.
         (&["x-reads: 3"][..], 1024, true),
         (&["x-reads: 3"], 16, false),
-        // It may still be on its way: another turn would end it.
+        // It may still be in flight, and another attempt would cut it off.
         (&["x-reads: 1"], 1024, false),
         (&["x-reads: 0"], 1024, false),
         (&["x-reads: 0", "x-unreachable: 1"], 1024, true),
-        // Not read is not lost, whatever its size.
+        // An unread body is still complete, whatever its size.
         (&["x-reads: 0", "x-unreachable: 1"], 16, true),
     ] {
         let text = called(keeps, fields).await;

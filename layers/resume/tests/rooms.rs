@@ -1,4 +1,4 @@
-//! The two products of the crate stand on a shared third, and do not know each other.
+//! The two features of the crate share a third module, and do not depend on each other.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{fs, path::Path};
@@ -14,7 +14,7 @@ fn names(room: &Path, others: &[&str]) -> Vec<String> {
         }
         let text = fs::read_to_string(&path).unwrap();
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        // Whatever lib.rs exports has a path through its room, too.
+        // Everything that lib.rs exports also has a path through its module.
         let is_named = |line: &&str| {
             let names = |other: &&str| {
                 line.contains(&format!("crate::{other}::"))

@@ -1,4 +1,4 @@
-//! The contract of the service: which requests are passed on, by which instance, and what is held meanwhile.
+//! The contract of the service: which requests are passed on, with which instance, and what is held in the meantime.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -20,7 +20,7 @@ macro_rules! stack {
     ($world:expr, $store:expr, $resume:expr) => {{
         let world = $world.clone();
         let upstream = service_fn(move |request| world.clone().respond(request));
-        // Its `call` panics on an instance that was not polled ready, and one permit is all there is.
+        // Its `call` panics on an instance that was not polled ready, and there is only one permit.
         let limited = ConcurrencyLimit::new(PinBackendLayer::new(backends()).layer(upstream), 1);
         ValidateSessionLayer::mcp($store.clone()).layer($resume.layer(limited))
     }};

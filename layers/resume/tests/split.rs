@@ -1,4 +1,4 @@
-//! Gateways that go away, and sessions that end, while others are at it.
+//! Gateways that fail and sessions that end during other operations.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
@@ -41,10 +41,10 @@ struct State {
     opened: u32,
     /// Whether an unknown session is a bad request, as some servers have it.
     says_400: bool,
-    /// Who never answers `initialized`.
+    /// The gateway that never answers `initialized`.
     mute: HashSet<String>,
     listened: Vec<HeaderMap>,
-    /// Where DELETE went, and by which path.
+    /// Which gateways got DELETE, and on which path.
     deleted: Vec<(String, String)>,
 }
 
@@ -199,8 +199,8 @@ async fn a_gateway_that_is_away_for_long_ends_no_client_session() {
 async fn nothing_is_left_at_a_gateway_that_was_called_while_the_session_ended() {
     let (world, store) = (World::default(), MemoryStore::new());
     let (service, sessions) = stack(&world, &store);
-    // The end takes long, and the call opens another session meanwhile; or the call takes long, and meets
-    // the end of what it was sent to.
+    // Either the end is slow and the call opens another session in the meantime, or the call is slow and its session
+    // ends during it.
     for slow in [Method::DELETE, Method::POST] {
         let id = open(&service).await;
         assert_eq!(call(&service, "b", &id).await, 200);
@@ -258,7 +258,7 @@ async fn what_a_session_had_at_gateways_ends_soon_after_it_expired_or_ended_else
     advance(Duration::from_secs(61)).await;
     assert_eq!(call(&service, "b", &stays).await, 200);
     sleep(Duration::from_secs(1)).await;
-    // What `gone` had at `a` was its client's own, and is left to that gateway.
+    // The session of `gone` at `a` was the client's own, and is left to that gateway.
     assert_eq!((sessions.snapshot().len(), world.live()), (1, 3));
 }
 
@@ -347,7 +347,7 @@ async fn a_close_timeout_bounds_the_end_of_sessions_and_keeps_the_handles_of_bef
         let guard = ValidateSessionLayer::mcp(MintIds::new(store));
         let service = guard.layer(layer.layer(upstream));
         let id = open(&service).await;
-        // What opens the session at `b` is slow, and so is what ends it.
+        // Both the opening and the end of the session at `b` are slow.
         let slow = with(request(Method::POST, "b", Some(&id)), "x-slow");
         assert_eq!(send(&service, slow).await, 200);
         let begun = Instant::now();

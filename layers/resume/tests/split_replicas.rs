@@ -43,9 +43,9 @@ struct State {
     /// The sessions, by gateway and id, and how many calls each has had.
     live: BTreeMap<(String, String), u32>,
     down: HashSet<String>,
-    /// Who opens nothing.
+    /// The gateway that opens no sessions.
     shut: HashSet<String>,
-    /// Who refuses to end a session.
+    /// The gateway that refuses to end a session.
     keeps: HashSet<String>,
     deletes: u32,
 }
@@ -178,7 +178,7 @@ impl Replica {
         response.headers()["mcp-session-id"].to_str().unwrap().to_owned()
     }
 
-    /// The count that a call has brought, or the status that it was refused with.
+    /// The count that a call returned, or the status of its refusal.
     async fn call(&self, gateway: &str, id: &str) -> Result<u32, u16> {
         let response = self.send(Method::POST, gateway, Some(id)).await;
         let count = response.headers().get("x-count");
@@ -226,7 +226,7 @@ async fn of_two_replicas_that_open_at_the_same_time_one_wins_a_thousand_times() 
     for _ in 0..1_000 {
         let id = one.open().await;
         let before = world.with(|state| state.opened);
-        // All three at once, from both: the record changes under each of them.
+        // All three at once, from both replicas: the record changes during each of them.
         let calls = NAMES[1..].iter().flat_map(|name| [(&one, name), (&other, name)]);
         let calls = calls.map(|(replica, name)| replica.call(name, &id));
         let counts = futures_util::future::join_all(calls).await;
@@ -315,7 +315,7 @@ async fn a_delete_at_any_replica_ends_all_of_them_whoever_opened_them() {
     }
     other.call("d", &id).await.unwrap();
     let third = Replica::of(&world, &store);
-    // Its own gateway keeps it: nothing has ended.
+    // Its own gateway keeps it, so nothing has ended.
     world.with(|state| state.keeps.insert("a".to_owned()));
     assert_eq!(third.delete(&id).await, 405);
     a_moment().await;
@@ -350,7 +350,7 @@ async fn what_expires_is_ended_and_what_another_replica_uses_is_not() {
     let (world, store, one, other) = two();
     let id = one.open().await;
     assert_eq!((one.call("b", &id).await, other.call("b", &id).await), (Ok(1), Ok(2)));
-    // The idle time is ten minutes: for a quarter of an hour it is used at one replica alone.
+    // The idle time is ten minutes; for fifteen minutes the session is used at only one replica.
     for n in 3..=17 {
         advance(Duration::from_secs(60)).await;
         assert_eq!(other.call("b", &id).await, Ok(n));
@@ -361,7 +361,7 @@ async fn what_expires_is_ended_and_what_another_replica_uses_is_not() {
         assert_eq!(one.delete(&probe).await, 200);
     }
     assert_eq!((one.call("b", &id).await, other.call("b", &id).await), (Ok(18), Ok(19)));
-    // Nobody uses it any more; it expires; and both find out when they are at it again.
+    // The session is no longer used and expires; both replicas find out with their next sweep.
     advance(Duration::from_secs(700)).await;
     for replica in [&one, &other] {
         let probe = replica.open().await;
@@ -383,7 +383,7 @@ async fn what_the_store_did_not_take_is_ended_and_the_client_told() {
     assert_eq!(one.call("b", &id).await, Err(503));
     a_moment().await;
     assert!(!world.live().contains_key("b"));
-    // It is over at its own gateway; that it ends can be said again.
+    // It has ended at its own gateway, and the DELETE can be repeated.
     assert_eq!(one.delete(&id).await, 503);
     store.cannot_replace.store(false, Ordering::Relaxed);
     assert_eq!(other.delete(&id).await, 404);

@@ -1,4 +1,4 @@
-//! What all records together may take, and what becomes of sessions that find no room.
+//! The limit for all records together, and sessions for which there is no room.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -38,7 +38,7 @@ async fn sessions_that_find_no_room_open_and_end_with_their_backend_and_the_othe
     for id in &ids {
         assert_eq!(post(&service, id).await, 200);
     }
-    // What ends makes room, once: for three of four.
+    // Sessions that end make room, exactly once: for three of four.
     for id in ids.drain(..3) {
         assert_eq!(delete(&service, &id).await, 200);
     }
@@ -47,7 +47,7 @@ async fn sessions_that_find_no_room_open_and_end_with_their_backend_and_the_othe
         later.push(open(&service).await);
     }
     assert_eq!(counts.unrecorded(), 8);
-    // Their backend leaves, and another one comes.
+    // Their backend is removed, and another one is added.
     backends.add(b);
     assert!(backends.remove(a.id()));
     let mut left = Vec::new();

@@ -22,8 +22,8 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const RESULT: &str =
     r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
 
-/// A DELETE whose mark could not be written removed the record all the same: another replica that was moving the session
-/// left one behind that nobody could end.
+/// This once failed: a DELETE whose mark could not be written still removed the record, so another replica that was
+/// moving the session left one behind that could not be ended.
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_cannot_be_noted_ends_nothing_and_can_be_sent_again() {
     let store = Flaky { inner: MemoryStore::new(), cannot_replace: Arc::default() };

@@ -1,4 +1,4 @@
-//! The responses that the client gets: the backend's, or one of this layer's own.
+//! The responses that the client gets: the backend's, or one that this layer makes.
 
 use std::sync::Arc;
 
@@ -44,14 +44,14 @@ where
     let (head, body) = response.into_parts();
     let deadline = deadline.min(Instant::now() + LOOK_TIMEOUT);
     let (text, looked) = look::at_text(body, LOOK_BYTES, deadline).await;
-    // What broke off or did not come says nothing.
+    // A body that broke off or did not arrive decides nothing.
     let is_there = looked.has_ended() || text.len() >= LOOK_BYTES;
     let verdict = if is_there { loss::by_text(head.status, &text) } else { Verdict::Arrived };
     (verdict, Response::from_parts(head, R::from_body(looked)))
 }
 
-/// Names the session of a response from its new place as the request named it: the layers outside and the client
-/// see no change.
+/// Replaces the session id in a response of the new backend with the one in the request, so that outer layers and the
+/// client see no change.
 pub(crate) fn show_as<R>(response: &mut Response<R>, shown: Option<&HeaderValue>) {
     response.extensions_mut().remove::<Backend>();
     if response.headers().contains_key(&mcp::SESSION_ID) {
@@ -67,7 +67,7 @@ pub(crate) fn refuse<R: ReplaceBody>(reason: Reason, dialect: &Dialect) -> Respo
     Refusal::new(reason).render(dialect).map(R::from_bytes)
 }
 
-/// Refuses a request, with its own id: for that, what was not read of its body is read now.
+/// Refuses a request with its id, for which the rest of its body is read now.
 pub(crate) async fn refuse_with_id<B, R>(kept: &Arc<Kept<B>>, reason: Reason) -> Response<R>
 where
     B: Body<Data = Bytes> + Unpin,

@@ -11,12 +11,12 @@ use http::{
 
 use super::kept::{Head, LAST_EVENT_ID};
 
-/// What the requests of one attempt have in common: the caller's present credentials, and all else that
+/// The head that the requests of one attempt share: the caller's current credentials, and everything else that
 /// describes the caller and not its request.
 ///
 /// [`OpeningHead`](bartizan_core::OpeningHead) does not fit: it keeps the head of a request that opens a session,
-/// with no extension but the passage. This head is that of any request of a session. So the session, its version
-/// and its event ids have to go, and what callers put into the extensions has to stay.
+/// with no extension but the passage. This head is that of any request of a session. So the session, its version and
+/// its event ids must be removed, but the caller's extensions must stay.
 pub(crate) struct Ask {
     head: Head,
     version: Option<HeaderValue>,
@@ -25,14 +25,14 @@ pub(crate) struct Ask {
 /// Which backend is asked for a session.
 #[derive(Clone, Copy)]
 pub(crate) enum At<'a> {
-    /// The one that is chosen below, none of these.
+    /// Any backend that the layer below chooses, except these.
     Untried(&'a Tried),
     Backend(&'a Backend),
 }
 
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
-/// Asks for an answer without an encoding, which can be read here.
+/// Asks for an unencoded answer, because it is read here.
 pub(crate) fn ask_readable(headers: &mut HeaderMap) {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
@@ -118,7 +118,7 @@ impl Ask {
         }
         Passage::with(&mut request, |passage| {
             passage.clear_session();
-            // A tunnel's, if any: it does not belong to these requests.
+            // The lease of a tunnel, if any, does not belong to these requests.
             passage.take_lease();
         });
         request

@@ -1,7 +1,7 @@
-//! How much all that is recorded may take together.
+//! The memory budget for all records together.
 //!
-//! What is recorded of a session is accounted for until the last copy of its record in this process goes: with the
-//! memory store, when the session ends; with one on a server, when this replica forgets it.
+//! The entry of a session counts until the last copy of its record in this process is dropped: with the memory store,
+//! when the session ends; with a store on a server, when this replica forgets it.
 
 use std::{
     fmt,
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 use super::event;
 
-/// How much may be recorded unless it is set, in bytes.
+/// The default budget, in bytes.
 pub(crate) const DEFAULT_BYTES: usize = 256 * 1024 * 1024;
 
-/// How often it is reported that there is no room, at most.
+/// The minimum interval between two reports that the budget is used up.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// How much all that is recorded may take together.
+/// The memory budget for all records together.
 pub(crate) struct Budget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
@@ -36,7 +36,7 @@ struct Reported {
     left_out: u64,
 }
 
-/// A part of a budget, which is given back when it is dropped.
+/// A part of a budget, returned when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -44,12 +44,12 @@ pub(crate) struct Share {
 }
 
 impl Budget {
-    /// Counts in `refused` how often there was no room.
+    /// Counts refusals in `refused`.
     pub(crate) fn new(limit_bytes: usize, refused: Arc<AtomicU64>) -> Self {
         Self { limit_bytes, used_bytes: AtomicUsize::new(0), refused, reported: Mutex::default() }
     }
 
-    /// Takes so many bytes, if they are there; if not, it counts and reports that.
+    /// Takes this many bytes, if they are available; otherwise counts and reports the refusal.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         let take = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit_bytes);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -63,7 +63,7 @@ impl Budget {
         None
     }
 
-    /// Whether it is to be reported that there is no room, and how often it was not since the last time.
+    /// Whether to report the refusal; if so, how many were not reported since the last time.
     fn report(&self) -> Option<u64> {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.at.is_some_and(|at| at.elapsed() < REPORT_EVERY) {

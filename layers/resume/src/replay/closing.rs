@@ -10,8 +10,8 @@ use super::{
     inside::{Inside, Spare},
 };
 
-/// Ends a session at its backend, once, within a bound. The types of the service and of its bodies are erased:
-/// it is kept with sessions that outlive their request.
+/// Ends a session at its backend, once, within a timeout. The types of the service and of its bodies are erased,
+/// because this is kept with sessions that outlive their request.
 pub(crate) struct Closing {
     begin: Box<dyn FnOnce() -> Option<Ending> + Send>,
     timeout: Duration,
@@ -32,7 +32,7 @@ impl Closing {
         S: Inside<B>,
         B: ReplaceBody + Unpin + Send + 'static,
     {
-        // Not the other way round: what is open must not keep the service alive.
+        // Weak, because open sessions must not keep the service alive.
         let service = Arc::downgrade(service);
         let begin = move || -> Option<Ending> {
             let service = service.upgrade()?;
@@ -51,7 +51,7 @@ impl Closing {
 
     /// Ends the session without waiting for it.
     pub(crate) fn spawn(self) {
-        // Without a runtime the process is on its way out.
+        // Without a runtime, the process is exiting.
         if let Ok(runtime) = Handle::try_current()
             && let Some(ending) = (self.begin)()
         {

@@ -1,7 +1,7 @@
-//! By whose credentials a session may be opened again: those that its backend has accepted.
+//! Which credentials allow a session to be opened again: those that its backend has accepted.
 //!
-//! Whoever knows the id of a session could otherwise have it opened as his own when its backend is lost. A session of a
-//! principal needs none of this: nobody else finds it.
+//! Otherwise, a client that knows the id of a session could have it opened as its own when the backend is lost.
+//! Sessions of a principal do not need this, because only their principal finds them.
 
 use std::{
     cell::RefCell,
@@ -26,7 +26,7 @@ thread_local! {
     static NOTED: RefCell<Box<Remembered>> = RefCell::new(Box::new([0; REMEMBERED]));
 }
 
-// A secret key: nobody can make up a value that looks noted.
+// A secret key, so that clients cannot make up a value that looks recorded.
 static KEY: LazyLock<SipHasher13> = LazyLock::new(|| {
     let random = || RandomState::new().hash_one(0);
     SipHasher13::new_with_keys(random(), random())
@@ -35,7 +35,8 @@ static KEY: LazyLock<SipHasher13> = LazyLock::new(|| {
 /// The digest of `authorization` in the session that its backend knows by `upstream_id`.
 pub(crate) fn digest(upstream_id: &[u8], authorization: &HeaderValue) -> [u8; 32] {
     let mut digest = Sha256::new();
-    // The id has no byte of 0, and is a secret: equal values of two sessions look different.
+    // The id contains no zero byte. It is a secret, so equal values in two sessions have different
+    // digests.
     digest.update(upstream_id);
     digest.update([0]);
     digest.update(authorization.as_bytes());
@@ -44,7 +45,7 @@ pub(crate) fn digest(upstream_id: &[u8], authorization: &HeaderValue) -> [u8; 32
 
 /// Whether a caller with `authorization` may have `session` opened again.
 pub(crate) fn may_open(session: &Session, authorization: Option<&HeaderValue>) -> bool {
-    // A session that was bound to a caller is found by nobody else, either.
+    // A session that was bound to a caller is also found only by that caller.
     if session.key().principal.is_some() || session.record().owner().is_some() {
         return true;
     }
@@ -52,8 +53,8 @@ pub(crate) fn may_open(session: &Session, authorization: Option<&HeaderValue>) -
     authorization.is_some_and(|shown| digest(upstream_id(session), shown) == *accepted)
 }
 
-/// The record of `session` that tells of `authorization`, which its backend has just accepted; none if it tells so
-/// already. Mostly that is known without a look at the record.
+/// The record of `session` with `authorization`, which its backend has just accepted; `None` if the record already has
+/// it. Mostly that is known without reading the record.
 pub(crate) fn accepted(session: &Session, authorization: &HeaderValue) -> Option<Record> {
     if session.key().principal.is_some() {
         return None;
@@ -80,7 +81,7 @@ fn is_noted(mark: u128) -> bool {
 }
 
 fn note(mark: u128) {
-    // Not where the thread ends.
+    // Unavailable while the thread is ending.
     let _ = NOTED.try_with(|noted| {
         if let Ok(mut noted) = noted.try_borrow_mut()
             && let Some(noted) = noted.get_mut(place(mark))
@@ -127,7 +128,7 @@ mod tests {
         assert!(accepted(&first, &one).is_none(), "noted");
         let second = session(None, accepted(&first, &two).unwrap());
         assert!(may_open(&second, Some(&two)) && !may_open(&second, Some(&one)));
-        // It has moved: another id, and nothing of the digest is worth anything.
+        // The session has moved and has another id, so the digest is no longer valid.
         let moved = second.record().clone().with_upstream_id("other".parse().unwrap());
         assert!(!may_open(&session(None, moved), Some(&two)));
     }

@@ -74,7 +74,7 @@ impl Entries {
     }
 }
 
-/// Whether something was recorded by which the session could be resumed.
+/// Whether the record has the data to resume the session.
 pub(crate) fn is_recorded(record: &Record) -> bool {
     record.field(NAME).is_some_and(|entry| entry.len() > 2)
 }

@@ -1,6 +1,6 @@
 //! Events, behind the feature `tracing`.
 
-/// Sessions open without a record of how, since those of others take as much as they may.
+/// Reports that sessions are opened without a record, because the budget is used up.
 pub(crate) fn full(limit_bytes: usize, left_out: u64) {
     #[cfg(feature = "tracing")]
     tracing::warn!(

@@ -9,10 +9,10 @@ use tokio::{
 #[derive(Clone)]
 pub(crate) struct Follow<V>(pub(super) watch::Receiver<Option<V>>);
 
-/// Why an attempt has no outcome.
+/// Why a wait for an attempt has no outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NoOutcome {
-    /// Its lead was dropped before it had one: another request may lead.
+    /// The request that made the attempt was dropped: another one may make it.
     Dropped,
     /// It took too long.
     TimedOut,

@@ -1,4 +1,4 @@
-//! How a session was opened: what is recorded of it, and what another backend's answer is held to. Pure.
+//! How a session was opened: the recorded data, and the requirements for another backend's answer. Pure.
 //!
 //! ```text
 //! entry   = form(1) moved(1) content
@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What a server agreed to in its answer to `initialize`.
+/// What a server agreed to in its response to `initialize`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Agreement {
     pub(crate) version: Box<str>,
@@ -30,7 +30,7 @@ pub(crate) struct Handshake {
     pub(crate) body: Bytes,
 }
 
-/// What was found so far in the answer to `initialize`.
+/// The findings so far in the response to `initialize`.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Scanned {
     Agreement(Agreement),
@@ -44,7 +44,7 @@ pub(crate) struct Scan {
     is_event_stream: bool,
     /// What was read of one message, or of one event.
     text: BytesMut,
-    /// How far the text was looked through for the end of its event, and where the line begins there.
+    /// How far the text was searched for the end of its event, and where the current line begins.
     at: usize,
     line: usize,
     limit_bytes: usize,
@@ -99,7 +99,7 @@ impl Handshake {
 }
 
 impl Agreement {
-    /// Whether `other` offers all that `self` does.
+    /// Whether `other` offers everything that `self` does.
     pub(crate) fn is_kept_by(&self, other: &Self) -> bool {
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
         self.version == other.version
@@ -114,7 +114,7 @@ impl Agreement {
     }
 }
 
-/// Whether `more` offers what `less` does: each member that is there and not switched off.
+/// Whether `more` offers everything in `less`: each member that exists and is not switched off.
 fn is_within(less: &serde_json::Value, more: &serde_json::Value) -> bool {
     use serde_json::Value;
     match (less, more) {
@@ -148,8 +148,7 @@ impl Scan {
 
     /// Takes the first event out, which ends with an empty line
     /// ([HTML §9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)).
-    /// A line ends with CR LF, LF or CR; where an event ends with a CR, the LF that may follow it makes
-    /// another one, of which nothing comes.
+    /// A line ends with CR LF, LF or CR; if an event ends with a CR, a following LF makes another, empty event.
     fn next_event(&mut self) -> Option<BytesMut> {
         while let Some(byte) = self.text.get(self.at) {
             let is_after_cr = self.at > 0 && self.text.get(self.at - 1) == Some(&b'\r');
@@ -175,7 +174,7 @@ impl Scan {
     }
 }
 
-/// What one message says; not yet, if it is not an answer.
+/// The result in one message; undecided if it is not a response.
 fn message(text: &[u8]) -> Scanned {
     let Ok(answer) = serde_json::from_slice::<RawAnswer<'_>>(without_mark(text)) else {
         return Scanned::NotYet;
@@ -187,7 +186,7 @@ fn message(text: &[u8]) -> Scanned {
     }
 }
 
-/// The text behind a byte order mark, which readers ignore and some writers write.
+/// The text after an optional byte order mark, which some writers add and readers ignore.
 fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
@@ -202,7 +201,7 @@ fn data_of(event: &[u8]) -> Vec<u8> {
     data.collect::<Vec<_>>().join(&b'\n')
 }
 
-// By hand: what a client says about itself is not for logs.
+// Written by hand, so that logs do not contain what a client says about itself.
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handshake")

@@ -1,4 +1,4 @@
-//! The service inside, for the requests that a layer makes itself.
+//! The inner service, for the requests that a layer makes itself.
 
 use std::{
     future::poll_fn,
@@ -9,7 +9,7 @@ use bartizan_core::body::ReplaceBody;
 use http::{Request, Response};
 use tower_service::Service;
 
-/// A service inside that can be called for other requests than those that arrive.
+/// An inner service that can also be called for requests that the layer makes.
 pub(crate) trait Inside<B>:
     Service<Request<B>, Response = Response<<Self as Inside<B>>::Body>, Error: Send, Future: Send>
     + Clone
@@ -19,8 +19,8 @@ pub(crate) trait Inside<B>:
     type Body: ReplaceBody<Error: Send> + Send + 'static;
 }
 
-/// An instance that was not polled ready: cloned for each request of a layer's own, so that those that
-/// arrive need no clone.
+/// An instance that was not polled ready. It is cloned for each request that the layer makes, so that incoming requests
+/// need no clone.
 pub(crate) struct Spare<S>(Mutex<S>);
 
 impl<S: Clone> Spare<S> {

@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of an event stream that the client listens to. Where it breaks off, it ends, and the client
-    /// opens another one.
+    /// The body of an event stream that the client listens to. If the backend's stream breaks off, this one ends
+    /// cleanly, and the client opens another.
     pub(crate) struct Listening<R> {
         #[pin]
         body: R,

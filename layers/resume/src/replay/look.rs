@@ -1,4 +1,4 @@
-//! A bounded look into a response body that gives the body back.
+//! Reads a response body up to a limit, and restores it.
 
 use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 
@@ -13,13 +13,13 @@ use super::{
     looked::Looked,
 };
 
-/// How much of an answer is read at least, in bytes, and how many times what its agreement may take: there is more in it,
-/// instructions for a model among others.
+/// The minimum read limit for a response, in bytes, and the factor over the limit of the agreement: a response contains
+/// more, such as instructions for a model.
 const LEAST_BYTES: usize = 64 * 1024;
 const LOOK_FACTOR: usize = 4;
 
-/// Looks for what a server agreed to in its answer to `initialize`, until `deadline`. At most 64 KiB or four
-/// times `limit_bytes`, the limit of an agreement, are read, whichever is more.
+/// Looks for what a server agreed to in its response to `initialize`, until `deadline`. Reads at most 64 KiB or four
+/// times `limit_bytes`, the limit of an agreement, whichever is more.
 pub(crate) async fn for_agreement<R: Body<Data = Bytes>>(
     headers: &HeaderMap,
     body: R,
@@ -60,7 +60,7 @@ impl<R: Body<Data = Bytes>> Looked<R> {
         Self { frames: VecDeque::new(), rest: Some(Box::pin(body)), error: None }
     }
 
-    /// Reads on to the next data, and keeps it; none at the end, after an error, or too late.
+    /// Reads and keeps the next data; `None` at the end, after an error, or after the deadline.
     async fn read(&mut self, deadline: Instant) -> Option<Bytes> {
         loop {
             let rest: Pin<&mut R> = self.rest.as_mut()?.as_mut();
@@ -90,8 +90,7 @@ impl<R: Body<Data = Bytes>> Looked<R> {
         self.rest.is_none() && self.error.is_none()
     }
 
-    /// Lets the body go; one whose end is there already is read to it, which leaves the connection to
-    /// others.
+    /// Drops the body. If its end has already arrived, it is read first, so that the connection can be reused.
     pub(crate) async fn discard(mut self) {
         let Some(mut rest) = self.rest.take() else { return };
         poll_fn(|cx| {

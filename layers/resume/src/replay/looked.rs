@@ -1,4 +1,4 @@
-//! A response body that was looked into.
+//! A response body that was read in part.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use bartizan_core::body::size_with_read;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// A response body that was looked into: what was read of it, to be given again, and the rest.
+/// A response body that was read in part: yields the part that was read, and then the rest.
 pub(crate) struct Looked<R: Body> {
     pub(crate) frames: VecDeque<Frame<Bytes>>,
     pub(crate) rest: Option<Pin<Box<R>>>,
@@ -53,5 +53,5 @@ impl<R: Body<Data = Bytes>> Body for Looked<R> {
     }
 }
 
-// It pins its rest alone. (An error need not be `Unpin`.)
+// Only the rest is pinned. (An error need not be `Unpin`.)
 impl<R: Body> Unpin for Looked<R> {}

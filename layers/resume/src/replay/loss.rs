@@ -1,11 +1,11 @@
-//! Whether a response says that the session is lost. Pure.
+//! Decides whether a response means that the session is lost. Pure.
 //!
-//! Lost is what no backend has processed and will not: a connection that its host refused, and an answer that says
-//! that the session is unknown. A timeout or a missing route may have its cause on this side, and the session be live.
-//! Whatever may have been processed (a reset, an end without an answer, a timeout
-//! after the request was sent) is not: its outcome is unknown, so it is never sent again.
+//! A session is lost if the request certainly was not and will not be processed: the host refused the connection, or
+//! the answer says that the session is unknown. After a timeout or without a route, the cause may be on this side and
+//! the session may be live. If the request may have been processed (a reset, an end without an answer, a timeout after
+//! it was sent), its outcome is unknown, so it is never sent again.
 //!
-//! | server | says of a session that it does not know |
+//! | server | answer for an unknown session |
 //! |---|---|
 //! | Python SDK | 404 `Session not found`; earlier 400 `Bad Request: No valid session ID provided` |
 //! | TypeScript SDK | 404 `Session not found`; 400 `Bad Request: Server not initialized` of a transport that has not met `initialize`; its examples 400 `Bad Request: No valid session ID provided` |
@@ -17,27 +17,27 @@ use std::time::Duration;
 use bartizan_core::{Reason, UpstreamFailure, mcp};
 use http::{Response, StatusCode};
 
-/// What a response says of its session.
+/// What a response shows about its session.
 #[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// It is there, or its state is unknown.
+    /// The session is live, or its state is unknown.
     Arrived,
-    /// It is lost: its backend has left, or its host refuses connections.
+    /// The session is lost: its backend has left, or its host refuses connections.
     Unreachable,
-    /// It is lost: its backend does not know it.
+    /// The session is lost: its backend does not know it.
     Unknown,
     /// The body decides.
     Look,
 }
 
-/// How much of a body is looked at.
+/// How much of a body is read.
 pub(crate) const LOOK_BYTES: usize = 4 * 1024;
 
 /// How long it may take to arrive.
 pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What of an error message says that a session is unknown, in small letters.
+/// Phrases in error messages that mean an unknown session, in lower case.
 const UNKNOWN: [&str; 5] = [
     "session not found",
     "no valid session id",
@@ -46,7 +46,7 @@ const UNKNOWN: [&str; 5] = [
     "unknown session",
 ];
 
-/// Judges by the head. A 404 counts where the session was opened, which `is_at_endpoint` says of its request.
+/// Judges by the head. A 404 counts only on the path where the session was opened (`is_at_endpoint`).
 #[inline]
 pub fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool) -> Verdict {
     let status = response.status();
@@ -58,7 +58,7 @@ pub fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool)
     }
     match (Reason::of(response), status) {
         (Some(Reason::BackendLost), _) => Verdict::Unreachable,
-        // A layer on the way refused it: that says nothing about the session.
+        // A layer refused it, which says nothing about the session.
         (Some(_), _) => Verdict::Arrived,
         (None, StatusCode::BAD_REQUEST) => Verdict::Look,
         (None, _) if mcp::may_deny_session(response, is_at_endpoint) => Verdict::Look,
@@ -66,8 +66,8 @@ pub fn by_head<R>(response: &Response<R>, is_at_endpoint: impl FnOnce() -> bool)
     }
 }
 
-/// Judges a 404 or a 400 by what is in it: a JSON-RPC error, or plain text. The former says that the session has ended
-/// unless its body is about something else; the latter does not unless its body says so.
+/// Judges a 404 or a 400 by its body: a JSON-RPC error, or plain text. A 404 means that the session has ended, unless
+/// its body is about something else; a 400 does not, unless its body says so.
 #[must_use]
 pub fn by_text(status: StatusCode, text: &[u8]) -> Verdict {
     let is_unknown = match status {
@@ -94,7 +94,7 @@ fn says_unknown(text: &[u8]) -> bool {
     };
     match serde_json::from_slice::<Answer<'_>>(text) {
         Ok(answer) => says_so(&answer.error.message),
-        // What is JSON and no error has it somewhere by chance.
+        // JSON that is not an error contains such a phrase only by chance.
         Err(_) if text.trim_ascii_start().first().is_none_or(|byte| b"{[".contains(byte)) => false,
         Err(_) => str::from_utf8(text).is_ok_and(says_so),
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::kept::Kept;
 
-/// How long the rest of a body is waited for, to know what is in it.
+/// How long to wait for the rest of a body, to know its content.
 const BODY_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The id of the request that is in the body of `kept`.
@@ -25,12 +25,12 @@ where
 }
 
 /// Whether a request is about something that only the lost server knows: it answers a request of that server, or
-/// cancels one. Another server could take it for an answer to its own.
+/// cancels one. Another server could take it for an answer to its own request.
 pub(crate) async fn is_for_lost_server<B>(kept: &Arc<Kept<B>>) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    // A body that is known to be too large for that is not waited for.
+    // Does not wait for a body that is known to be too large.
     if !kept.is_small() {
         return false;
     }

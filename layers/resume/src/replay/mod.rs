@@ -1,7 +1,7 @@
-//! What resuming and splitting have in common: keeping a request so that it can be sent again, looking into
-//! responses, and opening a session as its client did.
+//! Shared parts of resuming and splitting: keeping a request so that it can be sent again, reading responses, and
+//! opening a session as its client did.
 //!
-//! [`crate::resume`] and [`crate::split`] are built on it; it knows neither, and they do not know each other.
+//! [`crate::resume`] and [`crate::split`] are built on it. It depends on neither, and they do not depend on each other.
 
 pub(crate) mod answer;
 pub(crate) mod ask;

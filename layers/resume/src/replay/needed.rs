@@ -1,4 +1,4 @@
-//! What of a client's `initialize` is needed to open a session like it. Pure.
+//! The part of a client's `initialize` that is needed to open a similar session. Pure.
 
 use std::borrow::Cow;
 
@@ -37,9 +37,10 @@ struct ClientInfo<'a> {
     version: Cow<'a, str>,
 }
 
-/// The body of an `initialize`, as it is if it has at most `limit_bytes`. Of a larger one, what every session needs
-/// ([MCP 2025-11-25, Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization)):
-/// version, capabilities, and the client's name and version. None if that is too large, too.
+/// The body of an `initialize`, unchanged if it has at most `limit_bytes`. For a larger one, the part that every
+/// session needs ([MCP 2025-11-25,
+/// Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization)): version,
+/// capabilities, and the client's name and version. `None` if that is too large, too.
 pub(crate) fn needed(body: Bytes, limit_bytes: usize) -> Option<Bytes> {
     if body.len() <= limit_bytes {
         return Some(body);

@@ -1,4 +1,4 @@
-//! A session that a layer opens itself, like one that a client opened.
+//! Sessions that a layer opens itself, in the way a client did.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,8 @@ use super::{
     look,
 };
 
-/// A session that a backend has opened for a layer. Dropped before it is in use, it is ended there.
+/// A session that a backend has opened for a layer. If it is dropped before it is used, it is ended
+/// there.
 pub(crate) struct Opened {
     pub(crate) id: SessionId,
     pub(crate) backend: Option<Backend>,
@@ -32,21 +33,21 @@ pub(crate) struct Expected<'a> {
     pub(crate) accepts: fn(&Agreement, &Agreement) -> bool,
     /// How large the agreement may be, in bytes.
     pub(crate) limit_bytes: usize,
-    /// When the answer must be there.
+    /// The deadline for the answer.
     pub(crate) deadline: Instant,
     /// How long the backend may take to end the session.
     pub(crate) close_timeout: Duration,
 }
 
-/// Why a backend cannot go on with a session.
+/// Why a backend cannot continue a session.
 #[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Debug)]
 pub enum Unfit {
-    /// It gave no answer, or none that lasts.
+    /// It did not answer, or its failure is temporary.
     NoAnswer(Reason),
     /// It gave another answer than the first one.
     Other,
-    /// It does not serve this caller. That says nothing about the session, nor about its other callers.
+    /// It does not serve this caller. That says nothing about the session or its other callers.
     Denied(Denial),
 }
 
@@ -80,7 +81,7 @@ where
         At::Untried(_) => head.extensions.get::<Backend>().cloned(),
     };
     let confirm = ask.initialized::<B>(&id, backend.as_ref()).ok_or(Unfit::Other)?;
-    // From here on there is something to end.
+    // From here on, a session exists that may have to be ended.
     let closing = Closing::new::<S, B>(service, ask, id.clone(), backend.clone(), close_timeout);
     let opened = Opened { id, backend, closing: Some(closing) };
     if head.status != StatusCode::OK {
@@ -94,12 +95,12 @@ where
     }
     match service.call(confirm).await {
         Ok(response) if response.status().is_success() => Ok(opened),
-        // Whatever it says against a session that it has just opened, it says of itself.
+        // If a backend rejects a session that it has just opened, the backend is at fault.
         _ => Err(NO_ANSWER),
     }
 }
 
-/// Whether a status says that the server cannot serve anybody just now, or not here.
+/// Whether a status means that the server cannot serve any client at the moment, or not here.
 fn is_sick(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
@@ -110,12 +111,12 @@ fn is_sick(status: StatusCode) -> bool {
 
 const NO_ANSWER: Unfit = Unfit::NoAnswer(Reason::BackendUnreachable);
 
-/// Passes on the head of a response that a backend gave itself, that does not ask for other credentials, and that does
-/// not show it to be sick.
+/// Passes on the head of a response that comes from the backend itself, does not ask for other credentials, and does
+/// not show that the backend is failing.
 ///
 /// # Errors
 ///
-/// What it says of the backend.
+/// What the response shows about the backend.
 pub fn accept_head<R>(response: Response<R>) -> Result<Response<R>, Unfit> {
     if let Some(reason) = Reason::of(&response) {
         return Err(Unfit::NoAnswer(reason));
@@ -131,7 +132,7 @@ pub fn accept_head<R>(response: Response<R>) -> Result<Response<R>, Unfit> {
 }
 
 impl Opened {
-    /// The session is in use. Gives how to end it later.
+    /// Marks the session as used. Returns the handle to end it later.
     pub(crate) fn keep(mut self) -> Option<Closing> {
         self.closing.take()
     }

@@ -1,4 +1,4 @@
-//! A session opens: how it was opened is left for its record.
+//! Records how a session is opened.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +33,8 @@ pub(crate) fn opens<R>(response: &Response<R>) -> bool {
     response.status().is_success() && response.headers().contains_key(&mcp::SESSION_ID)
 }
 
-/// Looks for what the server agreed to, and leaves it with the response. Without it the session opens all
-/// the same, and is not resumed.
+/// Looks for what the server agreed to, and adds it to the response's extensions. Without it, the session still opens,
+/// but cannot be resumed.
 pub(crate) async fn record<B, R, E>(
     recording: Recording,
     kept: Arc<Kept<B>>,

@@ -1,4 +1,4 @@
-//! The body of a kept request, as the service inside gets it.
+//! The body of a kept request, as the inner service gets it.
 
 use std::{
     pin::Pin,
@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::kept::Kept;
 
-/// The client's body, kept by reference as it passes in case the request has to be sent again. It takes the place
-/// of the body that came, so that the service inside meets one type of body.
+/// The client's body, kept by reference as it passes in case the request has to be sent again. It replaces the incoming
+/// body, so that the inner service gets one type of body.
 pub(crate) struct ReplayBody<B> {
     kept: Arc<Kept<B>>,
     turn: u32,

@@ -1,4 +1,4 @@
-//! The body of a kept request goes with the refusal of a layer inside: the id of the request is in it.
+//! Returns the body of a kept request with the refusal of an inner layer, because it contains the id of the request.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use http::{Request, Response};
 
 use super::kept::Kept;
 
-/// Returns the body of the request with `response` if that is a refusal of a layer inside, which could not return it
-/// itself. It is returned if it has been read to its end, all of it was kept, or nothing of it was sent.
+/// Returns the body of the request with `response` if that is a refusal of an inner layer, which could not return the
+/// body itself. It is returned if it has been read to its end, all of it was kept, or nothing of it was sent.
 #[inline]
 pub(crate) fn with_body<B, R>(mut response: Response<R>, kept: &Arc<Kept<B>>) -> Response<R>
 where
@@ -34,7 +34,7 @@ where
     if let Some(whole) = kept.whole() {
         return ReturnedBody::new(B::from_bytes(whole));
     }
-    // Another turn would end one that is still being sent, and a backend might take it for all of the body.
+    // Another attempt would cut off one that is still being sent, and a backend might take that for the whole body.
     let is_untouched = UpstreamFailure::of(response).is_some_and(UpstreamFailure::is_untouched);
     let again = if is_untouched { kept.again() } else { None };
     again.map(Request::into_body).and_then(ReturnedBody::new)

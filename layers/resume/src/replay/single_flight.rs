@@ -1,6 +1,6 @@
 //! One attempt at a time: one request makes it, and all others for the same key wait for its outcome.
 //!
-//! `tests/loom` goes through all orders in which requests begin, follow, end and call off attempts.
+//! `tests/loom` checks all interleavings in which requests begin, follow, end and cancel attempts.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,7 +12,7 @@ use std::{
 use super::follow::Follow;
 use crate::sync::{Mutex, MutexGuard, watch};
 
-/// The attempts of this process that are on their way, by what they are for.
+/// The attempts of this process that are in progress, by key.
 pub(crate) struct SingleFlight<K, V>(Mutex<HashMap<K, watch::Receiver<Option<V>>>>);
 
 /// The part of a request in an attempt.
@@ -44,12 +44,12 @@ impl<K: Clone + Eq + Hash, V> SingleFlight<K, V> {
 }
 
 impl<K: Eq + Hash, V> SingleFlight<K, V> {
-    /// The attempt for `key`, if one is on its way.
+    /// The attempt for `key`, if one is in progress.
     pub(crate) fn follow(&self, key: &K) -> Option<Follow<V>> {
         self.flights().get(key).cloned().map(Follow)
     }
 
-    /// Calls off the chosen attempts: the next request begins another one. Each lead finds out by
+    /// Cancels the chosen attempts: the next request begins another one. Each lead finds out with
     /// [`Lead::is_current`]; the requests that wait get what it publishes.
     pub(crate) fn call_off(&self, mut chosen: impl FnMut(&K) -> bool) {
         self.flights().retain(|key, _| !chosen(key));
@@ -64,7 +64,7 @@ impl<K: Eq + Hash, V> SingleFlight<K, V> {
 }
 
 impl<K, V> SingleFlight<K, V> {
-    /// The number of attempts that are on their way.
+    /// The number of attempts in progress.
     pub(crate) fn len(&self) -> usize {
         self.flights().len()
     }
@@ -85,12 +85,12 @@ impl<K: Eq + Hash, V> Lead<K, V> {
         &self.key
     }
 
-    /// Whether the attempt was not called off.
+    /// Whether the attempt was not cancelled.
     pub(crate) fn is_current(&self) -> bool {
         self.flights.flights().get(&self.key).is_some_and(|follow| self.is_own(follow))
     }
 
-    /// Ends the attempt, and hands `outcome` to all that wait.
+    /// Ends the attempt, and passes `outcome` to all waiting requests.
     pub(crate) fn publish(self, outcome: V) {
         self.outcome.send_replace(Some(outcome));
     }

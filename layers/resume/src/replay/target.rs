@@ -1,5 +1,5 @@
-//! Where a session was opened: the path, which its record tells, and the query, which this layer leaves beside it. Pure
-//! but for the seal.
+//! Where a session was opened: the path, which is in its record, and the query, which this layer adds. Pure except for
+//! sealing.
 
 use bartizan_core::{Principal, Record};
 use http::{Uri, uri::PathAndQuery};
@@ -12,7 +12,7 @@ pub(crate) const NAME: &str = "resume-at";
 /// The longest that is kept, in bytes.
 const LIMIT_BYTES: usize = 2 * 1024;
 
-/// The entry of a session of `owner` that was opened at `uri`; none if its path says all.
+/// The entry of a session of `owner` that was opened at `uri`; `None` if the path is enough.
 pub(crate) fn write(entries: &Entries, uri: &Uri, owner: Option<&Principal>) -> Option<Vec<u8>> {
     uri.query()?;
     let target = uri.path_and_query()?.as_str().as_bytes();

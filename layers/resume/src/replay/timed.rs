@@ -1,4 +1,4 @@
-//! Waiting for a store, and not for long.
+//! Waiting for a store with a timeout.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use bartizan_core::{
 };
 use tokio::time::timeout;
 
-/// Waits for what a store answers, and not for longer than `time`.
+/// Waits for the answer of a store, for at most `time`.
 pub(crate) async fn timed<V, F>(
     answer: Answer<Result<V, StoreError>, F>,
     time: Duration,

@@ -1,4 +1,4 @@
-//! Events, behind the feature `tracing`: one per session that was resumed, or could not be.
+//! Events, behind the feature `tracing`: one per session that was resumed or could not be resumed.
 
 use bartizan_core::{BackendId, Reason, Session};
 

@@ -1,4 +1,4 @@
-//! The response future: where a request waits.
+//! The response future.
 
 use std::{
     fmt,
@@ -43,13 +43,13 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        // For a response that is passed on, whatever it is.
+        // Waits for a response that is passed on in any case.
         Passed { #[pin] future: S::Future },
-        // For one that may open a session.
+        // Waits for a response that may open a session.
         Opening { #[pin] future: S::Future, kept: Option<(Arc<Resumer<S, T>>, Arc<Kept<B>>)> },
-        // For one that may show a loss.
+        // Waits for a response that may show a loss.
         Live { #[pin] future: S::Future, kept: Option<(Arc<Resumer<S, T>>, Arc<Kept<B>>)> },
-        // For all that waits, off the way of a live session.
+        // Everything else that waits, outside the path of a live session.
         Boxed { future: BoxFuture<S::Response, S::Error> },
     }
 }

@@ -1,15 +1,15 @@
-//! What became of an attempt to resume a session.
+//! The outcome of an attempt to resume a session.
 
 use bartizan_core::{Reason, Session};
 
 use crate::replay::{by_session::BySession, opened::Denial, single_flight::SingleFlight};
 
-/// What became of an attempt to resume a session.
+/// The outcome of an attempt to resume a session.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// The session is live, at the place that this version of it names.
+    /// The session is live, at the backend in this version.
     Moved(Session),
-    /// There is no such session any more, or no backend can go on with it.
+    /// The session no longer exists, or no backend can continue it.
     Ended,
     /// It could not be resumed just now.
     Failed(Reason),
@@ -17,5 +17,5 @@ pub(crate) enum Outcome {
     Denied(Denial),
 }
 
-/// The attempts of this process that are on their way. A DELETE leads one without an outcome.
+/// The attempts of this process that are in progress. A DELETE leads an attempt without an outcome.
 pub(crate) type Attempts = SingleFlight<BySession, Outcome>;

@@ -1,4 +1,4 @@
-//! What all clones of a service share.
+//! State shared by all clones of a service.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) trait Store:
 {
 }
 
-/// What all clones of a service share.
+/// State shared by all clones of a service.
 pub(crate) struct Resumer<S, T> {
     pub(crate) config: Config<T>,
     pub(crate) spare: Arc<Spare<S>>,
@@ -31,7 +31,7 @@ impl<S: Clone, T> Resumer<S, T> {
         Self { config, spare: Arc::new(Spare::new(service)) }
     }
 
-    /// Calls the service inside.
+    /// Calls the inner service.
     pub(crate) async fn call<B>(&self, request: Request<B>) -> Result<S::Response, S::Error>
     where
         S: Inside<B>,

@@ -1,8 +1,7 @@
 //! How a request is passed on.
 //!
-//! The instance that was polled ready is called at once, without a clone. What is off the way of a live
-//! session runs on clones of its own, boxed, and partly in tasks that outlive the request: hence the
-//! bounds.
+//! The instance that was polled ready is called at once, without a clone. Everything outside the path of a live session
+//! runs on its own clones, boxed, and partly in tasks that outlive the request: hence the bounds.
 
 use std::{
     fmt,
@@ -24,11 +23,11 @@ use crate::replay::{
 /// Resumes sessions on other backends when their own are lost; see the [crate docs](crate).
 pub struct ResumeSession<S, T> {
     inner: S,
-    /// None: it is off.
+    /// `None` if the layer is off.
     shared: Option<Arc<Resumer<S, T>>>,
 }
 
-/// What is done with a request.
+/// How a request is handled.
 enum Way {
     Pass,
     Record,
@@ -49,13 +48,13 @@ impl<S, T> ResumeSession<S, T> {
         &self.inner
     }
 
-    /// The service inside, to change. What this layer asks on its own goes to the one that it was made
-    /// with.
+    /// Returns a mutable reference to the inner service. What this layer asks on its own goes to the one that it was
+    /// made with.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without this one.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -96,7 +95,7 @@ where
                 ResponseFuture::live(self.inner.call(request), Arc::clone(shared), kept)
             }
             Way::End => {
-                // It may have to wait: with the instance that is ready, and a clone left here.
+                // It may have to wait, so it takes the ready instance and leaves a clone.
                 let service = take_ready(&mut self.inner);
                 let (kept, request) = Kept::keep(request, config.keep_limit_bytes);
                 ResponseFuture::boxed(flow::end(Arc::clone(shared), service, kept, request))
@@ -112,7 +111,7 @@ impl Way {
             None if passage.work() == Work::Opening => Self::Record,
             None => Self::Pass,
             Some(session) if !entry::is_recorded(session.record()) => Self::Pass,
-            // It was evicted: its backend is to end it, and nothing is to be resumed.
+            // The session was evicted: its backend should end it, and it must not be resumed.
             Some(session) if is_end(request) && session.is_ended() => Self::Pass,
             // A tunnel is bound to its connection.
             Some(_) if becomes_tunnel(request) => Self::Pass,
@@ -130,8 +129,8 @@ fn becomes_tunnel<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) || *request.method() == Method::CONNECT
 }
 
-/// Removes `Last-Event-ID` of a session that has moved: it may name an event of the lost backend, and another
-/// one would go on with another stream.
+/// Removes `Last-Event-ID` of a session that has moved: it may name an event of the lost backend, and another backend
+/// would continue a different stream.
 fn forget_events<B>(request: &mut Request<B>) {
     if *request.method() == Method::GET
         && Session::of(request).is_some_and(|session| entry::has_moved(session.record()))
@@ -140,7 +139,7 @@ fn forget_events<B>(request: &mut Request<B>) {
     }
 }
 
-// By hand: what is shared is not cloned.
+// Written by hand, because shared parts are not cloned.
 impl<S: Clone, T> Clone for ResumeSession<S, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: self.shared.clone() }

@@ -1,4 +1,4 @@
-//! Sessions that were lost, and met by somebody by whose credentials they are not opened again.
+//! Lost sessions for which a caller asked whose credentials may not open them again.
 
 use std::{
     collections::VecDeque,
@@ -11,18 +11,19 @@ use tokio::time::Instant;
 
 use crate::replay::by_session::BySession;
 
-/// How long the owner is waited for.
+/// How long to wait for the owner.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many are remembered. The oldest is forgotten first: it is waited for anew.
+/// How many are remembered. The oldest is forgotten first; its wait then starts again.
 const REMEMBERED: usize = 1_024;
 
-/// Lost sessions whose owner is waited for, and since when.
+/// Lost sessions that wait for their owner, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Strangers(Mutex<VecDeque<(BySession, Instant)>>);
 
 impl Strangers {
-    /// A stranger meets the loss of `session`. Says whether its owner was waited for long enough.
+    /// Records that another caller met the loss of `session`. Returns whether the wait for its
+    /// owner is over.
     pub(crate) fn meet(&self, session: &Session) -> bool {
         let (key, now) = (BySession(session.clone()), Instant::now());
         let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,7 +37,7 @@ impl Strangers {
         false
     }
 
-    /// The owner has opened `session` again.
+    /// Records that the owner has opened `session` again.
     pub(crate) fn forget(&self, session: &Session) {
         let key = BySession(session.clone());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| *other != key);

@@ -23,10 +23,10 @@ pub(super) struct Config<N, T> {
 /// The longest that a gateway may take to open a session.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a gateway may take to end one, unless it is set.
+/// The default timeout for a gateway to end a session.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the store may take for one operation, unless it is set.
+/// The default timeout of a store operation.
 const STORE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many sessions may be open at gateways.
@@ -61,7 +61,7 @@ impl<N, T> Config<N, T> {
     }
 }
 
-// By hand: what names gateways is shared, not cloned.
+// Written by hand, because the naming strategy is shared, not cloned.
 impl<N, T: Clone> Clone for Config<N, T> {
     fn clone(&self) -> Self {
         Self {

@@ -1,11 +1,11 @@
-//! A gateway, and how it is reached.
+//! A gateway: its address and credentials.
 
 use std::fmt;
 
 use bartizan_core::{Backend, backend::Protocol};
 use http::HeaderValue;
 
-/// A gateway: how it is reached, and its label.
+/// A gateway: its address, credentials and label.
 #[must_use]
 #[derive(Clone)]
 pub struct Gateway {
@@ -27,7 +27,7 @@ impl Gateway {
         self
     }
 
-    /// Gives it a label for people. Changing the label ends no session.
+    /// Gives it a label for people. Changing the label does not end sessions.
     pub fn label(self, label: &str) -> Self {
         Self { label: label.into(), ..self }
     }
@@ -40,7 +40,7 @@ impl Gateway {
         self.credentials.as_ref()
     }
 
-    /// Whether it is reached as `other` is.
+    /// Whether it has the same address and credentials as `other`.
     pub(super) fn is_reached_as(&self, other: &Self) -> bool {
         let protocol = |gateway: &Self| -> Protocol { gateway.backend.protocol() };
         self.backend.id() == other.backend.id()

@@ -18,9 +18,9 @@ use crate::replay::closing::Closing;
 /// A session that is open at a gateway.
 pub(super) struct GatewaySession {
     pub(super) id: SessionId,
-    /// As it was reached when the session was opened.
+    /// The gateway, with its address and credentials when the session was opened.
     pub(super) gateway: Gateway,
-    /// Where it was asked for there: a request that names another gateway may have another path.
+    /// The path at which it was opened: a request that names another gateway may have another path.
     pub(super) uri: Uri,
     // The last version of the client session's record that is known to list it.
     listed_in: AtomicU32,
@@ -63,12 +63,12 @@ impl GatewaySession {
         self.listed_in.load(Ordering::Relaxed).into()
     }
 
-    /// The record of `session` lists it, too.
+    /// Records that the record of `session` lists it, too.
     pub(super) fn note_listed_in(&self, session: &Session) {
         self.listed_in.fetch_max(session.version().get(), Ordering::Relaxed);
     }
 
-    /// How it is ended, once.
+    /// The handle to end it, once.
     pub(super) fn take_closing(&self) -> Option<Closing> {
         self.closing.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -78,8 +78,8 @@ impl GatewaySession {
         self.known_since.elapsed().saturating_sub(used)
     }
 
-    /// Whether it is time to ask whether its client session, which may idle for `idle`, is live: when this replica has
-    /// not used it for as long, and from then on eight times as often.
+    /// Whether to check if its client session, with the idle time `idle`, is still live: after this replica has not
+    /// used it for that time, and from then on eight times as often.
     pub(super) fn is_to_be_asked_for(&self, idle: Duration) -> bool {
         if self.idle() <= idle {
             return false;

@@ -11,7 +11,7 @@ use super::{
     table::{Table, close_soon},
 };
 
-/// The gateways by their names: cheap to clone, and all clones are one set.
+/// The gateways by their names. Cheap to clone; all clones share one set.
 #[derive(Clone, Default)]
 pub struct Gateways(Arc<Set>);
 
@@ -23,7 +23,7 @@ struct Set {
 }
 
 impl Gateways {
-    /// A set without any.
+    /// An empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -54,7 +54,7 @@ impl Gateways {
         self.0.gateways.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Whether `name` is reached as `gateway` still.
+    /// Whether `name` still has the address and credentials of `gateway`.
     pub(super) fn is_current(&self, name: &str, gateway: &Gateway) -> bool {
         self.get(name).is_some_and(|now| now.is_reached_as(gateway))
     }

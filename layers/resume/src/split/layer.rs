@@ -68,7 +68,7 @@ impl<S: Clone, N, T: Clone> Layer<S> for SplitSessionLayer<N, T> {
     }
 }
 
-// By hand: what names gateways is shared, not cloned.
+// Written by hand, because the naming strategy is shared, not cloned.
 impl<N, T: Clone> Clone for SplitSessionLayer<N, T> {
     fn clone(&self) -> Self {
         Self { config: self.config.clone() }

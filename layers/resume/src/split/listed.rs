@@ -1,4 +1,4 @@
-//! The sessions at gateways that the record of a client session lists. Pure but for the seal.
+//! The sessions at gateways that the record of a client session lists. Pure except for sealing.
 //!
 //! ```text
 //! field   = list / 0 [list] (the session ends, and this is what it had)
@@ -8,8 +8,8 @@
 //! place   = length(2) reach(16) length(1) name length(2) id target
 //! ```
 //!
-//! Lengths are big-endian. The version is 1. A table of another version is a later release's: it is neither read nor
-//! written over.
+//! Lengths are big-endian. The version is 1. A table of another version was written by a later release: it is neither
+//! read nor overwritten.
 
 use bartizan_core::{Record, Session, SessionId};
 use http::{Uri, uri::PathAndQuery};
@@ -20,7 +20,7 @@ use crate::replay::entry::Entries;
 /// The name of the field.
 pub(super) const NAME: &str = "split";
 
-/// What the field of a session that is being ended begins with: nothing is opened for it any more.
+/// The prefix of the field if the session is being ended: nothing is opened for it any more.
 const ENDING: u8 = 0;
 
 const VERSION: u8 = 1;
@@ -34,10 +34,11 @@ const BYTES: usize = 16 * 1024;
 /// The longest path and query that is kept, in bytes.
 const TARGET_BYTES: usize = 1024;
 
-/// How many ways to reach one gateway are listed: replicas may know different ones for a while.
+/// How many address and credential pairs are listed per gateway, because replicas may know
+/// different ones for a while.
 const WAYS: usize = 2;
 
-/// The sessions at gateways that the record of a client session lists, those that were opened last at the end.
+/// The sessions at gateways that the record of a client session lists, oldest first.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Listed(Vec<Place>);
 
@@ -50,7 +51,7 @@ pub(super) struct Place {
     target: Box<str>,
 }
 
-/// What a record tells of its sessions at gateways.
+/// What a record states about its sessions at gateways.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Read {
     Listed(Listed),
@@ -81,7 +82,7 @@ impl Read {
     fn of_field(entries: &Entries, session: &Session, field: &[u8]) -> Self {
         let content = entries.read_content(field, session.key().principal);
         match content.as_deref().and_then(<[u8]>::split_first) {
-            // One that breaks off is none: it is written anew.
+            // An incomplete list is ignored and written again.
             Some((&VERSION, places)) => Self::Listed(Listed::read(places).unwrap_or_default()),
             _ => Self::Unreadable,
         }
@@ -95,14 +96,14 @@ impl Read {
     }
 }
 
-/// `record`, which says that its session ends, and still lists what there was.
+/// `record` with the mark that its session ends, which keeps the list.
 pub(super) fn ending(record: &Record) -> Record {
     let field = [&[ENDING], record.field(NAME).unwrap_or_default()].concat();
     record.clone().with_field(NAME, &field)
 }
 
 impl Listed {
-    /// The session at the gateway `name`, as long as it is reached as it was when the session was opened.
+    /// The session at the gateway `name`, if its address and credentials have not changed since the session was opened.
     pub(super) fn find(&self, name: &str, gateway: &Gateway) -> Option<&Place> {
         self.0.iter().rev().find(|place| place.is_at(name, gateway))
     }
@@ -146,7 +147,7 @@ impl Listed {
         Ok(())
     }
 
-    /// Takes the session `id` off the list. Says whether it was there.
+    /// Removes the session `id` from the list. Returns whether it was there.
     pub(super) fn take(&mut self, name: &str, id: &SessionId) -> bool {
         let before = self.0.len();
         self.0.retain(|place| &*place.name != name || place.id != *id);
@@ -190,7 +191,7 @@ impl Place {
         &*self.name == name && self.reach == Reach::of(gateway, &self.id)
     }
 
-    /// Where it was asked for there.
+    /// The path at which it was opened.
     pub(super) fn target(&self) -> Option<PathAndQuery> {
         PathAndQuery::try_from(&*self.target).ok().filter(|_| !self.target.is_empty())
     }
@@ -227,13 +228,13 @@ impl Place {
     }
 }
 
-/// What is kept of where a session was asked for: path and query, the path alone, or nothing.
+/// The part of the target that is kept: path and query, only the path, or nothing.
 fn target(uri: &Uri) -> &str {
     let whole = uri.path_and_query().map_or("", PathAndQuery::as_str);
     [whole, uri.path()].into_iter().find(|text| text.len() <= TARGET_BYTES).unwrap_or_default()
 }
 
-// By hand: its id is a secret, and a query may hold one.
+// Written by hand, because the id is a secret and a query may contain one.
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Place").field("name", &self.name).finish_non_exhaustive()
@@ -318,7 +319,7 @@ mod tests {
         listed.put("tools", &first, &id("theirs-3"), &uri).unwrap();
         assert_eq!(listed.find("tools", &first).unwrap().id, id("theirs-3"));
         assert_eq!(listed.0.len(), 2, "in the place of the one before");
-        // The oldest way goes.
+        // The oldest pair is removed.
         listed.put("tools", &gateway("http://a:3"), &id("theirs-4"), &uri).unwrap();
         assert!(listed.find("tools", &second).is_none() && listed.0.len() == 2);
         assert!(!listed.take("tools", &id("theirs-1")) && listed.take("tools", &id("theirs-3")));
@@ -342,7 +343,7 @@ mod tests {
         assert_eq!(put.count(), BYTES / (1024 + 16 + 5 + 4 + 1));
         let name = "x".repeat(256);
         assert_eq!(Listed::default().put(&name, &gateway, &id("x"), &uri), Err(Full));
-        // What is too long to be kept is left out.
+        // A target that is too long is left out.
         let long = format!("/mcp?{}", "x".repeat(TARGET_BYTES)).parse().unwrap();
         assert_eq!(target(&long), "/mcp");
         assert_eq!(target(&format!("/{}", "x".repeat(TARGET_BYTES)).parse().unwrap()), "");

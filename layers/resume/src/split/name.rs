@@ -1,11 +1,11 @@
-//! Which gateway a request names.
+//! Finds out which gateway a request names.
 
 use bartizan_core::fields::only_line;
 use http::{HeaderMap, HeaderName, Uri};
 
 /// Finds the gateway that a request names.
 pub trait NameGateway: Send + Sync + 'static {
-    /// The name in a request with `uri` and `headers`; none if it names none.
+    /// The name in a request with `uri` and `headers`, if there is one.
     fn name<'a>(&self, uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str>;
 }
 

@@ -1,19 +1,19 @@
-//! How a gateway is reached, as a digest that tells nothing of its credentials. Pure.
+//! A digest of a gateway's address and credentials, which does not reveal the credentials. Pure.
 
 use bartizan_core::{SessionId, backend::Protocol};
 use sha2::{Digest, Sha256};
 
 use super::gateway::Gateway;
 
-/// Differs where the origin, the protocol or the credentials differ. The id of the session, a secret, is part of it:
-/// nobody who reads a store can try out credentials.
+/// Differs where the origin, the protocol or the credentials differ. The id of the session, a secret, is part of it, so
+/// that readers of a store cannot guess credentials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Reach(pub(super) [u8; Self::BYTES]);
 
 impl Reach {
     pub(super) const BYTES: usize = 16;
 
-    /// How `gateway` is reached, for its session `id`.
+    /// The digest for `gateway` and its session `id`.
     pub(super) fn of(gateway: &Gateway, id: &SessionId) -> Self {
         let backend = gateway.backend();
         let protocol: &[u8] = match backend.protocol() {
@@ -34,7 +34,7 @@ impl Reach {
         let mut digest = Sha256::new();
         for part in parts {
             digest.update(part);
-            // No part has a byte of 0.
+            // No part contains a zero byte.
             digest.update([0]);
         }
         let digest: [u8; 32] = digest.finalize().into();

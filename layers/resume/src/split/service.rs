@@ -1,7 +1,7 @@
 //! How a request finds the session of its gateway.
 //!
-//! A request that names no gateway calls the instance that was polled ready, at once. All others wait: with that
-//! instance, and a clone left here.
+//! A request that does not name a gateway calls the ready instance at once. All others may wait, so they take that
+//! instance and leave a clone.
 
 use std::{
     fmt,
@@ -46,9 +46,9 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R, E> {
-        // For a response that concerns no gateway.
+        // Waits for a response without a gateway.
         Passed { #[pin] future: F },
-        // For that of a gateway.
+        // Waits for the response of a gateway.
         Boxed { future: Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>> },
     }
 }
@@ -114,7 +114,7 @@ impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
     }
 }
 
-// By hand: what is shared is not cloned.
+// Written by hand, because shared parts are not cloned.
 impl<S: Clone, N, T> Clone for SplitSession<S, N, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }

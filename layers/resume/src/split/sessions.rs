@@ -11,8 +11,8 @@ use super::{
 
 /// A handle on the sessions at gateways that requests of this process have used.
 ///
-/// What is ended through it is ended for all replicas that share a store; the next request opens it again. When one of
-/// several replicas shuts down, it should end nothing.
+/// Ending a session through this handle ends it for all replicas that share a store; the next request opens it again.
+/// When one of several replicas shuts down, it should not end any.
 #[derive(Clone)]
 pub struct SplitSessions(pub(super) Arc<Table>);
 

@@ -1,4 +1,4 @@
-//! What all clones of a service share.
+//! State shared by all clones of a service.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use bartizan_core::{
 use super::config::Config;
 use crate::replay::{inside::Spare, timed::timed};
 
-/// What all clones of a service share.
+/// State shared by all clones of a service.
 pub(super) struct Splitter<S, N, T> {
     pub(super) config: Config<N, T>,
     pub(super) spare: Arc<Spare<S>>,
@@ -43,10 +43,10 @@ impl<S, N, T: SessionStore> Splitter<S, N, T> {
         timed(self.config.store.remove(session.key()), self.config.store_timeout).await
     }
 
-    /// Whether the client session is live. That is no use of it: [`SessionStore::get`] would be one, and what is asked
-    /// so could never idle out.
+    /// Whether the client session is live. This does not count as use, unlike [`SessionStore::get`], which would
+    /// prevent the session from idling out.
     pub(super) async fn is_live(&self, session: &Session) -> Result<bool, StoreError> {
-        // No record has this version.
+        // A version that no record has.
         let (never, record) = (RecordVersion::from(0), session.record().clone());
         let asked = self.config.store.replace(session.key(), never, record);
         let answer = timed(asked, self.config.store_timeout).await?;

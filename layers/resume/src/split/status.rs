@@ -1,4 +1,4 @@
-//! What is known of one session at a gateway.
+//! The status of one session at a gateway.
 
 use std::time::Duration;
 

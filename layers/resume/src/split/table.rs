@@ -16,16 +16,16 @@ use crate::replay::{
     single_flight::{Lead, Part, SingleFlight},
 };
 
-/// How often those that idled too long are looked for.
+/// How often to look for sessions that have idled too long.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The same at the limit: a refused request must not cause a sweep with each try.
 const SWEEP_FULL_EVERY: Duration = Duration::from_secs(1);
 
-/// The sessions at gateways that this process knows of, by client session and gateway. What the record of a client
-/// session lists is what counts; this is how the process sees it, and how it ends what is listed.
+/// The sessions at gateways that this process knows of, by client session and gateway. The record of a client session
+/// is authoritative; this table is the process's view of it, and is used to end the listed sessions.
 pub(super) struct Table {
-    // Locked before the openings: a session is open, or being opened, or neither, but never both.
+    // Locked before the openings, so that a session is never both open and being opened.
     open: Mutex<Open>,
     openings: Arc<SingleFlight<Pair, Opened>>,
     limit: usize,
@@ -43,7 +43,7 @@ pub(super) struct Pair {
     gateway: Box<str>,
 }
 
-/// What became of an opening.
+/// The outcome of an opening.
 pub(super) type Opened = Result<Arc<GatewaySession>, Reason>;
 
 /// How a request gets its session at a gateway.
@@ -59,10 +59,11 @@ pub(super) enum Found {
     Ended,
 }
 
-/// What a look into the table has brought.
+/// The result of a lookup in the table.
 pub(super) struct Look {
     pub(super) found: Found,
-    /// Client sessions that this process has not used for as long as they may idle: are they live?
+    /// Client sessions that this process has not used for their whole idle time, and that must be
+    /// checked.
     pub(super) idle: Vec<Session>,
 }
 
@@ -86,7 +87,7 @@ impl Table {
         let is_due = open.swept.elapsed() >= sweep_every;
         let (over, idle) = if is_due { open.sweep() } else { Default::default() };
         let known = open.by_pair.get(&pair).map(Arc::clone);
-        // A request may have seen an earlier record than the one that lists what is known.
+        // A request may have seen an earlier record than the one that lists the known session.
         let is_latest = |known: &Arc<_>| session.version() <= GatewaySession::listed_in(known);
         let found = if let Some(known) = known.clone().filter(is_latest) {
             Found::Open(known)
@@ -106,7 +107,7 @@ impl Table {
                     open.by_pair.insert(pair, Arc::clone(&listed));
                     Found::Open(listed)
                 }
-                // Another replica has found out that it was lost: its gateway knows it no more.
+                // Another replica has found out that its gateway no longer knows it.
                 (_, None) => {
                     open.by_pair.remove(&pair);
                     self.join(pair)
@@ -123,8 +124,8 @@ impl Table {
         self.lock().by_pair.get(&Pair::new(session, gateway)).cloned()
     }
 
-    /// Forgets `lost`, which its gateway does not know any more; the next request opens another. Of the requests
-    /// that find out at the same time one leads: the others find what that one does.
+    /// Forgets `lost`, which its gateway does not know any more; the next request opens another. If several requests
+    /// find out at the same time, one leads, and the others share its result.
     pub(super) fn replace(
         &self,
         session: &Session,
@@ -142,9 +143,8 @@ impl Table {
         self.find(session, gateway, || listed().filter(|listed| listed.id != lost.id)).found
     }
 
-    /// Puts what was `opened` into its place, and hands it to the requests that wait. Gives it back if it was
-    /// evicted meanwhile, or is not wanted any more: a change of a gateway is followed by an eviction, so that one
-    /// of the two sees the other.
+    /// Stores the `opened` session, and passes it to the waiting requests. Returns it if it was evicted in the meantime
+    /// or is no longer wanted: each change of a gateway is followed by an eviction, so one of the two sees the other.
     pub(super) fn finish(
         &self,
         lead: Lead<Pair, Opened>,
@@ -169,7 +169,7 @@ impl Table {
         }
     }
 
-    /// Takes out what is chosen. An opening that is on its way finds out when it is done.
+    /// Removes the chosen sessions. An opening in progress finds out when it is done.
     pub(super) fn take(
         &self,
         mut chosen: impl FnMut(&Session, &str) -> bool,
@@ -180,7 +180,7 @@ impl Table {
         open.by_pair.extract_if(|pair, _| is_chosen(pair)).map(|(_, session)| session).collect()
     }
 
-    /// What is open now.
+    /// The open sessions.
     pub(super) fn statuses(&self) -> Vec<SplitStatus> {
         let open = self.lock();
         let statuses = open.by_pair.iter();
@@ -200,8 +200,8 @@ impl Table {
 }
 
 impl Open {
-    /// Takes out what is of a client session that has ended. Gives it, and the client sessions that may have: those that
-    /// this process has not used for as long as they may idle. Others may use them.
+    /// Removes the sessions of client sessions that have ended. Returns them, and the client sessions that may have
+    /// expired: those that this process has not used for their whole idle time. Other replicas may use them.
     #[allow(
         clippy::mutable_key_type,
         reason = "a session is hashed by its key, which never changes"
@@ -229,13 +229,13 @@ impl Pair {
     }
 }
 
-/// Ends sessions, all at once, each within its bound, and returns how many those were.
+/// Ends sessions concurrently, each within its timeout, and returns their number.
 pub(super) async fn close(sessions: Vec<Arc<GatewaySession>>) -> usize {
     let mut closing = JoinSet::new();
     for end in sessions.iter().filter_map(|session| session.take_closing()) {
         closing.spawn(end.run());
     }
-    // One that fails keeps no other.
+    // A failure does not affect the others.
     while closing.join_next().await.is_some() {}
     sessions.len()
 }

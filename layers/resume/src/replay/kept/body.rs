@@ -1,4 +1,4 @@
-//! The body of a kept request: read once, given as often as it is sent.
+//! The body of a kept request: read once, and yielded each time the request is sent.
 
 use std::{
     collections::VecDeque,
@@ -12,16 +12,16 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// The body of a kept request: what was read of it, up to the bound, and the rest, still unread.
+/// The body of a kept request: the part that was read, up to the limit, and the unread rest.
 pub(super) struct KeptBody<B> {
-    /// Counts how often the request was sent; an earlier one gets nothing more.
+    /// Counts how often the request was sent. Earlier attempts get no more data.
     turn: u32,
     again: VecDeque<Piece>,
     first: Option<Piece>,
     more: Vec<Piece>,
     bytes: usize,
     rest: Option<B>,
-    /// Who waits for the rest, of the present turn.
+    /// The waker of the current attempt.
     waiting: Option<Waker>,
     /// Whether something was read that is not kept, or the body broke off.
     is_lost: bool,
@@ -64,11 +64,11 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// Reads the rest, to give it later; ready at its end, or when there is as much as may be kept.
+    /// Reads the rest, to yield it later. Ready at its end, or when the limit is reached.
     pub(super) fn poll_read_on(&mut self, limit_bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
         while self.bytes < limit_bytes {
             let Some(Ok(frame)) = ready!(self.poll_rest(cx)) else { break };
-            // The last one may pass the bound: it was read, and must not be lost.
+            // The last frame may exceed the limit: it was read, and must not be lost.
             self.bytes = self.bytes.saturating_add(frame.data_ref().map_or(0, Bytes::len));
             self.again.extend(Piece::of(&frame));
         }
@@ -94,7 +94,7 @@ impl<B: Body<Data = Bytes> + Unpin> KeptBody<B> {
         self.again.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
-    /// How large it is at most, what was read of it included.
+    /// The maximum size, including the part that was read.
     pub(super) fn whole_size(&self) -> Option<u64> {
         let read: usize = self.first.iter().chain(&self.more).map(Piece::len).sum();
         self.size_hint().upper()?.checked_add(read as u64)
@@ -124,17 +124,17 @@ impl<B> KeptBody<B> {
         self.turn == turn
     }
 
-    /// Whether it cannot be given again as a whole.
+    /// Whether the body cannot be yielded again as a whole.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
     }
 
-    /// Who waits for the rest, and is not served any more once it is rewound.
+    /// The waker of an earlier attempt, which gets no more data after a rewind.
     pub(super) fn take_waiting(&mut self) -> Option<Waker> {
         self.waiting.take()
     }
 
-    /// Goes back to the beginning, for a new turn.
+    /// Goes back to the beginning, for a new attempt.
     pub(super) fn rewind(&mut self) -> Option<u32> {
         self.turn += 1;
         if self.is_lost {
@@ -160,7 +160,7 @@ impl<B> KeptBody<B> {
         self.more = Vec::new();
     }
 
-    /// What was read so far, in one piece: without a copy if it came in one.
+    /// The data that was read so far, in one piece; without a copy if it arrived in one.
     pub(super) fn read(&self) -> Bytes {
         let mut pieces = self.first.iter().chain(&self.more).chain(&self.again);
         let mut pieces = pieces.by_ref().filter_map(Piece::data);
@@ -175,7 +175,7 @@ impl<B> KeptBody<B> {
 }
 
 impl Piece {
-    /// None for a frame without content: those must not pile up.
+    /// `None` for an empty frame, because those must not pile up.
     fn of(frame: &Frame<Bytes>) -> Option<Self> {
         if let Some(data) = frame.data_ref() {
             return (!data.is_empty()).then(|| Self::Data(data.clone()));

@@ -1,5 +1,5 @@
-//! The fields of a kept request, as a list: a copy of a map would cost its index, too, and is looked into only
-//! when a session is lost.
+//! The fields of a kept request, as a list: copying a map would also copy its index, which is needed only if a session
+//! is lost.
 
 use std::{cell::RefCell, mem};
 
@@ -40,12 +40,12 @@ impl Fields {
 impl Drop for Fields {
     fn drop(&mut self) {
         let mut list = mem::take(&mut self.0);
-        // Its values are dropped here and now: some of them are secrets.
+        // The values are dropped here, because some of them are secrets.
         list.clear();
         if list.capacity() > SPARE_FIELDS {
             return;
         }
-        // Not where the thread ends, or is at it already.
+        // Unavailable while the thread is ending, or while the lists are already borrowed.
         let _ = SPARE.try_with(|spares| {
             if let Ok(mut spares) = spares.try_borrow_mut()
                 && spares.len() < SPARES

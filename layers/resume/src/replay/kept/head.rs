@@ -1,14 +1,14 @@
-//! The head of a kept request, and what others know of it.
+//! The head of a kept request, and its extensions.
 
 use bartizan_core::{Dialect, Passage, refusal::RequestId};
 use http::{
     Extensions, HeaderMap, HeaderName, Request, Uri, Version, header::CONNECTION, uri::PathAndQuery,
 };
 
-/// `Last-Event-ID`: where a stream of the backend that named it goes on.
+/// `Last-Event-ID`: where to continue a stream of the backend that sent the id.
 pub(crate) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What the requests that this layer makes itself take from the one that they are made for.
+/// The parts of a request that go into requests which this layer makes for it.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) uri: Uri,
@@ -17,16 +17,16 @@ pub(crate) struct Head {
     pub(crate) known: Known,
 }
 
-/// What others know of the request.
+/// The extensions of the request.
 #[derive(Clone)]
 pub(crate) struct Known {
     passage: Passage,
-    // Empty where there is nothing but the passage: the common case, and the cheaper one to keep.
+    // Empty if there is only the passage, which is the common case and cheaper to keep.
     all: Extensions,
 }
 
 impl Head {
-    /// The form of a refusal, with the id of the request.
+    /// The format of a refusal, with the id of the request.
     pub(crate) fn dialect(&self, id: Option<RequestId>) -> Dialect {
         match self.known.passage.dialect() {
             Some(Dialect::JsonRpc(_)) => Dialect::JsonRpc(id).unless_grpc(&self.headers),
@@ -54,7 +54,7 @@ impl Head {
         let Known { passage, all } = self.known;
         *request.extensions_mut() = all;
         Passage::with(request, |place| *place = passage);
-        // It belonged to the connection of the first try.
+        // It belonged to the connection of the first attempt.
         request.headers_mut().remove(CONNECTION);
     }
 }

@@ -21,7 +21,7 @@ use self::{body::KeptBody, fields::Fields, head::Known};
 
 pub(crate) use head::{Head, LAST_EVENT_ID};
 
-/// A request on its way, kept until its response shows that it arrived.
+/// A request in flight, kept until its response shows that it arrived.
 pub(crate) struct Kept<B> {
     method: Method,
     uri: Uri,
@@ -33,7 +33,7 @@ pub(crate) struct Kept<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
-    /// Keeps `request`, its body up to `limit_bytes`, and gives its head.
+    /// Keeps `request`, with up to `limit_bytes` of its body, and returns its head.
     fn split(request: Request<B>, limit_bytes: usize) -> (Arc<Self>, Parts) {
         let (parts, body) = request.into_parts();
         let kept = Arc::new(Self {
@@ -48,20 +48,19 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         (kept, parts)
     }
 
-    /// Begins a new turn, if all that was read of the body was kept. Earlier ones get nothing more of it.
+    /// Begins a new attempt, if everything that was read of the body was kept. Earlier attempts get no more data.
     fn rewind(&self) -> Option<u32> {
         let mut body = self.body();
         let (turn, waiting) = (body.rewind(), body.take_waiting());
         drop(body);
-        // Otherwise it would wait for ever, and hold this.
+        // Otherwise the earlier attempt would wait forever, and keep this alive.
         if let Some(waiting) = waiting {
             waiting.wake();
         }
         turn
     }
 
-    /// Reads what was not read yet, as long as it comes and until there is as much as may be kept. All of it
-    /// is given again.
+    /// Reads the unread rest, as far as it arrives and fits into the limit. All of it is yielded again.
     pub(crate) async fn read_on(self: &Arc<Self>, deadline: Instant) {
         if self.rewind().is_none() {
             return;
@@ -88,7 +87,7 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         if body.is_turn(turn) { body.size_hint() } else { SizeHint::with_exact(0) }
     }
 
-    /// Whether the whole body may be no more than what is kept: one that does not say how long it is may.
+    /// Whether the whole body may fit into the limit. A body without a declared length may.
     pub(crate) fn is_small(&self) -> bool {
         let upper = self.body().whole_size();
         upper
@@ -101,14 +100,14 @@ impl<B: Body<Data = Bytes> + Unpin> Kept<B> {
         (body.has_ended() && !body.is_lost()).then(|| body.read())
     }
 
-    /// What is in the body, as far as it was read.
+    /// The content of the body, as far as it was read.
     pub(crate) fn content(&self) -> Option<Content> {
         Content::parse(&self.body().read()).ok()
     }
 }
 
 impl<B> Kept<B> {
-    /// The head once more, for a request of this layer's own.
+    /// A copy of the head, for a request that this layer makes.
     pub(crate) fn head(&self) -> Head {
         Head {
             uri: self.uri.clone(),
@@ -146,7 +145,7 @@ impl<B> Kept<B> {
         self.fields.get(&mcp::SESSION_ID)
     }
 
-    /// The credentials that the request shows.
+    /// The credentials of the request.
     pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
         self.fields.get(&AUTHORIZATION)
     }

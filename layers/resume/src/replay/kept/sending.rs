@@ -8,15 +8,15 @@ use http::Request;
 use super::{super::replay_body::ReplayBody, Kept};
 
 impl<B: ReplaceBody + Unpin + Send + 'static> Kept<B> {
-    /// Keeps `request`, and gives it to be sent; its body up to `limit_bytes`.
+    /// Keeps `request`, with up to `limit_bytes` of its body, and returns the request to send.
     pub(crate) fn keep(request: Request<B>, limit_bytes: usize) -> (Arc<Self>, Request<B>) {
         let (kept, head) = Self::split(request, limit_bytes);
         let body = B::from_body(ReplayBody::new(Arc::clone(&kept), 0));
         (kept, Request::from_parts(head, body))
     }
 
-    /// The request once more, if all that was read of its body was kept. What was sent before gets nothing
-    /// more of it.
+    /// The request for another attempt, if everything that was read of its body was kept. The earlier attempt gets no
+    /// more data.
     pub(crate) fn again(self: &Arc<Self>) -> Option<Request<B>> {
         let turn = self.rewind()?;
         let mut request = Request::new(B::from_body(ReplayBody::new(Arc::clone(self), turn)));
@@ -69,7 +69,8 @@ mod tests {
         }
     }
 
-    /// It would wait for ever, and hold the request and its connection.
+    /// Otherwise the earlier attempt would wait forever, and keep the request and its connection
+    /// alive.
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_the_rest_of_a_body_is_told_when_another_gets_it() {
         let never = stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
@@ -107,7 +108,7 @@ mod tests {
             }
             assert!(kept.again().is_none());
         }
-        // Nothing was read: whatever its size, it is all there.
+        // Nothing was read, so the whole body is available, whatever its size.
         let (kept, _) = Kept::keep(Request::new(body(vec![data("abcd")])), 1);
         let again = kept.again().unwrap().into_body();
         assert_eq!(again.collect().await.unwrap().to_bytes(), "abcd");

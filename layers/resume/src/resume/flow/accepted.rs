@@ -1,4 +1,4 @@
-//! A backend has answered a request of a session: the credentials that it shows are the session's own from now on.
+//! Records the credentials of a request that a backend has accepted in a session.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use super::super::resumer::{Resumer, Store};
 use crate::replay::{credentials, inside::Inside, kept::Kept};
 
-/// Notes the credentials of a request that `response` accepts, if they are not those of the request before. The
-/// response does not wait for it: if the store fails, the next one notes them.
+/// Records the credentials of a request that `response` accepts, if they changed since the previous request. The
+/// response does not wait for this; if the store fails, the next response tries again.
 #[inline]
 pub(crate) fn accepted<S, T, B, R>(
     shared: &Arc<Resumer<S, T>>,

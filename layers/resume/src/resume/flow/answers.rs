@@ -1,4 +1,4 @@
-//! What several backends that were asked to go on with a session have answered, together. Pure.
+//! The combined answers of the backends that were asked to continue a session. Pure.
 
 use std::{num::NonZeroU8, ops::ControlFlow};
 
@@ -6,7 +6,7 @@ use bartizan_core::Reason;
 
 use crate::replay::opened::Unfit;
 
-/// What the backends that were asked so far have answered.
+/// The answers so far.
 #[derive(Debug)]
 pub struct Answers {
     attempts: u32,
@@ -15,24 +15,24 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Before the first is asked; `attempts` may give no answer.
+    /// The state before the first backend is asked; up to `attempts` backends may fail to answer.
     #[must_use]
     pub fn new(attempts: NonZeroU8) -> Self {
         Self { attempts: attempts.get().into(), silent: 0, unfit: None }
     }
 
-    /// How many may still give no answer; at least one.
+    /// How many may still fail to answer; at least one.
     #[must_use]
     pub fn left(&self) -> u32 {
         self.attempts.saturating_sub(self.silent).max(1)
     }
 
-    /// One more has answered. Says whether the next is asked, or what is to be said of all.
+    /// Adds an answer. Returns whether to ask the next backend, or the overall result.
     pub fn add(&mut self, failed: Unfit) -> ControlFlow<Unfit> {
         self.unfit = Some(match (failed, self.unfit.take()) {
-            // Another one would be shown the same credentials.
+            // Another backend would get the same credentials.
             (denied @ Unfit::Denied(_), _) => return ControlFlow::Break(denied),
-            // There is no other: what those before answered stands.
+            // There is no other backend, so the earlier answers decide.
             (Unfit::NoAnswer(Reason::NoBackend), Some(before)) => {
                 return ControlFlow::Break(before);
             }
@@ -43,18 +43,18 @@ impl Answers {
                 }
                 Unfit::NoAnswer(reason)
             }
-            // One that could not answer may go on with it later.
+            // A backend that could not answer may continue the session later.
             (Unfit::Other, Some(silent @ Unfit::NoAnswer(_))) => silent,
             (Unfit::Other, _) => Unfit::Other,
         });
         ControlFlow::Continue(())
     }
 
-    /// No more are asked, though there may be others.
+    /// No more backends are asked, although there may be others.
     #[must_use]
     pub fn end(self) -> Unfit {
         match self.unfit {
-            // All have been asked only if the layer below says so.
+            // Only the layer below knows whether all have been asked.
             Some(Unfit::Other) | None => Unfit::NoAnswer(Reason::BackendUnreachable),
             Some(unfit) => unfit,
         }
@@ -70,15 +70,15 @@ pub const fn unavailable(reason: Reason) -> Reason {
     }
 }
 
-/// Why a request is refused whose session was lost again wherever it was resumed: what forgets what it has just opened
-/// says nothing about the session, and another backend may be well.
+/// Why a request is refused if its session was lost again wherever it was resumed. A backend that forgets what it has
+/// just opened says nothing about the session, and another backend may be healthy.
 pub const FORGOTTEN: Reason = Reason::BackendUnreachable;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What is said of all, or `None` while the next is asked.
+    /// The overall result, or `None` while more backends are asked.
     fn told(answers: &[Unfit]) -> Option<Unfit> {
         let mut all = Answers::new(NonZeroU8::new(2).unwrap());
         answers.iter().find_map(|answer| all.add(answer.clone()).break_value())

@@ -1,4 +1,5 @@
-//! A session is resumed: opened on another backend, checked, and put into its place.
+//! Resumes a session: opens one on another backend, checks it, and puts it in place of the lost
+//! one.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ use crate::replay::{
 /// How long a backend may take to end a session that will not be used.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many backends are asked at most.
+/// The maximum number of backends that are asked.
 const MOST_ASKED: usize = 32;
 
 /// Resumes the session that was `seen`, for the request with `head`.
@@ -60,7 +61,7 @@ where
     let Some(handshake) = config.entries.read(current.record(), owner) else {
         return Outcome::Ended;
     };
-    // Where the client opened it, wherever the request that met the loss goes.
+    // At the path where the client opened it, not at that of the request that met the loss.
     let head = head.clone().at(target::read(&config.entries, current.record(), owner));
     let tried = Tried::default();
     if is_unreachable && let Some(backend) = current.record().backend() {
@@ -98,7 +99,7 @@ where
     let deadline = Instant::now() + shared.config.timeout;
     let mut answers = Answers::new(shared.config.attempts);
     for _ in 0..MOST_ASKED {
-        // A silent backend must leave time for the next one.
+        // A silent backend must not use up the time of the next one.
         let share = deadline.saturating_duration_since(Instant::now()) / answers.left();
         let expected = Expected {
             handshake,
@@ -120,7 +121,7 @@ where
     Err(answers.end())
 }
 
-/// Puts a session that was opened into the place of `current`.
+/// Puts a newly opened session in place of `current`.
 async fn put<S, T: Store>(
     shared: &Resumer<S, T>,
     head: &Head,
@@ -143,7 +144,7 @@ async fn put<S, T: Store>(
         };
         match Written::of(replaced, &current) {
             Written::Done(session) => {
-                // From now on the session is ended by its record.
+                // From now on, the session is ended through its record.
                 drop(opened.keep());
                 shared.config.counts.add_resumed();
                 shared.config.strangers.forget(&session);
@@ -159,14 +160,14 @@ async fn put<S, T: Store>(
     Outcome::Failed(Reason::BackendUnreachable)
 }
 
-/// Ends the session, which no backend can go on with. Its record says so before its clients learn it: otherwise
-/// a replica that succeeds at this moment would lose the session that it opened.
+/// Ends the session, which no backend can continue. The record is updated before the client gets an answer: otherwise a
+/// replica that succeeds at this moment would lose the session that it opened.
 async fn give_up<S, T: Store>(shared: &Resumer<S, T>, current: Session) -> Outcome {
     match note_end(shared, current.clone()).await {
         Noted::Moved(other) => Outcome::Moved(other),
         Noted::Failed => Outcome::Failed(Reason::StoreUnavailable),
         Noted::Ends => {
-            // The requests that wait learn that it has ended; the next one tries again if this fails.
+            // The waiting requests are told that it has ended; if this write fails, the next request tries again.
             let _ = shared.remove(&current).await;
             Outcome::Failed(Reason::BackendLost)
         }

@@ -1,4 +1,4 @@
-//! The client ends its session: wherever it is, and whatever replica would resume it.
+//! Ends a session for its client, wherever it is, even if another replica is resuming it.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ use crate::replay::{
     single_flight::Part,
 };
 
-/// How often a session that moves is followed.
+/// How often to follow a session that moves.
 const PLACES: usize = 4;
 
-/// Ends the session of a request: no attempt to resume it is on its way here meanwhile, and one elsewhere
-/// finds it ending.
+/// Ends the session of a request. Meanwhile, this replica makes no attempt to resume it, and an attempt elsewhere finds
+/// that it is ending.
 pub(crate) async fn end<S, T, B>(
     shared: Arc<Resumer<S, T>>,
     service: S,
@@ -48,7 +48,7 @@ where
         match shared.config.under_way.join(BySession(seen.clone())) {
             Part::Lead(lead) => break lead,
             Part::Follow(follow) => {
-                // What it holds may be what the other waits for.
+                // The instance may hold a permit that the other request waits for.
                 ready = None;
                 if let Err(NoOutcome::TimedOut) = follow.outcome(deadline).await {
                     return refuse(Reason::BackendUnreachable);
@@ -70,7 +70,7 @@ where
     let mut ended = None;
     for _ in 0..PLACES {
         let Some(next) = request.take() else { break };
-        // The instance that is ready goes first, unless it had to wait or the session has moved.
+        // Uses the ready instance first, unless this had to wait or the session has moved.
         let mut response = match ready.take() {
             Some(mut service) => service.call(next).await?,
             None => shared.call(next).await?,
@@ -81,7 +81,7 @@ where
         if !has_ended(&answer, verdict) {
             return Ok(answer);
         }
-        // A 400 would look as if it had not ended.
+        // A 400 would look as if the session had not ended.
         let is_said_by_text = answer.status() == StatusCode::BAD_REQUEST;
         ended = Some(if is_said_by_text { refuse(Reason::BackendLost)? } else { answer });
         match note_end(&shared, current.clone()).await {
@@ -90,11 +90,12 @@ where
                 current = moved;
             }
             Noted::Ends => break,
-            // It may have moved meanwhile: what it moved to would be left where it is.
+            // The session may have moved in the meantime; its new session would be left behind.
             Noted::Failed => return refuse(Reason::StoreUnavailable),
         }
     }
-    // Before others are let on: they must find it gone. The layer outside removes it once more.
+    // Before other requests continue, which must find it gone. The outer layer removes it once
+    // more.
     let removed = shared.remove(&current).await;
     match (ended, removed) {
         (Some(response), Ok(())) => Ok(response),
@@ -103,7 +104,7 @@ where
     }
 }
 
-/// Whether the session is over for its backend, or the backend for the session.
+/// Whether the backend has ended the session, or the backend itself is gone.
 pub fn has_ended<R>(response: &Response<R>, verdict: Verdict) -> bool {
     verdict != Verdict::Arrived || response.status().is_success() && Reason::of(response).is_none()
 }

@@ -1,4 +1,5 @@
-//! A request meets the loss of its session: it waits for the session to be resumed, and is sent again.
+//! Handles a request that meets the loss of its session: waits until the session is resumed, and sends the request
+//! again.
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ use crate::replay::{
 /// How often one request is sent again.
 pub const TIMES: usize = 2;
 
-/// Goes on with a request whose `response` shows a loss, or may.
+/// Continues a request whose `response` shows, or may show, a loss.
 pub(crate) async fn lost<S, T, B>(
     shared: Arc<Resumer<S, T>>,
     kept: Arc<Kept<B>>,
@@ -63,7 +64,7 @@ where
                 };
                 let mut response = shared.call(request).await?;
                 show_as(&mut response, kept.shown_id());
-                // The layers outside may ask where a response comes from.
+                // Outer layers may ask where a response comes from.
                 response.extensions_mut().insert(session.clone());
                 let verdict_by_head = loss::by_head(&response, || kept.is_at_endpoint());
                 (verdict, answer) =
@@ -101,7 +102,8 @@ where
         let follow = match shared.config.under_way.join(BySession(seen.clone())) {
             Part::Follow(follow) => follow,
             Part::Lead(lead) => {
-                // What the owner opens, those who wait get; but nobody opens it as his own.
+                // Requests that wait for the owner's attempt share its result, but another caller
+                // must not open the session itself.
                 if let Some(outcome) = unless_own(shared, kept, seen).await {
                     drop(lead);
                     return outcome;
@@ -110,7 +112,7 @@ where
                 let follow = lead.follow();
                 let (shared, head) = (Arc::clone(shared), kept.head());
                 let seen = seen.clone();
-                // It goes on without this request, should the client leave.
+                // It continues without this request if the client disconnects.
                 tokio::spawn(async move {
                     let outcome =
                         elsewhere::resume::<S, T, B>(&shared, &head, &seen, is_unreachable).await;
@@ -120,13 +122,13 @@ where
             }
         };
         match follow.outcome(deadline).await {
-            // Another's attempt was for an earlier place: what it led to is what was lost since. (A server may
-            // give one id again and again: the place alone does not tell.)
+            // The other attempt was for an earlier loss, and its result has been lost since. (A server may use the same
+            // id again, so the id does not show this.)
             Ok(Outcome::Moved(session)) if session.version() == seen.version() => {}
-            // Another caller was denied: this one asks with its own credentials.
+            // Another caller was denied; this one tries with its own credentials.
             Ok(Outcome::Denied(_)) if !is_own => {}
             Ok(outcome) => return outcome,
-            // The session was being ended, say: look again.
+            // For example, the session was being ended: look again.
             Err(NoOutcome::Dropped) => {}
             Err(NoOutcome::TimedOut) => return Outcome::Failed(Reason::BackendUnreachable),
         }
@@ -136,7 +138,7 @@ where
     }
 }
 
-/// What comes of a loss that is met by somebody by whose credentials the session is not opened; none if it may be.
+/// The response to a caller whose credentials may not open the session again; `None` if they may.
 async fn unless_own<S, T: Store, B>(
     shared: &Resumer<S, T>,
     kept: &Kept<B>,
@@ -146,7 +148,8 @@ async fn unless_own<S, T: Store, B>(
     if credentials::may_open(seen, authorization) {
         return None;
     }
-    // Meanwhile it may have been opened, or others' credentials have been accepted.
+    // In the meantime the session may have been opened, or other credentials may have been
+    // accepted.
     match shared.current(seen).await {
         Ok(Some(current)) if !is_same_place(&current, seen) => Some(Outcome::Moved(current)),
         Ok(Some(current)) if credentials::may_open(&current, authorization) => None,
@@ -159,7 +162,7 @@ async fn unless_own<S, T: Store, B>(
     }
 }
 
-/// The request once more, to where the session is now.
+/// Sends the request again, to where the session is now.
 pub(super) fn at_new_place<B>(kept: &Arc<Kept<B>>, session: &Session) -> Option<Request<B>>
 where
     B: ReplaceBody + Unpin + Send + 'static,
@@ -175,7 +178,7 @@ where
     Some(request)
 }
 
-/// A backend does not serve the caller, and says so.
+/// The response of a backend that does not serve the caller.
 fn denied<R: ReplaceBody>(denial: &Denial) -> Response<R> {
     let mut response = Response::new(R::from_bytes(Bytes::new()));
     *response.status_mut() = denial.status;

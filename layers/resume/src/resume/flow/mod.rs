@@ -1,4 +1,4 @@
-//! The ways of a request that is not simply passed on.
+//! The handling of requests that are not simply passed on.
 
 mod accepted;
 mod answers;

@@ -1,4 +1,4 @@
-//! The end of a session is noted in its record.
+//! Marks in the record that a session ends.
 
 use bartizan_core::Session;
 
@@ -8,19 +8,19 @@ use super::{
 };
 use crate::replay::entry;
 
-/// How often a record that others change at the same time is written again.
+/// How often to retry if others change the record at the same time.
 pub(super) const SWAPS: usize = 4;
 
-/// What became of the intent to end a session.
+/// The result of marking that a session ends.
 pub(super) enum Noted {
-    /// It cannot be resumed any more.
+    /// The mark is stored: the session can no longer be resumed.
     Ends,
     /// It has moved before.
     Moved(Session),
     Failed,
 }
 
-/// Notes that the session ends, unless it is elsewhere by now.
+/// Marks that the session ends, unless it has moved by now.
 pub(super) async fn note_end<S, T: Store>(shared: &Resumer<S, T>, mut current: Session) -> Noted {
     for _ in 0..SWAPS {
         let record = current.record().clone().with_field(entry::NAME, entry::ENDING);

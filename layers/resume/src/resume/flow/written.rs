@@ -1,10 +1,10 @@
-//! What became of a record that was to be written for a session at its place, and what that means. Pure.
+//! The outcome of writing a session's record, and its meaning. Pure.
 
 use bartizan_core::{Session, store::Replaced};
 
 use crate::replay::entry;
 
-/// What became of a record that was to be written.
+/// The outcome of writing a record.
 #[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Debug)]
 pub enum Written {
@@ -12,16 +12,17 @@ pub enum Written {
     Done(Session),
     /// The session is being ended.
     Ending,
-    /// It has moved before, to the place that this version names.
+    /// The session has moved, to the backend in this version.
     Elsewhere(Session),
-    /// It is where it was, and something else was changed: it can be written upon this version.
+    /// The session has not moved, but something else was changed: the write can be repeated with
+    /// this version.
     Again(Session),
-    /// There is no such session any more.
+    /// The session no longer exists.
     Gone,
 }
 
 impl Written {
-    /// What `replaced` means for a record that was written upon `current`.
+    /// The meaning of `replaced` for a record that should replace `current`.
     #[must_use]
     pub fn of(replaced: Replaced, current: &Session) -> Self {
         match replaced {
@@ -34,7 +35,7 @@ impl Written {
     }
 }
 
-/// Whether two versions of a session are at one place.
+/// Whether two versions of a session are at the same backend with the same id.
 #[must_use]
 pub fn is_same_place(one: &Session, other: &Session) -> bool {
     let (one, other) = (one.record(), other.record());

@@ -6,15 +6,15 @@ use http::{HeaderValue, Request, header::AUTHORIZATION};
 use super::super::{gateway::Gateway, gateway_session::GatewaySession};
 use crate::replay::kept::Head;
 
-/// Sends a request to `session`, by the id that its gateway knows, and as the gateway was reached when it was
-/// opened: the credentials for another origin are not for this one.
+/// Sends a request to `session`, with the id that its gateway knows, and to the same origin with the same credentials
+/// as when it was opened: credentials for one origin must not be sent to another.
 pub(super) fn to_session<B>(request: &mut Request<B>, session: &GatewaySession) {
     if let Ok(id) = HeaderValue::from_str(session.id.as_str()) {
         request.headers_mut().insert(&mcp::SESSION_ID, id);
     }
     address(request, &session.gateway);
     Passage::with(request, |passage| {
-        // It is not the client's any more: the layers inside need not know that one.
+        // The id is no longer the client's: the inner layers need not know the client's.
         passage.clear_session();
         passage.set_work(Work::Pinned);
     });

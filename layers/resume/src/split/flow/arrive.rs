@@ -1,4 +1,4 @@
-//! A request that names a gateway arrives.
+//! Handles a request that names a gateway.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::replay::{
     record, returned,
 };
 
-/// A request that names the gateway `name` arrives.
+/// Handles a request that names the gateway `name`.
 pub(crate) async fn arrived<S, N, T, B>(
     shared: Arc<Splitter<S, N, T>>,
     mut service: S,
@@ -59,7 +59,7 @@ where
             return Ok(pass(response, kept.is_get()));
         }
         Additions::leave(response.extensions_mut(), HOME, name.as_bytes());
-        // The layer that stores the session learns from this where it is.
+        // Tells the layer that stores the session where it is.
         response.extensions_mut().insert(gateway.backend().clone());
         return record::record(shared.config.recording(), kept, response).await;
     };
@@ -72,7 +72,7 @@ where
         tokio::spawn(end_expired(Arc::clone(&shared), idle));
     }
     let mut lost: Option<SessionId> = None;
-    // Where it has to wait, what the instance holds may be what the other waits for.
+    // If this has to wait, the instance may hold a permit that the other request waits for.
     let mut ready = matches!(found, Found::Open(_)).then_some(service);
     let mut first = Some(request);
     loop {
@@ -109,7 +109,7 @@ where
                 found = shared.config.sessions.replace(&session, &name, &opened, listed);
                 lost = Some(opened.id.clone());
             }
-            // Neither the gateway's answer about its own session nor its loss ends the client's session.
+            // Neither the gateway's answer about its session nor the loss of that session ends the client's session.
             Verdict::Unknown => {
                 return Ok(refuse_with_id(&kept, Reason::BackendUnreachable).await);
             }
@@ -121,7 +121,7 @@ where
     }
 }
 
-/// The request once more, for a session that was opened again: its events are others.
+/// The request again, for a session that was opened again and has other events.
 fn again<B: ReplaceBody + Unpin + Send + 'static>(kept: &Arc<Kept<B>>) -> Option<Request<B>> {
     let mut request = kept.again()?;
     request.headers_mut().remove(&LAST_EVENT_ID);

@@ -1,4 +1,4 @@
-//! The client ends its session.
+//! Ends a session for its client.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ use crate::replay::{
     loss::{self, Verdict},
 };
 
-/// The client ends its session: at the gateway where it opened it, and then at all others.
+/// Ends a session for its client: at the gateway where the client opened it, and then at all
+/// others.
 pub(super) async fn end<S, N, T, B>(
     shared: Arc<Splitter<S, N, T>>,
     mut service: S,
@@ -59,18 +60,18 @@ where
     let deadline = Instant::now() + OPEN_TIMEOUT;
     let (verdict, mut answer) = settle(response, by_head, false, deadline).await;
     if answer.status() == StatusCode::BAD_REQUEST && verdict == Verdict::Unknown {
-        // A 400 would look as if it had not ended.
+        // A 400 would look as if the session had not ended.
         answer = refuse(Reason::BackendLost, &kept.head().dialect(None));
     }
     if !is_over(&answer, verdict) {
         return Ok(answer);
     }
     let Ok(last) = note_end(&shared, session).await else {
-        // Another replica may be opening one at this moment: it would be left behind.
+        // Another replica may be opening one at this moment, which would be left behind.
         return Ok(refuse(Reason::StoreUnavailable, &kept.head().dialect(None)));
     };
     end_others::<S, N, T, B>(&shared, &kept.head(), &last, ended.as_ref());
-    // The layer outside, which saw an earlier version, may leave this one.
+    // The outer layer, which saw an earlier version, may not remove this one.
     match shared.remove(&last).await {
         Ok(()) => Ok(answer),
         Err(_) => Ok(refuse(Reason::StoreUnavailable, &kept.head().dialect(None))),
@@ -81,18 +82,18 @@ fn home_name(session: &Session) -> Option<&str> {
     session.record().field(HOME).and_then(|name| str::from_utf8(name).ok())
 }
 
-/// Whether a client session is over that its own gateway gave `answer` about.
+/// Whether the client session is over after its own gateway gave `answer`.
 fn is_over<R>(answer: &Response<R>, verdict: Verdict) -> bool {
     verdict != Verdict::Arrived
         || answer.status().is_success() && Reason::of(answer).is_none()
         || UpstreamFailure::of(answer).is_some_and(UpstreamFailure::is_unreachable)
 }
 
-/// The store could not be told.
+/// The store could not record it.
 struct StoreFailed;
 
-/// Notes that the session ends, so that no replica opens anything for it any more. Gives the last version that lists
-/// what is open.
+/// Marks that the session ends, so that no replica opens anything for it any more. Returns the last version that lists
+/// the open sessions.
 async fn note_end<S, N, T: SessionStore>(
     shared: &Splitter<S, N, T>,
     session: &Session,
@@ -104,7 +105,7 @@ async fn note_end<S, N, T: SessionStore>(
         }
         let record = listed::ending(current.record());
         match shared.replace(&current, record).await {
-            // A store that changes no record lists nothing, either.
+            // A store that cannot change records does not list sessions, either.
             Ok(Replaced::Changed(other)) if other.version() != current.version() => current = other,
             Ok(_) => return Ok(current),
             Err(_) => return Err(StoreFailed),
@@ -113,8 +114,8 @@ async fn note_end<S, N, T: SessionStore>(
     Err(StoreFailed)
 }
 
-/// Ends all sessions at gateways that the record of `session` lists, or that this process knows of, but for the one
-/// that has been `ended`.
+/// Ends all sessions at gateways that the record of `session` lists or that this process knows of, except the one that
+/// has already been `ended`.
 fn end_others<S, N, T, B>(
     shared: &Arc<Splitter<S, N, T>>,
     head: &Head,
@@ -135,7 +136,8 @@ fn end_others<S, N, T, B>(
     for place in listed.places() {
         if !others.iter().any(|known| known.id == place.id)
             && let Some(gateway) = config.gateways.get(place.name())
-            // One that is reached in another way by now gets nothing: these credentials may not be for it.
+            // A gateway whose address or credentials have changed gets no request, because these credentials may not be
+            // for it.
             && place.is_at(place.name(), &gateway)
         {
             let known = at_place::<S, N, T, B>(shared, head, session, &gateway, place);

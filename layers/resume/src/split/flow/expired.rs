@@ -1,4 +1,4 @@
-//! Client sessions that may be over: nobody has used them here for as long as they may idle.
+//! Client sessions that may have expired: this process has not used them for their whole idle time.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use bartizan_core::{Session, SessionStore};
 
 use super::super::{splitter::Splitter, table::close_soon};
 
-/// Ends what is open at gateways for those of `idle` that are over: their records, which list it, are gone. What other
-/// replicas use stays.
+/// Ends the sessions at gateways for those of `idle` that have expired. Their records, which list these sessions, are
+/// gone. Sessions that other replicas use stay.
 pub(super) async fn end_expired<S, N, T>(shared: Arc<Splitter<S, N, T>>, idle: Vec<Session>)
 where
     T: SessionStore,

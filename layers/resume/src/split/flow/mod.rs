@@ -1,4 +1,4 @@
-//! The way of a request to its gateway.
+//! The path of a request to its gateway.
 
 mod address;
 mod arrive;

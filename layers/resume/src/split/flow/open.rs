@@ -1,4 +1,4 @@
-//! The session of a request at its gateway is found, waited for or opened.
+//! Finds, waits for or opens the session of a request at its gateway.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ where
             let follow = opening.follow();
             let (shared, head) = (Arc::clone(shared), head.clone());
             let (session, gateway) = (session.clone(), gateway.clone());
-            // It goes on without this request, should the client leave.
+            // It continues without this request if the client disconnects.
             tokio::spawn(lead::<S, N, T, B>(
                 shared,
                 opening,

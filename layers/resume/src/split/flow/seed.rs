@@ -95,7 +95,7 @@ where
 {
     let head = with_credentials(head, gateway);
     let handshake = shared.config.entries.read(session.record(), session.key().principal);
-    // Without what was recorded of its opening it serves; nobody but the client ends it.
+    // It works without the record of its opening; only the client ends it.
     let closing = handshake.map(|handshake| {
         let ask = Ask::new(&head, &handshake.agreement.version);
         let (backend, timeout) = (Some(gateway.backend().clone()), shared.config.close_timeout);

@@ -1,5 +1,5 @@
-//! A session is opened at a gateway, and listed in the record of its client session: all replicas use the one that is
-//! there first.
+//! Opens a session at a gateway and lists it in the record of its client session. All replicas use the session that is
+//! listed first.
 
 use std::sync::Arc;
 
@@ -29,11 +29,11 @@ use crate::replay::{
     opened::{self, Expected},
 };
 
-/// How often a record that others change at the same time is written again: each time, one of them has been done.
+/// How often to retry if others change the record at the same time. Each time, one of them has succeeded.
 pub(super) const SWAPS: usize = 64;
 
-/// The session at a gateway, given by its name, that the record of `session` lists by now, but for the one that was
-/// `lost`; or else one that is opened, and listed.
+/// The session at a gateway, given by its name, that the record of `session` lists by now, except the one that was
+/// `lost`; otherwise a new one, which is opened and listed.
 pub(super) async fn share<S, N, T, B>(
     shared: &Arc<Splitter<S, N, T>>,
     head: &Head,
@@ -70,7 +70,7 @@ where
     };
     let mut current = current;
     for _ in 0..SWAPS {
-        // Dropped on the way, what was opened is ended.
+        // If this is dropped, a session that was opened is ended.
         let record =
             listing(shared, &current, |listed| listed.put(name, gateway, &opened.id, &uri).is_ok());
         let record = record.ok_or(Reason::TooManySessions)?;
@@ -102,7 +102,7 @@ fn id_at(listed: &Listed, session: &Session, name: &str, gateway: &Gateway) -> O
     }
 }
 
-/// Takes a session that its gateway does not know off the list: that one alone, and unless another is there by now.
+/// Removes a session that its gateway does not know from the list, unless another one has replaced it by now.
 async fn strike<S, N, T: SessionStore>(
     shared: &Splitter<S, N, T>,
     mut current: Session,
@@ -116,13 +116,14 @@ async fn strike<S, N, T: SessionStore>(
             Ok(Replaced::Changed(other)) if other.version() != current.version() => {
                 current = other;
             }
-            // If it failed, the next request finds out.
+            // If this failed, the next request finds out.
             _ => return,
         }
     }
 }
 
-/// The record of `session` with a list that `change` has changed; none if it has not, or cannot be.
+/// The record of `session` with its list changed by `change`; `None` if it was not or cannot be
+/// changed.
 fn listing<S, N, T>(
     shared: &Splitter<S, N, T>,
     session: &Session,
@@ -133,7 +134,7 @@ fn listing<S, N, T>(
     change(&mut listed).then(|| listed.write(entries, session))?
 }
 
-/// Opens a session at `gateway` as the client opened its own. Gives it, and where it was asked for.
+/// Opens a session at `gateway` as the client opened its own. Returns the session, and its path.
 async fn open<S, N, T, B>(
     shared: &Arc<Splitter<S, N, T>>,
     head: &Head,
@@ -151,7 +152,7 @@ where
     let head = with_credentials(head.clone(), gateway);
     let expected = Expected {
         handshake: &handshake,
-        // Another server has other tools; it must speak the version that was agreed to.
+        // Another server may have other tools, but must use the agreed protocol version.
         accepts: |recorded, offered| recorded.version == offered.version,
         limit_bytes: RECORD_LIMIT_BYTES,
         deadline: Instant::now() + OPEN_TIMEOUT,

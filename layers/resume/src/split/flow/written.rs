@@ -1,26 +1,26 @@
-//! What became of a record that was to list a session at a gateway, and what that means. Pure.
+//! The outcome of listing a session at a gateway in a record, and its meaning. Pure.
 
 use bartizan_core::{Session, SessionId, store::Replaced};
 
 use super::super::listed::Read;
 
-/// What became of a record that was to list a session.
+/// The outcome of listing a session in a record.
 #[derive(Debug)]
 pub(super) enum Written {
     Done(Session),
     /// It lists another one: another replica was first.
     Theirs(Session),
-    /// Something else was changed: it can be written upon this version.
+    /// Something else was changed: the write can be repeated with this version.
     Again(Session),
     /// The client session is over, or about to be.
     Over,
-    /// What is there cannot be read, or this store changes no record.
+    /// The list cannot be read, or this store cannot change records.
     Impossible,
 }
 
 impl Written {
-    /// What `replaced` means for a record that was written upon `current`. `read` tells what a record lists, and `listed`
-    /// the session that it lists at the gateway. Any but the one that was `lost` is used.
+    /// The meaning of `replaced` for a record that should replace `current`. `read` reads the list of a record, and
+    /// `listed` finds the session at the gateway in it. Any session except the one that was `lost` is used.
     pub(super) fn of(
         replaced: Replaced,
         current: &Session,
@@ -70,7 +70,7 @@ mod tests {
         assert!(matches!(of(other(), listed(), None), Written::Again(_)));
         assert!(matches!(of(other(), listed(), Some("lost")), Written::Again(_)));
         assert!(matches!(of(other(), listed(), Some("theirs")), Written::Theirs(_)));
-        // A store that changes no record says that the same one is there, each time.
+        // A store that cannot change records returns the same record each time.
         let same = Replaced::Changed(seen.clone());
         assert!(matches!(of(same, listed(), None), Written::Impossible));
     }
