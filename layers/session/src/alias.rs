@@ -1,7 +1,7 @@
-//! A session that the client knows by another id than the backend.
+//! A session whose id at the client differs from its id at the backend.
 //!
-//! The store says so by the record's upstream id. Requests carry that to the backend, responses carry the
-//! client's id back; where there is none, both know the session by the same id, and nothing is changed.
+//! The record then has an upstream id. Requests to the backend carry that id, and responses carry the client's id.
+//! Without an upstream id, both use the same id, and nothing is changed.
 
 use bartizan_core::Session;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,14 +11,14 @@ pub(crate) fn upstream_id(session: &Session) -> &[u8] {
     session.record().upstream_id().map_or(session.id(), |id| id.as_bytes())
 }
 
-/// Names the session of a request as its backend knows it.
+/// Replaces the session id of a request with the backend's.
 pub(crate) fn to_backend(headers: &mut HeaderMap, name: &HeaderName, session: &Session) {
     if let Some(id) = session.record().upstream_id() {
         set(headers, name, id.as_bytes());
     }
 }
 
-/// Names the session of a response as the client knows it, where the response names it at all.
+/// Replaces the session id of a response, if it has one, with the client's.
 pub(crate) fn to_client(headers: &mut HeaderMap, name: &HeaderName, session: &Session) {
     if session.record().upstream_id().is_some() && headers.contains_key(name) {
         set(headers, name, session.id());
@@ -28,7 +28,8 @@ pub(crate) fn to_client(headers: &mut HeaderMap, name: &HeaderName, session: &Se
 fn set(headers: &mut HeaderMap, name: &HeaderName, id: &[u8]) {
     match HeaderValue::from_bytes(id) {
         Ok(id) => headers.insert(name, id),
-        // No id is no field value; better none than the wrong one.
+        // Never happens, because every id is a valid field value. No id would be better than the
+        // wrong one.
         Err(_) => headers.remove(name),
     };
 }

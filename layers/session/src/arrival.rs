@@ -1,7 +1,7 @@
-//! The way in: from the arrival of a request, over the store, to the service inside.
+//! The request path: from the arrival of a request, through the store, to the inner service.
 //!
-//! What can be done at once is done at once. What must wait goes into one boxed future, with the instance that is
-//! ready.
+//! Whatever is possible without waiting is done at once. The rest goes into one boxed future, together with the ready
+//! instance of the service.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::{
     stray::Stray,
 };
 
-/// What comes next for a request.
+/// The next step for a request.
 enum Next<S, R, T: SessionStore> {
     Send(After<S, T>),
     Peek(Purpose),
@@ -53,7 +53,8 @@ where
         Verdict::Lookup(id) => {
             let caller = Principal::of(&request);
             match config.store.get(Key::new(&config.route, caller, id)) {
-                // Found by the caller's key, and no other's by its record: the common case.
+                // The common case: found by the caller's key, and the record does not name another
+                // owner.
                 Answer::Now(Ok(Some(session))) if session.record().owner().is_none() => {
                     Next::Send(live(config, &mut request, session))
                 }
@@ -95,8 +96,9 @@ where
     }
 }
 
-/// Waits for the store, which looks for the session of a request; `service` is ready for it.
-// A block, not an `async fn`: that would have room for its arguments twice, and be copied with it.
+/// Waits for the store to look up the session of a request; `service` is ready for it.
+// A block instead of an `async fn`, whose future would store its arguments twice and be copied with
+// them.
 fn look_up<S, B, T>(
     mut service: S,
     config: Arc<Config<T>>,
@@ -116,18 +118,19 @@ where
             _ => None,
         };
         let found = match again {
-            // In a box of its own, as below.
+            // Boxed separately, as below.
             Some(found) => Box::pin(config.wait(found)).await,
             None => found,
         };
         match on_lookup(&config, &mut request, has_principal, found) {
             Next::Send(after) => {
                 let future = service.call(request.map(PeekedBody::untouched));
-                // What the instance holds is not held for as long as the response takes.
+                // Dropped here, so that a permit in the instance is not held until the response
+                // arrives.
                 drop(service);
                 receive::<S, B, T>(future, after).await
             }
-            // In a box of its own: the request of a live session needs no room for it.
+            // Boxed separately, because requests of live sessions do not need it.
             Next::Peek(purpose) => Box::pin(peek(service, config, purpose, request)).await,
             Next::Echo(refusal) => {
                 drop(service);
@@ -138,7 +141,7 @@ where
     })
 }
 
-/// The store has looked for the session of a request.
+/// Continues after the store has looked up the session of a request.
 #[inline]
 fn on_lookup<S, B, R, T: SessionStore>(
     config: &Arc<Config<T>>,
@@ -162,7 +165,8 @@ fn on_lookup<S, B, R, T: SessionStore>(
     turn_away(config, request, refusal.into())
 }
 
-/// Refuses a request, with its id if it may have one: its client may wait for that.
+/// Refuses a request, with its JSON-RPC id if it may have one, because the client may wait for that
+/// id.
 #[cold]
 fn turn_away<S, B, R, T: SessionStore>(
     config: &Config<T>,
@@ -175,7 +179,7 @@ fn turn_away<S, B, R, T: SessionStore>(
     Next::Answer(refuse(config, request.headers(), refusal, None))
 }
 
-/// Prepares a request of a live session that may be another caller's; none if it is.
+/// Prepares a request of a live session that may belong to another caller; `None` if it does.
 #[cold]
 fn claimed<S, B, T: SessionStore>(
     config: &Arc<Config<T>>,
@@ -219,7 +223,7 @@ fn live<S, B, T: SessionStore>(
     After::Live { in_use, asked }
 }
 
-/// Prepares a request that goes on without a session.
+/// Prepares a request that continues without a session.
 fn pass<S: Clone, B, R, T: SessionStore>(
     service: &S,
     config: &Arc<Config<T>>,

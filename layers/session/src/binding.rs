@@ -1,7 +1,7 @@
-//! A session that was opened without a principal finds its owner: the look-up, and the answer that decides.
+//! Binds a session that was opened without a principal to its owner: the lookup, and the response that decides.
 //!
-//! A session is bound by `replace`, so that of several callers one wins; it keeps its key, its streams and its
-//! use. A caller without leave to bind pays for none of this.
+//! A session is bound with `replace`, so if several callers race, one wins; the session keeps its key, its streams and
+//! its use. A caller that may not bind sessions has no cost from this.
 
 use bartizan_core::{
     Answer, Key, Passage, Principal, Reason, Record, Session, SessionStore, StoreError,
@@ -17,7 +17,7 @@ use crate::{
     owner::{self, Standing},
 };
 
-/// How often a record that something else changes meanwhile is replaced anew.
+/// How often to retry if the record changes in the meantime.
 const TRIES: usize = 3;
 
 /// A request of a caller with a principal, in a session that was opened without one.
@@ -27,8 +27,8 @@ pub(crate) struct Claimed<T: SessionStore> {
     pub(crate) caller: Principal,
 }
 
-/// What was `found` by the key of the `caller` of `request` for the session `id`. If that is nothing, and the caller
-/// may bind sessions, looks for one without an owner in its key.
+/// The session `id` that was `found` with the key of the `caller`. If none was found and the caller may bind sessions,
+/// looks for one whose key has no principal.
 pub(crate) fn find<B, T: SessionStore>(
     config: &Config<T>,
     request: &Request<B>,
@@ -44,7 +44,7 @@ pub(crate) fn find<B, T: SessionStore>(
     }
 }
 
-/// The second half of [`find`], where the first one had to wait and found nothing; none if there is none.
+/// The second half of [`find`], if the first lookup had to wait and found nothing.
 pub(crate) fn find_unowned<B, T: SessionStore>(
     config: &Config<T>,
     request: &Request<B>,
@@ -53,14 +53,15 @@ pub(crate) fn find_unowned<B, T: SessionStore>(
     may_bind(request).then(|| config.store.get(Key::new(&config.route, None, id)))
 }
 
-/// Whether a session that was found by the key of a caller, who `has_principal`, is the caller's for sure.
+/// Whether a session that was found with the key of a caller certainly belongs to that caller.
 #[inline]
 pub(crate) fn is_own(session: &Session, has_principal: bool) -> bool {
-    // Found by its whole key. Only a caller without a principal finds one that may be another's all the same.
+    // The whole key matched. Only a caller without a principal can find a session that may still belong to another
+    // caller.
     session.record().owner().is_none() && has_principal == session.key().principal.is_some()
 }
 
-/// The caller of `request`, or none without a principal; nothing if it may not use `session`.
+/// The caller of `request`, if it has a principal; an error if it may not use `session`.
 pub(crate) fn claim<B>(request: &Request<B>, session: &Session) -> Option<Option<Principal>> {
     let caller = Principal::of(request);
     match owner::standing(session, caller, may_bind(request)) {
@@ -74,11 +75,11 @@ pub(crate) fn is_confirmed<R>(response: &Response<R>, session: &Session) -> bool
     response.status().is_success() && session.record().owner().is_none()
 }
 
-/// Makes `caller` the owner of `session`. If the store cannot be told, a later response does.
+/// Makes `caller` the owner of `session`. If the store fails, a later response tries again.
 ///
 /// # Errors
 ///
-/// If the session has become another caller's meanwhile.
+/// If the session belongs to another caller by now.
 pub(crate) async fn bind<T: SessionStore>(
     config: &Config<T>,
     session: &Session,
@@ -91,7 +92,7 @@ pub(crate) async fn bind<T: SessionStore>(
         let replaced = config.store.replace(current.key(), current.version(), record);
         let Ok(Replaced::Changed(changed)) = config.wait(replaced).await else { return Ok(()) };
         match changed.record().owner() {
-            // Something else about it has changed.
+            // The record has changed in another way.
             None => current = changed,
             Some(other) if other == owner => return Ok(()),
             Some(_) => return Err(Reason::UnknownSession),

@@ -23,7 +23,7 @@ pin_project! {
     }
 }
 
-/// Counts as use of a session until it is dropped; its end is a use too.
+/// Counts as use of a session until it is dropped, which also counts as a use.
 pub(crate) struct InUse<T: SessionStore> {
     hold: Hold,
     config: Arc<Config<T>>,
@@ -38,7 +38,7 @@ impl<B, T: SessionStore> SessionBody<B, T> {
         self.in_use.as_ref().map(InUse::session)
     }
 
-    /// Says `text` instead.
+    /// Responds with `text` instead.
     pub(crate) fn say(&mut self, text: Bytes) {
         self.body = GuardBody::refused(text);
     }

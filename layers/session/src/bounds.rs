@@ -1,6 +1,6 @@
-//! What the service inside and a request body must be, in one place.
+//! The bounds on the inner service and the request body, in one place.
 //!
-//! A request that waits does so in one boxed future, which a server may move between threads: hence
+//! A request that must wait does so in one boxed future, which a server may move between threads: hence
 //! `Send + 'static`. [`ValidateSession`](crate::ValidateSession) states the same bounds in full, for its users.
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use crate::peeked_body::PeekedBody;
 
-/// A service inside.
+/// An inner service.
 pub(crate) trait Inside<B>:
     Service<
         Request<PeekedBody<B>>,

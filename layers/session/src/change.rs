@@ -11,32 +11,32 @@ use crate::{alias, config::Protocol};
 pub enum Change {
     /// The client has ended it.
     Ended,
-    /// The client has ended it, and its backend could not be reached.
+    /// The client has ended it, but its backend could not be reached.
     EndedUnreachable,
     /// Its backend is lost.
     Lost,
-    /// Its backend says 404 where it was opened: that it has ended, unless the body is about something else.
+    /// Its backend answered 404 on the path where it was opened: it has ended, unless the body is about something else.
     Denied,
     /// It has moved to this backend.
     Moved(BackendId),
-    /// Its backend opens another session in its course.
+    /// Its backend opens another session within this one.
     Another,
-    /// Nothing, but a layer inside has refused the request, and its refusal lacks the id.
+    /// Nothing, but an inner layer has refused the request, and its refusal lacks the id.
     Refused,
 }
 
-/// What a request was, as far as its response is judged by it.
+/// The facts about a request that are needed to judge its response.
 #[allow(clippy::exhaustive_structs, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
-    /// Whether it asked for the end of its session.
+    /// Whether it asked to end its session.
     pub ends: bool,
     /// Whether it went to the path on which its session was opened.
     pub is_at_endpoint: bool,
 }
 
 impl Asked {
-    /// What a request to `path` is in `session`.
+    /// The facts about a request to `path` in `session`.
     #[inline]
     #[must_use]
     pub fn of(session: &Session, path: &str, ends: bool) -> Self {
@@ -84,7 +84,7 @@ pub fn change<R>(
     names_another.then_some(Change::Another)
 }
 
-/// Whether a 404 is the backend's, which may be a guard of sessions itself; another layer's refusal is not.
+/// Whether a 404 comes from the backend, which may itself be a session guard, and not from another layer.
 fn is_said_by_backend<R>(response: &Response<R>) -> bool {
     matches!(Reason::of(response), None | Some(Reason::UnknownSession))
 }

@@ -37,18 +37,18 @@ pub(crate) struct Config<T> {
     pub(crate) ending: Ending,
 }
 
-/// Whose rules a session follows.
+/// The rules for sessions.
 #[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Protocol {
-    /// Those of MCP.
+    /// The rules of MCP.
     Mcp,
-    /// A header names it.
+    /// A session id in a header, without further rules.
     Header,
 }
 
 impl<T> Config<T> {
-    /// Adds the fields that may be printed.
+    /// Adds the fields that are safe to print.
     pub(crate) fn debug(&self, f: &mut DebugStruct<'_, '_>) {
         f.field("protocol", &self.protocol)
             .field("header", &self.header)
@@ -61,7 +61,7 @@ impl<T> Config<T> {
 }
 
 impl<T: SessionStore> Config<T> {
-    /// Waits for an answer of the store, if it must, and not for longer than the store may take.
+    /// Waits for an answer of the store, if necessary, for at most the store timeout.
     pub(crate) async fn wait<V, F>(
         &self,
         answer: Answer<Result<V, StoreError>, F>,

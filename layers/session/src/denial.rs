@@ -1,4 +1,4 @@
-//! A bounded look into a backend's 404: whether it is about the session.
+//! Reads a backend's 404, up to a limit, to decide whether it is about the session.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     within::within,
 };
 
-/// How long the body may take to arrive. One that does not says nothing.
+/// How long the body may take to arrive. A body that does not arrive decides nothing.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the body of a 404 up to `limit_bytes`, and gives it back with whether it says that the session has ended.
+/// Reads the body of a 404 up to `limit_bytes`. Returns the body, and whether it says that the session has ended.
 pub(crate) async fn look<R>(
     response: Response<R>,
     limit_bytes: usize,

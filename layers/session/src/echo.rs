@@ -1,4 +1,4 @@
-//! A bounded look for the id of a refused request, which its refusal echoes.
+//! Looks for the id of a refused request, within limits, so that the refusal can echo it.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -17,11 +17,11 @@ use http_body::Body;
 
 use crate::{body::SessionBody, config::Config, peek::Peek, refusal::refuse, within::within};
 
-/// How long the rest of the body may take to arrive. A refusal is not held for longer, and goes without an id then.
+/// How long the rest of the body may take to arrive. After that, the refusal is sent without an id.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The id of the request in `body`. None if it is a notification or a response, and if the body is too large, breaks
-/// off, or does not arrive in time.
+/// The id of the request in `body`. `None` for a notification or a response, or if the body is too large, breaks off,
+/// or does not arrive in time.
 pub(crate) async fn id_in<B, T>(body: B, config: &Config<T>) -> Option<RequestId>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -33,7 +33,7 @@ where
     if has_arrived { mcp::request_id(&peek.content()) } else { None }
 }
 
-/// Refuses a request that has been sent nowhere, with its id.
+/// Refuses a request that was not sent to a backend, with its id.
 pub(crate) async fn refuse_with_id<B, R, T>(
     config: &Config<T>,
     request: Request<B>,
@@ -48,20 +48,20 @@ where
     *refuse(config, &head.headers, refusal, id)
 }
 
-/// Whether a layer inside has refused the request of `response`, and returned its body.
+/// Whether an inner layer has refused the request of `response` and returned its body.
 #[inline(always)]
 pub(crate) fn is_wanted<R>(response: &Response<R>) -> bool {
     response.status() >= StatusCode::BAD_REQUEST && has_body(response)
 }
 
-// Out of line: the way of a response that is passed on stays small.
+// Not inlined, to keep the path of forwarded responses small.
 #[cold]
 #[inline(never)]
 fn has_body<R>(response: &Response<R>) -> bool {
     ReturnedBody::is_in(response)
 }
 
-/// Renders a refusal of a layer inside again, with the id of its request, if that layer has returned its body.
+/// Renders a refusal of an inner layer again, with the id of its request, if that layer has returned its body.
 pub(crate) async fn echo<R, T: SessionStore>(
     mut response: Response<SessionBody<R, T>>,
     config: &Config<T>,
@@ -77,7 +77,7 @@ pub(crate) async fn echo<R, T: SessionStore>(
     response
 }
 
-/// Whether a refusal is a JSON-RPC error still.
+/// Whether a refusal is still a JSON-RPC error.
 fn is_json(headers: &HeaderMap) -> bool {
     media::is_json(headers) && !headers.contains_key(CONTENT_ENCODING)
 }

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// The paths at which a server speaks MCP: some, or every one.
+/// The paths at which a server speaks MCP.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Endpoints {
-    /// `/mcp`, since no other was named.
+    /// `/mcp`, because no path was named.
     Default,
-    /// These.
+    /// These paths.
     Named(Vec<Path>),
     /// Every path.
     Every,
 }
 
-/// A path in the form in which paths are compared.
+/// A path, normalised for comparison.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct Path(Vec<u8>);
 
@@ -21,7 +21,7 @@ impl Endpoints {
     /// The path that most MCP servers have by default.
     const DEFAULT: &[u8] = b"/mcp";
 
-    /// These and `path`; `*` is every path. The first one that is named replaces the default.
+    /// These and `path`; `*` is every path. The first named path replaces the default.
     pub(crate) fn with(self, path: &str) -> Self {
         match (self, path) {
             (_, "*") | (Self::Every, _) => Self::Every,
@@ -33,7 +33,7 @@ impl Endpoints {
         }
     }
 
-    /// Whether MCP is served at `path`, or might be: how a server reads an unusual spelling is unknown.
+    /// Whether MCP is, or might be, served at `path`: it is unknown how a server reads unusual spellings.
     pub(crate) fn contain(&self, path: &str) -> bool {
         match self {
             Self::Every => true,
@@ -45,9 +45,9 @@ impl Endpoints {
 }
 
 impl Path {
-    /// Reads `path` as generously as any server does: percent-encoding is decoded (once), letters have no case,
-    /// `\` is `/`, the parameters of a segment and empty segments are dropped, and dot segments are resolved
-    /// ([RFC 3986 §6.2](https://www.rfc-editor.org/rfc/rfc3986#section-6.2) and beyond). A query is not part of it.
+    /// Normalises `path` as leniently as any server: percent-encoding is decoded (once), case is ignored, `\` is `/`,
+    /// the parameters of segments and empty segments are dropped, and dot segments are resolved ([RFC 3986
+    /// §6.2](https://www.rfc-editor.org/rfc/rfc3986#section-6.2) and beyond). It does not include a query.
     fn of(path: &str) -> Self {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let decoded = decode(path.as_bytes());
@@ -69,7 +69,7 @@ impl Path {
     }
 }
 
-/// Whether `path` leads below a segment `name`, in lower case, however generously a server reads it: with dot segments
+/// Whether `path` leads below a segment `name`, in lower case, however leniently a server reads it: with dot segments
 /// resolved, and nothing left that a second decoding could change.
 pub(crate) fn leads_below(path: &str, name: &str) -> bool {
     let Path(canonical) = Path::of(path);
@@ -78,7 +78,7 @@ pub(crate) fn leads_below(path: &str, name: &str) -> bool {
     is_settled && segments.any(|segment| segment == name.as_bytes()) && segments.next().is_some()
 }
 
-/// `path` with each `%` and two hexadecimal digits replaced by the byte that they stand for.
+/// `path`, percent-decoded once.
 fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
@@ -177,7 +177,7 @@ mod tests {
         #[test]
         fn a_canonical_path_stays_as_it_is(path in "([/\\\\.;a-cA-C0-9]|%[2-6][0-9a-e]){0,12}") {
             let Path(once) = Path::of(&path);
-            // What is decoded may be decodable again; all else is settled at once.
+            // The decoded path may be decodable again; everything else is in its final form.
             proptest::prop_assume!(once.is_ascii() && !once.contains(&b'%'));
             let text = String::from_utf8_lossy(&once);
             proptest::prop_assert_eq!(&Path::of(&text).0, &once);

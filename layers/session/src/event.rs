@@ -2,7 +2,7 @@
 
 use bartizan_core::{Reason, session::Fingerprint};
 
-/// Says that a request was refused, and for which session.
+/// Reports that a request was refused, and in which session.
 pub(crate) fn refused(reason: Reason, session: Option<Fingerprint>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(
@@ -15,7 +15,7 @@ pub(crate) fn refused(reason: Reason, session: Option<Fingerprint>) {
     let _ = (reason, session);
 }
 
-/// Says that a session was ended, and why.
+/// Reports that a session was ended, and why.
 pub(crate) fn ended(session: Fingerprint, cause: &'static str) {
     #[cfg(feature = "tracing")]
     tracing::debug!(

@@ -1,7 +1,8 @@
-//! Sessions that the store has evicted to make room, ended at their backends.
+//! Ends sessions at their backends that the store has evicted.
 //!
-//! No request waits for it: each has a second in a task, some at once. What is not ended, because its backend is silent
-//! or wants credentials that only the client has, is left to the backend's own expiry.
+//! Requests do not wait for this: each session gets a task with a timeout of one second, and a few run concurrently.
+//! Sessions that cannot be ended, because the backend is silent or requires credentials that only the client has, are
+//! left to the backend's own expiry.
 
 use std::sync::{
     Arc,
@@ -21,7 +22,7 @@ use crate::{
     peeked_body::PeekedBody,
 };
 
-/// How many are ended at once.
+/// How many sessions are ended concurrently.
 const AT_ONCE: usize = 32;
 
 /// Counts the tasks of a layer that end evicted sessions.
@@ -32,21 +33,21 @@ pub(crate) struct Ending(Arc<AtomicUsize>);
 struct One(Ending);
 
 impl Ending {
-    /// One more, if there is room.
+    /// Starts another one, if there is room.
     fn begin(&self) -> Option<One> {
         let one = One(self.clone());
         (self.0.fetch_add(1, Ordering::Relaxed) < AT_ONCE).then_some(one)
     }
 }
 
-/// Begins to end what the store has evicted.
+/// Starts to end the sessions that the store has evicted.
 pub(crate) fn end_evicted<S, B, T>(service: &S, config: &Arc<Config<T>>)
 where
     S: Inside<B>,
     B: Incoming,
     T: SessionStore,
 {
-    // Without a runtime the process is on its way out.
+    // Without a runtime, the process is exiting.
     let Ok(runtime) = Handle::try_current() else { return };
     while let Some(one) = config.ending.begin() {
         let Some(session) = config.store.take_evicted(&config.route) else { return };
@@ -74,8 +75,8 @@ where
     }
 }
 
-/// The request that ends `session` where it was opened. It carries nobody's credentials: those that opened the session
-/// are not kept, and no other client's are sent.
+/// The request that ends `session` where it was opened. It has no credentials: those that opened the session are not
+/// kept, and another client's must not be sent.
 fn delete<B, T>(config: &Config<T>, session: Session) -> Option<Request<PeekedBody<B>>> {
     let id = HeaderValue::from_bytes(alias::upstream_id(&session)).ok()?;
     let mut request = Request::new(PeekedBody::empty());

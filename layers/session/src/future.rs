@@ -1,4 +1,4 @@
-//! The response future: where a request is.
+//! The response future.
 
 use std::{
     fmt,
@@ -27,8 +27,8 @@ pin_project! {
     ///
     /// Dropping it before the response cancels the exchange. A request that asks for a session continues in a task
     /// for up to 30 s, and the session that the backend opens is ended there, because the client never got its id.
-    /// There are at most 1,024 such tasks; further requests are cancelled. The store keeps no session that was not
-    /// handed out.
+    /// There are at most 1,024 such tasks; further requests are cancelled. The store does not keep sessions that were
+    /// not handed out.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, B, R, T>
     where
@@ -41,18 +41,19 @@ pin_project! {
 }
 
 pin_project! {
-    /// Where the request is. What is taken was left for good: only a poll after the end meets its place.
+    /// The state of the request. An empty state is reached only by a poll after the end.
     #[project = StateProj]
     enum State<S, B, R, T>
     where
         S: Service<Request<PeekedBody<B>>>,
         T: SessionStore,
     {
-        // At the service inside; its response settles what becomes of the session.
+        // Waiting for the inner service, whose response decides about the session.
         Inner { #[pin] future: S::Future, after: Option<After<S, T>> },
-        // Waiting: for the store, for its own body, for a backend to end a session. Or inside, after a wait.
+        // Waiting for the store, for the request body, or for a backend to end a session; also for the inner service,
+        // after such a wait.
         Boxed { future: Option<BoxFuture<R, S::Error, T>> },
-        // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
+        // The request was answered here. Boxed, because a response is larger than most futures.
         Answered { answer: Option<Box<Response<SessionBody<R, T>>>> },
     }
 }
@@ -66,7 +67,7 @@ where
     S: Service<Request<PeekedBody<B>>>,
     T: SessionStore,
 {
-    /// Waits for the service inside.
+    /// Waits for the inner service.
     #[inline]
     pub(crate) fn inner(future: S::Future, after: After<S, T>) -> Self {
         Self { state: State::Inner { future, after: Some(after) } }

@@ -1,4 +1,4 @@
-//! A session that a response names goes into the store.
+//! Stores a session that a response names.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     judge,
 };
 
-/// Where a session was opened, and from where.
+/// Where a session was opened, and by whom.
 pub(crate) struct Place<'a> {
     pub(crate) backend: Option<&'a BackendId>,
     pub(crate) path: Option<Arc<String>>,
@@ -27,18 +27,18 @@ pub(crate) struct Place<'a> {
 #[allow(clippy::exhaustive_enums, reason = "public for the model of this workspace alone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Known {
-    /// It did not.
+    /// The store did not know it.
     New,
-    /// It did.
+    /// The store knew it.
     Already,
 }
 
-/// Inserts the session that `answer` names, with what layers inside have left for its record. From then on it is in
-/// use for as long as the body of `answer` lives.
+/// Inserts the session that `answer` names, with the entries that inner layers have added for its record. It counts as
+/// in use while the body of `answer` exists.
 ///
 /// # Errors
 ///
-/// Why `answer` must not leave.
+/// If `answer` must not be sent.
 pub(crate) async fn insert<R, T: SessionStore>(
     answer: &mut Response<SessionBody<R, T>>,
     config: &Arc<Config<T>>,
@@ -63,7 +63,7 @@ pub(crate) async fn insert<R, T: SessionStore>(
     let id = judge::session_id(answer.headers(), &config.header).ok().flatten();
     let key = Key::new(&config.route, principal, id.ok_or(Reason::InvalidResponse)?);
     let inserted = match config.protocol {
-        // Its client has to send `notifications/initialized` next, or a call.
+        // Its client must send `notifications/initialized` or a call next.
         Protocol::Mcp => config.store.insert_unconfirmed(key, record),
         Protocol::Header => config.store.insert_if_absent(key, record),
     };
@@ -77,14 +77,14 @@ pub(crate) async fn insert<R, T: SessionStore>(
 ///
 /// # Errors
 ///
-/// Why it must not be handed out.
+/// If the id must not be handed out.
 pub fn on_insert(
     inserted: Result<Inserted, StoreError>,
     backend: Option<&BackendId>,
 ) -> Result<(Session, Known), Reason> {
     match inserted {
         Ok(Inserted::Inserted(session)) => Ok((session, Known::New)),
-        // The backend named a session that it had opened before, and knows by that id still.
+        // The backend named a session that it had opened earlier and still knows by that id.
         Ok(Inserted::Exists(session))
             if session.record().backend() == backend
                 && alias::upstream_id(&session) == session.id() =>
@@ -92,7 +92,8 @@ pub fn on_insert(
             Ok((session, Known::Already))
         }
         Ok(Inserted::Full) => Err(Reason::TooManySessions),
-        // The id is another session's: the client that got it second would be sent to the first.
+        // The id belongs to another session: the second client would be sent to the first client's
+        // session.
         Ok(_) => Err(Reason::InvalidResponse),
         Err(_) => Err(Reason::StoreUnavailable),
     }

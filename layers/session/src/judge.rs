@@ -1,4 +1,4 @@
-//! How a request is judged by its head, and by its body where the head does not suffice. Pure.
+//! Judges a request by its head, and by its body if the head is not enough. Pure.
 
 use bartizan_core::{
     Reason, Refusal, SessionId, Work,
@@ -13,34 +13,34 @@ use crate::{
     kind::{self, Kind},
 };
 
-/// What the head of a request leads to.
+/// The verdict on the head of a request.
 #[derive(Debug)]
 pub(crate) enum Verdict<'a> {
-    /// It shows a well-formed id: look it up.
+    /// It has a well-formed id: look it up.
     Lookup(&'a [u8]),
-    /// It goes on without a session, and its response may open one.
+    /// It continues without a session, and its response may open one.
     Forward(Work),
-    /// It goes on without a session, and its response may not open one.
+    /// It continues without a session, and its response must not open one.
     Pass,
-    /// Its body is looked into first.
+    /// Its body must be read first.
     Peek(Purpose),
     /// It is refused.
     Refuse(Refusal),
 }
 
-/// What a look into the body of a request is for.
+/// Why the body of a request is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
-    /// To decide what is done with a request without a session.
+    /// To decide about a request without a session.
     Judge,
     /// To see whether a request with an id that was not found asks for a new session.
     UnknownId,
 }
 
-/// What the body of a request without a session leads to.
+/// The verdict on the body of a request without a session.
 #[derive(Debug)]
 pub(crate) enum BodyVerdict {
-    /// It goes on, and its response may open a session.
+    /// It continues, and its response may open a session.
     Forward(Work, Option<RequestId>),
     /// It is refused.
     Refuse(Reason, Option<RequestId>),
@@ -97,8 +97,8 @@ fn head_without_session<B>(request: &Request<B>, sessionless: Sessionless) -> Ve
     }
 }
 
-/// Judges the body of an MCP request without a session that does not claim the modern era by its
-/// header; `body` is none when it is not JSON-RPC.
+/// Judges the body of an MCP request without a session whose header does not claim the modern era;
+/// `body` is `None` if it is not JSON-RPC.
 pub(crate) fn body(
     headers: &HeaderMap,
     body: Option<Content>,
@@ -120,7 +120,8 @@ pub(crate) fn body(
         Some(Content::Message(message)) => {
             let id = message.request_id().cloned();
             match (message.meta_version(), claim) {
-                // A revision that is newer than this code: the backend knows whether it has it.
+                // A revision that is newer than this code: the backend decides whether it supports
+                // it.
                 (Some(version), Claim::Unknown(claimed)) if claimed == version.as_bytes() => {
                     BodyVerdict::Forward(Work::Free, id)
                 }
@@ -131,15 +132,15 @@ pub(crate) fn body(
                 (None, _) => BodyVerdict::Refuse(Reason::MissingSessionId, id),
             }
         }
-        // `Content` may grow; what is not known is not let through.
+        // `Content` may get more variants; unknown ones are refused.
         Some(_) => BodyVerdict::Refuse(Reason::MalformedBody, None),
     }
 }
 
 /// The one session id in `headers`, without the white space around it.
 ///
-/// The field is no list: a comma belongs to the id, and a second line is an error even if it repeats
-/// the first (RFC 9110 §5.3).
+/// The field is not a list: a comma is part of the id, and a second line is an error even if it repeats the first (RFC
+/// 9110 §5.3).
 pub(crate) fn session_id<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

@@ -1,10 +1,10 @@
-//! Whether a request without a session id is MCP's or plain HTTP. Pure.
+//! Whether a request without a session id is MCP or plain HTTP. Pure.
 //!
-//! It is MCP's if it claims a version, accepts an event stream by name, or goes to an endpoint. None of these is
-//! hard to leave out, so being plain HTTP is no privilege: what a plain response opens, its client does not get.
+//! It is MCP if it claims a version, accepts an event stream by name, or goes to an endpoint. A client can easily omit
+//! these, so plain HTTP must not be a privilege: a client does not get a session that a plain response opens.
 //!
-//! Wildcards in `Accept` do not count, since every HTTP client sends them. What else is unusual counts: an event
-//! stream of quality zero or inside a quoted string, a version that does not exist or is repeated.
+//! Wildcards in `Accept` do not count, since every HTTP client sends them. Other unusual forms count: an event stream
+//! with quality zero or inside a quoted string, a version that does not exist or is repeated.
 
 use bartizan_core::{fields::media, mcp};
 use http::{
@@ -14,18 +14,18 @@ use http::{
 
 use crate::endpoints::{Endpoints, leads_below};
 
-/// By which rules a request without a session id is judged.
+/// The rules that apply to a request without a session id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// Those of MCP.
+    /// The rules of MCP.
     Mcp,
-    /// None: it belongs to something else that the same server offers.
+    /// No rules: it belongs to something else that the same server offers.
     Plain,
 }
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The kind of a request that shows no session id.
+/// The kind of a request without a session id.
 pub(crate) fn of<B>(request: &Request<B>, endpoints: &Endpoints) -> Kind {
     let headers = request.headers();
     let is_mcp = headers.contains_key(&mcp::PROTOCOL_VERSION)
@@ -34,22 +34,22 @@ pub(crate) fn of<B>(request: &Request<B>, endpoints: &Endpoints) -> Kind {
     if is_mcp { Kind::Mcp } else { Kind::Plain }
 }
 
-/// Whether a request asks for metadata, which clients must be able to read before they have a session. They ask for
-/// it with the version that they speak.
+/// Whether a request asks for metadata, which clients must be able to read before they have a session. They send their
+/// protocol version with it.
 ///
 /// The well-known part may follow the path of an issuer
 /// ([OpenID Connect Discovery 1.0 §4](https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig)).
 pub(crate) fn asks_for_metadata<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
-    // What a server may resolve to another place is not metadata.
+    // A path that a server may resolve to another place is not metadata.
     *request.method() == Method::GET
         && path.contains("/.well-known/")
         && leads_below(path, ".well-known")
 }
 
-/// Whether a web page may have sent this POST without the server's consent: it comes from a browser, and has a
-/// content type that needs no preflight, or any other but JSON
-/// ([Fetch, CORS protocol](https://fetch.spec.whatwg.org/#cors-safelisted-request-header)).
+/// Whether a web page may have sent this POST without the server's consent: it comes from a browser, and its content
+/// type is not JSON and may not need a preflight ([Fetch, CORS
+/// protocol](https://fetch.spec.whatwg.org/#cors-safelisted-request-header)).
 pub(crate) fn may_be_forged(headers: &HeaderMap) -> bool {
     let is_browsers = headers.contains_key(ORIGIN) || headers.contains_key(&SEC_FETCH_SITE);
     is_browsers && !media::is_json(headers)

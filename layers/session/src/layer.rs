@@ -74,7 +74,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
         &self.config.store
     }
 
-    /// The format of all refusals of this layer, except for gRPC; none if it depends on the request.
+    /// The format of all refusals of this layer, except for gRPC; `None` if it depends on the request.
     #[must_use]
     pub fn dialect(&self) -> Option<Dialect> {
         (self.config.protocol == Protocol::Mcp).then_some(Dialect::JsonRpc(None))

@@ -1,4 +1,4 @@
-//! Session ids of the proxy's own.
+//! Session ids that the proxy makes.
 
 use std::fmt;
 
@@ -7,9 +7,8 @@ use bartizan_core::{
     store::{Applicant, CountSessions, Inserted, Place, RecordVersion, Replaced, StoreErrorKind},
 };
 
-/// A store that gives each session an id of its own, by which the client knows it: the backend's id stays
-/// in the record, and inside. What a backend would reveal by its ids, or let others guess, it no longer
-/// does; and a session may go on under another id of a backend.
+/// A store that makes a new id for each session. The client only gets this id; the backend's id stays in the record. So
+/// the ids of a backend cannot reveal anything or be guessed, and a session can continue under another id of a backend.
 ///
 /// The ids are UUIDs of 122 random bits from the system
 /// ([RFC 9562 §5.4](https://www.rfc-editor.org/rfc/rfc9562#section-5.4)).
@@ -28,7 +27,7 @@ pub struct MintIds<T> {
 }
 
 impl<T> MintIds<T> {
-    /// Keeps sessions in `store`, under ids of its own.
+    /// Keeps sessions in `store`, under new ids.
     #[must_use]
     pub const fn new(store: T) -> Self {
         Self { store, mints: true }
@@ -43,7 +42,7 @@ impl<T> MintIds<T> {
 }
 
 impl<T: SessionStore> MintIds<T> {
-    /// Has `insert` insert a session under an id of its own, unless ids are left as they are.
+    /// Calls `insert` with a new id for the session, unless minting is off.
     fn under_own_id(
         &self,
         key: Key<'_>,
@@ -55,7 +54,7 @@ impl<T: SessionStore> MintIds<T> {
         }
         let minted = mint().zip(SessionId::from_bytes(key.id).ok());
         let Some((id, upstream_id)) = minted else {
-            // No id at all is better than one that could be guessed.
+            // Better to fail than to use an id that could be guessed.
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         };
         let key = Key::new(key.route, key.principal, id.as_bytes());
@@ -148,7 +147,7 @@ impl<T: fmt::Debug> fmt::Debug for MintIds<T> {
     }
 }
 
-/// A UUID of version 4; none if the system has no randomness to give.
+/// A UUID of version 4; `None` if the system has no randomness.
 fn mint() -> Option<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).ok()?;
@@ -195,7 +194,7 @@ mod tests {
         assert_eq!(session.record().upstream_id().unwrap().as_bytes(), key.id);
         assert!(mints.get(session.key()).wait().await.unwrap().is_some());
         assert!(mints.get(key).wait().await.unwrap().is_none());
-        // The same id of a backend is another session.
+        // The same backend id, inserted again, makes another session.
         let again = mints.insert_if_absent(key, record()).wait().await;
         assert!(matches!(again, Ok(Inserted::Inserted(_))));
         let plain = MintIds::new(store).only_if(false);

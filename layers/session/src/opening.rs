@@ -1,4 +1,5 @@
-//! A session that opens: what is kept of its request, and its end if the client does not get it.
+//! A session that is being opened: what is kept of its request, and how it is ended if the client
+//! does not get it.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -22,29 +23,29 @@ use crate::{
     run_on::HasLeft,
 };
 
-/// How long the client waits for a backend to end a session that the client does not get, before its refusal.
+/// How long a refusal waits for the backend to end a session that the client does not get.
 pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is kept of a request whose response may open a session.
 pub(crate) struct Opening<S, T> {
-    // Not polled ready: for the end of a session that the store refuses.
+    // Not polled ready. Used to end a session that the store refuses.
     pub(crate) service: S,
     pub(crate) config: Arc<Config<T>>,
     pub(crate) principal: Option<Principal>,
     pub(crate) client: Option<ClientNetwork>,
-    // Counts against the cap until the session is stored, or is ended, or there is none.
+    // Counts against the cap until the session is stored or ended, or turns out not to exist.
     _place: Option<Place>,
     head: OpeningHead,
     pub(crate) dialect: Dialect,
     pub(crate) has_left: HasLeft,
 }
 
-/// Why a session is not opened: a response.
+/// The response if a session is not opened.
 pub(crate) type NotOpened<R, T> = Box<Response<SessionBody<R, T>>>;
 
 impl<S: Clone, T: SessionStore> Opening<S, T> {
-    /// Prepares `request`, whose response may open a session, for `service`. If it asks for one that the store could
-    /// not keep, it is refused, before a backend has work with it.
+    /// Prepares `request`, whose response may open a session, for `service`. If it asks for a session that the store
+    /// could not keep, it is refused before a backend gets it.
     pub(crate) fn begin<B, R>(
         service: &S,
         config: &Arc<Config<T>>,
@@ -83,7 +84,7 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
         self.config.paths.share(self.head.path())
     }
 
-    /// Ends the session that `answer` names at the backend that opened it, since the client does not get it; then
+    /// Ends the session that `answer` names at the backend that opened it, because the client does not get it; then
     /// refuses the request.
     pub(crate) async fn end<B>(
         self,
@@ -103,7 +104,7 @@ impl<S: Clone, T: SessionStore> Opening<S, T> {
         {
             let backend = answer.extensions().get::<Backend>().cloned();
             let delete = head.delete(config.header.clone(), id, backend, PeekedBody::empty());
-            // With it goes what it holds: a connection, or a permit that the DELETE needs.
+            // Dropping it releases what it holds: a connection, or a permit that the DELETE needs.
             drop(answer);
             let _ = timeout(END_TIMEOUT, call::<S, B>(service, delete)).await;
         }
@@ -123,7 +124,8 @@ fn take_place<T: SessionStore>(
     config.store.reserve(applicant).ok_or(Reason::TooManySessions)
 }
 
-/// The network of the client, if the store counts by it and it is known: a trusted proxy that names no client is none.
+/// The network of the client, if the store counts by it and it is known. A trusted proxy that does not name a client is
+/// not itself a client.
 fn client_of<B, T: SessionStore>(
     config: &Config<T>,
     request: &Request<B>,

@@ -1,36 +1,37 @@
-//! Whose a session is that was opened without a principal. Pure.
+//! The owner of a session that was opened without a principal. Pure.
 //!
 //! | the record names | the caller | the session is |
 //! |---|---|---|
 //! | no owner | has no principal | the caller's |
-//! | no owner | has a principal that may bind | for the caller to bind |
+//! | no owner | has a principal that may bind | free for the caller to bind |
 //! | no owner | has another principal | unknown |
 //! | an owner | is the owner | the caller's |
 //! | an owner | is another one, or has no principal | unknown |
 //!
-//! A session that was opened with a principal is found by no other: its key says so.
+//! A session that was opened with a principal is found only by that principal, which is part of its
+//! key.
 //!
-//! The owner is named by SHA-256 of its principal and the session id. The id is a secret that no store keeps in the
-//! clear, so that a copy of the store does not reveal who the owner is, even where the principal could be guessed.
+//! The owner is named by SHA-256 of its principal and the session id. The id is a secret that stores do not keep in the
+//! clear, so a copy of the store does not reveal the owner, even if the principal could be guessed.
 
 use bartizan_core::{Principal, Session};
 use sha2::{Digest as _, Sha256};
 
-/// Stands for the owner of one session.
+/// A digest that identifies the owner of one session.
 pub(crate) type Owner = [u8; 32];
 
-/// What a session is to a caller.
+/// The relation of a session to a caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Standing {
-    /// Its own.
+    /// The session belongs to the caller.
     Own,
-    /// It has no owner yet; the caller becomes the owner if the backend accepts it.
+    /// The session has no owner yet; the caller becomes the owner if the backend accepts it.
     ToBind,
     /// Unknown.
     Foreign,
 }
 
-/// What `session` is to the caller, who `may_bind` it if it has no owner.
+/// The relation of `session` to the caller, who `may_bind` it if it has no owner.
 pub(crate) fn standing(session: &Session, caller: Option<&Principal>, may_bind: bool) -> Standing {
     let has_key_of_its_own = session.key().principal.is_some();
     match (session.record().owner(), caller) {

@@ -1,11 +1,11 @@
-//! The paths on which sessions are opened, each kept once.
+//! The paths on which sessions are opened, each stored once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many are shared. A proxy has few; what clients make up beyond them is kept with each session.
+/// How many paths are shared. A proxy has few; further paths that clients make up are stored with each session.
 const SHARED: usize = 16;
 
-/// Paths that records share.
+/// The shared paths.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths(Arc<Mutex<Vec<Arc<String>>>>);
 

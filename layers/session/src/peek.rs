@@ -1,4 +1,4 @@
-//! A bounded look into a request body that gives the body back.
+//! Reads a request body up to a limit, and restores it.
 
 use std::{
     collections::VecDeque,
@@ -11,8 +11,8 @@ use http_body::{Body, Frame};
 
 use crate::peeked_body::PeekedBody;
 
-/// Reads a request body up to a bound, and gives it back frame by frame as it came; what comes in many
-/// frames is put together.
+/// Reads a request body up to a limit, and returns it frame by frame as it arrived; if there are many frames, they are
+/// merged.
 ///
 /// # Cancellation
 ///
@@ -20,28 +20,28 @@ use crate::peeked_body::PeekedBody;
 #[derive(Debug)]
 pub(crate) struct Peek<B> {
     read: VecDeque<Frame<Bytes>>,
-    // What came after the first frames. Each of them takes some hundred bytes, however few are in it, and
-    // may keep a whole read buffer alive.
+    // The data after the first frames, merged: each frame takes some hundred bytes even if it is small, and may keep a
+    // whole read buffer alive.
     packed: BytesMut,
     rest: Option<B>,
     read_bytes: usize,
     limit_bytes: usize,
 }
 
-/// How many frames are kept as they came.
+/// How many frames are kept as they arrived.
 const KEPT_APART: usize = 16;
 
-/// Why a look into a body found no end.
+/// Why a body could not be read to its end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum PeekError<E> {
-    /// The body is larger than the bound.
+    /// The body is larger than the limit.
     TooLarge,
     /// The body broke off.
     Broken(E),
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
-    /// Starts to look into `body`, up to `limit_bytes`.
+    /// Starts to read `body`, up to `limit_bytes`.
     pub(crate) fn new(body: B, limit_bytes: usize) -> Self {
         let (read, packed) = (VecDeque::new(), BytesMut::new());
         Self { read, packed, rest: Some(body), read_bytes: 0, limit_bytes }
@@ -51,7 +51,8 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
     ///
     /// # Errors
     ///
-    /// If the body is larger than the bound, by its declared length or by what came, or broke off.
+    /// If the body breaks off, or is larger than the limit by its declared length or by the data
+    /// that arrived.
     pub(crate) fn poll_end(
         &mut self,
         cx: &mut Context<'_>,
@@ -91,14 +92,14 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
         }
     }
 
-    /// Puts what was packed where it belongs: after the first frames.
+    /// Puts the merged data after the first frames.
     fn unpack(&mut self) {
         if !self.packed.is_empty() {
             self.read.push_back(Frame::data(self.packed.split().freeze()));
         }
     }
 
-    /// What was read, in one piece: without a copy if it came in one.
+    /// The data that was read, in one piece; without a copy if it arrived in one.
     pub(crate) fn content(&self) -> Bytes {
         let packed = (!self.packed.is_empty()).then_some(&*self.packed);
         let mut pieces = self.read.iter().filter_map(Frame::data_ref);
@@ -113,7 +114,7 @@ impl<B: Body<Data = Bytes> + Unpin> Peek<B> {
         whole.freeze()
     }
 
-    /// Gives the body back.
+    /// Returns the body.
     pub(crate) fn into_body(mut self) -> PeekedBody<B> {
         self.unpack();
         PeekedBody::with_read(self.read, self.rest)
@@ -165,7 +166,7 @@ mod tests {
             }
         }
         assert!(frames < 32, "{frames} frames");
-        // What is left of it comes after what was read, however far that was.
+        // The rest of the body follows the part that was read.
         let crumbs = (0..100).map(|_| Frame::data(Bytes::from("a")));
         let rest = [Frame::data(Bytes::from("bc"))];
         let mut peek = Peek::new(split(crumbs.chain(rest).collect()), 99);
@@ -180,7 +181,7 @@ mod tests {
         let mut peek = Peek::new(split(pieces.into()), 3);
         assert_eq!(poll_fn(|cx| peek.poll_end(cx)).await, Err(PeekError::TooLarge));
         assert_eq!(peek.into_body().collect().await.unwrap().to_bytes(), "abcdef");
-        // A declared length is believed before a byte is read.
+        // A declared length counts before a byte is read.
         let mut peek = Peek::new(Full::new(Bytes::from("abcd")), 3);
         assert_eq!(poll_fn(|cx| peek.poll_end(cx)).await, Err(PeekError::TooLarge));
         assert_eq!(peek.content(), "");

@@ -1,4 +1,4 @@
-//! A request body that gives back the frames that were read from it, and then the rest.
+//! A request body that yields the frames that were already read, and then the rest.
 
 use std::{
     collections::VecDeque,
@@ -10,13 +10,13 @@ use bartizan_core::body::{ReplaceBody, Replacement, size_with_read};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// A request body that gives back the frames that were read from it, untouched, and then the rest.
+/// A request body that yields the frames that were already read, unchanged, and then the rest.
 ///
 /// A body that was never read costs an empty pointer. Dropping it drops the body. A layer below may replace it
 /// ([`ReplaceBody`]).
 #[derive(Debug)]
 pub struct PeekedBody<B> {
-    // Boxed: a body moves with its request through every layer, and mostly this is empty.
+    // Boxed, because a body moves through every layer with its request, and this is mostly empty.
     first: Option<Box<First<B>>>,
     rest: Option<B>,
 }
@@ -26,12 +26,12 @@ pub struct PeekedBody<B> {
 enum First<B> {
     /// The frames that were read.
     Read(VecDeque<Frame<Bytes>>),
-    /// Another body. There is no rest.
+    /// A replacement body, without a rest.
     Replaced(Replacement<B>),
 }
 
 impl<B> PeekedBody<B> {
-    /// Wraps a body that was not looked into.
+    /// Wraps a body that was not read.
     pub(crate) const fn untouched(body: B) -> Self {
         Self { first: None, rest: Some(body) }
     }

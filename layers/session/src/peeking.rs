@@ -1,4 +1,4 @@
-//! A request that waits for its own body, and what the look into it leads to.
+//! A request that waits for its own body, and the decision about it.
 
 use std::{future::poll_fn, sync::Arc};
 
@@ -19,10 +19,11 @@ use crate::{
     within::within,
 };
 
-/// What a look into a body found: its content, unless it is no JSON-RPC; or why there is none.
+/// The result of reading a body: its content, `None` if it is not JSON-RPC, or why it could not be
+/// read.
 type Looked = Result<Option<Content>, Reason>;
 
-/// Looks into the body of a request, and goes on with it; `service` is ready for it.
+/// Reads the body of a request and continues with it; `service` is ready for it.
 pub(crate) async fn peek<S, B, T>(
     mut service: S,
     config: Arc<Config<T>>,
@@ -41,7 +42,8 @@ where
     match on_peek(&service, &config, purpose, &mut request, looked) {
         Ok(opening) => {
             let future = service.call(request);
-            // What the instance holds is not held for as long as the response takes.
+            // Dropped here, so that a permit in the instance is not held until the response
+            // arrives.
             drop(service);
             let has_left = opening.has_left.clone();
             let abandoned = config.abandoned.clone();
@@ -52,7 +54,7 @@ where
     }
 }
 
-/// The body of a request was looked into.
+/// Continues after the body of a request was read.
 fn on_peek<S, B, R, T>(
     service: &S,
     config: &Arc<Config<T>>,
@@ -71,7 +73,7 @@ where
         }
         Purpose::UnknownId => BodyVerdict::Refuse(Reason::UnknownSession, id_in(&looked)),
         Purpose::Judge => match looked {
-            // No `initialize` is that large.
+            // An `initialize` request is never this large.
             Err(Reason::BodyTooLarge) if config.sessionless == Sessionless::Forward => {
                 BodyVerdict::Forward(Work::MayOpen, None)
             }

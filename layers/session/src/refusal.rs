@@ -1,4 +1,4 @@
-//! Responses that this layer gives itself.
+//! Responses that this layer makes itself.
 
 use bartizan_core::{
     Dialect, GuardBody, Reason, Refusal, SessionStore, refusal::RequestId, session::Fingerprint,
@@ -12,7 +12,7 @@ use crate::{
     event, judge,
 };
 
-/// Refuses the request that has these `headers`, and the JSON-RPC `id` if it is known.
+/// Refuses the request with these `headers`, with the JSON-RPC `id` if it is known.
 pub(crate) fn refuse<R, T: SessionStore>(
     config: &Config<T>,
     headers: &HeaderMap,
@@ -24,7 +24,7 @@ pub(crate) fn refuse<R, T: SessionStore>(
     Box::new(render(refusal, &dialect(config, headers, id)))
 }
 
-/// Refuses a request that is not at hand any more, nor its id.
+/// Refuses a request when neither the request nor its id is available any more.
 pub(crate) fn refuse_late<R, T: SessionStore>(
     config: &Config<T>,
     reason: Reason,
@@ -45,14 +45,14 @@ pub(crate) fn render<R, T: SessionStore>(
     refusal.respond(dialect).map(|body| SessionBody::new(body, None))
 }
 
-/// Says that a session is over, without its backend.
+/// Responds that a session has ended, without asking its backend.
 pub(crate) fn gone<R, T: SessionStore>() -> Response<SessionBody<R, T>> {
     let mut gone = Response::new(SessionBody::new(GuardBody::refused(Bytes::new()), None));
     *gone.status_mut() = StatusCode::NO_CONTENT;
     gone
 }
 
-/// The form that the refusal of the request with these `headers` takes.
+/// The format for refusing the request with these `headers`.
 pub(crate) fn dialect<T>(
     config: &Config<T>,
     headers: &HeaderMap,

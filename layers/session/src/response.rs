@@ -1,4 +1,4 @@
-//! The way out: from the response of the service inside, over the store, to the client.
+//! The response path: from the response of the inner service, through the store, to the client.
 
 use std::sync::Arc;
 
@@ -25,33 +25,33 @@ use crate::{
     stray::Stray,
 };
 
-/// What the response is looked at for.
+/// Why the response is examined.
 pub(crate) enum After<S, T: SessionStore> {
-    /// It must hand out no id: no session comes of plain HTTP and of the modern era.
+    /// It must not hand out an id: plain HTTP and the modern era do not open sessions.
     NoSession { config: Arc<Config<T>>, stray: Option<Box<Stray<S, T>>> },
-    /// The loss or the end of its session.
+    /// To detect the loss or the end of its session.
     Live { in_use: InUse<T>, asked: Asked },
-    /// The same, and whether its session is bound to its caller.
+    /// The same, and to bind its session to its caller.
     Claimed(Box<Claimed<T>>),
-    /// The id of a session that it opens.
+    /// To find the id of a session that it opens.
     Learn { opening: Box<Opening<S, T>> },
 }
 
-/// A response that the store has still to do its part for.
+/// A response that must wait for the store.
 pub(crate) enum Unsettled<S, R, T: SessionStore> {
     /// It changes its session.
     Changed(Response<R>, InUse<T>, Change),
     /// It may change its session, and bind it to its caller.
     Claimed(Response<R>, Box<Claimed<T>>, Option<Change>),
-    /// It opens one.
+    /// It opens a session.
     Opened(Response<R>, Box<Opening<S, T>>),
-    /// It names one that the client must not get.
+    /// It names a session that the client must not get.
     Stray(Response<SessionBody<R, T>>, Box<Stray<S, T>>, HeaderValue),
-    /// It is a refusal without a session that lacks the id of its request.
+    /// It is a refusal, outside of a session, that lacks the id of its request.
     Refused(Response<SessionBody<R, T>>, Arc<Config<T>>),
 }
 
-/// Waits for the response of the service inside, and settles it.
+/// Waits for the response of the inner service, and handles it.
 pub(crate) async fn receive<S, B, T>(
     future: S::Future,
     after: After<S, T>,
@@ -63,12 +63,12 @@ where
 {
     match on_response(future.await?, after) {
         Answer::Now(response) => Ok(response),
-        // In a box of its own: most responses need no room for it.
+        // Boxed separately, because most responses do not need it.
         Answer::Later(unsettled) => Box::pin(settle::<S, B, T>(unsettled)).await,
     }
 }
 
-/// The service inside has responded. What the store must know first, the response waits for.
+/// Handles the response of the inner service. It waits if the store must be updated first.
 #[inline]
 pub(crate) fn on_response<S, R, T: SessionStore>(
     mut response: Response<R>,
@@ -100,9 +100,9 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
         After::Learn { opening } => {
             let status = response.status();
             if status.is_client_error() || status.is_server_error() {
-                // No session was opened; an id that was handed out would not be found.
+                // No session was opened, so the client must not get an id that would not be found.
                 response.headers_mut().remove(&opening.config.header);
-                // What was to be read of the request was read before it was sent.
+                // Everything needed from the request was read before it was sent.
                 response.extensions_mut().remove::<ReturnedBody>();
                 return Answer::Now(finish(response, None));
             }
@@ -118,7 +118,7 @@ pub(crate) fn on_response<S, R, T: SessionStore>(
     }
 }
 
-/// What `response` changes about its session, which it names as the client knows it.
+/// What `response` changes about its session. Also replaces the session id with the client's.
 #[inline(always)]
 fn look<R, T: SessionStore>(
     response: &mut Response<R>,
@@ -127,7 +127,7 @@ fn look<R, T: SessionStore>(
 ) -> Option<Change> {
     let (config, session) = (in_use.config(), in_use.session());
     let change = change(response, session, asked, config.protocol, &config.header);
-    // One that ends or moves is named as it was, whatever its backend calls it.
+    // A session that ends or moves keeps the client's id, whatever its backend calls it.
     if change != Some(Change::Another) {
         alias::to_client(response.headers_mut(), &config.header, session);
     }
@@ -137,7 +137,7 @@ fn look<R, T: SessionStore>(
     change
 }
 
-/// Holds a response back until the store has done its part.
+/// Holds a response back until the store is updated.
 pub(crate) async fn settle<S, B, T>(
     unsettled: Unsettled<S, S::Body, T>,
 ) -> Result<Response<SessionBody<S::Body, T>>, S::Error>
@@ -167,7 +167,7 @@ where
     })
 }
 
-/// Holds a response back until its session has an owner: the caller, or another one that was faster.
+/// Holds a response back until its session has an owner: the caller, or another caller that was faster.
 async fn on_accepted<R, T: SessionStore>(
     response: Response<R>,
     in_use: InUse<T>,
@@ -179,7 +179,7 @@ async fn on_accepted<R, T: SessionStore>(
     }
 }
 
-/// Holds a response back until the store has what it changes about its session.
+/// Holds a response back until the store has the change of its session.
 async fn on_change<R, T>(
     response: Response<R>,
     in_use: InUse<T>,
@@ -197,7 +197,7 @@ where
         Change::EndedUnreachable => (gone(), "ended by the client, backend unreachable"),
         Change::Lost => {
             let answer = finish(response, None);
-            // The record goes first: it does not wait for the client's body.
+            // The record is removed first, because that must not wait for the client's body.
             let answer = on_lost(answer, in_use, "lost with its backend").await;
             return echo::echo(answer, &config).await;
         }
@@ -214,7 +214,8 @@ where
             let record = session.record().clone().with_backend(backend);
             let replaced = config.store.replace(session.key(), session.version(), record);
             let answer = finish(response, Some(in_use));
-            // Of two that move it one wins; the next request goes where the winner says.
+            // If two responses move the session, one wins, and the next request goes to the
+            // winner's backend.
             let _ = config.wait(replaced).await;
             return answer;
         }
@@ -235,13 +236,13 @@ where
     event::ended(session.fingerprint(), cause);
     let removed = config.store.remove(session.key());
     drop(in_use);
-    // The answer stands even if the store cannot be told: the backend's next 404 will.
+    // The answer stays the same even if the store fails: the backend's next 404 removes the record.
     let _ = config.wait(removed).await;
     answer
 }
 
-/// Holds a response back until the record that its request saw is gone: what a backend says about a session that has
-/// moved away from it since is no evidence about the session.
+/// Holds a response back until the record that its request saw is removed. If the session has moved to another backend
+/// since, the old backend's answer says nothing about it.
 async fn on_lost<R, T: SessionStore>(
     answer: Response<SessionBody<R, T>>,
     in_use: InUse<T>,
@@ -252,7 +253,7 @@ async fn on_lost<R, T: SessionStore>(
     let fingerprint = session.fingerprint();
     let removed = config.store.remove_if_unchanged(session.key(), session.version());
     drop(in_use);
-    // The answer stands even if the store cannot be told: the backend's next 404 will.
+    // The answer stays the same even if the store fails: the backend's next 404 removes the record.
     if matches!(config.wait(removed).await, Ok(true)) {
         event::ended(fingerprint, cause);
     }
@@ -260,7 +261,7 @@ async fn on_lost<R, T: SessionStore>(
 }
 
 /// Holds a response back until the session that it opens is in the store. If the store refuses, the client gets a
-/// refusal, and the backend the end of the session.
+/// refusal, and the session is ended at the backend.
 async fn on_opened<S, B, T>(
     response: Response<S::Body>,
     opening: Opening<S, T>,
@@ -278,7 +279,7 @@ where
     let inserted = insert(&mut answer, config, principal, place).await;
     end_evicted::<S, B, T>(&opening.service, config);
     match inserted {
-        // Nobody else knows of it, and nobody will.
+        // No client knows of the session, and none ever will.
         Ok(Known::New) if opening.has_left.get() => {
             if let Some(session) = answer.body().session().cloned() {
                 let _ = config.wait(config.store.remove(session.key())).await;
@@ -291,7 +292,7 @@ where
     }
 }
 
-/// Lets a response go, its session in use for as long as its body lives.
+/// Sends a response; its session is in use until its body is dropped.
 #[inline]
 fn finish<R, T: SessionStore>(
     response: Response<R>,

@@ -1,6 +1,7 @@
-//! An opening that goes on when its client leaves.
+//! Continues an opening after its client has disconnected.
 //!
-//! A backend that was asked for a session will open it, whoever waits. If nobody learned its id, nobody could end it.
+//! A backend that was asked for a session will open it even if the client has disconnected. If the proxy did not learn
+//! its id, it could not be ended.
 
 use std::{
     pin::Pin,
@@ -14,21 +15,21 @@ use std::{
 
 use tokio::{runtime::Handle, time::timeout};
 
-/// How long an opening whose client has left may go on.
+/// How long an opening may continue after its client has disconnected.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many of them there may be at once; past it, they are given up. Otherwise clients that leave could have as many as
-/// they like wait for a silent backend.
+/// How many of them there may be at once; further ones are cancelled. Otherwise clients could pile up any number of
+/// openings at a silent backend.
 const MOST: usize = 1_024;
 
-/// Counts the openings of a layer whose clients have left.
+/// Counts the openings of a layer whose clients have disconnected.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Abandoned(Arc<AtomicUsize>);
 
 /// One of them, until it is dropped.
 struct One(Abandoned);
 
-/// Whether the client of an opening has left: what comes of it is to be ended.
+/// Whether the client of an opening has disconnected, so that the new session must be ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HasLeft(Arc<AtomicBool>);
 
@@ -38,7 +39,7 @@ impl HasLeft {
     }
 }
 
-/// Waits for `future`, an opening. Dropped before its end, it lets the future go on in a task, which finds out by
+/// Waits for `future`, an opening. If this is dropped before the end, the future continues in a task, and sees it in
 /// `has_left`.
 pub(crate) struct RunOn<F: Future<Output: Send> + Send + 'static> {
     future: Option<Pin<Box<F>>>,
@@ -47,7 +48,7 @@ pub(crate) struct RunOn<F: Future<Output: Send> + Send + 'static> {
 }
 
 impl Abandoned {
-    /// One more, if there is room.
+    /// Starts another one, if there is room.
     fn begin(&self) -> Option<One> {
         let one = One(self.clone());
         (self.0.fetch_add(1, Ordering::Relaxed) < MOST).then_some(one)
@@ -75,7 +76,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for RunOn<F> {
 
 impl<F: Future<Output: Send> + Send + 'static> Drop for RunOn<F> {
     fn drop(&mut self) {
-        // Without a runtime the process is on its way out.
+        // Without a runtime, the process is exiting.
         if let Some(future) = self.future.take()
             && let Ok(runtime) = Handle::try_current()
             && let Some(one) = self.abandoned.begin()

@@ -39,12 +39,12 @@ impl<S, T> ValidateSession<S, T> {
         &self.inner
     }
 
-    /// The service inside, to change.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service inside, without the guard.
+    /// Consumes `self`, returning the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -72,7 +72,7 @@ where
     }
 }
 
-// By hand: the store need not be `Clone` for its handle to be shared.
+// Written by hand, because the store need not be `Clone`: its handle is shared.
 impl<S: Clone, T> Clone for ValidateSession<S, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }

@@ -1,4 +1,4 @@
-//! A session that a response names though its request could open none. The client does not get it, so it is ended.
+//! A session that a response names although its request must not open one. The client does not get it, so it is ended.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use crate::{
     peeked_body::PeekedBody,
 };
 
-/// What is kept of a request that opens no session by our rules, for a backend that has others.
+/// What is kept of a request that must not open a session by our rules, in case the backend opens
+/// one anyway.
 pub(crate) struct Stray<S, T> {
-    // Not polled ready: for the end of a session that the backend opens.
+    // Not polled ready. Used to end a session that the backend opens.
     service: S,
     config: Arc<Config<T>>,
     principal: Option<Principal>,
@@ -24,7 +25,8 @@ pub(crate) struct Stray<S, T> {
 }
 
 impl<S: Clone, T: SessionStore> Stray<S, T> {
-    /// Prepares for what the response to `request` may name; `service` gets the request. Sessions are opened by POST.
+    /// Prepares for a session that the response to `request` may name; `service` gets the request. Only POST opens
+    /// sessions.
     pub(crate) fn prepare<B>(
         service: &S,
         config: &Arc<Config<T>>,
@@ -40,8 +42,8 @@ impl<S: Clone, T: SessionStore> Stray<S, T> {
         })
     }
 
-    /// Ends the session `id` at `backend`, if one is known. It waits for that, though not for long; whether it
-    /// succeeds is left to the backend. A session that the store has, or might have, is not touched.
+    /// Ends the session `id` at `backend`, if one is known. Waits for that for a short time; the backend decides
+    /// whether it succeeds. A session that the store has, or might have, is not touched.
     pub(crate) async fn end<B>(self: Box<Self>, backend: Option<Backend>, id: HeaderValue)
     where
         S: Inside<B>,

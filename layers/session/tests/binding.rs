@@ -1,4 +1,4 @@
-//! A session that was opened without a principal belongs to the first one that its backend accepts in it.
+//! A session that was opened without a principal belongs to the first principal that its backend accepts in it.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -29,7 +29,7 @@ fn call(subject: &str) -> Request<Full<Bytes>> {
     binding(post(Some("s1"), CALL), subject)
 }
 
-/// Opens `s1` for each `initialize`, and answers anything else with the status that is set.
+/// Opens `s1` for each `initialize`, and answers anything else with the configured status.
 fn answering(status: &Arc<AtomicU16>) -> Server {
     let status = Arc::clone(status);
     Server::new(move |seen| {
@@ -58,7 +58,7 @@ async fn the_first_caller_that_is_accepted_owns_the_session() {
         let service = guard(&store, &server);
         assert_eq!(send(&service, post(None, INITIALIZE)).await.status(), 200);
         assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 200);
-        // Nothing is decided by an answer other than 2xx.
+        // Only a 2xx answer binds the session.
         for refused in [401, 403, 500, 302] {
             status.store(refused, Ordering::SeqCst);
             assert_eq!(send(&service, call("mallory")).await.status(), refused);
@@ -110,7 +110,7 @@ async fn of_several_at_once_one_wins() {
     let (store, server) = (MemoryStore::new(), Server::mcp());
     let mut service = guard(&store, &server);
     live(&store, "s1").await;
-    // All have found the session before the first is answered.
+    // All requests have found the session before the first is answered.
     let calls = ["alice", "bob", "carol", "alice"].map(|name| service.call(call(name)));
     let mut statuses = Vec::new();
     for call in calls {
@@ -150,7 +150,7 @@ async fn if_the_store_cannot_be_told_a_later_answer_binds() {
     assert_eq!(send(&guard(&store, &server), call("alice")).await.status(), 404);
 }
 
-/// A store that cannot answer is not one that knows nothing.
+/// A store that cannot answer must not count as one without the session.
 #[tokio::test]
 async fn a_store_that_fails_is_503_for_a_caller_who_may_bind_too() {
     let store = Moody { get: Some(Mood::Failing), ..Moody::new() };
@@ -170,7 +170,7 @@ async fn a_session_that_opens_in_the_course_of_one_that_was_bound_is_its_owners(
     assert_eq!(send(&service, call("alice")).await.status(), 200);
     let names_another = binding(request(Method::GET, Some("s1"), ""), "alice");
     assert_eq!(send(&service, names_another).await.headers()["mcp-session-id"], "s2");
-    // The others first: it was never theirs to bind.
+    // The other callers first: they may not bind the session.
     assert_eq!(send(&service, post(Some("s2"), CALL)).await.status(), 404);
     for (subject, status) in [("bob", 404), ("alice", 200)] {
         let shown = binding(post(Some("s2"), CALL), subject);

@@ -41,7 +41,7 @@ fn at(
     session: Option<&str>,
     body: &'static str,
 ) -> Request<Full<Bytes>> {
-    // On a path that is no endpoint, this makes it MCP's.
+    // On a path that is not an endpoint, this makes the request MCP.
     let request = Request::builder().method(method).uri(path);
     let mut request = request.header("accept", "application/json, text/event-stream");
     if let Some(id) = session {
@@ -50,7 +50,8 @@ fn at(
     request.body(Full::from(body)).unwrap()
 }
 
-/// Opens a session on `opened_at`, has it denied on `path`, and says whether it lives on.
+/// Opens a session on `opened_at`, gets a 404 on `path`, and returns whether the session is still
+/// live.
 async fn survives(
     opened_at: &str,
     path: &str,
@@ -71,7 +72,7 @@ const JSON: &str = "application/json";
 const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not found"},"id":null}"#;
 
-/// `GET /favicon.ico` ended a session.
+/// This once failed: `GET /favicon.ico` ended a session.
 #[tokio::test]
 async fn a_404_counts_only_on_the_path_where_the_session_was_opened() {
     for (opened_at, path, counts) in [
@@ -91,7 +92,7 @@ async fn a_404_counts_only_on_the_path_where_the_session_was_opened() {
     }
 }
 
-/// A record of an earlier release, or one whose store keeps no path.
+/// A record of an earlier release, or of a store that does not keep the path.
 #[tokio::test]
 async fn without_a_path_in_the_record_any_path_counts() {
     let store = MemoryStore::new();
@@ -103,7 +104,7 @@ async fn without_a_path_in_the_record_any_path_counts() {
     assert!(!is_live(&store).await);
 }
 
-/// A 404 with −32601 ended a session.
+/// This once failed: a 404 with −32601 ended a session.
 #[tokio::test]
 async fn a_json_rpc_error_about_something_else_does_not_count() {
     for body in [
@@ -126,7 +127,7 @@ async fn a_json_rpc_error_about_something_else_does_not_count() {
     }
 }
 
-/// What Express shows for a method that it has no route for.
+/// The page that Express sends for a method without a route.
 #[tokio::test]
 async fn a_page_does_not_count() {
     let page = "<!DOCTYPE html><pre>Cannot GET /mcp</pre>";
@@ -147,7 +148,7 @@ async fn delete_follows_the_same_rule() {
     }
 }
 
-/// Another layer's 404 says what that layer knows; the layer that pins has a reason of its own for a loss.
+/// Another layer's 404 does not end the session; the layer that pins has its own reason for a loss.
 #[tokio::test]
 async fn the_refusal_of_another_layer_does_not_count() {
     for (reason, ends) in [
@@ -174,7 +175,7 @@ async fn the_refusal_of_another_layer_does_not_count() {
 
 type Frames = Pin<Box<dyn Body<Data = Bytes, Error = &'static str> + Send>>;
 
-/// A body that gives `frames` and then breaks off, or never ends.
+/// A body that yields `frames` and then breaks off, or never ends.
 fn unfinished(frames: Vec<&'static str>, breaks: bool) -> Frames {
     let mut frames = frames.into_iter();
     let mut next = move || match frames.next() {
@@ -185,7 +186,8 @@ fn unfinished(frames: Vec<&'static str>, breaks: bool) -> Frames {
     Box::pin(StreamBody::new(futures_util::stream::poll_fn(move |_| next())))
 }
 
-/// What did not arrive says nothing, and holds the response back for a bounded time only.
+/// A body that does not arrive decides nothing, and holds the response back only for a limited
+/// time.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_off_or_does_not_come_says_nothing() {
     for breaks in [true, false] {
@@ -210,7 +212,7 @@ async fn a_body_that_breaks_off_or_does_not_come_says_nothing() {
         assert_eq!(response.status(), 404);
         assert!(begun.elapsed() <= Duration::from_secs(3));
         assert!(is_live(&store).await, "breaks: {breaks}");
-        // What was read is given again, and then the rest as it comes.
+        // The part that was read is yielded again, and then the rest as it arrives.
         let mut body = response.into_body();
         for expected in ["Session ", "not"] {
             assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), expected);
@@ -220,7 +222,7 @@ async fn a_body_that_breaks_off_or_does_not_come_says_nothing() {
     }
 }
 
-/// An endless body is read to a bound.
+/// An endless body is read up to a limit.
 #[tokio::test]
 async fn a_long_body_is_read_to_a_bound() {
     let long: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());

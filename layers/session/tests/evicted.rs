@@ -1,4 +1,4 @@
-//! What becomes of sessions that the store evicts, and of openings past the cap.
+//! What happens to sessions that the store evicts, and to openings beyond the cap.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
 mod common;
@@ -109,7 +109,7 @@ async fn sessions_of_other_protocols_are_not_evicted() {
     assert!(deletes(&server).is_empty());
 }
 
-/// Two hundred clients at once, of which most leave.
+/// Two hundred clients at once, most of which disconnect.
 #[tokio::test(start_paused = true)]
 async fn openings_in_flight_count_before_the_backend_is_called() {
     let (store, server) = (MemoryStore::builder().max_sessions(5).build(), server());
@@ -171,12 +171,12 @@ async fn a_client_has_as_many_as_it_may_by_its_address() {
     expect(from("2001:db8::2:1", peer, false), 200).await;
     expect(from("2001:db8::3", peer, false), 503).await;
     expect(from("2001:db8:0:1::3", peer, false), 200).await;
-    // A trusted proxy that names no client, and a request of nobody knows whom.
+    // A trusted proxy that does not name a client, and a request from an unknown peer.
     for _ in 0..5 {
         expect(from("10.0.0.1", peer, true), 200).await;
         expect(post(None, INITIALIZE), 200).await;
     }
-    // One that ends makes room.
+    // A session that ends makes room.
     let mut delete = common::request(Method::DELETE, None, "");
     delete.headers_mut().insert("mcp-session-id", first);
     assert_eq!(send(&service, delete).await.status(), 200);

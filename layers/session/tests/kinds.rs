@@ -1,5 +1,4 @@
-//! What is MCP's and what is plain HTTP: each criterion, and what comes of it. What an attacker makes of the difference
-//! is here, too.
+//! Which requests are MCP and which are plain HTTP: each criterion, its effect, and attacks that use the difference.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
 mod common;
@@ -151,7 +150,7 @@ async fn a_web_page_cannot_open_a_session_without_a_preflight() {
             assert!(text(refused).await.contains(r#""id":"i""#));
         }
     }
-    // Accepting events needs no preflight either.
+    // Accepting events needs no preflight, either.
     let fields = [("origin", "https://evil"), ("accept", SSE), ("content-type", "text/plain")];
     assert_eq!(send(&service, post("/other", &fields, INITIALIZE)).await.status(), 415);
     assert_eq!(server.calls(), 0);
@@ -171,7 +170,7 @@ async fn a_web_page_cannot_open_a_session_without_a_preflight() {
     assert_eq!(send(&service, post("/mcp", &fields, CALL)).await.status(), 200);
 }
 
-/// Names the session `s1` in every response, as one that `status` says.
+/// Names the session `s1` in every response, with `status`.
 fn naming(status: u16) -> Server {
     Server::new(move |seen| {
         let mut response = opened("s1");
@@ -202,7 +201,7 @@ fn strays() -> [Request<Full<Bytes>>; 3] {
 async fn a_session_that_no_request_asked_for_is_ended_at_its_backend() {
     for status in [200, 400] {
         for stray in strays() {
-            // It counts against nothing: there is no room for it.
+            // It does not count against the cap, even if the store is full.
             let store = MemoryStore::builder().max_sessions(0).build();
             let server = naming(status);
             let service = guard(&store, &server);

@@ -100,7 +100,7 @@ async fn an_id_that_is_not_found_is_404_with_the_request_id_echoed() {
         assert_eq!(response.status(), 404);
         assert!(!text(response).await.contains("\"id\""), "{body}");
     }
-    // The id is in the query only: not shown at all (SV-21).
+    // The id is only in the query, which does not count (SV-21).
     let query = Request::post("/mcp?mcp-session-id=abc").body(Full::from(CALL)).unwrap();
     assert_eq!(send(&service, query).await.status(), 400);
     assert_eq!(server.calls(), 0);
@@ -136,7 +136,7 @@ async fn an_id_belongs_to_its_principal_and_its_route() {
     assert_eq!(send(&elsewhere, by(post(Some("s1"), CALL), "alice")).await.status(), 404);
     assert_eq!(server.calls(), calls);
     assert_eq!(send(&service, by(post(Some("s1"), CALL), "alice")).await.status(), 200);
-    // An anonymous session shown with a token is not found either.
+    // An anonymous session is not found with a token, either.
     live(&store, "anonymous").await;
     let shown = by(post(Some("anonymous"), CALL), "alice");
     assert_eq!(send(&service, shown).await.status(), 404);
@@ -174,7 +174,7 @@ async fn a_request_that_needs_a_session_and_shows_none_is_refused_or_forwarded_b
         assert_eq!(send(&lenient, request).await.status(), 200);
     }
     assert_eq!(server.calls(), 5);
-    // An id that is shown is still judged.
+    // An id that is sent is still checked.
     assert_eq!(send(&lenient, post(Some("x"), CALL)).await.status(), 404);
 }
 
@@ -279,7 +279,7 @@ async fn a_body_without_a_session_is_one_message_within_the_bound() {
     let large: &'static str = Box::leak("x".repeat(301).into_boxed_str());
     assert_eq!(send(&service, post(None, large)).await.status(), 413);
     assert_eq!(server.calls(), 0);
-    // A live session's body is not looked into, however large or odd.
+    // The body of a live session's request is not read, however large or odd.
 }
 
 #[tokio::test]
@@ -323,7 +323,7 @@ async fn past_the_cap_new_sessions_are_refused_and_live_ones_are_not() {
     let server = Server::mcp();
     let service = guard(&store, &server);
     assert_eq!(send(&service, post(None, INITIALIZE)).await.status(), 200);
-    // Confirmed: it makes room for nobody.
+    // Confirmed, so it is not evicted.
     assert_eq!(send(&service, post(Some("s1"), CALL)).await.status(), 200);
     let refused = send(&service, post(None, INITIALIZE)).await;
     assert_eq!(Reason::of(&refused), Some(Reason::TooManySessions));

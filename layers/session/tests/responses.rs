@@ -1,5 +1,5 @@
 //! Each row of the crate's table for responses, positive and negative: what is stored, what is
-//! removed, and what the backend is told.
+//! removed, and what is sent to the backend.
 //!
 //! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, reason = "test support")]
@@ -134,7 +134,7 @@ async fn an_id_that_two_backends_give_is_not_handed_out_twice() {
     assert!(is_live(&store, "s1").await, "the first session lives on");
 }
 
-/// A session that was moved leaves its old id to its backend, which may give it to somebody else.
+/// When a session has moved, its old backend may give the old id to another client.
 #[tokio::test]
 async fn an_id_by_which_a_moved_session_is_known_is_not_handed_out_again() {
     let store = MemoryStore::new();
@@ -168,7 +168,7 @@ async fn no_response_shows_a_backends_id_where_ids_are_minted() {
         (Method::DELETE, 404),
         (Method::DELETE, 405),
     ] {
-        // Its own, or one that nobody has heard of.
+        // Its own session, or an unknown one.
         for named in ["s1", "other"] {
             let server = Server::new(move |seen| {
                 if !seen.headers.contains_key("mcp-session-id") {
@@ -252,7 +252,7 @@ async fn delete_ends_a_session_whose_backend_is_unreachable() {
             response
         })
     };
-    // It may have been processed: the backend is asked again.
+    // The DELETE may have been processed, so the backend is asked again.
     let reset = guard(&store, &failing(FailureKind::Terminated));
     let response = send(&reset, request(Method::DELETE, Some("s1"), "")).await;
     assert_eq!(response.status(), 503);
@@ -286,7 +286,7 @@ async fn the_backends_own_404_ends_a_session_and_other_errors_do_not() {
     }
 }
 
-/// What the old backend says late is about the record that the request saw.
+/// A late answer of the old backend is about the record that its request saw.
 #[tokio::test]
 async fn a_404_of_the_backend_that_a_session_has_left_does_not_end_it() {
     for moves in [true, false] {
@@ -350,7 +350,8 @@ async fn a_call_in_flight_and_an_open_body_are_use() {
     tokio::time::advance(two_hours * 2).await;
     assert_eq!(store.sweep(), 0, "the body is still open");
     drop(response);
-    // Its end is a use: the idle time runs from here, though nobody has looked in the meantime.
+    // The end of a stream is a use: the idle time starts here, even without a lookup in the
+    // meantime.
     let response = send(&service, post(Some("s1"), CALL)).await;
     tokio::time::advance(two_hours - Duration::from_secs(1)).await;
     drop(response);

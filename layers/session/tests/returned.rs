@@ -1,4 +1,4 @@
-//! The refusal of a layer inside gets the id of its request, where that layer returns the body; and nothing holds it.
+//! The refusal of an inner layer gets the id of its request if that layer returns the body, and is not held up.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -26,7 +26,7 @@ use tower::{Layer, Service, ServiceExt};
 type Sent = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, &'static str>>>;
 type Answer<T> = Response<SessionBody<GuardBody<Full<Bytes>>, T>>;
 
-/// A layer inside that refuses each request for `reason`, and returns the body as the layers here do.
+/// An inner layer that refuses each request for `reason`, and returns the body as the layers here do.
 fn refusing(
     reason: Reason,
 ) -> impl Service<
@@ -81,7 +81,7 @@ async fn text<T: SessionStore>(response: Answer<T>) -> String {
     String::from_utf8(bytes.into()).unwrap()
 }
 
-/// What is answered to `request` of a live session that is refused for `reason` inside.
+/// The answer to `request` in a live session if an inner layer refuses it for `reason`.
 async fn answer(reason: Reason, request: Request<Sent>) -> (Answer<MemoryStore>, MemoryStore) {
     let store = MemoryStore::new();
     live(&store, "s1").await;
@@ -149,7 +149,7 @@ async fn what_has_no_id_or_does_not_show_it_in_time_is_refused_without() {
         assert_eq!(response.headers()["retry-after"], "1");
         assert_eq!(text(response).await, error("", Reason::BackendUnreachable));
     }
-    // It is waited for as long as that.
+    // The refusal waits that long for the body.
     let late = stream::once(async {
         tokio::time::sleep(Duration::from_millis(900)).await;
         Ok(Frame::data(Bytes::from(CALL)))
@@ -159,7 +159,7 @@ async fn what_has_no_id_or_does_not_show_it_in_time_is_refused_without() {
     assert_eq!(text(response).await, error(r#""id":7,"#, Reason::BackendUnreachable));
 }
 
-/// The store is told first: it does not wait for a client that sends nothing, and may leave.
+/// The store is updated first, because the client may send nothing, or disconnect.
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_ends_before_the_id_is_looked_for() {
     let store = MemoryStore::new();
@@ -170,7 +170,7 @@ async fn a_lost_session_ends_before_the_id_is_looked_for() {
     assert!(!is_live(&store, "s1").await);
 }
 
-/// A session that may still find its owner goes another way.
+/// A session that may still be bound takes another path.
 #[tokio::test]
 async fn a_session_that_is_to_be_bound_is_no_exception() {
     let store = MemoryStore::new();
@@ -203,7 +203,7 @@ async fn a_modern_request_gets_its_id_and_plain_http_keeps_its_form() {
     assert!(!text(response).await.contains("jsonrpc"));
 }
 
-/// What the service inside answers by itself is not touched.
+/// A response of the inner service itself is not changed.
 #[tokio::test]
 async fn only_a_refusal_is_rendered_again() {
     let store = MemoryStore::new();
@@ -219,7 +219,7 @@ async fn only_a_refusal_is_rendered_again() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "its own");
 }
 
-/// A layer in between may give a refusal another form, or compress it.
+/// A layer in between may change the format of a refusal, or compress it.
 #[tokio::test]
 async fn a_refusal_that_is_not_json_any_more_stays_as_it_is() {
     for (name, value) in [(CONTENT_TYPE, "text/html"), (CONTENT_ENCODING, "gzip")] {
@@ -252,8 +252,8 @@ async fn a_body_that_does_not_come_does_not_hold_a_refusal_of_this_layer() {
     assert_eq!(text(response).await, error(r#""id":7,"#, Reason::StoreUnavailable));
 }
 
-/// A client's answer names the id of a request of the server: an error with that id would be taken for one about a
-/// request of the client.
+/// A client's response has the id of a request from the server: an error with that id would seem to be about a request
+/// of the client.
 #[tokio::test]
 async fn an_answer_to_the_server_is_refused_without_its_id() {
     let answer = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;

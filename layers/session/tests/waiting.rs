@@ -1,5 +1,5 @@
-//! Where a request waits: a store that answers late, never or with an error; a body that comes late;
-//! an inner service that is not ready.
+//! Requests that wait: for a store that answers late, never or with an error; for a body that arrives late; for an
+//! inner service that is not ready.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 mod common;
@@ -59,7 +59,7 @@ async fn the_instance_that_was_ready_is_the_one_that_is_called() {
         let service = ValidateSessionLayer::mcp(store).layer(limited);
         for _ in 0..3 {
             for request in [post(Some("s1"), CALL), post(None, INITIALIZE), post(Some("x"), CALL)] {
-                // A permit that a refusal or a dropped future kept would hang the next round.
+                // If a refusal or a dropped future kept a permit, the next round would hang.
                 let response = send(&service, request).await;
                 assert!(response.status().is_success() || response.status() == 404);
             }
@@ -110,7 +110,7 @@ async fn a_body_that_comes_in_pieces_is_judged_and_one_that_does_not_come_is_ref
     assert_eq!((status, reason), (400, Some(Reason::BodyBroken)));
 }
 
-/// The backend takes three milliseconds for each request, of which an opening that the store refuses is two.
+/// The backend takes three milliseconds for each request. An opening that the store refuses makes two requests.
 #[tokio::test(start_paused = true)]
 async fn wherever_a_client_leaves_its_session_stays_as_it_is_and_no_permit_is_kept() {
     for insert in [None, Some(Mood::Late), Some(Mood::Failing), Some(Mood::Stuck)] {
@@ -137,7 +137,7 @@ async fn wherever_a_client_leaves_its_session_stays_as_it_is_and_no_permit_is_ke
                 let left = tokio::time::timeout(Duration::from_millis(after_ms), call).await;
                 drop(left);
                 if opens {
-                    // It runs on, to end what the backend opens.
+                    // The opening continues, to end the session that the backend opens.
                     tokio::time::sleep(Duration::from_secs(2)).await;
                 }
                 let again = service.ready();
@@ -180,7 +180,7 @@ fn what_is_there_at_once_is_waited_for_without_a_timer() {
     }
 }
 
-/// In each state: at the service inside, waiting, answered here.
+/// In each state: waiting for the inner service, waiting for the store, answered here.
 #[tokio::test]
 async fn a_future_that_is_polled_again_says_so_in_debug_builds_and_stays_pending() {
     for (get, request) in [
@@ -216,10 +216,11 @@ fn layer_and_service_print_their_names() {
     );
 }
 
-/// A client that left while its session was opened left the session at the backend.
+/// This once failed: if a client disconnected while its session was being opened, the session
+/// stayed at the backend.
 #[tokio::test(start_paused = true)]
 async fn a_session_whose_client_left_meanwhile_is_ended() {
-    // It leaves after 100 ms: before the backend has answered, or before the store has.
+    // It disconnects after 100 ms: before the backend has answered, or before the store has.
     for (backend_ms, insert) in
         [(500, None), (0, Some(Mood::Slow)), (0, Some(Mood::Stuck)), (500, Some(Mood::Slow))]
     {

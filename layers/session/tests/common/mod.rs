@@ -36,7 +36,7 @@ pub struct Seen {
 
 type Respond = Arc<dyn Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync>;
 
-/// A service that keeps a journal and responds by a closure.
+/// A service that records its requests and responds with a closure.
 #[derive(Clone)]
 pub struct Server {
     journal: Arc<Mutex<Vec<Seen>>>,
@@ -48,7 +48,7 @@ impl Server {
         Self { journal: Arc::default(), respond: Arc::new(respond) }
     }
 
-    /// Opens `s1` for each `initialize`, and says `ok` to anything else.
+    /// Opens `s1` for each `initialize`, and answers `ok` to anything else.
     pub fn mcp() -> Self {
         Self::new(|seen| {
             let opens = String::from_utf8_lossy(&seen.body).contains("\"initialize\"");
@@ -173,7 +173,7 @@ pub enum Mood {
     Stuck,
 }
 
-/// A store whose operations can each be spoiled.
+/// A store in which each operation can be made to misbehave.
 #[derive(Clone)]
 pub struct Moody {
     pub inner: MemoryStore,
@@ -245,7 +245,7 @@ impl SessionStore for Moody {
         record: Record,
     ) -> Answer<Told<Inserted>, Self::Insert> {
         if matches!(self.insert, Some(Mood::Failing | Mood::Stuck)) {
-            // It must not take effect either.
+            // The operation must not take effect, either.
             let nothing = Answer::<_, LateOrNever<Told<Inserted>>>::Now(Ok(Inserted::Full));
             return spoil(self.insert, nothing);
         }
