@@ -18,7 +18,8 @@ pin_project! {
     /// An event stream with its place among the others, for as long as it lives.
     #[derive(Debug)]
     pub(crate) struct TrackedBody<B> {
-        // None once it was ended: the backend learns at once that no client listens.
+        // `None` once the stream was ended, so that the backend learns at once that the client no
+        // longer listens.
         #[pin]
         body: Option<B>,
         tracked: Option<Pin<Box<Tracked>>>,
@@ -78,7 +79,7 @@ impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
         match (&self.body, &self.tracked) {
             (None, _) => SizeHint::with_exact(0),
             (Some(body), None) => body.size_hint(),
-            // It may end before its end, and comments may come in between.
+            // Unknown, because the stream may be ended early and comments may be inserted.
             (Some(_), Some(_)) => SizeHint::default(),
         }
     }

@@ -99,7 +99,7 @@ mod tests {
     fn events(stream: &[u8]) -> Vec<(String, String, String)> {
         let text = String::from_utf8(stream.to_vec()).unwrap().replace("\r\n", "\n");
         let mut lines: Vec<_> = text.split(['\n', '\r']).collect();
-        // What follows the last line end is no line.
+        // Text after the last line end is not a line.
         lines.pop();
         let (mut name, mut data, mut id) = (String::new(), String::new(), String::new());
         let mut events = Vec::new();

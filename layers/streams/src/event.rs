@@ -4,7 +4,7 @@ use bartizan_core::{Reason, Session};
 
 use crate::signal::Cause;
 
-/// Says that a request was refused.
+/// Reports that a request was refused.
 pub(crate) fn refused(reason: Reason, session: Option<&Session>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(
@@ -17,7 +17,7 @@ pub(crate) fn refused(reason: Reason, session: Option<&Session>) {
     let _ = (reason, session);
 }
 
-/// Says that a stream was ended before its backend ended it.
+/// Reports that a stream was ended before its backend ended it.
 pub(crate) fn ended(cause: Cause, session: Option<&Session>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(

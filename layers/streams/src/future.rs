@@ -35,7 +35,7 @@ pin_project! {
     enum State<F, R> {
         // At the service inside; taken when it has responded.
         Forwarded { #[pin] future: F, asked: Option<Asked> },
-        // Nowhere: it was answered here. Boxed, since a response is larger than most futures.
+        // The request was answered here. Boxed, because a response is larger than most futures.
         Answered { answer: Option<Box<Response<R>>> },
     }
 }

@@ -1,4 +1,4 @@
-//! Comments on idle event streams, for whatever stands between and closes what is silent.
+//! Comments on idle event streams, so that intermediaries do not close them.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl KeepAlive {
         self.last = now;
     }
 
-    /// When the stream has been idle for long enough; none if that is beyond all time.
+    /// When the stream will have been idle for long enough; `None` if that is out of range.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.last.checked_add(self.interval)
     }

@@ -74,8 +74,8 @@ impl TrackStreamsLayer {
         self
     }
 
-    /// The form of this layer's refusals, except for gRPC, which has its own. Default: the form that a layer above
-    /// decided, or else the one that the header fields of the request suggest.
+    /// The format of this layer's refusals, except for gRPC requests, which always get a gRPC response. Default: the
+    /// format that a layer above decided, or else the one that the header fields of the request suggest.
     pub fn refuse_as(mut self, dialect: Dialect) -> Self {
         self.config.dialect = Some(dialect);
         self

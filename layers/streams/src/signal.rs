@@ -19,7 +19,7 @@ pub(crate) enum Cause {
     BackendGone,
     /// It was ended through the handle.
     Asked,
-    /// The server leaves.
+    /// The server shuts down.
     Leaving,
 }
 

@@ -1,4 +1,4 @@
-//! What any Tower service must keep to, and that ids are secrets.
+//! The contract of every Tower service, and that ids are secrets.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
@@ -17,8 +17,8 @@ fn listening() -> Request<()> {
     Request::get("/").header("accept", "text/event-stream").body(()).unwrap()
 }
 
-/// `ConcurrencyLimit` panics if an instance is called that was not polled ready; and a permit that is not
-/// given back makes the second call wait for ever.
+/// `ConcurrencyLimit` panics if it is called on an instance that was not polled ready, and a leaked permit would make
+/// the second call wait forever.
 #[tokio::test]
 async fn the_ready_instance_is_called_and_permits_are_given_back() {
     let inner = service_fn(async |_: Request<()>| {
@@ -43,7 +43,7 @@ async fn the_ready_instance_is_called_and_permits_are_given_back() {
     assert!(service.ready().await.is_ok());
 }
 
-/// A layer makes no error of its own, and passes that of the service inside on.
+/// A layer never makes an error itself; it passes on those of the inner service.
 #[tokio::test]
 async fn errors_are_the_inner_services() {
     let inner =
@@ -53,7 +53,7 @@ async fn errors_are_the_inner_services() {
     assert!(layer.streams().is_empty());
 }
 
-/// Neither a cell nor a boxed future: the service inside may be neither `Clone` nor `Send`.
+/// An inner service that is neither `Clone` nor `Send` works, too.
 #[tokio::test]
 async fn the_inner_service_need_not_be_clone_or_send() {
     struct Plain(std::rc::Rc<()>);

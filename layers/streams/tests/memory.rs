@@ -1,4 +1,4 @@
-//! What streams leave behind.
+//! The memory of streams, and what is left of it when they end.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test that tells its figure")]
 
 mod common;
@@ -21,7 +21,7 @@ async fn streams_leave_nothing_behind() {
         for _ in 0..1_000 {
             let (mut listened, called) =
                 (world.listen("a").await.into_body(), world.call("a").await);
-            // As far as waiting for all that may end it.
+            // Polled until it waits for everything that may end it.
             assert!(is_quiet(&mut listened));
             drop((listened, called));
             world.backend.forget();
@@ -32,7 +32,7 @@ async fn streams_leave_nothing_behind() {
     println!("bytes left by each 2,000 streams: {left:?}");
     assert!(left[1..].iter().all(|bytes| *bytes == 0), "{left:?}");
 
-    // How much an open one takes, beside its channel.
+    // The memory of an open stream, without its channel.
     let before = bytes();
     let mut open = Vec::with_capacity(32);
     for _ in 0..32 {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// What a stream says when nothing is left of it to be said.
+/// The end of a stream.
 const END: Option<String> = None;
 
 fn world() -> World {
@@ -146,7 +146,7 @@ async fn a_second_one_is_refused_if_so_chosen_until_the_first_has_ended() {
     assert_eq!(world.listen("b").await.status(), 200);
     assert!(is_quiet(&mut first));
     assert_eq!(with_key("a", |key| world.streams.end_all_of(key)), 1);
-    // It need not have gone: nobody will hear of it again.
+    // The earlier stream need not be removed yet, because nothing reads it again.
     assert_eq!(world.listen("a").await.status(), 200);
 }
 
@@ -193,7 +193,7 @@ async fn what_is_no_event_stream_passes_untouched_and_takes_no_room() {
     let listened = world.listen("a").await;
     let called = world.call("a").await;
     assert!(world.streams.is_empty());
-    // The one place is free again.
+    // The only place is free again.
     world.backend.responds_with(&[("content-type", "text/event-stream")]);
     let events = world.listen("a").await;
     assert_eq!(events.status(), 200);
@@ -226,7 +226,7 @@ async fn a_stream_ends_with_its_session_and_with_no_other() {
     let mut call = world.call("a").await.into_body();
     let anonymous = request(Method::POST, None, &[("mcp-protocol-version", "2026-07-28")]);
     let mut anonymous = world.send(anonymous).await.into_body();
-    // They wait already, as in a server.
+    // The streams are already waiting, as in a server.
     assert!([&mut a, &mut b, &mut call, &mut anonymous].into_iter().all(is_quiet));
     let a = tokio::spawn(async move { next(&mut a).await });
     tokio::task::yield_now().await;
@@ -236,7 +236,7 @@ async fn a_stream_ends_with_its_session_and_with_no_other() {
     assert_eq!(next(&mut call).await, END);
     assert!(!world.backend.say(0, "data: x\n\n").await, "the backend is told");
     assert!(is_quiet(&mut b) && is_quiet(&mut anonymous));
-    // One that is busy and never waits ends, too.
+    // A busy stream that never waits ends, too.
     assert!(world.backend.say(1, "data: x\n\n").await);
     let _ = with_key("b", |key| world.store.remove(key));
     assert_eq!(next(&mut b).await, END);
@@ -253,7 +253,7 @@ async fn a_stream_ends_when_the_lifetime_of_its_session_is_over_but_not_by_idlin
     assert_eq!(next(&mut body).await, END);
     assert_eq!(begun.elapsed(), 91 * SECOND, "the time that the session had left");
 
-    // One that never waits.
+    // A stream that never waits.
     world.open_with("b", Record::new(idle, lifetime));
     let mut body = world.listen("b").await.into_body();
     advance(lifetime).await;
@@ -292,7 +292,7 @@ async fn a_stream_ends_with_its_backend() {
     world.open_with("b", on("http://b:1"));
     let (mut a, mut b) = (world.listen("a").await.into_body(), world.listen("b").await.into_body());
     assert_eq!(world.streams.list().len(), 2);
-    // The response knows better than the record.
+    // The response takes precedence over the record.
     world.backend.is("http://c:1");
     let mut c = world.listen("b").await.into_body();
     assert_eq!(world.streams.end_all_on(&"http://a:1".parse().unwrap()), 1);
@@ -334,13 +334,13 @@ async fn a_stream_that_begins_while_the_server_leaves_ends_in_time() {
     world.open("a");
     let begun = Instant::now();
     assert_eq!(world.streams.shut_down(30 * SECOND).await, 0, "none was open");
-    // A call was in flight, and is answered only now.
+    // A call was in flight, and gets its response only now.
     advance(10 * SECOND).await;
     let mut late = world.call("a").await.into_body();
     assert!(is_quiet(&mut late));
     assert_eq!(next(&mut late).await, END);
     assert_eq!(begun.elapsed(), 30 * SECOND);
-    // One that never waits.
+    // A stream that never waits.
     let mut busy = world.call("a").await.into_body();
     assert!(world.backend.say(1, "data: x\n\n").await);
     assert_eq!(next(&mut busy).await, END);
@@ -368,7 +368,7 @@ async fn a_silent_stream_gets_comments_between_events_only() {
         assert_eq!(next(&mut body).await.unwrap(), ":\n\n");
         assert_eq!(begun.elapsed(), round * 10 * SECOND);
     }
-    // What the backend says puts the next one off.
+    // Data from the backend postpones the next comment.
     advance(9 * SECOND).await;
     assert!(world.backend.say(0, "data: half").await);
     assert_eq!(next(&mut body).await.unwrap(), "data: half");
@@ -423,7 +423,7 @@ async fn a_stream_has_no_length_and_another_body_has_its_own() {
     }
 }
 
-/// The set of backends tells who leaves it.
+/// The set of backends reports which backend leaves it.
 #[tokio::test]
 async fn a_backend_that_leaves_its_set_ends_its_streams() {
     let world = world();

@@ -1,4 +1,5 @@
-//! The same through real servers: an end on the wire, over HTTP/1.1 and HTTP/2, and in axum.
+//! The same through real servers: the end of a stream on the wire, over HTTP/1.1 and HTTP/2, and in
+//! axum.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,

@@ -11,8 +11,8 @@ pub enum SecondStream {
     #[default]
     Allowed,
     /// It is forwarded, and the earlier one ends: the last one in wins. For clients that come back while
-    /// their old connection is not known to be dead. The earlier one ends when the request arrives, so
-    /// that a backend which allows one does not refuse the new one for ever.
+    /// their old connection is not known to be dead. The earlier one ends when the request arrives, so that a backend
+    /// which allows only one does not keep refusing the new one.
     Replaces,
     /// It is refused with 409.
     Refused,

@@ -165,7 +165,7 @@ impl Table {
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    // A panic while it was held cannot have left an entry half made.
+    // A panic while the lock was held cannot leave an incomplete entry.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,4 +1,4 @@
-//! A backend whose streams say what the test says, behind the layer and a store.
+//! A backend whose streams the test controls, behind the layer and a store.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test support")]
 
@@ -24,7 +24,7 @@ use http_body_util::{
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt};
 
-/// Answers each request with a stream, and keeps the other end of it.
+/// Responds to each request with a stream, and keeps its sender.
 #[derive(Clone)]
 pub struct Backend {
     fields: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
@@ -41,12 +41,12 @@ impl Backend {
         }
     }
 
-    /// Responds with these fields from here on.
+    /// Adds these fields to all further responses.
     pub fn responds_with(&self, fields: &[(&'static str, &'static str)]) {
         *self.fields.lock().unwrap() = fields.to_vec();
     }
 
-    /// Says in its responses that it is this one.
+    /// Names this backend in its responses.
     pub fn is(&self, origin: &str) {
         *self.origin.lock().unwrap() = Some(origin.parse().unwrap());
     }
@@ -56,7 +56,7 @@ impl Backend {
         self.senders.lock().unwrap().len()
     }
 
-    /// Says `text` on the stream of call `call`; false if nobody listens any more.
+    /// Sends `text` on the stream of call `call`; returns false if the stream has ended.
     pub async fn say(&self, call: usize, text: &'static str) -> bool {
         let mut sender = self.senders.lock().unwrap()[call].take().unwrap();
         let was_heard = sender.send_data(Bytes::from_static(text.as_bytes())).await.is_ok();
@@ -172,19 +172,19 @@ pub fn listening(id: &str) -> Request<Full<Bytes>> {
     request(Method::GET, Some(id), &[("accept", "text/event-stream")])
 }
 
-/// The next text of a stream; none at its end.
+/// The next text of a stream; `None` at its end.
 pub async fn next<B>(body: &mut B) -> Option<String>
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin,
 {
-    // Longer than any test waits, by the clock that is paused.
+    // Longer than any test waits, on the paused clock.
     let frame = timeout(Duration::from_secs(200), body.frame()).await.unwrap();
-    // A stream ends, and does not break off.
+    // Asserts that a stream ends properly, instead of breaking off.
     let frame = frame?.unwrap();
     Some(String::from_utf8(frame.into_data().unwrap().into()).unwrap())
 }
 
-/// Whether nothing happens on a stream just now.
+/// Whether a stream is silent at the moment.
 pub fn is_quiet<B>(body: &mut B) -> bool
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin,
