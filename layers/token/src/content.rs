@@ -1,4 +1,4 @@
-//! What a token holds, byte for byte, before it is sealed. Pure.
+//! The content of a token, byte for byte, before it is sealed. Pure.
 //!
 //! ```text
 //! content = version(1) born(8) lifetime(4) length(1) backend  id      big-endian, milliseconds, since 1970
@@ -13,7 +13,7 @@ use bartizan_core::{BackendId, Key, Record, SessionId};
 
 const VERSION: u8 = 1;
 
-/// What a token holds.
+/// The content of a token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Content {
     pub(crate) born_ms: u64,
@@ -55,7 +55,7 @@ impl Content {
         })
     }
 
-    /// The record that it stands for. Nothing notes a use, so that no idle time runs.
+    /// The record for this content. Uses are not recorded, so there is no idle time.
     pub(crate) fn into_record(self) -> Record {
         let record = Record::new(self.lifetime, self.lifetime).with_upstream_id(self.upstream_id);
         match self.backend {
@@ -65,7 +65,7 @@ impl Content {
     }
 }
 
-/// Whom a token is sealed for.
+/// The owner for which a token is sealed.
 pub(crate) fn owner(key: Key<'_>) -> Vec<u8> {
     let route = key.route.as_str();
     let principal = key.principal.map_or("", |principal| principal.as_str());

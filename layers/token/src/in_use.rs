@@ -1,4 +1,4 @@
-//! The sessions that this process uses, so that those who wait for the end of one learn of it.
+//! The sessions that this process uses, so that waiters for the end of a session are notified.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,14 @@ use std::{
 use bartizan_core::{Key, Session, store::StoredSession};
 
 const SHARDS: usize = 16;
-/// How many sessions a shard keeps before it looks for those that are not used any more.
+/// How many sessions a shard keeps before it removes unused ones.
 const FIRST_SWEEP: usize = 64;
-/// How many sessions a shard keeps at most: past it, the end of a session reaches no stream that is open.
+/// The maximum number of sessions in a shard. Beyond that, open streams of a session do not learn of its end.
 const MAX_SESSIONS: usize = 8192;
-/// How long a session is kept that no response holds: a request may be about to.
+/// How long a session is kept that no response holds, because a request may be about to hold it.
 const RECENT_MS: u64 = 60_000;
 
-/// One handle for each session that was used recently or is held, by its token.
+/// One handle for each session that was used recently or is held, keyed by its token.
 pub(crate) struct InUse {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
@@ -33,7 +33,7 @@ impl InUse {
         Self { shards: Default::default(), hasher: RandomState::new() }
     }
 
-    /// The handle that other requests of this session have, which is `session` for the first.
+    /// The handle that all requests of this session share. The first request contributes `session`.
     pub(crate) fn share(&self, session: Session, now_ms: u64) -> Session {
         let mut shard = self.shard(session.id());
         if let Some(shared) = shard.by_token.get(session.id()) {
@@ -59,7 +59,7 @@ impl InUse {
             return;
         }
         let ended = shard.by_token.remove(key.id);
-        // It wakes tasks: not under the lock.
+        // After releasing the lock, because this wakes tasks.
         drop(shard);
         if let Some(session) = ended {
             session.end();
@@ -70,13 +70,13 @@ impl InUse {
         let hash = self.hasher.hash_one(token);
         let index = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
         let shard = self.shards.get(index).unwrap_or(&self.shards[0]);
-        // Each change is one step: what a panic elsewhere left behind is consistent.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shard {
-    /// Forgets what is not used any more; so many are kept before the next time that it costs little per session.
+    /// Removes unused sessions. The next pass comes only after enough inserts that the cost per session stays small.
     fn sweep(&mut self, now_ms: u64) {
         let is_recent = |session: &Session| now_ms.saturating_sub(session.used_ms()) < RECENT_MS;
         self.by_token.retain(|_, session| session.is_held() || is_recent(session));
@@ -121,7 +121,7 @@ mod tests {
         assert!(!first.is_ended(), "another's");
         in_use.end(Key::new(&route, None, b"a"));
         assert!(first.is_ended() && second.is_ended() && !other.is_ended());
-        // The token is still good: where no store remembers ends, the backend answers for it.
+        // The token is still valid: without a store that remembers ends, the backend decides.
         assert!(!in_use.share(session("a", 3), 3).is_ended());
         in_use.end(Key::new(&route, None, b"never seen"));
     }

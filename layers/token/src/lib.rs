@@ -38,9 +38,9 @@
 //!
 //! # Failure modes
 //!
-//! None of its own. If a store remembers ends and does not answer, the result is an error (503), never "ended" and
-//! never "live". A session is refused when it opens if the backend's id is so long that the token would exceed 1024
-//! bytes.
+//! The store itself cannot fail. If a store that remembers ends does not answer, the result is an error (503), never
+//! "ended" and never "live". A session is refused when it opens if the backend's id is so long that the token would
+//! exceed 1024 bytes.
 //!
 //! # Security
 //!

@@ -1,4 +1,4 @@
-//! The store that stores nothing, or ends alone.
+//! The store that stores nothing, or only ends.
 
 use std::{
     fmt,
@@ -24,7 +24,7 @@ use crate::{
     in_use::InUse,
 };
 
-/// How far the clocks of replicas, and the one that a store of ends goes by, may be apart.
+/// How far the clocks of replicas and of a store of ends may differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Keeps sessions as sealed tokens; see the [crate docs](crate). Clones share the keys.
@@ -62,7 +62,7 @@ impl<E> TokenStore<E> {
         TokenStore { keys: self.keys, in_use: self.in_use, ends: Some(store) }
     }
 
-    /// The session that the token in `key` stands for, if it was sealed here for this owner and lives.
+    /// The session of the token in `key`, if it was sealed with these keys for this owner and has not expired.
     fn read(&self, key: Key<'_>) -> Option<Session> {
         let token = URL_SAFE_NO_PAD.decode(key.id).ok()?;
         let content = Content::read(&self.keys.open(&token, &content::owner(key))?)?;
@@ -76,20 +76,21 @@ impl<E> TokenStore<E> {
         })
     }
 
-    /// Writes down that the session of the token in `key` has ended; none if there is nowhere to, or no such session.
+    /// Records that the session of the token in `key` has ended; `None` if there is no store of ends, or no such
+    /// session.
     fn note_end(&self, key: Key<'_>) -> Option<Answer<Result<Inserted, StoreError>, E::Insert>>
     where
         E: SessionStore,
     {
         let ends = self.ends.as_ref()?;
         let session = self.read(key)?;
-        // For as long as the token would live by any clock. It is never used, and so must not idle out before.
+        // For as long as the token is valid by any clock. The entry is never used, so its idle time must be as long.
         let age = Duration::from_millis(now_ms().saturating_sub(session.born_ms()));
         let left = session.record().lifetime().saturating_sub(age).saturating_add(CLOCKS_DIFFER);
         Some(ends.insert_if_absent(key, Record::new(left, left)))
     }
 
-    /// A session that the client knows by a token.
+    /// The session for a token that a client has.
     fn write(&self, key: Key<'_>, record: &Record) -> Option<Session> {
         let born_ms = now_ms();
         let content = Content {
@@ -115,7 +116,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     type RemoveIfUnchanged = NotedEnd<E::Insert>;
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
-        // Whatever was not sealed here costs no question to anybody.
+        // An id that was not sealed with these keys causes no lookup.
         let Some(session) = self.read(key) else { return Answer::Now(Ok(None)) };
         let Some(ends) = &self.ends else { return Answer::Now(Ok(Some(session))) };
         match ends.get(key) {
@@ -129,12 +130,12 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        // Too long for a header field, or no randomness to be had.
+        // Too long for a header field, or the system has no randomness.
         let impossible = || StoreError::new(StoreErrorKind::Unavailable);
         Answer::Now(self.write(key, &record).map(Inserted::Inserted).ok_or_else(impossible))
     }
 
-    /// A token that is out cannot be changed: the session stays as it is.
+    /// A token that was handed out cannot be changed, so the session stays as it is.
     fn replace(
         &self,
         key: Key<'_>,
@@ -154,7 +155,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
         }
     }
 
-    /// A token that is out never changes: this one ends, where ends are remembered.
+    /// A token that was handed out never changes, so this session ends, if ends are remembered.
     fn remove_if_unchanged(
         &self,
         key: Key<'_>,
@@ -183,7 +184,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
     }
 }
 
-/// Nobody counts: balance by turns or at random.
+/// Sessions are not counted: balance with round robin or at random.
 impl<E: Send + Sync> CountSessions for TokenStore<E> {
     fn sessions_on(&self, _: &BackendId) -> usize {
         0
@@ -247,7 +248,7 @@ impl<F: Future<Output = Result<Inserted, StoreError>>> Future for NotedEnd<F> {
     }
 }
 
-/// The session, unless it has ended; then those who use it here learn of it.
+/// The session, unless it has ended; then its users in this process are notified.
 fn unless(end: Option<&Session>, session: Session) -> Option<Session> {
     if end.is_some() {
         session.end();
@@ -267,12 +268,12 @@ fn noted_end(outcome: Result<Inserted, StoreError>) -> Result<bool, StoreError> 
     match outcome? {
         Inserted::Inserted(_) => Ok(true),
         Inserted::Full => Err(StoreError::new(StoreErrorKind::Unavailable)),
-        // It had ended before.
+        // It had already ended.
         _ => Ok(false),
     }
 }
 
-/// Tokens outlive processes, so that their time is the world's; replicas' clocks should agree to a minute.
+/// Tokens outlive processes, so they use wall-clock time; the clocks of replicas should agree to within a minute.
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

@@ -1,4 +1,4 @@
-//! Two replicas with one ring of keys and nothing else in common, before a server that keeps sessions.
+//! Two replicas that share only a ring of keys, in front of a server that keeps sessions.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
@@ -31,7 +31,7 @@ fn keys() -> KeyRing {
 /// What the backend got.
 type Journal = Arc<Mutex<Vec<(Method, Option<String>, Option<String>)>>>;
 
-/// Sends a request through a replica of its own.
+/// Sends a request through a separate replica.
 async fn send<E: SessionStore>(
     store: &TokenStore<E>,
     journal: &Journal,
@@ -43,7 +43,7 @@ async fn send<E: SessionStore>(
         let pinned = Session::of(&request)
             .and_then(|session| session.record().backend().map(ToString::to_string));
         journal.lock().unwrap().push((request.method().clone(), id, pinned));
-        // It names the session in every response.
+        // The backend names the session in every response.
         let mut response = Response::new(GuardBody::<Full<Bytes>>::refused(Bytes::new()));
         response.headers_mut().insert("mcp-session-id", UPSTREAM_ID.parse().unwrap());
         response.extensions_mut().insert(BACKEND.parse::<Backend>().unwrap());
@@ -83,7 +83,7 @@ async fn any_replica_with_the_keys_serves_the_session_and_the_ids_stay_apart() {
     let inside = (Method::POST, Some(UPSTREAM_ID.to_owned()), Some(BACKEND.to_owned()));
     assert_eq!(seen, [(Method::POST, None, None), inside.clone(), inside]);
 
-    // Neither the backend's id nor a changed token is a session, nor one of other keys.
+    // The backend's id, a changed token and a token of other keys are all unknown.
     let mut changed = token.clone().into_bytes();
     changed[40] ^= 1;
     let other = TokenStore::new(KeyRing::new(1, &[9; 32]).unwrap());
@@ -142,7 +142,7 @@ async fn an_end_is_remembered_where_there_is_a_store_for_it() {
     }
 }
 
-/// The time of tokens is the world's, and each replica has its own idea of it.
+/// Tokens use wall-clock time, and the clocks of replicas may differ.
 #[tokio::test(start_paused = true)]
 async fn an_end_outlasts_its_token_where_clocks_differ() {
     let (route, ends) = (Route::default(), MemoryStore::new());
@@ -154,12 +154,12 @@ async fn an_end_outlasts_its_token_where_clocks_differ() {
     store.remove(session.key()).wait().await.unwrap();
     for _ in 0..3 {
         assert!(store.get(session.key()).wait().await.unwrap().is_none());
-        // The store's clock goes on, and the world's stands still.
+        // The store's clock advances, and the wall clock stands still.
         tokio::time::advance(Duration::from_secs(30)).await;
     }
 }
 
-/// An end is remembered by the token as it is spelt.
+/// Ends are remembered by the exact text of the token.
 #[tokio::test]
 async fn a_token_has_one_spelling() {
     let (store, route) = (TokenStore::new(keys()), Route::default());
@@ -233,7 +233,7 @@ async fn an_end_reaches_those_who_wait_for_it_here() {
     let ended = get.ended();
     plain.remove(key).wait().await.unwrap();
     timeout(SOON, ended).await.expect("a stream of this process learns of it");
-    // Another replica learns of it when the session is next asked for.
+    // Another replica learns of the end when the session is next looked up.
     let elsewhere = replicas[1].get(key).wait().await.unwrap().unwrap();
     replicas[0].remove(key).wait().await.unwrap();
     assert!(!elsewhere.is_ended());
