@@ -97,7 +97,7 @@ impl UpstreamBuilder {
         Upstream::new(transport, Arc::new(self.config))
     }
 
-    /// Makes the service on a transport of your own.
+    /// Makes the service with your own transport.
     #[must_use]
     pub fn build_on<C>(self, transport: C) -> Upstream<C> {
         Upstream::new(transport, Arc::new(self.config))

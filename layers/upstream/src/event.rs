@@ -2,7 +2,7 @@
 
 use bartizan_core::{Backend, Reason};
 
-/// Says that a request was answered here, and which backend it was for.
+/// Reports that a request was answered here, and which backend it was for.
 pub(crate) fn refused(reason: Reason, backend: Option<&Backend>) {
     #[cfg(feature = "tracing")]
     tracing::debug!(

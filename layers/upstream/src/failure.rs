@@ -1,17 +1,17 @@
-//! What a failure is answered with. Pure.
+//! The response to each failure. Pure.
 
 use bartizan_core::{Reason, UpstreamFailure, Work, failure::FailureKind};
 
-/// The reason that a failure of `kind` is answered with.
+/// The reason in the response to a failure of `kind`.
 ///
 /// | failure | pinned work | other work |
 /// |---|---|---|
 /// | no connection (refused, no route, no name, TLS) | 503, the pin stays | 502 |
 /// | no connection in time | 503, the pin stays | 504 |
-/// | as many connections as there may be | 503, the pin stays | 503 |
+/// | connection limit reached | 503, the pin stays | 503 |
 /// | connection ended before a response head | 502 | 502 |
 /// | no response head in time | 504 | 504 |
-/// | what came is no response | 502 | 502 |
+/// | not an HTTP response | 502 | 502 |
 pub(crate) fn reason(kind: FailureKind, work: Work) -> Reason {
     if work == Work::Pinned && UpstreamFailure::new(kind).is_unreachable() {
         return Reason::BackendUnreachable;

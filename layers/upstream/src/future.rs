@@ -39,7 +39,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R> {
-        // At the backend.
+        // Waiting for the backend.
         Sent {
             #[pin]
             future: F,
@@ -47,18 +47,18 @@ pin_project! {
             exchange: Option<Exchange>,
             take_back: TakeBack<F>,
         },
-        // Nowhere: it was answered here. Boxed, since a response is larger than an exchange.
+        // The request was answered here. Boxed, because a response is larger than an exchange.
         Refused { answer: Option<Box<Response<GuardBody<TrailerFilterBody<R>>>>> },
     }
 }
 
-/// What must be known when the backend has answered, or has not.
+/// State that is needed when the backend has answered or failed.
 pub(crate) struct Exchange {
     pub(crate) config: Arc<Config>,
     pub(crate) backend: Backend,
     pub(crate) work: Work,
     pub(crate) dialect: Dialect,
-    /// Whether the trailers of gRPC are announced, which a server of HTTP/1.1 sends only then.
+    /// Whether to announce gRPC trailers, because an HTTP/1.1 server sends only announced ones.
     pub(crate) names_trailers: bool,
     pub(crate) tunnel: Option<Box<Tunnel>>,
 }
@@ -124,7 +124,8 @@ impl Exchange {
             None => Ok(()),
         };
         let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        // A change that nobody asked for would leave the two sides with different views.
+        // After an unrequested change of protocol, the two sides would disagree about the
+        // connection.
         if settled.is_err() || (is_switch && !was_asked) {
             return self.fail(TransportError::Failed(FailureKind::Protocol));
         }
@@ -133,11 +134,12 @@ impl Exchange {
                 GuardBody::forwarded(TrailerFilterBody::new(body, Default::default()))
             });
         }
-        // A server would write the backend's version as its own, and frame the body for it.
+        // Otherwise a server would send the backend's version as its own, and frame the body for
+        // it.
         if response.version() < Version::HTTP_11 {
             *response.version_mut() = Version::HTTP_11;
         }
-        // The transport framed the body by one length; the client must not be told another.
+        // The transport framed the body by one length, so the client must not get another.
         if settle_length(response.headers_mut()).is_err() {
             return self.fail(TransportError::Failed(FailureKind::Protocol));
         }

@@ -1,7 +1,7 @@
 //! How the head of a request becomes the head that a backend sees. Pure.
 //!
-//! Path and query are forwarded byte for byte ([RFC 9110 §7.7](https://www.rfc-editor.org/rfc/rfc9110#section-7.7)): what they mean is for the
-//! backend to say, and a proxy that normalises them decides on other bytes than the backend does.
+//! Path and query are forwarded byte for byte ([RFC 9110 §7.7](https://www.rfc-editor.org/rfc/rfc9110#section-7.7)):
+//! only the backend knows their meaning, and a proxy that normalises them would decide on other bytes than the backend.
 
 use bartizan_core::{
     Backend, Reason,
@@ -22,7 +22,7 @@ pub(crate) enum HostRule {
     Preserve,
 }
 
-/// Rewrites `head` for `backend`, and says what was stripped from it.
+/// Rewrites `head` for `backend`, and returns what was stripped from it.
 pub(crate) fn rewrite(
     head: &mut Parts,
     backend: &Backend,
@@ -60,14 +60,15 @@ pub(crate) fn rewrite(
     Ok(stripped)
 }
 
-/// Whether the method is one that is forwarded. `CONNECT` is not, but for what RFC 8441 makes of it;
-/// `TRACE` would show the backend's view of credentials (RFC 9110 §9.3.8).
+/// Whether the method is forwarded. `CONNECT` is not, except in the extended form of RFC 8441. `TRACE` would reveal
+/// credentials as the backend sees them (RFC 9110 §9.3.8).
 pub(crate) fn is_forwarded(method: &Method) -> bool {
     *method != Method::TRACE && *method != Method::CONNECT
 }
 
-/// Over HTTP/2 a `Host` that is not the authority is an attack on whoever reads the other
-/// (RFC 9113 §8.3.1). Over HTTP/1.1 it gives way to an absolute target (RFC 9112 §3.2.2).
+/// Over HTTP/2, a `Host` that differs from the authority is an attack on a recipient that reads the
+/// other one (RFC 9113 §8.3.1). Over HTTP/1.1, an absolute target takes precedence (RFC 9112
+/// §3.2.2).
 fn check_host(head: &Parts) -> Result<(), Reason> {
     if head.version != Version::HTTP_2 {
         return Ok(());
@@ -81,7 +82,8 @@ fn check_host(head: &Parts) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Removes what tells of the proxy's own host, and states the scheme of the hop to the backend.
+/// Removes fields that reveal the proxy's own host, and states the scheme of the hop to the
+/// backend.
 fn hide_public_face(headers: &mut HeaderMap, scheme: &Scheme) {
     headers.remove(FORWARDED);
     for name in ["x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"] {
@@ -106,7 +108,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 fn preserve_host(head: &mut Parts, backend: &Backend) {
-    // User information is not the backend's to see
+    // The backend must not see user information
     // (https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4).
     let without_user = |name: &Authority| {
         let host = name.as_str().rsplit('@').next().unwrap_or_default();
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(rewritten(absolute, "http://b:1", HostRule::Preserve).headers[HOST], "named");
         let with_user = Request::get("http://user:secret@named/").header(HOST, "public");
         assert_eq!(rewritten(with_user, "http://b:1", HostRule::Preserve).headers[HOST], "named");
-        // Over HTTP/2 the authority is the backend's, and `Host` may not say otherwise.
+        // Over HTTP/2 the authority is the backend's, and `Host` must not differ from it.
         let over_http2 = rewritten(request(), "h2c://b:1", HostRule::Preserve);
         assert!(!over_http2.headers.contains_key(HOST));
         let without = rewritten(Request::get("/"), "http://b:1", HostRule::Preserve);

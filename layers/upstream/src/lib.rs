@@ -24,7 +24,7 @@
 //!
 //! | request | outcome | backend called? |
 //! |---|---|---|
-//! | no backend chosen, none fixed | 500 | no |
+//! | no backend was chosen, and there is no fixed one | 500 | no |
 //! | `Connection` names a protected field, or something that is not a token | 400 | no |
 //! | HTTP/2 with a `Host` other than its authority | 400 | no |
 //! | TRACE; CONNECT | 405 | no |

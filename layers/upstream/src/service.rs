@@ -55,7 +55,7 @@ impl<C> Upstream<C> {
 }
 
 impl Upstream {
-    /// A service that makes connections of its own, for the thread of another runtime.
+    /// A service with its own connections, for the thread of another runtime.
     ///
     /// For servers that run one current-thread runtime per core: a connection is driven by the runtime that made it, so
     /// a request that takes another thread's connection wakes that thread twice. Clones share their connections, which
@@ -90,7 +90,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// Why none could be made.
+    /// Why no connection could be made.
     ///
     /// # Cancellation
     ///

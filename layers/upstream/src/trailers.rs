@@ -7,9 +7,9 @@ use http::{
 
 /// Announces the trailers that end each gRPC call, unless the backend has announced its own.
 ///
-/// Over HTTP/2 the status of a call comes unannounced
-/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)); over HTTP/1.1 a sender
-/// announces trailers ([RFC 9110 §6.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.2)), and hyper sends no others.
+/// Over HTTP/2, the trailers of a call are not announced ([gRPC over
+/// HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)); over HTTP/1.1 a sender announces
+/// trailers ([RFC 9110 §6.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.2)), and hyper sends no others.
 #[cold]
 pub(crate) fn announce_grpc(headers: &mut HeaderMap) {
     // A response with its status in the head, or of known length, has no trailers.

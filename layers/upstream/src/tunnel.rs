@@ -1,4 +1,4 @@
-//! Two connections that have become one: bytes both ways, until one side ends or is silent for too long.
+//! Two connections joined into one: relays bytes both ways, until one side ends or is silent for too long.
 
 use std::{
     future::poll_fn,
@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How long one side may be silent after the other has ended its half: what was under way gets there.
+/// How long one side may be silent after the other has closed its half, so that data in flight still arrives.
 pub(crate) const HALF_CLOSED: Duration = Duration::from_secs(10);
 
 /// Relays between `client` and `backend` until both have ended, one breaks off, one has ended and the other is silent
@@ -29,7 +29,7 @@ where
     let mut client = Watched { io: client, activity: &activity };
     let mut backend = Watched { io: backend, activity: &activity };
     let copied = async {
-        // A side that breaks off ends the tunnel; no side is left to be told.
+        // If one side breaks off, the tunnel ends; there is no one to report the error to.
         let _ = copy_bidirectional(&mut client, &mut backend).await;
     };
     either(copied, activity.silence(idle)).await;
@@ -47,7 +47,7 @@ pub(crate) async fn either(one: impl Future<Output = ()>, other: impl Future<Out
     .await;
 }
 
-/// When bytes moved last.
+/// When bytes last moved.
 struct Activity {
     state: Mutex<State>,
     half_closed: Notify,
@@ -91,7 +91,7 @@ impl Activity {
                 _ if is_half_closed => Some(HALF_CLOSED),
                 idle => idle,
             };
-            // A bound that the clock cannot hold is none.
+            // A timeout beyond the range of the clock means no timeout.
             let Some(deadline) = bound.and_then(|bound| moved.checked_add(bound)) else {
                 self.half_closed.notified().await;
                 continue;

@@ -1,6 +1,6 @@
-//! Changing the protocol of a connection: websockets, over HTTP/1.1 by `Upgrade`
-//! ([RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)), over HTTP/2 by extended
-//! `CONNECT` ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)).
+//! Changing the protocol of a connection: WebSockets, over HTTP/1.1 by `Upgrade` ([RFC 9110
+//! §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)), over HTTP/2 by extended `CONNECT`
+//! ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)).
 //!
 //! The proxy asks the backend for what the client asked for, if it is on the list of protocols that are
 //! relayed. When the backend agrees, both connections become one [tunnel](crate::tunnel), which ends when both
@@ -27,7 +27,7 @@ use crate::{config::Config, transport::HeldStream, tunnel};
 pub(crate) struct Tunnel {
     client: OnUpgrade,
     asked: Asked,
-    // Keeps the session in use for as long as the tunnel stands, which is no longer than the session.
+    // Keeps the session in use while the tunnel is open. The tunnel ends with the session at the latest.
     lease: Option<Lease>,
     ended: Option<Ended>,
     idle: Option<Duration>,
@@ -39,7 +39,8 @@ enum Asked {
 }
 
 impl Tunnel {
-    /// What the client asks for, if it may have it; the backend is asked in `head`.
+    /// The change that the client asks for, if it is allowed; adds the request for the backend to
+    /// `head`.
     pub(crate) fn open(
         head: &mut Parts,
         stripped: &Stripped,
@@ -69,7 +70,7 @@ impl Tunnel {
         }))
     }
 
-    /// Ties the two connections together if `response` agrees to the change.
+    /// Joins the two connections if `response` agrees to the change.
     pub(crate) fn settle<B>(self, response: &mut Response<B>) -> Result<(), Reason> {
         let agreed = match &self.asked {
             Asked::Connect => response.status().is_success(),
@@ -111,7 +112,7 @@ pub(crate) fn is_extended_connect(head: &Parts, backend: &Backend, relayed: &[Bo
 }
 
 async fn stand(client: OnUpgrade, backend: OnUpgrade, idle: Option<Duration>) {
-    // A side that does not become a tunnel has broken off.
+    // If a side does not become a tunnel, its connection broke off.
     if let (Ok(client), Ok(backend)) = (client.await, backend.await) {
         tunnel::relay(TokioIo::new(client), TokioIo::new(backend), idle).await;
     }

@@ -1,4 +1,4 @@
-//! How the lean transport keeps its connections: which are used again, which are closed, and who waits.
+//! How the lean transport manages its connections: which are reused, which are closed, and which requests wait.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;
@@ -45,7 +45,7 @@ async fn ok(upstream: &Up, origin: &str) {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
 }
 
-/// A backend by hand, which counts.
+/// A scripted backend that counts its connections.
 #[derive(Clone)]
 struct Counted {
     addr: SocketAddr,
@@ -150,7 +150,7 @@ async fn an_unused_connection_is_closed_after_the_idle_time_and_with_the_transpo
     eventually("none is left", SOON, async || backend.counts() == (7, 0)).await;
 }
 
-/// A backend that closes what is idle, as all do some day.
+/// A backend that closes idle connections, as all do eventually.
 #[tokio::test]
 async fn an_idle_connection_that_died_is_replaced_and_nothing_is_sent_twice() {
     let backend = Counted::start(|mut stream, counts| async move {
@@ -164,7 +164,7 @@ async fn an_idle_connection_that_died_is_replaced_and_nothing_is_sent_twice() {
         ok(&upstream, &origin).await;
         assert_eq!(backend.requests.load(Ordering::SeqCst), round);
     }
-    // Many at a time, so that many are dead at once.
+    // Many at a time, so that many are closed at once.
     for _ in 0..10 {
         join_all((0..20).map(|_| ok(&upstream, &origin))).await;
     }
@@ -214,7 +214,8 @@ async fn who_waits_too_long_is_refused_and_the_backend_sees_nothing_of_it() {
         assert!(failure.is_untouched() && !failure.is_unreachable());
     }
     assert_eq!(backend.requests.load(Ordering::SeqCst), 1);
-    // One that waits gets its turn when the stream is dropped, and one that went away keeps nobody.
+    // A waiting request gets its turn when the stream is dropped, and a cancelled one does not
+    // block others.
     let patient = upstream(TransportBuilder::new().max_connections_per_backend(1));
     let stream = send(&patient, &origin, Work::Pinned, get()).await;
     let gone = timeout(wait, send(&patient, &origin, Work::Pinned, get())).await;
@@ -288,7 +289,7 @@ async fn an_early_response_does_not_hold_up_the_next_request() {
     timeout(SOON, ok(&upstream, &origin)).await.unwrap();
     assert_eq!(backend.counts(), (2, 2), "another connection was taken");
     let second = upload().await;
-    // Both are taken, until one of the uploads is over.
+    // Both connections are in use until one of the uploads is complete.
     assert!(timeout(Duration::from_millis(100), ok(&upstream, &origin)).await.is_err());
     first.send_data(Bytes::from("late")).await.unwrap();
     drop(first);
@@ -339,7 +340,8 @@ async fn responses_without_a_body_bring_their_connection_back() {
     assert_eq!(backend.counts(), (1, 1));
 }
 
-/// Where a name has addresses of two kinds and one does not answer, the other is tried meanwhile.
+/// If a name has addresses of both families and one does not answer, the other is tried in the
+/// meantime.
 #[tokio::test]
 async fn a_name_with_two_addresses_is_reached_by_either() {
     let backend = Counted::plain().await;
@@ -347,7 +349,7 @@ async fn a_name_with_two_addresses_is_reached_by_either() {
     ok(&upstream(TransportBuilder::new()), &origin).await;
 }
 
-/// A connection may die between the hand that gives it and the hand that takes it.
+/// A connection may close while it is handed from one request to another.
 #[tokio::test]
 async fn who_is_given_a_connection_that_dies_gets_another() {
     let close = Arc::new(tokio::sync::Notify::new());
@@ -375,7 +377,7 @@ async fn who_is_given_a_connection_that_dies_gets_another() {
     let mut waiting = Box::pin(send(&upstream, &origin, Work::Pinned, get()));
     assert!(futures_util::poll!(waiting.as_mut()).is_pending());
     assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), "ok");
-    // It is handed over meanwhile, and closed before it is looked at.
+    // It is handed over in the meantime, and closed before it is checked.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -386,7 +388,7 @@ async fn who_is_given_a_connection_that_dies_gets_another() {
     assert_eq!(backend.requests.load(Ordering::SeqCst), 2);
 }
 
-/// Whoever passes a body on stops at its trailers, since nothing comes after them.
+/// A reader of a body stops at its trailers, because nothing follows them.
 #[tokio::test]
 async fn trailers_bring_their_connection_back() {
     let backend = Counted::start(|mut stream, counts| async move {
@@ -408,8 +410,7 @@ async fn trailers_bring_their_connection_back() {
     assert_eq!(backend.counts(), (1, 1));
 }
 
-/// To a server of HTTP/1.0 a body whose length is not known cannot be sent, and that it is one is known
-/// after the first response only.
+/// A body of unknown length cannot be sent to an HTTP/1.0 server, and only its first response shows that it is one.
 #[tokio::test]
 async fn a_body_is_not_lost_on_a_connection_to_a_server_of_http_1_0() {
     let backend = Counted::start(|mut stream, counts| async move {
@@ -438,7 +439,7 @@ async fn a_body_is_not_lost_on_a_connection_to_a_server_of_http_1_0() {
     assert_eq!(response.status(), 200);
 }
 
-/// Requests are given up wherever they wait: for their turn, for a connection, for the head, in the body.
+/// Requests are cancelled wherever they wait: for their turn, for a connection, for the head, in the body.
 #[tokio::test]
 async fn however_requests_are_given_up_no_turn_is_lost_and_no_answer_goes_to_another() {
     let backend = Counted::start(|mut stream, counts| async move {
@@ -489,12 +490,12 @@ async fn however_requests_are_given_up_no_turn_is_lost_and_no_answer_goes_to_ano
         timeout(SOON, join_all((0..12).map(|i| one(seed * 12 + i, (seed * 7 + i * 5) % 60))))
             .await
             .unwrap();
-        // What was given up in the middle is read out, and its connection is there again.
+        // A response that was cancelled halfway is drained, and its connection is available again.
         sleep(Duration::from_millis(20)).await;
     }
     let (accepted, requests) = (backend.counts().0, backend.requests.load(Ordering::SeqCst));
     assert!(accepted > 20 && requests > 200, "{accepted} {requests}");
-    // All three connections can be had at once, still; one may be closing just now.
+    // All three connections are still available at once; one may just be closing.
     let all = async || {
         let all = join_all((0..3).map(|_| send(&upstream, &origin, Work::Pinned, get()))).await;
         all.iter().all(|response| response.status() == 200)

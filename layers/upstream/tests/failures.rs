@@ -1,4 +1,4 @@
-//! What a client is told of a backend that does not answer, and that nothing is sent twice.
+//! The response to a client if a backend does not answer, and that nothing is sent twice.
 //!
 //! `tests/ROWS.md` explains the names of rows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
@@ -37,7 +37,7 @@ fn request(body: &'static str) -> Request<BoxBody> {
     Request::post("/").body(boxed(Full::from(body))).unwrap()
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 async fn dead() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
 }
@@ -76,7 +76,7 @@ async fn a_backend_that_closes_without_an_answer_has_seen_the_request_once<T: Ki
     }
 }
 
-/// An idle connection that dies as the next request is written is the case in which clients try again.
+/// An idle connection that closes as the next request is written is the case in which HTTP clients usually retry.
 async fn a_request_on_a_kept_connection_is_sent_once_too<T: Kind>() {
     for _ in 0..20 {
         let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -97,7 +97,7 @@ async fn a_request_on_a_kept_connection_is_sent_once_too<T: Kind>() {
                 }
             }
             drop(stream);
-            // Another connection would be the request sent twice.
+            // Using another connection would mean sending the request twice.
             let again = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
             (seen, again.is_ok())
         });
@@ -120,7 +120,7 @@ async fn a_backend_that_never_answers_is_given_up_when_there_is_a_deadline<T: Ki
         (response.status().as_u16(), proxy_status(&response)),
         (504, "bartizan; error=http_response_timeout")
     );
-    // A long call is legal: the deadline for openings is not for it.
+    // A long call is legal: the timeout for openings does not apply to it.
     let origin = recorder.uri();
     let patient = send(&opening, &origin, Work::Pinned, request("x"));
     assert!(tokio::time::timeout(Duration::from_millis(300), patient).await.is_err());
@@ -162,7 +162,7 @@ async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason<T: Kind
         ("the client went away".into(), 400),
     ] {
         let frames = stream::iter([Ok(Frame::data(Bytes::from("some"))), Err(failure)]);
-        // Together in one poll the two would never be sent apart.
+        // In one poll, the two would never be sent separately.
         let frames = frames.then(async |frame| {
             tokio::task::yield_now().await;
             frame
@@ -176,7 +176,7 @@ async fn a_request_body_that_a_layer_cuts_off_is_answered_for_its_reason<T: Kind
     }
 }
 
-/// Its connection would take in all that is asked of it, for ever.
+/// Otherwise its connection would accept requests forever.
 async fn a_silent_http2_backend_is_given_up_when_it_does_not_answer_a_ping<T: Kind>() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -212,8 +212,8 @@ async fn a_silent_http2_backend_is_given_up_when_it_does_not_answer_a_ping<T: Ki
     backend.await.unwrap();
 }
 
-/// [RFC 9113 §6.8](https://www.rfc-editor.org/rfc/rfc9113#section-6.8): what is above the last stream that it
-/// names was not processed. Of the others nobody knows.
+/// [RFC 9113 §6.8](https://www.rfc-editor.org/rfc/rfc9113#section-6.8): streams above the last one that it names were
+/// not processed. For the others, the outcome is unknown.
 async fn a_request_past_the_goaway_of_a_backend_was_not_seen_by_it<T: Kind>() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

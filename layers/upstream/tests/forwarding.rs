@@ -41,7 +41,7 @@ on_each_transport! {
     the_version_of_the_backend_is_not_passed_on,
 }
 
-/// Both ways to speak to the server.
+/// Both protocols of the server.
 fn origins(server: &Server) -> [String; 2] {
     [format!("http://{}", server.addr), format!("h2c://{}", server.addr)]
 }
@@ -105,7 +105,7 @@ async fn the_fields_of_one_hop_do_not_reach_the_backend<T: Kind>() {
             assert!(!seen.contains(name), "{row}: {seen}");
         }
     }
-    // HB-8, HB-9: what is left of TE is said again.
+    // HB-8, HB-9: the remaining part of TE is written again.
     let recorder = Recorder::start().await;
     let request = Request::get("/").header("te", "trailers, deflate").header("connection", "TE");
     send(&upstream::<T>(), &recorder.uri(), Work::Free, request.body(body("")).unwrap()).await;
@@ -153,7 +153,7 @@ async fn methods_that_are_not_forwarded<T: Kind>() {
         assert!(response.headers().contains_key("allow"));
     }
     assert_eq!(recorder.requests(), 0);
-    // Without a backend there is nowhere to go; with a fixed one there is.
+    // Without a backend the request is refused; with a fixed one it is forwarded.
     let nowhere = upstream::<T>().oneshot(Request::get("/").body(body("")).unwrap()).await.unwrap();
     assert_eq!(nowhere.status(), 500);
     let fixed = upstream_by::<T>(Upstream::builder().to(recorder.uri().parse().unwrap()));
@@ -163,7 +163,7 @@ async fn methods_that_are_not_forwarded<T: Kind>() {
     );
 }
 
-/// Echoes the body with its trailers, and says what it was asked over.
+/// Echoes the body with its trailers, and reports the HTTP version.
 async fn echo() -> Server {
     serve(async |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
@@ -351,7 +351,7 @@ async fn a_websocket_becomes_a_tunnel_that_keeps_its_session_in_use<T: Kind>() {
     drop(stream);
     let released = || async { Arc::strong_count(&held) == 2 };
     eventually("the lease ends with the tunnel", Duration::from_secs(2), released).await;
-    // Another protocol is stripped, and the request goes on as any other (HB-11, SM-41).
+    // Any other protocol is stripped, and the request is forwarded normally (HB-11, SM-41).
     let reply = bartizan_testkit::raw::exchange(
         front.addr,
         b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\nconnection: upgrade, close\r\n\r\n",
@@ -423,7 +423,7 @@ async fn extended_connect_becomes_a_tunnel_between_two_http2_streams<T: Kind>() 
     .await
     .unwrap();
     tokio::spawn(connection);
-    // The settings of the server say that it knows extended CONNECT; they must have come.
+    // The server's SETTINGS must have arrived, which announce extended CONNECT.
     let warm = Request::options(format!("http://{}/", front.addr)).body(body("")).unwrap();
     let _ = warm;
     let connect = |protocol: &'static str| {
@@ -452,7 +452,7 @@ async fn extended_connect_becomes_a_tunnel_between_two_http2_streams<T: Kind>() 
     assert_eq!(refused.status(), 501);
 }
 
-/// hyper takes a GET or HEAD for one without a body, unless its fields say otherwise.
+/// hyper assumes that a GET or HEAD has no body, unless its fields say otherwise.
 async fn a_body_of_unknown_length_passes_whatever_the_method<T: Kind>() {
     let server = serve(|request: Request<Incoming>| async move {
         let method = request.method().to_string();

@@ -1,5 +1,4 @@
-//! What becomes of the connection when an exchange is given up, and of an exchange whose request the backend does not
-//! read.
+//! The connection of a cancelled exchange, and exchanges whose request the backend does not read.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;
@@ -96,7 +95,7 @@ async fn respond<R: Future>(mut stream: TcpStream, answer: &str, ready: impl Fn(
         }
         if seen.ends_with(b"\r\n\r\n") {
             seen.clear();
-            // A client that closes meanwhile is noticed.
+            // A client that closes in the meantime is noticed.
             tokio::select! {
                 biased;
                 read = stream.read(&mut bytes) => {
@@ -131,7 +130,7 @@ fn upstream() -> Upstream {
     Upstream::builder().build()
 }
 
-/// Gives up the request that is the `nth` to arrive, before its response begins.
+/// Cancels the `nth` request to arrive, before its response begins.
 async fn give_up(upstream: &Upstream, backend: &Backend, nth: usize) {
     tokio::select! {
         _ = send(upstream, &backend.origin, Work::Pinned, get()) => panic!("it is not answered yet"),
@@ -194,7 +193,7 @@ async fn no_more_than_64_connections_are_read_out_at_once() {
         _ = exchanges => panic!("nothing is answered yet"),
         () = backend.received(100) => {}
     }
-    // All are given up: 36 connections are closed, and 64 wait for their responses.
+    // All are cancelled: 36 connections are closed, and 64 wait for their responses.
     answering.add_permits(1_000);
     eventually("the others are closed", SOON, async || backend.counts() == (100, 64)).await;
     // Once their turn is over, they serve others.

@@ -1,4 +1,4 @@
-//! How connections to backends that speak HTTP/2 are kept: how many, how many streams each, and who waits.
+//! How HTTP/2 connections to backends are managed: how many, how many streams each, and which requests wait.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;
@@ -32,7 +32,7 @@ use tokio::{
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// A server that speaks HTTP/2 by prior knowledge, and counts.
+/// An HTTP/2 server (prior knowledge) that counts its connections and streams.
 #[derive(Clone, Default)]
 struct Counts {
     accepted: Arc<AtomicUsize>,
@@ -141,7 +141,7 @@ async fn a_stream_is_used_again_when_both_halves_have_ended() {
         drop(timeout(Duration::ZERO, send(&upstream, &origin, Work::Free, get("/open"))).await);
         drop(open(&upstream, &origin).await);
     }
-    // A response before the request is over: the client goes on sending.
+    // A response before the request is complete: the client keeps sending.
     let (mut client, body) = Channel::<Bytes, Infallible>::new(1);
     let post = Request::post("/ignore").body(boxed(body)).unwrap();
     let response = send(&upstream, &origin, Work::Free, post).await;
@@ -191,7 +191,7 @@ async fn a_backend_that_goes_away_gets_new_calls_over_a_new_connection() {
         for _ in 0..20 {
             call(&upstream, &origin).await;
         }
-        // What was open when it went away goes on.
+        // Streams that were open when it sent GOAWAY continue.
         let more = timeout(Duration::from_millis(5), stream.frame()).await;
         assert!(more.is_err(), "ended in round {round}: {more:?}");
     }
@@ -211,7 +211,7 @@ async fn connections_that_are_not_used_are_closed() {
     call(&upstream, &origin).await;
 }
 
-/// The request that has begun the connection is not the one that decides about it.
+/// Cancelling the request that started the connection does not cancel the connection.
 #[tokio::test]
 async fn a_request_that_is_given_up_takes_no_connection_from_the_others() {
     let (addr, counts) = server(100).await;
@@ -234,7 +234,7 @@ async fn where_no_connection_can_be_made_all_that_wait_are_told_so() {
     }
 }
 
-/// It takes one stream, or none, for all that it says.
+/// The peer accepts one stream or none, whatever it announces.
 #[tokio::test]
 async fn a_peer_that_is_silent_holds_a_request_for_as_long_as_its_deadline_and_no_other() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

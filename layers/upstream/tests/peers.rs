@@ -1,5 +1,5 @@
-//! nginx and haproxy as backends that speak HTTP/2, in clear text and over TLS. Where one is not installed, its tests are
-//! skipped and say so.
+//! nginx and haproxy as HTTP/2 backends, in clear text and over TLS. If one is not installed, its tests are skipped
+//! with a message.
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, time::timeout};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// What a peer is started with. Its files go with it.
+/// The directory and process of a peer. Its files are removed with it.
 struct Setup {
     dir: PathBuf,
     clear: u16,
@@ -147,14 +147,14 @@ fn get(path: &str) -> Request<BoxBody> {
     request.body(boxed(Full::<Bytes>::default())).unwrap()
 }
 
-/// 200 streams that never end, and calls beside them, in clear text and over TLS.
+/// 200 streams that never end, and concurrent calls, in clear text and over TLS.
 async fn serves(setup: &Setup) {
     let connections = TransportBuilder::new().tls_config(setup.client.clone());
     let upstream = Upstream::builder().connections(connections).build();
     for backend in
         [format!("h2c://127.0.0.1:{}", setup.clear), format!("https://localhost:{}", setup.tls)]
     {
-        // A connection alone says little: before the peer listens, one to its port may be to itself.
+        // A connection alone is not enough: before the peer listens, a connection to its port may be to itself.
         let is_there =
             async || send(&upstream, &backend, Work::Free, get("/")).await.status() == 200;
         eventually("the peer serves", SOON, is_there).await;

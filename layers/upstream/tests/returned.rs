@@ -1,4 +1,4 @@
-//! What comes back of a request that was not sent: its body, with the refusal, where the id is to be read from it.
+//! The body of a request that was not sent is returned with the refusal if its id may be needed.
 #![allow(clippy::unwrap_used, reason = "test")]
 
 mod common;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
 
-/// MCP, by its fields.
+/// An MCP request, according to its fields.
 fn call() -> Request<BoxBody> {
     let request = Request::post("/mcp").header("mcp-session-id", "s1");
     request.body(boxed(Full::from(CALL))).unwrap()
@@ -52,7 +52,7 @@ async fn a_request_without_a_connection_comes_back() {
             assert_eq!(returned(refusal).await.unwrap(), CALL, "{origin}");
         }
     }
-    // Given up before the attempt to connect has ended.
+    // Cancelled before the connection attempt has ended.
     let builder = Upstream::builder().connections(TransportBuilder::new());
     let upstream = builder.response_timeout(Some(soon)).build();
     let refusal = send(&upstream, &format!("http://{}", silent.addr), Work::Pinned, call()).await;
@@ -115,7 +115,7 @@ async fn nothing_comes_back_where_there_is_no_id() {
     }
 }
 
-/// The limitation that the crate states: hyper-util's client does not give a request back.
+/// A documented limitation: hyper-util's client does not return a request.
 #[tokio::test]
 async fn hyper_utils_client_returns_nothing() {
     let dead = dead().await;

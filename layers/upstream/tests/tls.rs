@@ -22,7 +22,7 @@ use tower::ServiceExt;
 type Up = Upstream;
 type Answer = Response<BoxBody>;
 
-/// A server for `localhost` that speaks `protocols` and says what it was asked by; its port, and its
+/// A server for `localhost` that offers `protocols` and reports the one that was used; returns its port and its
 /// certificate.
 async fn server(protocols: &[&str]) -> (u16, rustls::pki_types::CertificateDer<'static>) {
     let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -67,7 +67,7 @@ fn named(request: &Request<Incoming>) -> String {
     host.or(request.uri().authority().map(ToString::to_string)).unwrap_or_default()
 }
 
-/// Trusts `certificate` alone.
+/// Trusts only `certificate`.
 fn upstream(certificate: rustls::pki_types::CertificateDer<'static>) -> Up {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
@@ -105,7 +105,7 @@ async fn sni_and_host_are_the_backends_and_alpn_chooses_the_version() {
         assert_eq!(response.headers()["x-sni"], "localhost");
         assert_eq!(response.headers()["x-version"], version);
         assert_eq!(response.headers()["x-host"], format!("localhost:{port}").as_str());
-        // Beside `:authority`, some servers refuse it (RFC 9113 §8.3.1).
+        // Some servers refuse it next to `:authority` (RFC 9113 §8.3.1).
         let hosts = if version == "HTTP/2.0" { "0" } else { "1" };
         assert_eq!(response.headers()["x-hosts"], hosts);
     }

@@ -1,4 +1,4 @@
-//! How long a tunnel stands, and what it goes over.
+//! How long a tunnel stays open, and over which protocols.
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 

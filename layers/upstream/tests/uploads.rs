@@ -1,4 +1,4 @@
-//! Uploads over HTTP/2 that the backend does not read: their streams end, and nothing else.
+//! Uploads over HTTP/2 that the backend does not read: only their streams end.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;
@@ -40,7 +40,7 @@ struct Counts {
     reset: Arc<AtomicUsize>,
 }
 
-/// A response that is given up is dropped by hyper's server when its stream is reset.
+/// hyper's server drops a cancelled response when its stream is reset.
 struct CountsReset(Arc<AtomicUsize>);
 
 impl Drop for CountsReset {
@@ -50,7 +50,7 @@ impl Drop for CountsReset {
 }
 
 /// A server whose streams have a window of `window` bytes: `/deaf` never reads its request, `/slow` reads a piece 16
-/// times per timeout, `/events` never ends, and others say how much they have read.
+/// times per timeout, `/events` never ends, and others report how much they have read.
 async fn server(window: u32) -> (SocketAddr, Counts) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -109,7 +109,7 @@ fn post(path: &str, body: BoxBody) -> Request<BoxBody> {
     Request::post(path).body(body).unwrap()
 }
 
-/// A body of this many pieces, as fast as they are asked for.
+/// A body of this many pieces, each available at once.
 fn pieces(count: usize) -> BoxBody {
     let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; PIECE])));
     boxed(StreamBody::new(stream::iter((0..count).map(move |_| piece()))))
@@ -122,7 +122,7 @@ async fn text(response: Response<BoxBody>) -> String {
 
 #[tokio::test]
 async fn a_backend_that_reads_nothing_of_an_upload_is_504_and_only_its_stream_is_reset() {
-    // With a window of none, not even the only piece of a short body goes.
+    // With a window of zero, not even the single piece of a short body is sent.
     for (window, count) in [(65_535, 1000), (0, 1)] {
         let (addr, counts) = server(window).await;
         let (origin, upstream) = (format!("h2c://{addr}"), upstream());
@@ -140,7 +140,7 @@ async fn a_backend_that_reads_nothing_of_an_upload_is_504_and_only_its_stream_is
         let is_reset = async || counts.reset.load(Ordering::SeqCst) == 1;
         eventually("the stream is reset", SOON, is_reset).await;
 
-        // The others of the connection go on.
+        // The other streams of the connection continue.
         let get = post("/", boxed(Full::<Bytes>::default()));
         assert_eq!(text(send(&upstream, &origin, Work::Free, get).await).await, "0");
         assert!(timeout(LIMIT, events.frame()).await.is_err());
@@ -152,7 +152,7 @@ async fn a_backend_that_reads_nothing_of_an_upload_is_504_and_only_its_stream_is
 async fn uploads_that_are_read_slowly_or_come_slowly_go_on() {
     let (addr, counts) = server(65_535).await;
     let (origin, upstream) = (format!("h2c://{addr}"), upstream());
-    // More than a window, and for longer than the timeout.
+    // More data than one window, for longer than the timeout.
     let slow = send(&upstream, &origin, Work::Free, post("/slow", pieces(40)));
     let (mut client, channel) = Channel::<Bytes, Infallible>::new(1);
     let pausing = send(&upstream, &origin, Work::Free, post("/", boxed(channel)));

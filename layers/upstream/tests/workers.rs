@@ -1,11 +1,11 @@
-//! Services for several workers, each on a thread with a runtime of its own.
+//! Services for several workers, each on a thread with its own runtime.
 //!
 //! | | test |
 //! |---|---|
-//! | without a bound, each worker has connections of its own | `each_worker_uses_its_own_connections_again` |
+//! | without a limit, each worker has its own connections | `each_worker_uses_its_own_connections_again` |
 //! | the maximum number of connections holds for all workers, and all requests are served | `the_bound_of_connections_holds_for_all_workers` |
-//! | a request that waits takes a connection that another worker has done with | `a_request_that_waits_takes_another_workers_connection` |
-//! | a worker that has ended keeps no connection | `a_worker_that_has_ended_keeps_no_connection` |
+//! | a waiting request takes a connection that another worker has finished with | `a_request_that_waits_takes_another_workers_connection` |
+//! | a worker that has ended holds no connections | `a_worker_that_has_ended_keeps_no_connection` |
 //! | the maximum number of unused connections holds for all workers | `the_bound_of_unused_connections_holds_for_all_workers` |
 //! | HTTP/2: the same | `over_http2_too` |
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
@@ -91,12 +91,12 @@ impl Backend {
 }
 
 async fn respond(_: Request<Incoming>) -> Result<Response<BoxBody>, hyper::Error> {
-    // Long enough that requests at a time are at a time.
+    // Long enough that concurrent requests overlap.
     sleep(Duration::from_millis(2)).await;
     Ok(Response::new(boxed(Full::from("ok"))))
 }
 
-/// Runs `work` on a thread with a runtime of its own, with a service of its own.
+/// Runs `work` on a thread with its own runtime and service.
 fn worker<F, T>(
     upstream: &Upstream,
     work: impl FnOnce(Upstream) -> F + Send + 'static,
@@ -112,7 +112,7 @@ where
     })
 }
 
-/// Waits for a thread, while the backend runs in this one.
+/// Waits for a thread, while the backend runs on this one.
 async fn joined<T: Send + 'static>(thread: JoinHandle<T>) -> T {
     tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap()
 }
@@ -133,7 +133,8 @@ fn upstream(transport: TransportBuilder) -> Upstream {
     Upstream::builder().connections(transport).build()
 }
 
-/// Four workers make 20 rounds of 8 calls at a time. They end together: one may use the connections of another.
+/// Four workers make 20 rounds of 8 concurrent calls. They end together, because one may use the connections of
+/// another.
 async fn load(upstream: &Upstream, origin: &str) {
     let done = Arc::new(Barrier::new(4));
     let workers: Vec<_> = (0..4)
@@ -157,7 +158,7 @@ async fn each_worker_uses_its_own_connections_again() {
     let backend = Backend::start().await;
     let origin = format!("http://{}", backend.address);
     load(&upstream(TransportBuilder::new()), &origin).await;
-    // The next round finds those of the last one, but for one that is not ready yet here and there. There are 640 calls.
+    // Each round reuses the connections of the last one, except for a few that are not ready yet. There are 640 calls.
     assert!((32..=64).contains(&backend.accepted()), "{}", backend.accepted());
     assert!(backend.most() > 8, "{}", backend.most());
 }
@@ -186,7 +187,7 @@ async fn a_request_that_waits_takes_another_workers_connection() {
         has.send(()).unwrap();
         going_on.await.unwrap();
         held.into_body().collect().await.unwrap();
-        // The connection is driven by this runtime.
+        // This runtime drives the connection.
         ended.await.unwrap();
     });
     told.await.unwrap();
@@ -224,7 +225,7 @@ async fn the_bound_of_unused_connections_holds_for_all_workers() {
         ends.push(end);
         workers.push(worker(&upstream, async move |upstream| {
             join_all((0..8).map(|_| call(&upstream, &origin))).await;
-            // Those that are kept are driven by this runtime.
+            // This runtime drives the pooled connections.
             ended.await.unwrap();
         }));
     }

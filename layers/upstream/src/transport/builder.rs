@@ -89,7 +89,7 @@ impl TransportBuilder {
         self
     }
 
-    /// Makes the transport for backends of all kinds.
+    /// Makes the transport for all kinds of backends.
     #[must_use]
     pub fn build(self) -> ByProtocol {
         ByProtocol::new(&self.config)

@@ -25,7 +25,7 @@ use super::{
     pools::Pools,
 };
 
-/// Connections of this crate's own: HTTP/1.1 and HTTP/2, in clear text and over TLS. Clones share them.
+/// This crate's own connections: HTTP/1.1 and HTTP/2, in clear text and over TLS. Clones share them.
 ///
 /// Over TLS, HTTP/2 and HTTP/1.1 are offered, and the backend chooses
 /// ([ALPN, RFC 7301](https://www.rfc-editor.org/rfc/rfc7301)); a request that asks for another protocol (`Upgrade`) goes
@@ -53,7 +53,7 @@ pub struct ByProtocolFuture(Sending);
 
 enum Sending {
     Http1(Http1Future),
-    // Boxed, so that the future of HTTP/1.1, the common one, is small.
+    // Boxed, so that the common future, for HTTP/1.1, is small.
     Http2(Box<OverHttp2>),
 }
 
@@ -63,7 +63,7 @@ struct OverHttp2 {
     http1: Option<Arc<http1::Pool>>,
 }
 
-/// A response body as it comes.
+/// A streaming response body.
 ///
 /// # Cancellation
 ///
@@ -81,7 +81,7 @@ impl ByProtocol {
     pub(super) fn new(config: &Config) -> Self {
         Self(Arc::new(Ways {
             http1: Http1Transport::new(config),
-            // A backend that speaks another protocol is another backend, even under the same authority.
+            // Two protocols under the same authority count as two backends.
             http2: Arc::new(Pools::new(config, config.dialer())),
             #[cfg(feature = "tls")]
             tls: super::tls::Tls::new(config.tls_config.clone()).map(|tls| {
@@ -94,7 +94,7 @@ impl ByProtocol {
         }))
     }
 
-    /// A transport with connections of its own, for the thread of another runtime: see
+    /// A transport with its own connections, for the thread of another runtime; see
     /// [`Upstream::for_worker`](crate::Upstream::for_worker).
     #[must_use]
     pub fn for_worker(&self) -> Self {
@@ -110,7 +110,7 @@ impl ByProtocol {
     ///
     /// # Errors
     ///
-    /// Why none could be made.
+    /// Why no connection could be made.
     ///
     /// # Cancellation
     ///
@@ -122,7 +122,7 @@ impl ByProtocol {
         let dialer = self.dialer(backend).cloned();
         let backend = backend.clone();
         async move {
-            // Without a way there, there is nothing to learn about the backend.
+            // This says nothing about the backend, because the transport cannot reach it.
             let dialer = dialer.ok_or(FailureKind::ConnectionLimit)?;
             dialer.probe(&backend).await
         }

@@ -7,7 +7,7 @@ use super::{
     dialer::Dialer,
 };
 
-/// What all transports are configured with.
+/// The configuration of all transports.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) connect_timeout: Duration,
@@ -22,7 +22,7 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// How to make connections in clear text, by names that are known to these alone.
+    /// How to make clear-text connections, with a separate table of names.
     pub(super) fn dialer(&self) -> Dialer {
         Dialer {
             names: Names::new(self.resolver.clone(), self.connect_timeout),

@@ -1,4 +1,4 @@
-//! Connections with a deadline, and without a word in every response.
+//! Connections with a deadline, and without extra data in every response.
 
 use std::{
     error::Error,
@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// Connects by `C`, all of it, the handshake of TLS included, within a deadline.
+/// Connects with `C` within a deadline that includes the TLS handshake.
 #[derive(Clone, Debug)]
 pub(super) struct Connector<C> {
     inner: C,
@@ -31,8 +31,8 @@ pub(super) struct ConnectError {
 }
 
 pin_project! {
-    /// A connection that tells the client nothing of itself: what it would tell is put into the
-    /// extensions of every response, at the price of an allocation.
+    /// A connection that hides its details from the client library, which would put them into the
+    /// extensions of every response, at the cost of an allocation.
     #[derive(Debug)]
     pub(super) struct Quiet<T> {
         #[pin]
@@ -67,7 +67,7 @@ impl ConnectError {
         Self { kind: kind_of(&*source), source: Some(source) }
     }
 
-    /// What the failure of a look-up is.
+    /// The failure of a lookup.
     pub(super) fn of_look_up(error: &io::Error) -> FailureKind {
         match kind_of_io(error) {
             Some(FailureKind::ConnectionLimit) => FailureKind::ConnectionLimit,
@@ -105,7 +105,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> FailureKind {
     FailureKind::NoRoute
 }
 
-/// What an error of a socket says of the backend, if it says so clearly.
+/// What a socket error shows about the backend, if it is clear.
 fn kind_of_io(error: &io::Error) -> Option<FailureKind> {
     if error.raw_os_error().is_some_and(is_out_of_resources) {
         return Some(FailureKind::ConnectionLimit);
@@ -117,7 +117,7 @@ fn kind_of_io(error: &io::Error) -> Option<FailureKind> {
     }
 }
 
-/// Whether this process, or its host, has no descriptor, port or memory left. The backend has no part in it: it must
+/// Whether this process, or its host, has no descriptor, port or memory left. The backend is not the cause, so it must
 /// not be taken for gone.
 fn is_out_of_resources(code: i32) -> bool {
     let codes: &[i32] = if cfg!(windows) {

@@ -1,4 +1,4 @@
-//! What a connection is made with.
+//! Everything that is needed to make a connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ pub(super) struct Dialer {
     pub(super) connect_timeout: Duration,
     pub(super) connection_wait: Duration,
     pub(super) write_timeout: Option<Duration>,
-    /// How to speak TLS, to backends behind it.
+    /// The TLS configuration for backends.
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
@@ -36,7 +36,7 @@ impl Dialer {
 
     /// Makes a TCP connection to `backend` and closes it.
     pub(super) async fn probe(&self, backend: &Backend) -> Result<(), FailureKind> {
-        // Only a URI that cannot be built is not a failure of its own.
+        // Only a URI that cannot be built has no failure kind.
         let uri = origin(backend).ok_or(FailureKind::ConnectionLimit)?;
         self.names.connect(&uri).await.map(drop).map_err(|error| error.kind())
     }

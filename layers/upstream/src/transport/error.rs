@@ -37,7 +37,7 @@ pub(super) fn of_exchange(error: &(dyn Error + 'static)) -> TransportError {
     TransportError::Failed(FailureKind::Terminated)
 }
 
-/// Whether the backend took no more of the request for too long.
+/// Whether the backend did not read the request for too long.
 fn is_write_timeout(error: &(dyn Error + 'static)) -> bool {
     let io = error.downcast_ref::<io::Error>();
     let of_h2 = || error.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
@@ -49,7 +49,7 @@ fn is_unprocessed(error: &h2::Error) -> bool {
     let reason = error.reason();
     error.is_remote()
         && (reason == Some(h2::Reason::REFUSED_STREAM)
-            // An orderly one ends only the streams above the last that it names; with any other reason, h2
-            // ends the others with it.
+            // A graceful GOAWAY ends only the streams above the last one that it names; with any other reason, h2 ends
+            // all streams.
             || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)))
 }

@@ -1,4 +1,4 @@
-//! How hyper is told that a request has a body.
+//! Tells hyper that a request has a body.
 
 use http::{
     HeaderValue, Method, Request,
@@ -6,8 +6,8 @@ use http::{
 };
 use http_body::Body;
 
-/// States that a GET or HEAD over HTTP/1.1 has a body, where it has one of unknown length: hyper would take it
-/// for one without, and leave the body out. Over HTTP/2 hyper removes the field again.
+/// States that a GET or HEAD over HTTP/1.1 has a body, if it has one of unknown length: otherwise hyper would assume
+/// that it has none, and leave the body out. Over HTTP/2 hyper removes the field again.
 #[inline]
 pub(super) fn state_body<B: Body>(request: &mut Request<B>) {
     let body = request.body();

@@ -1,8 +1,8 @@
-//! hyper-util's client as transport: HTTP/1.1, HTTP/2 by prior knowledge, TLS.
+//! hyper-util's client as a transport: HTTP/1.1, HTTP/2 by prior knowledge, TLS.
 //!
-//! The client keeps idle connections. When one of them turns out to be dead before the request was
-//! begun, hyper gives the request back and the client takes another connection; nothing of it had been
-//! written. Once a byte was written it is never sent again.
+//! The client keeps idle connections. If one of them turns out to be closed before the request was begun, hyper returns
+//! the request, of which nothing was written, and the client takes another connection. After a byte was written, the
+//! request is never sent again.
 
 use std::{
     error::Error,
@@ -35,18 +35,18 @@ use super::{
     outgoing::OutgoingBody,
 };
 
-/// How much of a request or a response a connection holds: of HTTP/1.1, or of one stream of HTTP/2.
+/// How much of a request or response is buffered per HTTP/1.1 connection or HTTP/2 stream.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 type TcpClient = MovingClient<Connector<ByName>>;
 #[cfg(feature = "tls")]
 type TlsClient = MovingClient<Connector<hyper_rustls::HttpsConnector<ByName>>>;
 
-/// hyper-util's client as transport. Clones share its connections.
+/// hyper-util's client as a transport. Clones share its connections.
 #[derive(Clone)]
 pub struct HyperTransport(Arc<Clients>);
 
-// A handle of its own for each service: a client costs some hundred instructions to clone.
+// A separate handle for each service, because cloning a client costs some hundred instructions.
 struct Clients {
     http1: TcpClient,
     http2: TcpClient,
@@ -59,7 +59,7 @@ pub struct HyperFuture(Sending);
 
 enum Sending {
     Client(legacy::ResponseFuture),
-    // Without the feature `tls` there is nothing to send with.
+    // Without the feature `tls`, there is no client for this backend.
     Unsupported,
 }
 
@@ -76,11 +76,11 @@ impl HyperTransport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle_per_backend)
-            // One that has gone without a word would take in all requests, and answer none.
+            // A silent connection would accept all requests and answer none.
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(20))
-            // What a client does not read stays at the backend, but for so much; the connection has room for many
-            // such responses, so that they do not hold up the others.
+            // Only this much of a response that the client does not read is buffered here; the rest stays at the
+            // backend. The connection has room for many such responses, so that they do not block others.
             .http1_max_buf_size(BUFFER_BYTES)
             .http2_initial_stream_window_size(64 * 1024)
             .http2_initial_connection_window_size(16 * 1024 * 1024)
@@ -89,7 +89,7 @@ impl HyperTransport {
             .set_host(false);
         let mut http2 = client.clone();
         http2.http2_only(true);
-        // A backend that speaks another protocol is another backend, even under the same authority.
+        // Two protocols under the same authority count as two backends.
         let over_tcp = |builder| {
             let names = names();
             let connector = Connector::new(by_name(&names), config.connect_timeout);
@@ -161,7 +161,7 @@ fn name_origin(uri: &mut Uri, backend: &Backend) -> Result<(), http::uri::Invali
     Ok(())
 }
 
-/// Leaves `Host` to the client, unless it is another than the backend's.
+/// Lets the client write `Host`, unless it differs from the backend's.
 #[cfg(feature = "tls")]
 fn without_host<B>(mut request: Request<B>, backend: &Backend) -> Request<B> {
     if request.headers().get(HOST) == Some(backend.host()) {

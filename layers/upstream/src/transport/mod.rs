@@ -1,4 +1,4 @@
-//! How a request gets to a backend.
+//! Transports, which send requests to backends.
 
 mod address;
 mod builder;

@@ -1,4 +1,4 @@
-//! hyper-util's client, for backends whose name may get another address.
+//! hyper-util's client, for backends whose name may change its address.
 
 use std::{
     collections::HashMap,
@@ -13,11 +13,11 @@ use hyper_util::client::legacy::{Builder, Client, ResponseFuture, connect::Conne
 
 use super::{address::Names, outgoing::OutgoingBody};
 
-/// How many names have a client of their own; past it all begin anew.
+/// How many names have their own client; beyond that, all clients are dropped.
 const MAX_MOVED: usize = 1024;
 
 /// A client that keeps its connections by name, as hyper-util's does. A name that has moved to another address gets a
-/// client of its own for each: those of the old one are not used any more.
+/// new client, so that connections to the old address are not reused.
 pub(super) struct MovingClient<C> {
     first: Client<C, OutgoingBody>,
     moved: RwLock<HashMap<Box<str>, Moved<C>, RandomState>>,
@@ -35,7 +35,7 @@ impl<C> MovingClient<C>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    /// Builds clients that connect by `connector`, which fills `names`.
+    /// Builds clients that connect with `connector`, which fills `names`.
     pub(super) fn new(builder: Builder, connector: C, names: Arc<Names>) -> Self {
         let first = builder.build(connector.clone());
         Self { first, moved: RwLock::default(), names, builder, connector }

@@ -1,4 +1,4 @@
-//! The request body as a connection gets it.
+//! The request body of a connection.
 
 use std::{
     error::Error,
@@ -12,10 +12,10 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A request body of any type. A kept connection outlives the service that made it, and hyper's connections are
-/// typed by the bodies that they send: boxed, all bodies go over the same connections.
+/// A request body of any type, boxed. A pooled connection outlives the service that made it, and hyper's connections
+/// are generic over the bodies that they send; with boxed bodies, all requests can share connections.
 pub(super) enum OutgoingBody {
-    /// The common case of a GET or DELETE: there is nothing to box.
+    /// The common case of a GET or DELETE, which needs no box.
     Empty,
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
 }

@@ -24,7 +24,7 @@ pub(super) struct Pools<P> {
     is_swept: AtomicBool,
 }
 
-/// What bounds a pool.
+/// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) idle_timeout: Duration,
@@ -43,7 +43,7 @@ impl Limits {
 pub(super) trait Pool: Send + Sync + 'static {
     fn new(backend: Backend, dialer: Dialer, limits: Limits) -> Self;
 
-    /// Closes connections that have not been used for long, and forgets those that have closed.
+    /// Closes connections that have been unused for too long, and forgets closed ones.
     fn sweep(&self);
 
     /// Whether there is no connection, and no request waits for one.
@@ -64,8 +64,8 @@ impl<P> Pools<P> {
         }
     }
 
-    /// Pools for another worker: connections of its own, by the same names. Pools with a bound are shared: it holds for all
-    /// workers, and a request that waits takes the first connection that is free.
+    /// Pools for another worker: separate connections, with the same table of names. Pools with a limit are shared, so
+    /// that the limit holds for all workers, and a waiting request takes the first free connection.
     pub(super) fn for_worker(self: &Arc<Self>) -> Arc<Self> {
         if self.limits.is_bound() {
             return Arc::clone(self);
@@ -85,12 +85,12 @@ impl<P> Pools<P> {
 }
 
 impl<P: Pool> Pools<P> {
-    /// Closes what has not been used for long, and forgets backends that no request is for any more.
+    /// Closes connections that have been unused for too long, and forgets unused backends.
     fn sweep(&self) {
         let mut pools = self.by_authority.write().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|_, pool| {
             pool.sweep();
-            // No other thread can get hold of it: the map is locked.
+            // No other thread can get it, because the map is locked.
             Arc::strong_count(pool) > 1 || !pool.is_empty()
         });
     }
@@ -111,7 +111,7 @@ impl<P: Pool> Pools<P> {
         }
     }
 
-    /// Makes the pool of `backend`; from the first one on, they are swept.
+    /// Makes the pool of `backend`. The first one starts the sweeper.
     #[cold]
     fn add(self: &Arc<Self>, backend: &Backend) -> Arc<P> {
         if !self.is_swept.swap(true, Ordering::Relaxed) {

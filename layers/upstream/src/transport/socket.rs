@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::write_timeout::WriteTimeout;
 
-/// The buffer that hyper reads into at first, in bytes. It is read into as it is.
+/// The size of hyper's first read buffer, in bytes. Reads into it are not limited.
 const SMALL: usize = 8 * 1024;
-/// How much is read at once into a larger one. A response that its client does not read keeps some of these pieces in
-/// memory. One byte less than a power of two, at which hyper would double its buffer.
+/// How much is read at once into a larger buffer. A response that its client does not read keeps some of these pieces
+/// in memory. One byte less than a power of two, at which hyper would double its buffer.
 const PIECE: usize = SMALL - 1;
 
 /// A socket that is read in pieces, and whose writes have a timeout.

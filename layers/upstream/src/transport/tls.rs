@@ -1,4 +1,4 @@
-//! TLS to backends, by rustls.
+//! TLS to backends, with rustls.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
     TransportError, address::ByName, connector::ConnectError, dialer::Dialer, socket::Socket,
 };
 
-/// How to speak TLS to backends.
+/// The TLS configuration for backends.
 #[derive(Clone)]
 pub(super) struct Tls {
     any: TlsConnector,
@@ -25,12 +25,12 @@ pub(super) struct Tls {
 pub(super) enum Alpn {
     /// HTTP/2 and HTTP/1.1.
     Any,
-    /// HTTP/1.1 alone.
+    /// Only HTTP/1.1.
     Http1,
 }
 
 impl Tls {
-    /// By `config`, or trusting the certificates of the system. None if those cannot be read.
+    /// Uses `config`, or trusts the certificates of the system. `None` if those cannot be read.
     pub(super) fn new(config: Option<ClientConfig>) -> Option<Self> {
         let config = match config {
             Some(config) => config,
@@ -44,7 +44,7 @@ impl Tls {
         Some(Self { any: offering(&[b"h2", b"http/1.1"]), http1: offering(&[b"http/1.1"]) })
     }
 
-    /// Connects to `backend`, and agrees on a protocol; with the epoch of the address.
+    /// Connects to `backend` and negotiates a protocol; returns the epoch of the address, too.
     pub(super) async fn reach(
         &self,
         dialer: &Dialer,
@@ -80,8 +80,8 @@ fn system() -> Option<ClientConfig> {
     Some(config.with_native_roots().ok()?.with_no_client_auth())
 }
 
-/// Puts TLS over `tcp`, as hyper-util's client takes it: by `config`, or trusting the certificates of the system. None
-/// if those cannot be read.
+/// Adds TLS to `tcp` in the form for hyper-util's client. Uses `config`, or trusts the certificates of the system.
+/// `None` if those cannot be read.
 pub(super) fn connector(
     tcp: ByName,
     config: Option<ClientConfig>,

@@ -1,7 +1,7 @@
 //! How long bytes may wait for a backend that does not read.
 //!
-//! The gateway in `examples/gateway` has the same timer towards clients: to share it, it would have to be public here,
-//! which nobody else has a use for.
+//! The gateway in `examples/gateway` has the same timer for clients. To share it, it would have to be public here,
+//! where it has no other use.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct WriteTimeout {
     timeout: Option<Duration>,
     blocked_since: Option<Instant>,
-    // Made when the peer takes nothing for the first time. It is set again only when it fires.
+    // Created when a write blocks for the first time. It is reset only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -27,7 +27,7 @@ impl WriteTimeout {
         Self { timeout, blocked_since: None, timer: None }
     }
 
-    /// Passes on what a write has come to, unless the peer has taken nothing for too long.
+    /// Passes on the result of a write, unless the peer has read nothing for too long.
     #[inline]
     pub(super) fn watch(
         &mut self,
@@ -56,7 +56,7 @@ impl WriteTimeout {
     }
 }
 
-/// Whether `error` is that of [`WriteTimeout`], and not one of the system.
+/// Whether `error` comes from [`WriteTimeout`], and not from the system.
 pub(super) fn is_write_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }
@@ -71,7 +71,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// What a write comes to that stays blocked for `pause`.
+    /// The result of a write that stays blocked for `pause`.
     async fn blocked(watched: &mut WriteTimeout, pause: Duration) -> Option<io::Error> {
         let write = poll_fn(|cx| watched.watch(cx, Poll::Pending));
         timeout(pause, write).await.ok().map(Result::unwrap_err)

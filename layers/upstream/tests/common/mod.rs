@@ -1,4 +1,4 @@
-//! What the tests of this crate share: each runs on each transport.
+//! Shared helpers: each test runs on each transport.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each file of tests uses some of it")]
 
 use std::error::Error;
@@ -33,7 +33,7 @@ pub(crate) trait Kind: 'static {
 /// What [`UpstreamBuilder::build`] takes.
 pub(crate) struct Default;
 
-/// hyper-util's client for all.
+/// hyper-util's client for all backends.
 pub(crate) struct Hyper;
 
 impl Kind for Default {
@@ -60,7 +60,7 @@ pub(crate) fn upstream_by<T: Kind>(builder: UpstreamBuilder) -> Upstream<T::Tran
     builder.build_on(T::transport(TransportBuilder::new()))
 }
 
-/// Sends `request`, as layers would that have chosen the backend at `origin` for work of this kind.
+/// Sends `request` as if layers had chosen the backend at `origin` for this kind of work.
 pub(crate) async fn send<C>(
     upstream: &Upstream<C>,
     origin: &str,

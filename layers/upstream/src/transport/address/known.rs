@@ -1,15 +1,15 @@
-//! What is known of one name, and what follows from it. No I/O, and no clock of its own.
+//! The state of one name, and the decisions that follow from it. No I/O, and no clock.
 
 use std::{net::SocketAddr, time::Duration};
 
 use bartizan_core::failure::FailureKind;
 use tokio::time::Instant;
 
-/// How long the kept address has to refuse connections until another is tried.
+/// How long the kept address must refuse connections before another is tried.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// The same, for failures that may have their cause on the way to it.
+/// The same, for failures whose cause may be the network.
 const FAILED_FOR: Duration = Duration::from_secs(30);
-/// Failures further apart are two events: what was in between, nobody has seen.
+/// Failures further apart count as two events, because the time between them was not observed.
 const GAP: Duration = Duration::from_secs(10);
 /// The most addresses of a name that are remembered.
 const MAX_ADDRESSES: usize = 64;
@@ -29,28 +29,28 @@ struct Kept {
     failing: Option<Failing>,
 }
 
-/// Failures without a success between.
+/// Failures without a success in between.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     since: Instant,
-    // When none of the failures from then on was anything but a refusal.
+    // The time from which all failures were refusals.
     refused_since: Option<Instant>,
     last: Instant,
 }
 
-/// What a new connection is.
+/// The role of a new connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Connected {
-    /// To the address that is kept.
+    /// To the kept address.
     Kept { epoch: u64 },
-    /// To the address that is kept from now on, instead of another.
+    /// To an address that is kept from now on, in place of another.
     Moved { epoch: u64 },
-    /// To an address that is not the one to use: another was kept meanwhile.
+    /// To an address that must not be used, because another was kept in the meantime.
     Stale,
 }
 
 impl Known {
-    /// Takes a look-up's answer, unless it is empty.
+    /// Takes the answer of a lookup, unless it is empty.
     pub(super) fn answered(&mut self, mut answer: Vec<SocketAddr>) {
         let Some(prefers_v6) = answer.first().map(SocketAddr::is_ipv6) else { return };
         answer.sort_unstable_by_key(|address| (address.is_ipv6() != prefers_v6, *address));
@@ -79,7 +79,8 @@ impl Known {
         vec![kept.address]
     }
 
-    /// Notes a connection to `address`. `next_epoch` is called if it is kept from now on.
+    /// Records a connection to `address`. `next_epoch` is called if the address is kept from now
+    /// on.
     pub(super) fn connected(
         &mut self,
         address: SocketAddr,
@@ -93,7 +94,7 @@ impl Known {
             }
             kept => kept.is_some(),
         };
-        // By now it may be another's turn.
+        // Another address may be in use by now.
         if has_kept && !self.order(now).contains(&address) {
             return Connected::Stale;
         }
@@ -102,14 +103,14 @@ impl Known {
         if has_kept { Connected::Moved { epoch } } else { Connected::Kept { epoch } }
     }
 
-    /// Notes that no connection to `address` could be made. Returns whether it is the kept one, which is now to be
+    /// Records that no connection to `address` could be made. Returns whether it is the kept one, which must now be
     /// tried until it connects or is given up.
     pub(super) fn failed(&mut self, address: SocketAddr, kind: FailureKind, now: Instant) -> bool {
         let can_move = !self.is_one_server() && self.answer.contains(&address);
         let Some(kept) = self.kept.as_mut().filter(|kept| kept.address == address) else {
             return false;
         };
-        // This host's own trouble.
+        // A problem of this host.
         if kind == FailureKind::ConnectionLimit {
             return false;
         }
@@ -134,7 +135,7 @@ impl Known {
         })
     }
 
-    /// What `failures`, of all addresses that were tried, say of the name.
+    /// What the `failures` of all tried addresses show about the name.
     pub(super) fn verdict(&self, failures: &[(SocketAddr, FailureKind)]) -> FailureKind {
         let Some((_, first)) = failures.first() else { return FailureKind::NoRoute };
         let any = |kind| failures.iter().any(|(_, one)| *one == kind);
@@ -144,7 +145,7 @@ impl Known {
         if any(FailureKind::ConnectTimeout) {
             return FailureKind::ConnectTimeout;
         }
-        // The server that was there refuses, and the rest can't be reached from here: a host without IPv6.
+        // The known server refuses, and the other addresses cannot be reached from here, as on a host without IPv6.
         let kept = self.kept.as_ref().map(|kept| kept.address);
         if failures
             .iter()
@@ -155,13 +156,13 @@ impl Known {
         FailureKind::NoRoute
     }
 
-    /// Whether the addresses look like one server's: one of each family at most.
+    /// Whether the addresses look like one server: at most one of each family.
     fn is_one_server(&self) -> bool {
         let v6 = self.answer.iter().filter(|address| address.is_ipv6()).count();
         v6 <= 1 && self.answer.len() - v6 <= 1
     }
 
-    /// All addresses, the families by turns ([RFC 8305 §4](https://www.rfc-editor.org/rfc/rfc8305#section-4)).
+    /// All addresses, with the families alternating ([RFC 8305 §4](https://www.rfc-editor.org/rfc/rfc8305#section-4)).
     fn alternate(&self) -> impl Iterator<Item = SocketAddr> {
         let first = self.answer.first().map(SocketAddr::is_ipv6);
         let split = self.answer.partition_point(|address| Some(address.is_ipv6()) == first);
@@ -219,7 +220,7 @@ mod tests {
         {
             assert_eq!(order(&known(&answer), now), ["10.0.0.9", "10.0.0.10"]);
         }
-        // The system knows which family is the better.
+        // The system knows which family to prefer.
         let both = ["[::2]", "10.0.0.2", "10.0.0.1", "[::1]"];
         assert_eq!(order(&known(&both), now), ["::1", "10.0.0.1", "::2", "10.0.0.2"]);
         let many = (0..1000).map(|n| SocketAddr::from(([10, 0, (n / 256) as u8, n as u8], 80)));
@@ -236,7 +237,7 @@ mod tests {
         known.answered(vec![at("10.0.0.1"), at("10.0.0.3"), at("10.0.0.2")]);
         assert_eq!(order(&known, now), ["10.0.0.2"]);
         assert_eq!(known.connected(at("10.0.0.2"), now, || 2), Connected::Kept { epoch: 1 });
-        // An answer without addresses says nothing.
+        // An answer without addresses changes nothing.
         known.answered(Vec::new());
         assert_eq!(order(&known, now), ["10.0.0.2"]);
         // One that was dialled before another was kept.
@@ -282,7 +283,7 @@ mod tests {
                 ],
                 true,
             ),
-            // Of this host's own troubles nothing follows.
+            // Problems of this host do not count.
             (&[(0, LIMIT), (2_000, LIMIT), (5_000, LIMIT), (9_000, LIMIT)], false),
         ] {
             let mut known = known(&["10.0.0.1", "10.0.0.2"]);
@@ -298,7 +299,7 @@ mod tests {
             let is_to_be_tried = !given_up && failures.iter().all(|(_, kind)| *kind != LIMIT);
             assert_eq!(known.is_to_be_tried(now), is_to_be_tried, "{failures:?}");
             if given_up {
-                // A verdict that is old is none.
+                // An old verdict does not count.
                 assert_eq!(order(&known, after(now, 11_000)), ["10.0.0.1"]);
                 known.connected(at("10.0.0.1"), now, || 2);
                 assert_eq!(order(&known, now), ["10.0.0.1"]);

@@ -1,4 +1,4 @@
-//! Connections to names: the look-up, the table of what is known, and the choice between the addresses.
+//! Connections to names: the lookup, the table of known names, and the choice between addresses.
 
 use std::{
     collections::HashMap,
@@ -31,14 +31,14 @@ use super::{
     race,
 };
 
-/// How long a look-up has, once there is an answer to do with.
+/// The timeout of a lookup, if an earlier answer can be used instead.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a kept address that fails is tried.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How many names are remembered; past it the one that was dialled longest ago is forgotten.
+/// How many names are remembered; beyond that, the one that was dialled longest ago is forgotten.
 const MAX_NAMES: usize = 1024;
 
-/// What is known of the names of backends; see the [module docs](super).
+/// The table of backend names; see the [module docs](super).
 pub(in super::super) struct Names {
     by_authority: Mutex<HashMap<Box<str>, Name, RandomState>>,
     resolver: Resolver,
@@ -57,7 +57,7 @@ struct Name {
     used: Instant,
 }
 
-/// A look-up on its way. It ends when its sender is dropped.
+/// A lookup in progress. It ends when its sender is dropped.
 struct LookUp {
     since: Instant,
     end: watch::Receiver<()>,
@@ -69,7 +69,7 @@ pub(in super::super) struct Reached {
     pub(in super::super) epoch: u64,
 }
 
-/// [`Names`] as hyper-util's client takes a connector.
+/// [`Names`] as a connector for hyper-util's client.
 #[derive(Clone, Debug)]
 pub(in super::super) struct ByName {
     pub(in super::super) names: Arc<Names>,
@@ -77,7 +77,7 @@ pub(in super::super) struct ByName {
 }
 
 impl Names {
-    /// Asks `resolver`; a connection may take `timeout`, the look-up included.
+    /// Asks `resolver`; a connection may take `timeout`, including the lookup.
     pub(in super::super) fn new(resolver: Resolver, timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             by_authority: Mutex::default(),
@@ -91,20 +91,20 @@ impl Names {
     /// The epoch of the address that `authority` moved to, if it has moved from another.
     #[inline]
     pub(in super::super) fn moved(&self, authority: &str) -> Option<u64> {
-        // Nearly always the end of it.
+        // Nearly always, this is the result.
         if !self.has_moved.load(Ordering::Relaxed) {
             return None;
         }
         self.names().get(authority)?.moved
     }
 
-    /// The latest epoch of any name: as long as it stays the same, none has moved.
+    /// The latest epoch of any name: while it stays the same, no name has moved.
     #[inline]
     pub(in super::super) fn latest(&self) -> u64 {
         self.epochs.load(Ordering::Relaxed)
     }
 
-    /// As [`Self::moved`], and certain to know of what [`Self::latest`] has counted.
+    /// As [`Self::moved`], but guaranteed to see every move that [`Self::latest`] has counted.
     #[cold]
     pub(in super::super) fn moved_by_now(&self, authority: &str) -> Option<u64> {
         self.names().get(authority)?.moved
@@ -112,12 +112,12 @@ impl Names {
 
     /// Connects to the origin in `uri`.
     ///
-    /// Cancel-safe: what was learned by then stays.
+    /// Cancel-safe: what was learned before stays.
     pub(in super::super) async fn connect(
         self: &Arc<Self>,
         uri: &Uri,
     ) -> Result<Reached, ConnectError> {
-        // A deadline that is put around this one is to come later: only here is it known who was silent.
+        // An outer timeout should be longer, because only here is it known which address was silent.
         let deadline = Instant::now() + self.timeout.saturating_sub(self.timeout / 50);
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -133,7 +133,7 @@ impl Names {
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let port = Port { stated: uri.port_u16(), default };
         self.look_up(authority, host, port, deadline).await;
-        // Again only where the address was given up by another request meanwhile.
+        // Repeats only if another request gave the address up in the meantime.
         for _ in 0..3 {
             let order = self.order(authority)?;
             let outcome = race::connect(&order, deadline).await;
@@ -144,13 +144,13 @@ impl Names {
         Err(FailureKind::NoRoute.into())
     }
 
-    /// Waits for the answer of a look-up, if there is need to.
+    /// Waits for the answer of a lookup, if necessary.
     async fn look_up(self: &Arc<Self>, authority: &str, host: &str, port: Port, deadline: Instant) {
         let (mut end, patience) = {
             let mut names = self.names();
             let name = entry(&mut names, authority);
             let look_up = match name.look_up.take() {
-                // One that was given up has no sender.
+                // A cancelled lookup has no sender.
                 Some(look_up) if look_up.end.has_changed().is_ok() => look_up,
                 _ => self.begin(authority, host, port),
             };
@@ -163,7 +163,7 @@ impl Names {
         let _ = timeout_at(patience.min(deadline), end.changed()).await;
     }
 
-    /// Begins a look-up in a task of its own: it may take longer than any request, and there is one for a name at a
+    /// Begins a lookup in a separate task: it may take longer than any request, and there is only one per name at a
     /// time.
     fn begin(self: &Arc<Self>, authority: &str, host: &str, port: Port) -> LookUp {
         let (begun, end) = watch::channel(());
@@ -191,7 +191,7 @@ impl Names {
         if order.is_empty() { Err(name.failure) } else { Ok(order) }
     }
 
-    /// Notes what came of a race. None if it has to be run again.
+    /// Records the result of a race. `None` if it must be run again.
     fn settle(
         self: &Arc<Self>,
         authority: &str,
@@ -224,7 +224,7 @@ impl Names {
         })
     }
 
-    /// Whether the kept address of `authority` is to be tried once more.
+    /// Whether to try the kept address of `authority` again.
     fn is_to_be_tried(&self, authority: &str) -> bool {
         let mut names = self.names();
         let Some(name) = names.get_mut(authority) else { return false };
@@ -238,18 +238,18 @@ impl Names {
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<Box<str>, Name, RandomState>> {
-        // Each change is one step: what a panic elsewhere left behind is consistent.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.by_authority.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tries a kept address until it connects, or is given up and another does: how long it has failed must not depend on
-/// how often it is asked for.
+/// Tries a kept address until it connects, or until it is given up and another connects: how long it counts as failing
+/// must not depend on how often requests use it.
 async fn try_again(names: Arc<Names>, uri: Uri) {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     loop {
         sleep(TRY_AGAIN).await;
-        // Boxed: it is this task that it begins.
+        // Boxed, because the future is recursive: this task begins it.
         let connecting: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(names.connect(&uri));
         let connected = connecting.await.is_ok();
         if !names.is_to_be_tried(authority) || connected {
@@ -326,7 +326,7 @@ mod tests {
 
     use super::*;
 
-    /// It was begun before another address was kept.
+    /// It began before another address was kept.
     #[tokio::test]
     async fn a_connection_to_another_address_than_the_kept_one_is_not_used() {
         let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();

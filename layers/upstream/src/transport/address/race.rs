@@ -1,5 +1,5 @@
-//! Connections that are begun one after the other, until one is made
-//! ([RFC 8305 §5](https://www.rfc-editor.org/rfc/rfc8305#section-5)).
+//! Connection attempts that start one after the other, until one succeeds ([RFC 8305
+//! §5](https://www.rfc-editor.org/rfc/rfc8305#section-5)).
 
 use std::{convert::Infallible, future::Ready, net::SocketAddr, task, time::Duration};
 
@@ -18,18 +18,18 @@ use tower_service::Service;
 
 use super::super::connector::ConnectError;
 
-/// How long an address has for itself.
+/// The head start of each address.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// What became of those that were tried.
+/// The results of the attempts.
 pub(super) struct Outcome {
     pub(super) connected: Option<(SocketAddr, TokioIo<TcpStream>)>,
     pub(super) failures: Vec<(SocketAddr, FailureKind)>,
 }
 
-/// Connects to the first of `addresses` that can be had until `deadline`.
+/// Connects to the first of `addresses` that connects before `deadline`.
 ///
-/// Dropped, all attempts end.
+/// Dropping this ends all attempts.
 pub(super) async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Outcome {
     let mut attempts = JoinSet::new();
     let mut waiting = addresses.iter().copied();
@@ -50,7 +50,7 @@ pub(super) async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Outc
                 silent.retain(|one| *one != address);
                 failures.push((address, kind));
             }
-            // It panicked, or the runtime ends.
+            // The task panicked, or the runtime is ending.
             Ok(Some(Err(_))) => {}
             Ok(None) => return Outcome { connected: None, failures },
             Err(_) if Instant::now() < deadline => {}
@@ -66,8 +66,7 @@ pub(super) async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Outc
 async fn attempt(address: SocketAddr) -> (SocketAddr, Result<TokioIo<TcpStream>, FailureKind>) {
     let mut tcp = HttpConnector::new_with_resolver(At(address));
     tcp.set_nodelay(true);
-    // A backend that has vanished without a word would hold what waits for it for ever, and a firewall
-    // forgets a silent stream.
+    // Requests would wait forever for a backend that vanished silently, and firewalls forget silent connections.
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     tcp.set_keepalive_interval(Some(Duration::from_secs(15)));
     // Without a port, that of the address is used.
@@ -134,7 +133,7 @@ mod tests {
         assert_eq!(outcome.failures, [(dead, FailureKind::Refused), (silent.addr, timeout)]);
     }
 
-    /// A backend that vanished without a word would hold whatever waits for it, for ever.
+    /// Requests would wait forever for a backend that vanished silently.
     #[tokio::test]
     async fn a_connection_is_probed() {
         let (_listener, live) = live().await;

@@ -1,4 +1,4 @@
-//! Who knows the addresses of a name.
+//! Name resolution.
 
 use std::{fmt, io, net::SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Backends that are named, by each transport, with real servers at several addresses of the loopback.
+//! Backends with host names, with each transport, and real servers at several loopback addresses.
 
 use std::{
     collections::HashMap,
@@ -33,15 +33,15 @@ use crate::transport::{
 type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 pub(super) type Script = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
 
-/// What a name is answered with, until it is said otherwise.
+/// The answer to lookups, until a test changes it.
 #[derive(Clone)]
 struct Dns(Arc<Mutex<Say>>);
 
 #[derive(Clone)]
 enum Say {
-    /// These, beginning with another each time.
+    /// These addresses, starting with another one each time.
     Rotating(Vec<SocketAddr>),
-    /// These, later than a call takes.
+    /// These addresses, but later than a call may take.
     Slowly(Vec<SocketAddr>),
     Failure,
     Silence,
@@ -85,10 +85,10 @@ impl Dns {
     }
 }
 
-/// A server that answers with its own address.
+/// A server that responds with its own address.
 struct Server {
     address: SocketAddr,
-    // Aborted when dropped, the connections too.
+    // Aborted when dropped, including the connections.
     _serving: JoinSet<()>,
 }
 
@@ -112,7 +112,7 @@ impl Server {
                 let (stream, _) = listener.accept().await.unwrap();
                 connections.spawn(async move {
                     let respond = service_fn(move |_| async move {
-                        // Long enough that requests at a time are at a time.
+                        // Long enough that concurrent requests overlap.
                         sleep(Duration::from_millis(1)).await;
                         let body = Full::<Bytes>::from(address.to_string());
                         Ok::<_, io::Error>(Response::new(body))
@@ -218,7 +218,7 @@ where
             assert_eq!(server_of, Ok(server.address));
         }
     }
-    // Not even an answer that says no.
+    // Not even a negative answer.
     dns.say(Say::Silence);
     tokio::time::pause();
     let start = Instant::now();
@@ -241,7 +241,7 @@ where
     let mut number = 3;
     for (old, new) in [(&first, &second), (&second, &first)] {
         dns.say(Say::Slowly(vec![new.address]));
-        // What has a connection does not ask for the name.
+        // A request that gets an existing connection does not look up the name.
         assert_eq!(calls(1).await, [Ok(old.address)]);
         number += 3;
         let seen = calls(number).await;
@@ -259,7 +259,7 @@ where
     }
 }
 
-/// A worker whose connections are to the old address does not go on with them when another has moved.
+/// A worker does not keep using connections to the old address after another worker has moved.
 #[tokio::test]
 async fn workers_go_to_one_address_and_move_together() {
     for scheme in ["http", "h2c"] {
@@ -270,14 +270,14 @@ async fn workers_go_to_one_address_and_move_together() {
         let other = one.for_worker();
         assert_eq!(call(&one, &origin).await, Ok(first.address));
         assert_eq!(call(&other, &origin).await, Ok(first.address));
-        // Of two addresses that are as good, all keep the one that is kept.
+        // If two addresses work equally well, all workers use the kept one.
         dns.say(Say::Rotating(vec![second.address, first.address]));
         for worker in [&one, &other, &one.for_worker()] {
             let calls = join_all((0..5).map(|_| call(worker, &origin))).await;
             assert_eq!(calls, vec![Ok(first.address); 5], "{scheme}");
         }
         dns.say(Say::Rotating(vec![second.address]));
-        // One that has no connection yet is the first to learn of it.
+        // A worker without a connection is the first to notice.
         assert_eq!(call(&one.for_worker(), &origin).await, Ok(second.address));
         for worker in [&one, &other] {
             for _ in 0..3 {
@@ -341,7 +341,7 @@ async fn an_address_that_refuses_is_given_up_after_five_seconds<T>(
     sleep(Duration::from_millis(50)).await;
     let refused = Err(TransportError::Failed(FailureKind::Refused));
     assert_eq!(call(&transport, &origin).await, refused);
-    // Nobody asks meanwhile.
+    // No requests in the meantime.
     sleep(Duration::from_secs(4)).await;
     assert_eq!(call(&transport, &origin).await, refused);
     sleep(Duration::from_secs(30)).await;
@@ -432,7 +432,7 @@ async fn there_is_one_look_up_at_a_time() {
         assert_eq!(answer, Ok(server.address));
     }
     assert_eq!(*count.lock().unwrap(), 1);
-    // Each connection after that asks anew.
+    // Each connection after that looks the name up again.
     assert_eq!(call(&transport, &origin).await, Ok(server.address));
     assert_eq!(*count.lock().unwrap(), 2);
 }

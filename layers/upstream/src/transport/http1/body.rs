@@ -1,4 +1,4 @@
-//! The response body, which brings its connection back.
+//! The response body, which returns its connection to the pool.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::{give_up, link::Link, pool::Pool};
 
-/// A response body as it comes. At its end the connection goes back to the others.
+/// A streaming response body. At its end, the connection is returned to the pool.
 ///
 /// # Cancellation
 ///
@@ -37,7 +37,7 @@ impl Http1Body {
         body
     }
 
-    /// A body whose connection somebody else looks after.
+    /// A body whose connection is handled elsewhere.
     #[inline]
     pub(in super::super) const fn not_kept(incoming: Incoming) -> Self {
         Self { incoming: Some(incoming), borrowed: None }
@@ -69,11 +69,11 @@ impl Body for Http1Body {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         let polled = Pin::new(incoming).poll_frame(cx);
         match &polled {
-            // Nothing comes after trailers, so that nobody may ask.
+            // Nothing follows trailers, so a reader may stop polling here.
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.give_back(),
             Poll::Ready(Some(Ok(_))) => self.return_at_end(),
             Poll::Ready(None) => self.give_back(),
-            // Broken off: the connection goes with the body.
+            // The body broke off, so the connection is closed.
             Poll::Ready(Some(Err(_))) => self.borrowed = None,
             Poll::Pending => {}
         }

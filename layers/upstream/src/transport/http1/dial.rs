@@ -25,11 +25,12 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) link: Link,
-    /// Whether it has served another before. It may have died since.
+    /// Whether it has served another request. It may have been closed since.
     pub(super) is_kept: bool,
 }
 
-/// The connection that `checkout` promises. Dropped, it gives up the turn and the attempt.
+/// Waits for the connection of `checkout`. Dropping it gives up the place in the queue and the
+/// attempt.
 pub(super) async fn fulfil(
     dialer: Dialer,
     pool: Arc<Pool>,
@@ -76,7 +77,7 @@ where
         .await
         .map_err(|_| TransportError::Failed(FailureKind::Terminated))?;
     tokio::spawn(async move {
-        // The request that it carries is told how it ends.
+        // Its request gets the error if it fails.
         let _ = connection.with_upgrades().await;
         drop(permit);
     });

@@ -31,17 +31,17 @@ pub struct Http1Future(State);
 
 enum State {
     Sent {
-        // Its type has no name.
+        // Boxed, because its type cannot be named.
         answer: Pin<Box<dyn Future<Output = SendResult> + Send>>,
         exchange: Option<Exchange>,
     },
     Connecting {
         connecting: Pin<Box<dyn Future<Output = Result<Given, TransportError>> + Send>>,
-        // Boxed: a request is large, and making a connection is dear anyway.
+        // Boxed, because a request is large and making a connection is expensive anyway.
         queued: Option<Box<Queued>>,
     },
     Failed(TransportError),
-    // What hyper gave back.
+    // The request that hyper returned.
     Unsent(Box<Request<OutgoingBody>>),
 }
 
@@ -51,7 +51,7 @@ type SendResult = Result<Response<Incoming>, TrySendError<Request<OutgoingBody>>
 struct Exchange {
     link: Link,
     pool: Arc<Pool>,
-    // One that was made for this request and dies at once is not replaced by another.
+    // If a connection that was made for this request closes at once, it is not replaced.
     is_kept: bool,
 }
 
@@ -152,14 +152,15 @@ impl Drop for Http1Future {
 impl Exchange {
     #[inline]
     fn respond(self, response: Response<Incoming>) -> Response<Http1Body> {
-        // hyper would send the next request as HTTP/1.0, and leave out a body of unknown length.
+        // Otherwise hyper would send the next request as HTTP/1.0, and leave out a body of unknown
+        // length.
         if response.version() != Version::HTTP_11 {
             return response.map(Http1Body::not_kept);
         }
         response.map(|body| Http1Body::new(body, self.link, self.pool))
     }
 
-    /// Goes on with another connection if this one was dead before anything was written.
+    /// Continues with another connection if this one was closed before anything was written.
     fn recover(
         self,
         mut failed: TrySendError<Request<OutgoingBody>>,

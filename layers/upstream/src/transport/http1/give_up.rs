@@ -1,13 +1,13 @@
-//! What happens to the connection of an exchange that is given up.
+//! What happens to the connection of a cancelled exchange.
 //!
 //! Closing it tells the backend, but the next request then needs a new connection: a client that resets thousands of
 //! requests a second would make the backend accept as many connections. So a short response is read to its end, and the
 //! connection is kept.
 //!
-//! | exchange that is given up | connection |
+//! | cancelled exchange | connection |
 //! |---|---|
 //! | the response comes within 100 ms, and has at most 64 KiB | kept |
-//! | a response under way, whose declared rest is at most 64 KiB and comes within 100 ms | kept |
+//! | a response in progress, whose declared rest is at most 64 KiB and arrives within 100 ms | kept |
 //! | any other, or 64 of the same backend are being read out | closed |
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -61,7 +61,7 @@ fn read_out(link: Link, pool: Arc<Pool>, rest: impl Future<Output = bool> + Send
     });
 }
 
-/// Whether `body` ends soon. It is read as far as that.
+/// Reads `body`, and returns whether it ends soon.
 async fn is_short(mut body: Incoming) -> bool {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {

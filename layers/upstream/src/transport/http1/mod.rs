@@ -1,9 +1,9 @@
 //! A lean transport for HTTP/1.1 in clear text: hyper's connections, and a pool of them for each backend.
 //!
-//! A connection runs in a task of its own. A request that takes it out of the pool has it alone;
-//! the response body brings it back when it has ended. A kept connection may have died meanwhile:
-//! hyper then gives the request back, of which nothing was written, and it goes to the next. Once a
-//! byte was written it is never sent again.
+//! A connection runs in its own task. A request takes it out of the pool and uses it exclusively;
+//! the response body returns it at its end. A pooled connection may have been closed in the
+//! meantime: hyper then returns the request, of which nothing was written, and it goes to the next
+//! connection. After a byte was written, the request is never sent again.
 
 mod body;
 mod dial;
@@ -29,7 +29,7 @@ use super::{
     pools::Pools,
 };
 
-/// Connections of its own to backends that speak HTTP/1.1 in clear text. Clones share them.
+/// Connections to backends that speak HTTP/1.1 in clear text. Clones share them.
 ///
 /// An unused connection is closed after
 /// [`TransportBuilder::idle_timeout`](super::TransportBuilder::idle_timeout), or when the last clone and the
@@ -42,7 +42,7 @@ impl Http1Transport {
         Self(Arc::new(Pools::new(config, config.dialer())))
     }
 
-    /// A transport with connections of its own, for the thread of another runtime: see
+    /// A transport with its own connections, for the thread of another runtime; see
     /// [`Upstream::for_worker`](crate::Upstream::for_worker).
     #[must_use]
     pub fn for_worker(&self) -> Self {

@@ -1,16 +1,16 @@
 //! The connections to one backend.
 //!
-//! | a request comes and | it |
+//! | when a request arrives | it |
 //! |---|---|
 //! | an idle connection is ready | takes the one that was used last |
-//! | none is, and there may be more | makes one |
-//! | there are as many as there may be | waits for its turn, which is one of the two |
+//! | none is ready, and the limit is not reached | makes one |
+//! | the limit is reached | waits in a queue for one of the two |
 //!
-//! A connection counts from when it is begun to be made until its task ends ([`Permit`]).
+//! A connection counts from the start of the attempt until its task ends ([`Permit`]).
 //!
-//! All connections that are kept lead to one address. Where the backend has moved to another, those to the old one
-//! are closed: the idle ones at once ([`Pool::is_at`]), or at the next request if another worker's pool was the first to
-//! go there; the others when their response is over.
+//! All pooled connections lead to one address. If the backend has moved to another, those to the old one are closed:
+//! the idle ones at once ([`Pool::is_at`]), or at the next request if another worker's pool was the first to go there;
+//! the others when their response is over.
 
 use std::{
     collections::VecDeque,
@@ -38,16 +38,17 @@ pub(in super::super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    // The one used last is at the end: it is the likeliest to live, and the others may idle out.
+    // The most recently used connection is last: it is the most likely to be open, and the others
+    // may idle out.
     idle: Vec<Idle>,
     open: usize,
-    // How many of them are read out for nobody.
+    // How many connections are being drained for cancelled exchanges.
     read_out: usize,
-    // Of the address that the backend is at: a connection of an earlier one leads elsewhere.
+    // The epoch of the backend's current address: a connection with an earlier one leads elsewhere.
     epoch: u64,
-    // The latest epoch of any name that is known here.
+    // The latest epoch of any name that this pool has seen.
     latest: u64,
-    // Those who wait no more are among them until it would be their turn.
+    // Cancelled requests stay in the queue until their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -78,13 +79,13 @@ pub(super) enum Turn {
     Dial(Permit),
 }
 
-/// How many connections are read out at once for exchanges that were given up.
+/// How many connections may be drained at once for cancelled exchanges.
 const MAX_READ_OUT: usize = 64;
 
-/// The right to read out a connection.
+/// The permission to drain a connection.
 pub(super) struct ReadOut(Arc<Pool>);
 
-/// The right to have a connection; dropped, it is somebody else's.
+/// The permission to have a connection. Dropping it passes it on to another request.
 pub(super) struct Permit(Weak<Pool>);
 
 impl Pool {
@@ -122,7 +123,7 @@ impl Pool {
         Checkout::Wait(wait)
     }
 
-    /// Takes a connection back whose response is over.
+    /// Takes back a connection whose response is complete.
     #[inline]
     pub(super) fn check_in(&self, link: Link) {
         if !link.sender.is_ready() {
@@ -150,7 +151,7 @@ impl Pool {
         self.state().is_at(epoch);
     }
 
-    /// Goes where another worker has found the backend, if it has moved.
+    /// Follows the backend if another worker has found that it moved.
     #[cold]
     fn follow(&self, state: &mut State) {
         let moved = self.dialer.names.moved_by_now(self.backend.authority().as_str());
@@ -160,20 +161,20 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one step: what a panic elsewhere left behind is consistent.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pool {
-    /// Takes a connection back whose response is over, even if the request is not yet: the backend
-    /// answered before it had read all of it.
+    /// Takes back a connection whose response is complete, even if the request is not: the backend
+    /// responded before it had read all of it.
     #[inline]
     pub(super) fn check_in_when_ready(self: &Arc<Self>, mut link: Link) {
         if link.sender.is_ready() {
             self.check_in(link);
         } else if !link.sender.is_closed()
-            // Outside of the runtime there is nobody to wait; the connection is closed.
+            // Outside of a runtime, no task can wait, so the connection is closed.
             && let Ok(runtime) = Handle::try_current()
         {
             let pool = Arc::downgrade(self);
@@ -189,7 +190,7 @@ impl Pool {
 }
 
 impl Pool {
-    /// The right to read out one of its connections, if not too many are read out already.
+    /// The permission to drain one of its connections, unless too many are being drained already.
     pub(super) fn read_out(self: &Arc<Self>) -> Option<ReadOut> {
         let mut state = self.state();
         if state.read_out >= MAX_READ_OUT {

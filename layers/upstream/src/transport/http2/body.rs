@@ -13,9 +13,9 @@ use hyper::body::Incoming;
 
 use super::stream::Stream;
 
-/// A response body as it comes. At its end the stream may be used by another request.
+/// A streaming response body. At its end, another request may use the stream.
 ///
-/// Dropped before its end, the stream is reset.
+/// If it is dropped before its end, the stream is reset.
 pub(in super::super) struct Http2Body {
     incoming: Incoming,
     stream: Option<Arc<Stream>>,

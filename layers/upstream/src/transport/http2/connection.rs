@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{outgoing::StreamedBody, pool::Pool};
 
-/// How soon the connection is looked at again for the number of streams that the peer takes: nothing reports it. It
-/// comes with the peer's first frame, and seldom changes.
+/// The interval for polling the peer's stream limit, because hyper does not report changes. It arrives with the peer's
+/// first frame, and rarely changes.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// Drives `connection` to its end, and keeps `pool` informed of how many streams the peer takes.
+/// Drives `connection` to its end, and keeps `pool` informed of the peer's stream limit.
 pub(super) async fn drive<T>(
     connection: Connection<T, StreamedBody, TokioExecutor>,
     pool: Weak<Pool>,
@@ -28,7 +28,7 @@ pub(super) async fn drive<T>(
     let mut pause = FIRST_LOOK;
     let mut look = pin!(sleep(pause));
     poll_fn(|cx| {
-        // The requests that it carries are told how it ends.
+        // Its requests get the error if it fails.
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }

@@ -19,9 +19,9 @@ use super::{
     pool::{Pool, UNKNOWN},
 };
 
-/// How much of one response waits here for a client that does not read it.
+/// How much of one response is buffered for a client that does not read it.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// Room for the windows of as many streams as [`Pool`] uses: one that is not read holds up no other.
+/// Room for the windows of as many streams as [`Pool`] uses, so that an unread stream does not block others.
 const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 
 /// A connection that has been made.
@@ -52,7 +52,7 @@ where
 {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        // One that has gone silent would take in all requests, and answer none.
+        // A silent connection would accept all requests and answer none.
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .initial_stream_window_size(STREAM_WINDOW)

@@ -22,7 +22,7 @@ use super::{
     upload::{OrStalled, Stalled},
 };
 
-/// How many connections a request may meet that close before it was sent.
+/// How many connections may close before a request was sent.
 const MAX_ATTEMPTS: u8 = 4;
 
 /// Resolves at the response head.
@@ -38,7 +38,7 @@ enum State {
         request: Option<Request<OutgoingBody>>,
     },
     Sent {
-        // Its type has no name.
+        // Boxed, because its type cannot be named.
         answer: Pin<Box<dyn Future<Output = Result<SendResult, Stalled>> + Send>>,
         stream: Option<Arc<Stream>>,
     },
@@ -46,7 +46,7 @@ enum State {
     NotHttp2(Option<Request<OutgoingBody>>),
     Failed {
         error: TransportError,
-        // What was not sent.
+        // The unsent request.
         request: Option<Box<Request<OutgoingBody>>>,
     },
 }
@@ -166,7 +166,7 @@ impl Future for Http2Future {
                             this.attempts += 1;
                             recover(&this.pool, failed, this.attempts)
                         }
-                        // With the answer goes the stream.
+                        // The stream is released with the response.
                         Err(Stalled) => {
                             let error = TransportError::Failed(FailureKind::ResponseTimeout);
                             State::failed(error, None)
@@ -186,7 +186,7 @@ impl Future for Http2Future {
     }
 }
 
-/// Goes on with another connection if this one had closed before anything was sent.
+/// Continues with another connection if this one closed before anything was sent.
 fn recover(
     pool: &Arc<Pool>,
     mut failed: TrySendError<Request<StreamedBody>>,

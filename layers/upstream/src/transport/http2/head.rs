@@ -7,18 +7,18 @@ use http::{
     uri::{Authority, InvalidUriParts, PathAndQuery},
 };
 
-/// Names the origin in the target, and removes what HTTP/2 has no use for.
+/// Puts the origin into the target, and removes fields that HTTP/2 does not use.
 ///
-/// The authority is the one that `Host` names, which goes: the two together are refused by some servers even where
-/// they are equal ([RFC 9113 §8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1)). Without `Host` it is the
-/// backend's.
+/// The authority is taken from `Host`, which is removed: some servers refuse the two together even if they are equal
+/// ([RFC 9113 §8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1)). Without `Host` it is the backend's.
 pub(super) fn to_http2<B>(
     request: &mut Request<B>,
     backend: &Backend,
 ) -> Result<(), InvalidUriParts> {
     let headers = request.headers_mut();
     let host = headers.remove(HOST);
-    // What it nominates is gone; `TE: trailers` stays, and hyper would remove all that it names.
+    // The fields that it names are already removed. `TE: trailers` must stay, but hyper would
+    // remove every named field.
     headers.remove(CONNECTION);
     headers.remove(TRANSFER_ENCODING);
     let named = |host: HeaderValue| Authority::try_from(host.as_bytes()).ok();
@@ -61,7 +61,7 @@ mod tests {
             assert!(!request.headers().contains_key(HOST));
             assert!(!request.headers().contains_key(CONNECTION));
             assert_eq!(request.headers()["te"], "trailers");
-            // Once more, as for a second connection, changes nothing.
+            // Repeating it, as for a second connection, changes nothing.
             to_http2(&mut request, &backend).unwrap();
             assert_eq!(request.uri().to_string(), format!("https://{authority}/p?q"));
             to_http1(&mut request);

@@ -1,8 +1,8 @@
 //! HTTP/2: hyper's connections, as many to each backend as its requests need.
 //!
-//! A peer bounds how many streams it takes over one connection. A request beyond them would wait in the connection,
-//! behind streams that may never end; so streams are counted here, and the next connection is made when those that
-//! there are have none free. Each stream is counted until both of its halves have ended.
+//! A peer limits the number of streams on one connection. A request beyond the limit would wait in the connection,
+//! behind streams that may never end. So streams are counted here, and another connection is made when the existing
+//! ones have none free. Each stream is counted until both of its halves have ended.
 
 mod body;
 mod connection;

@@ -1,4 +1,4 @@
-//! The request body as a stream gets it.
+//! The request body of a stream.
 
 use std::{
     error::Error,
@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{super::outgoing::OutgoingBody, stream::Stream, upload::Sending};
 
 /// A request body that keeps its stream counted: a backend may answer before it has read all of it. It records whether
-/// the backend takes what it returns.
+/// the backend reads its data.
 pub(super) struct StreamedBody {
     body: OutgoingBody,
     sending: Sending,

@@ -1,19 +1,19 @@
 //! The connections to one backend.
 //!
-//! | a request comes and | it |
+//! | when a request arrives | it |
 //! |---|---|
 //! | a connection has a stream free | takes it, on the oldest of these |
-//! | none has | waits; a connection is made, if none is being made and there may be more |
+//! | none has a stream free | waits; a connection is made, unless one is being made or the limit is reached |
 //! | a stream becomes free, or a connection is made | the request that has waited longest takes it |
-//! | no connection could be made, and there is no other | all that wait fail as it did |
-//! | the only connection ends before the peer's SETTINGS have come | all that wait fail |
+//! | no connection could be made, and there is no other | all waiting requests fail with its error |
+//! | the only connection ends before the peer's SETTINGS arrive | all waiting requests fail |
 //!
-//! A new connection has no stream until the peer's first SETTINGS have come: they say how many it takes
-//! ([RFC 9113 §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)), and nginx refuses a request with a body that
-//! comes before they are acknowledged. If they do not come within a second, it has one.
+//! A new connection has no streams until the peer's first SETTINGS arrive, which state how many it allows ([RFC 9113
+//! §5.1.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.1.2)), and nginx refuses a request with a body that comes
+//! before they are acknowledged. If they do not arrive within a second, it has one.
 //!
-//! Where the backend has moved to another address, connections to the old one are not used again, and close when
-//! their streams have ended.
+//! If the backend has moved to another address, connections to the old one are not reused, and close when their streams
+//! have ended.
 
 use std::{
     collections::VecDeque,
@@ -38,9 +38,9 @@ use super::{
     stream::Stream,
 };
 
-/// What hyper has for the number of streams that the peer takes, until the peer has said it.
+/// hyper's value for the peer's stream limit until the peer has stated it.
 pub(super) const UNKNOWN: usize = usize::MAX / 2;
-/// How many at most, where the peer takes more or sets no bound: they share one connection's packets.
+/// The maximum number of streams if the peer allows more, because they share one TCP connection.
 const MAX_STREAMS: usize = 256;
 /// How long a connection may be without the peer's SETTINGS and still be waited for.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -54,16 +54,16 @@ pub(in super::super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    // The oldest first: the others may idle out.
+    // Oldest first, so that the others may idle out.
     links: Vec<Link>,
     next: u64,
     is_dialling: bool,
     is_http1: bool,
-    // Of the address that the backend is at.
+    // The epoch of the backend's current address.
     epoch: u64,
-    // The latest epoch of any name that is known here.
+    // The latest epoch of any name that this pool has seen.
     latest: u64,
-    // Those that wait no more are among them until it would be their turn.
+    // Cancelled requests stay in the queue until their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -71,7 +71,7 @@ struct Link {
     id: u64,
     sender: SendRequest<StreamedBody>,
     open: usize,
-    // None until the peer has said it.
+    // `None` until the peer has stated it.
     limit: Option<usize>,
     since: Instant,
     used: Instant,
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// Tells all that wait that they wait in vain.
+    /// Fails all waiting requests.
     fn fail(&mut self, unable: Unable) {
         for turn in self.waiting.drain(..) {
             let _ = turn.send(Err(unable));
@@ -153,7 +153,7 @@ impl Pool {
         }
         let (turn, wait) = oneshot::channel();
         state.waiting.push_back(turn);
-        // Those before it may wait no more.
+        // The requests in front of it may be cancelled.
         self.serve(&mut state);
         self.dial_if_needed(&mut state);
         Checkout::Wait(wait)
@@ -169,7 +169,7 @@ impl Pool {
         }
     }
 
-    /// Notes how many streams the peer of a connection takes.
+    /// Records the stream limit of the peer of a connection.
     pub(super) fn takes(self: &Arc<Self>, connection: u64, streams: usize) {
         let mut state = self.state();
         let Some(link) = state.links.iter_mut().find(|link| link.id == connection) else { return };
@@ -185,7 +185,8 @@ impl Pool {
         let mut state = self.state();
         let ended = state.links.iter().position(|link| link.id == connection);
         let Some(ended) = ended.map(|index| state.links.remove(index)) else { return };
-        // One that ends before its SETTINGS have come speaks another protocol, or none: the next would do the same.
+        // A peer that closes the connection before sending SETTINGS uses another protocol, or none: the next connection
+        // would end in the same way.
         if ended.limit.is_none() && state.links.is_empty() {
             state.fail(TransportError::Failed(FailureKind::Terminated).into());
         }
@@ -193,7 +194,7 @@ impl Pool {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one step: what a panic elsewhere left behind is consistent.
+        // A panic while the lock was held leaves consistent data, because each change is one step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -207,7 +208,7 @@ impl Pool {
         Some(Given { sender: link.sender.clone(), stream })
     }
 
-    /// Gives free streams to those that wait.
+    /// Gives free streams to waiting requests.
     fn serve(self: &Arc<Self>, state: &mut State) {
         while !state.waiting.is_empty() {
             let Some(mut given) = self.take(state) else { return };
@@ -229,7 +230,7 @@ impl Pool {
         }
     }
 
-    /// Makes a connection if requests wait and those that there are have shown that they cannot take them.
+    /// Makes a connection if requests wait and the existing connections cannot take them.
     fn dial_if_needed(self: &Arc<Self>, state: &mut State) {
         if state.is_dialling
             || state.waiting.iter().all(oneshot::Sender::is_closed)
@@ -242,7 +243,7 @@ impl Pool {
         state.next += 1;
         let dialling = Dialling(Arc::clone(self));
         let id = state.next;
-        // A task of its own: the request that had need of it first may be given up.
+        // A separate task, because the request that needed it first may be cancelled.
         tokio::spawn(async move {
             let outcome = dial(&dialling.0, id).await;
             dialling.0.dialled(outcome);
@@ -270,7 +271,7 @@ impl Pool {
     }
 }
 
-/// A connection that is being made; dropped, none is.
+/// A connection attempt. Dropping it records that none is in progress.
 struct Dialling(Arc<Pool>);
 
 impl Drop for Dialling {

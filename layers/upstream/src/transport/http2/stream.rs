@@ -4,12 +4,12 @@ use std::sync::{Arc, Weak};
 
 use super::{pool::Pool, upload::Upload};
 
-/// One of the streams of a connection; dropped, it may be used by another request.
+/// One of the streams of a connection. When it is dropped, another request may use it.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) pool: Weak<Pool>,
     pub(super) connection: u64,
-    /// What is known of the request body that it carries.
+    /// The progress of its request body.
     pub(super) upload: Upload,
 }
 

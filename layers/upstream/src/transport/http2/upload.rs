@@ -1,17 +1,17 @@
-//! Gives up uploads that the backend does not read.
+//! Cancels uploads that the backend does not read.
 //!
 //! hyper asks a request body for its next piece only when the backend's window has room for some of the previous one
-//! ([RFC 9113 §5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So the backend takes nothing for as long as a
-//! piece has been given and the body is neither asked again nor dropped. Only that counts:
+//! ([RFC 9113 §5.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.2)). So the backend is not reading while a piece
+//! has been returned and the body is neither polled again nor dropped. Only this state counts:
 //!
 //! | upload | outcome |
 //! |---|---|
-//! | a piece waits for the timeout | the exchange ends, and its stream is reset; the others of the connection go on |
+//! | a piece waits for the timeout | the exchange ends and its stream is reset; other streams of the connection continue |
 //! | the client pauses | no timeout here |
-//! | all of it is with h2, or the response has begun | no timeout here |
+//! | h2 has all of it, or the response has begun | no timeout here |
 //!
-//! What h2 holds of the last piece, when the window had room for a part of it, cannot be seen: then the timeout of the
-//! response applies.
+//! If the window had room for only a part of the last piece, the rest that h2 holds cannot be observed; then the
+//! timeout of the response applies.
 
 use std::{
     pin::Pin,
@@ -28,7 +28,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::stream::Stream;
 
-/// What a request body reports of itself.
+/// The progress that a request body reports.
 #[derive(Debug)]
 pub(super) struct Upload {
     begun: Instant,
@@ -37,27 +37,27 @@ pub(super) struct Upload {
     is_over: AtomicBool,
 }
 
-/// The part of an upload in its body: dropped, there is nothing more to send.
+/// The body's side of an upload. Dropping it means that there is nothing more to send.
 #[derive(Debug)]
 pub(super) struct Sending(Arc<Stream>);
 
-/// What the backend takes of an upload.
+/// The state of an upload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {
-    /// A piece waits since then.
+    /// A piece has been waiting since then.
     Waits(Instant),
-    /// Nothing waits.
+    /// No piece is waiting.
     Goes,
-    /// Nothing will wait any more.
+    /// No piece will wait any more.
     IsOver,
 }
 
-/// The backend has taken nothing of the request for too long.
+/// The backend has not read the request for too long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stalled;
 
 pin_project! {
-    /// An answer, unless its upload stalls first.
+    /// A response, unless its upload stalls first.
     pub(super) struct OrStalled<F> {
         #[pin]
         answer: F,
@@ -93,7 +93,7 @@ impl Sending {
         Self(stream)
     }
 
-    /// Records that the body was asked for its next piece.
+    /// Records that the body was polled for its next piece.
     pub(super) fn asked(&self) {
         self.0.upload.waits_since.store(0, Ordering::Relaxed);
     }
@@ -113,7 +113,7 @@ impl Drop for Sending {
 }
 
 impl<F> OrStalled<F> {
-    /// Waits for `answer`, unless a piece of the upload of `stream` waits for `timeout`. None where there is nothing to
+    /// Waits for `answer`, unless a piece of the upload of `stream` waits for `timeout`. `None` if there is nothing to
     /// upload.
     pub(super) fn new(answer: F, stream: Arc<Stream>, timeout: Option<Duration>) -> Self {
         let timer = timeout.map(sleep);
