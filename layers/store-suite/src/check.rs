@@ -1,4 +1,4 @@
-//! One rule as a check, and how it is run.
+//! One rule as a check, and the code that runs it.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use crate::Harness;
 type Run<H> = for<'a> fn(&'a H) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// One rule that every store must keep. [`store_suite!`](crate::store_suite) makes a test of each; use this type in
-/// test programs of your own.
+/// your own test programs.
 pub struct Check<H> {
     name: &'static str,
     threads: Threads,
@@ -23,9 +23,9 @@ pub struct Check<H> {
 /// Where the tasks of a check run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Threads {
-    /// So that time can be moved.
+    /// On one thread, so that time can be moved.
     One,
-    /// So that they race.
+    /// On several threads, so that they race.
     Many,
 }
 
@@ -46,7 +46,7 @@ impl<H: Harness> Check<H> {
         self.name
     }
 
-    /// Runs the check, in a tokio runtime of its own.
+    /// Runs the check, in its own tokio runtime.
     ///
     /// # Panics
     ///
@@ -69,11 +69,11 @@ impl<H: Harness> Check<H> {
     }
 }
 
-/// Runs all checks, each on a harness of its own: for a test program without [`store_suite!`](crate::store_suite).
+/// Runs all checks, each with its own harness, for a test program without [`store_suite!`](crate::store_suite).
 ///
 /// # Panics
 ///
-/// If the store breaks a rule. All checks are run first, and the message names each that failed.
+/// If the store breaks a rule. All checks run first, and the message names those that failed.
 pub fn run_all<H: Harness>(harness: impl Fn() -> H) {
     let failed: Vec<_> = Check::<H>::all()
         .iter()

@@ -1,4 +1,4 @@
-//! What the author of a store provides: new stores, and time.
+//! What the author of a store provides: new stores, and a way to let time pass.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use bartizan_core::SessionStore;
 
 /// Opens stores for the checks, and lets time pass.
 ///
-/// Put into the harness what must live as long as the store, such as the database server.
+/// A harness also owns everything that must live as long as the store, such as the database server.
 pub trait Harness: Sized + 'static {
-    /// The store that is tested.
+    /// The store under test.
     type Store: SessionStore;
 
     /// Opens a new, empty store with these limits. Runs in the tokio runtime of the check.
     fn open(&self, caps: Caps) -> impl Future<Output = Self::Store>;
 
-    /// Lets `by` pass for all stores that were opened, and does what they would do in the background meanwhile. Where
-    /// time cannot be moved, it waits; choose a short [`Self::idle`] then.
+    /// Lets `by` pass for all stores that were opened, and does what they would do in the background during that time.
+    /// If time cannot be moved, wait, and choose a short [`Self::idle`].
     ///
-    /// Steps are at most twice the idle time, except for two of 50 s and 20 s, in which only what has ended matters.
+    /// Steps are at most twice the idle time, except for two of 50 s and 20 s, in which only ended sessions matter.
     fn advance(&self, by: Duration) -> impl Future<Output = ()>;
 
     /// Whether the checks that move time run with tokio's clock paused: for a store that measures time by it and waits
@@ -32,7 +32,7 @@ pub trait Harness: Sized + 'static {
         Duration::from_secs(100)
     }
 
-    /// What the store has beyond what every store must have. Default: nothing.
+    /// The optional features of the store. Default: none.
     fn features(&self) -> Features {
         Features::none()
     }
@@ -44,9 +44,10 @@ pub trait Harness: Sized + 'static {
 pub struct Caps {
     /// In total. Every store has this limit.
     pub total: usize,
-    /// For one principal: the largest number if there is no limit. For stores that [have](Features::caps_principals) it.
+    /// For one principal; the largest number if there is no limit. For stores that [support](Features::caps_principals)
+    /// it.
     pub per_principal: usize,
-    /// For one client: the largest number if there is no limit. For stores that [have](Features::caps_clients) it.
+    /// For one client; the largest number if there is no limit. For stores that [support](Features::caps_clients) it.
     pub per_client: usize,
 }
 

@@ -1,7 +1,7 @@
 //! The tests that every [`SessionStore`](bartizan_core::SessionStore) must pass.
 //!
-//! For stores of your own: implement [`Harness`], which opens stores and lets time pass, and call [`store_suite!`] in a
-//! test of your crate. Each rule is a test of its own, so that a failure names the rule.
+//! To test your own store, implement [`Harness`], which opens stores and lets time pass, and call [`store_suite!`] in a
+//! test of your crate. Each rule is a separate test, so a failure names the rule.
 //!
 //! ```
 //! use std::{future::Future, time::Duration};
@@ -65,8 +65,8 @@
 //!
 //! # Cost
 //!
-//! Milliseconds where time can be moved. Where `advance` must wait, the checks about time take up to five idle times
-//! each, in parallel.
+//! Milliseconds if time can be moved. If `advance` must wait, the checks about time take up to five idle times each, in
+//! parallel.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What checks share: a store with a key of its own, and waiting.
+//! Helpers for checks: operations on a store with a route, and waiting.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Caps, Harness};
 
-/// How long a store may take for what it does in the background.
+/// How long a store may take for its background work.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A record that does not expire during a check.
@@ -51,7 +51,7 @@ impl<T: SessionStore> Opened<T> {
         insert(&self.store, self.key(id), record).await
     }
 
-    /// Inserts what must be inserted.
+    /// Inserts a session, which must succeed.
     pub(crate) async fn open(&self, id: &str, record: Record) -> Session {
         match self.insert(id, record).await {
             Inserted::Inserted(session) => session,
@@ -71,7 +71,7 @@ impl<T: SessionStore> Opened<T> {
         get(&self.store, self.key(id)).await
     }
 
-    /// Finds what must be there.
+    /// Looks up a session, which must exist.
     pub(crate) async fn find(&self, id: &str) -> Session {
         self.get(id).await.unwrap_or_else(|| panic!("the session {id} is live"))
     }
@@ -101,7 +101,7 @@ pub(crate) async fn get<T: SessionStore>(store: &T, key: Key<'_>) -> Option<Sess
     store.get(key).wait().await.unwrap()
 }
 
-/// Waits until `holds`, for what a store does in the background.
+/// Waits until `holds` returns true, for background work of a store.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = timeout(PATIENCE, async {
         while !holds().await {
@@ -111,12 +111,12 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     assert!(waiting.await.is_ok(), "{what}, within {PATIENCE:?}");
 }
 
-/// Whether the end of a session has come; a store that works in the background gets the time to report it.
+/// Whether a session has ended. A store that works in the background gets time to report it.
 pub(crate) async fn comes(end: Ended) -> bool {
     timeout(PATIENCE, end).await.is_ok()
 }
 
-/// Whether the end of a session has come by now.
+/// Whether a session has ended by now.
 pub(crate) async fn has_come(end: &mut Ended) -> bool {
     timeout(Duration::from_millis(20), end).await.is_ok()
 }

@@ -1,5 +1,4 @@
-//! The suite finds what is wrong with a store: each of its checks fails on a store that breaks its rule, and none on a
-//! store that keeps all of them.
+//! The suite finds faults: each check fails on a store that breaks its rule, and no check fails on a correct store.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "test")]
 
 mod broken;
@@ -12,7 +11,7 @@ use std::{
 use bartizan_store_suite::{Check, run_all};
 use broken::{Fault, WithFault};
 
-/// What is wrong with a store, and which checks must find it.
+/// The faults, and the checks that must find each.
 const MUTANTS: &[(Fault, &[&str])] = &[
     (Fault::LosesFields, &["what_was_inserted_is_found_with_all_that_it_holds"]),
     (Fault::LosesLaterParts, &["parts_of_later_releases_survive_a_replacement"]),
@@ -66,7 +65,7 @@ const MUTANTS: &[(Fault, &[&str])] = &[
 /// The checks that fail on a store with `fault`.
 fn failing(fault: Fault) -> BTreeSet<&'static str> {
     let fails = |check: &Check<WithFault>| {
-        // A race does not show a fault each time.
+        // A race does not show a fault every time.
         let tries = if matches!(fault, Fault::NoTombstone) { 50 } else { 1 };
         (0..tries).any(|_| catch_unwind(AssertUnwindSafe(|| check.run(&WithFault(fault)))).is_err())
     };

@@ -1,4 +1,4 @@
-//! A store with nothing beyond what every store must have passes, if it does not claim more.
+//! A store without optional features passes, if it does not claim to have them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bartizan_core::{
 use bartizan_memory::MemoryStore;
 use bartizan_store_suite::{Caps, Harness};
 
-/// The required methods alone.
+/// Only the required methods.
 #[derive(Clone)]
 struct Plain(MemoryStore);
 

@@ -1,4 +1,4 @@
-//! Limits: what a full store refuses, and what makes room.
+//! Limits: when a full store refuses sessions, and what makes room.
 
 use bartizan_core::{
     Key, Principal, Session, SessionStore,
@@ -120,7 +120,8 @@ pub(crate) async fn one_client_cannot_take_all_the_room<H: Harness>(harness: &H)
 
 pub(crate) async fn unconfirmed_sessions_make_room<H: Harness>(harness: &H) {
     let opened = Opened::with(harness, Caps::of(4)).await;
-    // Time for a store that writes down a confirmation in the background, and to tell ages apart.
+    // Time for a store that records confirmations in the background, and to give the sessions
+    // different ages.
     let a_moment = async || harness.advance(harness.idle() / 20).await;
     let mut opening: Vec<(Session, Hold)> = Vec::new();
     for id in ["confirmed", "1", "2", "3"] {

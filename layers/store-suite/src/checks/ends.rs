@@ -1,4 +1,4 @@
-//! Ends: that they last, how long they last, and who learns of them.
+//! Ends: that they last, for how long, and who is notified.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) async fn an_end_beats_a_late_insert_and_a_touch<H: Harness>(harness: 
     assert!(matches!(opened.insert("id", record()).await, Inserted::Ended));
     opened.store.touch(&session);
     assert!(opened.get("id").await.is_none(), "a touch revives nothing");
-    // Ended before it began, it does not begin.
+    // A session that was ended before its insert cannot be inserted.
     opened.remove("early").await;
     assert!(matches!(opened.insert("early", record()).await, Inserted::Ended));
     opened.remove("id").await;

@@ -1,4 +1,4 @@
-//! What many do at once.
+//! Concurrent operations.
 
 use bartizan_core::{
     Key, Route, SessionStore,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 async fn all<T>(tasks: impl Iterator<Item = JoinHandle<T>>) -> Vec<T> {
-    // All of them start before the first is waited for.
+    // Starts all of them before it waits for the first.
     let mut outcomes = Vec::new();
     for task in tasks.collect::<Vec<_>>() {
         outcomes.push(task.await.unwrap());
@@ -97,7 +97,7 @@ pub(crate) async fn nothing_outlives_its_removal<H: Harness>(harness: &H) {
             tokio::spawn(async move {
                 let route = Route::default();
                 let key = Key::new(&route, None, id.as_bytes());
-                // Another of the four comes last in each round.
+                // In each round, a different one of the four comes last.
                 match (n + round) % 4 {
                     0 => drop(insert(&store, key, record()).await),
                     1 => drop(get(&store, key).await),

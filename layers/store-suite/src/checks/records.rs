@@ -1,4 +1,4 @@
-//! What is kept, and what it is found by.
+//! Records and keys.
 
 use std::{sync::Arc, time::Duration};
 

@@ -49,7 +49,7 @@ pub(crate) async fn a_held_session_does_not_idle_out<H: Harness>(harness: &H) {
     opened.open("id", brief(harness)).await;
     let session = opened.find("id").await;
     let hold = session.hold();
-    // In steps, so that a store which writes down uses in the background can.
+    // In steps, so that a store can record uses in the background.
     for _ in 0..8 {
         harness.advance(harness.idle() / 4).await;
     }

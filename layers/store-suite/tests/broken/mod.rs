@@ -1,4 +1,4 @@
-//! A good store that is broken in one way.
+//! A correct store that is broken in one way.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use bartizan_memory::MemoryStore;
 use bartizan_store_suite::{Caps, Features, Harness};
 use tokio::time::Instant;
 
-/// What is wrong with a store.
+/// The fault of a store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
     None,
@@ -66,17 +66,17 @@ pub(crate) struct Broken {
     notes: Arc<Mutex<Notes>>,
 }
 
-/// What the broken store keeps of its own.
+/// The state that the broken store adds.
 #[derive(Default)]
 struct Notes {
     by_id: HashMap<Vec<u8>, Note>,
     inserted: usize,
 }
 
-/// What is noted of one id.
+/// The state for one id.
 #[derive(Clone)]
 struct Note {
-    /// How often it was opened again: it is under another id each time.
+    /// How often it was opened again; each time it gets another id.
     generation: u8,
     idle: Duration,
     lifetime: Duration,
@@ -113,7 +113,7 @@ impl Harness for WithFault {
     }
 }
 
-/// A key as the broken store takes it.
+/// A key as the broken store reads it.
 struct Taken(Route, Option<Principal>, Vec<u8>);
 
 impl Taken {
@@ -122,12 +122,12 @@ impl Taken {
     }
 }
 
-/// The same session, of which nothing else learns.
+/// The same session, but no other handle learns of its end.
 fn detached(session: &Session) -> Session {
     Session::new(session.key(), session.record().clone(), session.version(), session.born_ms())
 }
 
-/// A record with other times, and the fields that pass.
+/// A record with other times, and only the fields that pass the filter.
 fn remade(of: &Record, idle: Duration, lifetime: Duration, keep: fn(&str) -> bool) -> Record {
     let mut record = Record::new(idle, lifetime);
     if let Some(backend) = of.backend() {
