@@ -1,4 +1,4 @@
-//! Serves a stack with hyper, in an accept loop of your own.
+//! Serves a stack with hyper, in your own accept loop.
 //!
 //! ```no_run
 //! # use std::convert::Infallible;

@@ -2,9 +2,9 @@
 //! proxy.
 //!
 //! A stateful HTTP service (typically an MCP server) works with one replica and starts answering "session not found"
-//! when you add a second: the session lives in the memory of the replica that opened it, and the load balancer has
-//! made its choice before the session has an id. Bartizan is the fix, in composable parts. Each layer is a crate that
-//! works alone; together they are a gateway inside your own axum, hyper or tonic server.
+//! when you add a second: the session lives in the memory of the replica that opened it, and the load balancer chooses
+//! a replica before the session has an id. Bartizan is the fix, in composable parts. Each layer is a crate that works
+//! alone; together they are a gateway inside your own axum, hyper or tonic server.
 //!
 //! ```
 //! # #[cfg(feature = "full")] {
@@ -41,7 +41,7 @@
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `streams` | `bartizan-streams` | tracks the open event streams of each session, and ends them with it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
-//! | `connection` | this one | serves the layers with hyper, in an accept loop of your own |
+//! | `connection` | this one | serves the layers with hyper, in your own accept loop |
 //! | `peer` | this one | reads the peer's address from where axum or tonic keeps it |
 //! | `stack` | this one | the layers in their order, connected: `ReverseProxyStack`, at the root |
 //!

@@ -7,17 +7,17 @@
 //! | layers of tower-http around the stack: which fit, and where | `tower_http` |
 //! | one layer alone | `one_layer` |
 //! | many replicas of one proxy | `replicas` |
-//! | refusals in your own words | `refusals` |
+//! | your own refusals | `refusals` |
 //! | logs: targets, levels, fields | `logs` |
 //! | keys and secrets after a restart | `keys` |
-//! | a store of your own | `store` |
+//! | your own store | `store` |
 //! | what a server around the layers has to do | `your_parts` |
 //!
 //! | reference | page |
 //! |---|---|
 //! | responses at a glance | `responses` |
 //! | what ends a session, and what does not | [`endings`] |
-//! | how many sessions there may be, and what a full store does | [`caps`] |
+//! | the limits on sessions, and what a full store does | [`caps`] |
 //! | the order of the layers, and why | [`order`] |
 //! | what Bartizan guarantees, and how it is checked | [`guarantees`] |
 //! | figures | [`figures`] |

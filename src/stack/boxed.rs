@@ -1,4 +1,4 @@
-//! The whole stack behind one type that hides what is in it.
+//! The whole stack behind one type that hides its layers.
 
 use std::{convert::Infallible, error::Error};
 

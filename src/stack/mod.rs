@@ -1,4 +1,4 @@
-//! The layers in their order, ready made.
+//! The layers in their order, ready to use.
 
 mod boxed;
 mod proxy;
@@ -48,8 +48,8 @@ use switch::Switch;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Optional layers are switched at run time, which does not change the type of the service. To put a layer of your
-/// own elsewhere than at [`Self::auth`], stack the layers yourself: this type only adds their order and their wiring.
+/// Optional layers are switched at run time, which does not change the type of the service. To put your own layer
+/// anywhere other than at [`Self::auth`], stack the layers yourself: this type only adds their order and their wiring.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct ReverseProxyStack<T, K = NoKey, P = NoStore, A = Identity> {
@@ -262,7 +262,7 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
         Shutdown::new(self.streams.streams())
     }
 
-    /// `layer`, refusing requests in the form in which the session layer refuses them.
+    /// `layer`, with refusals in the same format as those of the session layer.
     fn refusing_alike<L: Clone>(&self, layer: &L, refuse_as: fn(L, Dialect) -> L) -> L {
         match self.session.dialect() {
             Some(dialect) => refuse_as(layer.clone(), dialect),
@@ -283,34 +283,35 @@ where
 
     fn layer(&self, upstream: S) -> Self::Service {
         // Innermost: it names the backend that `upstream` forwards to, and learns from the failures that
-        // `upstream` reports. Anything between the two would be called once for each try.
+        // `upstream` reports. Anything between the two would be called once for each attempt.
         let pinned = self.pin.layer(upstream);
-        // Above it: it learns of the loss of a session's backend from the layer that pins, and has that one choose
-        // the next. Below the guard: a session is resumed only for its owner, and its client keeps its id.
+        // Above it, because the layer that pins reports the loss of a session's backend and chooses the next one. Below
+        // the guard, so that a session is resumed only for its owner and its client keeps its id.
         let resumed = match self.switches.resume {
             true => Switch::On(self.resume.layer(pinned)),
             false => Switch::Off(pinned),
         };
-        // Above that: a stream belongs to its session, whichever backend it comes from.
+        // Above that, because a stream belongs to its session, whichever backend it comes from.
         let tracked = match self.switches.streams {
             true => Switch::On(self.streams.layer(resumed)),
             false => Switch::Off(resumed),
         };
-        // Above that: only a session that is live and the caller's own may choose a backend, and the
-        // response that names a new session passes here with its backend before it leaves.
+        // Above that, so that only a live session of the caller may choose a backend, and the response that opens a
+        // session is stored with its backend before it is sent.
         let sessions = SessionProxy::new(self.session.layer(tracked));
-        // Above that: sessions belong to the caller that this names. It may read the client's address, and nothing
-        // that a client made up.
+        // Above that, because sessions belong to the caller that this layer names. It can read the client's address,
+        // but no field that a client made up.
         let authenticated = self.auth.layer(sessions);
-        // Above all that costs: a loop is refused before any store or backend is asked.
+        // Above everything expensive, so that a loop is refused before any store or backend is
+        // asked.
         let hops = self.refusing_alike(&self.hops, LimitHopsLayer::refuse_as);
         let limited = hops.only_if(self.switches.guards).layer(authenticated);
-        // Above loops, authentication, stores and bodies: the request of a foreign page must cost nothing and change
-        // nothing. Below the layer that knows the public scheme and host.
+        // Above loop detection, authentication, stores and bodies, because the request of a foreign page must cost
+        // nothing and change nothing. Below the layer that knows the public scheme and host.
         let origin = self.refusing_alike(&self.origin, GuardOriginLayer::refuse_as);
         let origin = if self.switches.guards { origin } else { origin.only_if(false) };
         let validated = origin.scanned_above().layer(limited);
-        // Outermost: nothing below may see a spoofed field.
+        // Outermost, because nothing below may see a spoofed field.
         let forwarded = self.refusing_alike(&self.forwarded, SanitizeForwardedLayer::refuse_as);
         ReverseProxy::new(forwarded.only_if(self.switches.guards).layer(validated))
     }

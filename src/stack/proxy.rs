@@ -1,4 +1,4 @@
-//! The whole stack as a service: the guards, and what they guard.
+//! The whole stack as a service: the guards, and the service behind them.
 
 use std::task::{Context, Poll};
 
@@ -10,10 +10,11 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-/// The guards as they are composed. Switched off, they pass every request on.
+/// The type of the composed guards. Guards that are off pass every request on.
 type Guarded<S> = SanitizeForwarded<GuardOrigin<LimitHops<S>>>;
 
-/// A reverse proxy: what [`ReverseProxyStack`](crate::ReverseProxyStack) makes of a service that forwards.
+/// A reverse proxy: the service that [`ReverseProxyStack`](crate::ReverseProxyStack) builds around a service that
+/// forwards.
 ///
 /// `S` is the part behind the guards: a [`SessionProxy`](super::SessionProxy), or your authentication around one.
 /// With the default transport and without authentication the whole is `ReverseProxy<SessionProxy<Upstream, T>>`

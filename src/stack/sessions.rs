@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::switch::Switch;
 
-/// The layers as they are composed. What is optional is switched when the program runs, so that there is one type.
+/// The type of the composed layers. Optional layers are switched at run time, so that there is only one type.
 type Composed<S, T, K, P> =
     ValidateSession<Switch<TrackStreams<Below<S, T, K, P>>, Below<S, T, K, P>>, T>;
 type Below<S, T, K, P> = Switch<ResumeSession<PinBackend<S, K, P>, T>, PinBackend<S, K, P>>;
@@ -51,7 +51,7 @@ where
     }
 }
 
-// By hand: the stores are shared, not cloned.
+// Written by hand, because the stores are shared, not cloned.
 impl<S: Clone, T, K, P> Clone for SessionProxy<S, T, K, P> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

@@ -1,4 +1,4 @@
-//! What a server has to do before it stops.
+//! Ending event streams before a server stops.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ impl Shutdown {
         Self(streams)
     }
 
-    /// Ends the event streams on which clients listen, at once, and refuses new ones with 503. Waits for the
-    /// streams that answer a call, for `within` at most, and ends those that are left. Returns how many those were.
+    /// Ends the event streams on which clients listen, at once, and refuses new ones with 503. Waits for the streams
+    /// that answer a call, for at most `within`, and ends the rest. Returns how many those were.
     ///
-    /// Await it before the server stops, in the future that axum's `with_graceful_shutdown` takes: a listening
-    /// stream has no end of its own, and a graceful server waits for it forever. Calls that are not streams are
-    /// still served, so the server accepts requests during `within`.
+    /// Await it before the server stops, in the future that axum's `with_graceful_shutdown` takes: a listening stream
+    /// does not end by itself, and a graceful server would wait for it forever. Calls that are not streams are still
+    /// served, so the server accepts requests during `within`.
     ///
     /// # Cancellation
     ///

@@ -1,4 +1,4 @@
-//! A layer that is switched when the program runs.
+//! A layer that is switched at run time.
 
 use std::{
     pin::Pin,
@@ -9,7 +9,7 @@ use http::Request;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-/// A service with a layer around it, or without: one type for both.
+/// A service with or without a layer around it: one type for both.
 ///
 /// As `tower::util::Either`, but inlined: a layer that is off must cost no more than a branch.
 #[derive(Clone, Debug)]
