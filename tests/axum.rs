@@ -1,4 +1,4 @@
-//! The stack in an axum application: how it is kept, what handlers read, and how it shuts down.
+//! The stack in an axum application: its type, what handlers read, and its shutdown.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
 
 use std::{net::SocketAddr, time::Duration};
@@ -51,7 +51,7 @@ async fn count(origin: &str) {
     }
 }
 
-/// A type that can be written: in a field, and in the state that handlers share.
+/// The type can be named: in a field, and in the state that handlers share.
 #[derive(Clone)]
 struct App {
     proxy: ReverseProxy<SessionProxy<Upstream, MemoryStore>>,
@@ -108,7 +108,7 @@ async fn a_handler_extracts_the_client_beside_its_body() {
     let answer: Value = serde_json::from_str(&answer.text()).unwrap();
     assert_eq!(answer, json!({ "client": "198.51.100.5", "has_session": false, "asked": 1 }));
     count(&origin).await;
-    // The guards of the application wrote what the backend sees, once.
+    // The application's guards wrote the fields that the backend sees, once.
     let journal = servers[0].journal();
     assert!(journal.iter().all(|entry| entry.headers["x-hop-count"] == "1"));
 }

@@ -1,4 +1,4 @@
-//! Guards that a request meets one after the other: in routers of one server, and in servers of one process.
+//! Guards that a request passes one after the other: in routers of one server, and in servers of one process.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
 
 mod common;
@@ -30,7 +30,7 @@ use tower::{Layer, ServiceExt};
 /// Requests without it are forwarded.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 
-/// A stack of its own, with a random name, in front of `origin`.
+/// A separate stack, with a random name, in front of `origin`.
 async fn default_stack(origin: &str) -> Gateway {
     stack_with(origin, LimitHopsLayer::new()).await
 }
@@ -43,7 +43,7 @@ async fn stack_with(origin: &str, hops: LimitHopsLayer) -> Gateway {
     Gateway::serve(stack.layer(Upstream::builder().build()), store, backends).await
 }
 
-/// A backend that responds with the marks of the request.
+/// A backend that responds with the loop-detection fields of the request.
 async fn backend() -> Server {
     serve(async |request: Request<Incoming>| {
         let marks = [marks(request.headers(), "x-hop-count"), marks(request.headers(), "via")];
@@ -87,7 +87,7 @@ async fn two_default_stacks_of_one_process_that_point_at_each_other_are_a_loop()
     assert_eq!(wire.requests(), 1);
 }
 
-/// Two services of one layer are one gateway, which a request crosses once.
+/// Two services of one layer are one gateway, which a request may cross once.
 #[tokio::test]
 async fn two_services_of_one_layer_are_a_loop_over_the_network() {
     let backend = backend().await;
@@ -124,7 +124,7 @@ async fn a_router_may_be_guarded_twice_by_one_layer_and_a_third_time_is_a_loop()
     }
 }
 
-/// A guard of the user's own, around a router in which the stack is nested.
+/// A user's own guard, around a router in which the stack is nested.
 #[tokio::test]
 async fn a_nested_stack_keeps_the_client_that_the_outer_layer_found() {
     let hops = LimitHopsLayer::new();

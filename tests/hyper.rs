@@ -1,4 +1,4 @@
-//! A Tower service as hyper calls it.
+//! The adapter that lets hyper call a Tower service.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 use std::{

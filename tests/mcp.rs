@@ -60,7 +60,7 @@ async fn rmcp_clients_keep_their_sessions_and_two_may_share_one() {
     }
     one.cancel().await.unwrap();
     two.cancel().await.unwrap();
-    // A client that leaves ends its session.
+    // A client that disconnects properly ends its session.
     let store = gateway.store.clone();
     eventually("both sessions are gone", Duration::from_secs(5), || async { store.len() == 1 })
         .await;
@@ -90,7 +90,8 @@ async fn modern_requests_are_balanced_and_untouched_beside_sessions() {
     }
     assert_eq!(gateway.store.len(), 1);
 
-    // Byte for byte: the same request, straight and through the stack, but for the marks of a proxy.
+    // The same request, directly and through the stack, is equal byte for byte, except for the fields that a proxy
+    // adds.
     let body = r#"{"jsonrpc" : "2.0", "id": 9007199254740993,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     let seen = |client: Raw| async move {
         let request = client

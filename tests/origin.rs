@@ -60,7 +60,7 @@ async fn open(origin: &str, fields: &[(&str, &str)]) -> Answer {
 const REBOUND: [(&str, &str); 2] = [("host", "evil.example"), ("origin", "http://evil.example")];
 const APP: &str = "https://app.example";
 
-/// What each of both servers must do.
+/// The checks for both servers.
 async fn check(server: &CounterServer, origin: &str) {
     let refused = open(origin, &REBOUND).await;
     assert_eq!(refused.status, 421);
@@ -77,7 +77,7 @@ async fn check(server: &CounterServer, origin: &str) {
         &[("origin", origin), ("sec-fetch-site", "same-origin")],
         &[("origin", "http://localhost:6274")],
         &[("host", "gw.example"), ("origin", "http://gw.example")],
-        // No browser.
+        // Not a browser.
         &[("host", "tunnel.example")],
     ] {
         assert!(open(origin, fields).await.session().is_some(), "{fields:?}");

@@ -1,4 +1,4 @@
-//! Whose a session is, through the whole stack: over a service that plays backends which verify tokens.
+//! The owners of sessions, through the whole stack, with a service that simulates backends that verify tokens.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
@@ -39,8 +39,8 @@ fn stack(layer: NamePrincipalLayer) -> Stack {
         .auth(layer)
 }
 
-/// Opens a session for each `initialize`. A call needs credentials that are not `forged`, and is answered by events;
-/// a GET by events, whoever asks.
+/// Opens a session for each `initialize`. A call needs credentials that are not `forged`, and is answered with events;
+/// a GET is always answered with events.
 async fn respond<B>(
     number: usize,
     request: Request<B>,
@@ -173,7 +173,7 @@ async fn a_client_that_logs_in_later_keeps_its_session_and_others_lose_sight_of_
         let mut listening = send(&service, listen()).await.into_body();
         let accepted = send(&service, by(Some(&id), CALL, alice)).await;
         assert_eq!(accepted.status(), 200);
-        // The streams of the session go on: it has not ended.
+        // The streams of the session stay open: it has not ended.
         for body in [&mut accepted.into_body(), &mut listening] {
             let events = body.collect().await.unwrap().to_bytes();
             assert_eq!(events, "data: ok\n\n");
@@ -201,7 +201,7 @@ async fn a_field_names_the_caller_by_the_word_of_a_trusted_proxy_alone() {
     assert_eq!(send(&service, proxied(Some(&id), CALL, "bob")).await.status(), 404);
     let spoofed = || post(Some(&id), CALL, &[("x-user", "alice"), ("x_user", "alice")]);
     assert_eq!(send(&service, spoofed()).await.status(), 404);
-    // The backend does not see it either: in a session of nobody's, it asks for credentials.
+    // The backend does not get it, either: in a session without an owner, it asks for credentials.
     let opened = send(&service, post(None, INITIALIZE, &[("x-user", "alice")])).await;
     let id = session_in(opened.headers());
     let spoofed = post(Some(&id), CALL, &[("x-user", "alice"), ("x_user", "alice")]);

@@ -1,4 +1,4 @@
-//! What users may rely on of every public type: that it can be shared, sent and copied.
+//! Guarantees for every public type: it can be shared, sent and cloned.
 
 use bartizan::{
     BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown,
@@ -115,7 +115,7 @@ fn layers_and_services_fit_into_a_server() {
     let store = MemoryStore::new();
     let backends = Backends::new([]);
     let stack = ReverseProxyStack::mcp(store, backends);
-    // What is optional is no part of the type.
+    // Optional layers are not part of the type.
     let variants: [ReverseProxy<SessionProxy<Upstream, MemoryStore>>; 4] = [
         stack.clone(),
         stack.clone().resume(|layer| layer),

@@ -1,4 +1,4 @@
-//! What refuses a live session names its request: the whole stack over real connections.
+//! A refusal in a live session has the id of its request: the whole stack over real connections.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
 mod common;
@@ -48,7 +48,7 @@ async fn server() -> Server {
     .await
 }
 
-/// The stack before `server`, which has a session of the client.
+/// The stack in front of `server`, which has a session of the client.
 async fn gateway(server: &Server, resumes: bool) -> (Gateway, Raw, BackendId) {
     let store = MemoryStore::new();
     let backends = Backends::new([server.uri().parse().unwrap()]);
@@ -103,7 +103,7 @@ async fn a_busy_backend_is_503_with_the_id() {
     }
 }
 
-/// The body was sent: only the layer that can send it again still has it.
+/// The body was sent, so only the layer that can send it again still has it.
 #[tokio::test]
 async fn a_connection_that_ends_after_the_request_is_502_with_the_id_where_the_request_was_kept() {
     let server = server().await;

@@ -1,4 +1,4 @@
-//! No event of any level and nothing that can be printed shows a session id or what authenticates.
+//! Neither events of any level nor `Debug` output contain session ids or credentials.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
@@ -34,7 +34,7 @@ use tracing::{
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{}}"#;
 
-/// All that was said, at any level.
+/// All output, at any level.
 #[derive(Clone, Default)]
 struct Journal(Arc<Mutex<String>>);
 
@@ -75,8 +75,7 @@ impl Subscriber for Journal {
     fn exit(&self, _: &Id) {}
 }
 
-/// A backend as the service inside plays it: it opens sessions and sets cookies, and does what the request
-/// asks for in `x-do`.
+/// A simulated backend: it opens sessions, sets cookies, and behaves as the request asks in `x-do`.
 async fn respond(
     journal: Journal,
     request: Request<impl http_body::Body<Data = Bytes, Error = Infallible> + fmt::Debug>,
@@ -101,7 +100,7 @@ async fn respond(
     Ok(response)
 }
 
-/// Sends what opens, uses, steals and ends sessions, well and badly, and notes all that can be printed.
+/// Sends valid and invalid requests that open, use, steal and end sessions, and records everything that can be printed.
 async fn go_through<S, R>(journal: &Journal, service: S)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible>,
@@ -156,7 +155,7 @@ where
     let said = std::mem::take(&mut *journal.0.lock().unwrap());
     let at = said.find("hush").map(|at| said.get(at.saturating_sub(200)..at + 50));
     assert_eq!(at, None);
-    // Written byte by byte it would be no less of one.
+    // A secret printed byte by byte would still be a secret.
     assert!(!said.contains("104, 117, 115, 104"));
     assert!(said.contains("UnknownSession") && said.contains("id_hash"), "something was said");
 }

@@ -1,5 +1,5 @@
-//! Sessions that come, lose their backend and go, over sockets: nothing is left of them. Alone in its
-//! process, so that what it counts is its own.
+//! Sessions that are opened, lose their backend and end, over sockets: nothing is left of them. Alone in its process,
+//! so that its counts are not affected by other tests.
 #![allow(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -15,7 +15,7 @@ use bartizan_testkit::client::Raw;
 use common::resuming;
 use scripted::{Opening, Scripted};
 
-/// Open files of this process, sockets among them, and what it has in memory, in KiB.
+/// Open files of this process, including sockets, and its resident memory in KiB.
 fn resources() -> (usize, u64) {
     let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

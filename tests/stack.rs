@@ -1,4 +1,4 @@
-//! Order and interaction of the layers, over a service that plays the backends.
+//! Order and interaction of the layers, with a service that simulates the backends.
 #![allow(clippy::unwrap_used, reason = "test support")]
 
 use std::{
@@ -31,7 +31,7 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","par
 struct World {
     /// The backends that can be reached.
     up: Arc<Mutex<Vec<&'static str>>>,
-    /// Who got which method, in which kind of work.
+    /// Which backend got which method, in which kind of work.
     calls: Arc<Mutex<Vec<(String, Method, Work)>>>,
 }
 
@@ -108,7 +108,7 @@ where
 }
 
 fn backends() -> Backends {
-    // These names are nobody's: the background learns nothing of them.
+    // These names do not resolve, so background checks find nothing.
     Backends::new([A, B].map(|origin| origin.parse().unwrap()))
         .connect_by(|_| ready(Err(FailureKind::ConnectionLimit)))
 }
@@ -188,7 +188,7 @@ async fn a_session_that_moves_anew_is_bound_to_its_new_backend() {
     assert_eq!(send(&service, post(Some(&id), "{}")).await.status(), 200);
     let moved = world.backends().pop().unwrap();
     assert_ne!(moved, home);
-    // It stays there when the old one is back.
+    // The session stays there when the old backend is back.
     set.add(home.parse().unwrap());
     world.calls.lock().unwrap().clear();
     for _ in 0..5 {
@@ -225,7 +225,7 @@ async fn a_layer_of_the_users_own_reads_what_the_others_have_learned() {
     assert_eq!(*seen.lock().unwrap(), [((true, false), false), ((true, true), false)]);
 }
 
-/// Authentication stands where it may believe what it reads, and where a loop does not reach it.
+/// Authentication is where it can trust what it reads, and where a loop does not reach it.
 #[tokio::test]
 async fn authentication_is_below_the_guards_and_above_the_sessions() {
     let (world, store) = (World::with(&[A]), MemoryStore::new());
@@ -260,7 +260,7 @@ async fn authentication_is_below_the_guards_and_above_the_sessions() {
     assert_eq!(send(&service, alice(Some(&id), "{}")).await.status(), 200);
     assert_eq!(send(&service, post(Some(&id), "{}")).await.status(), 404, "nobody's own");
 
-    // A loop costs neither an authentication nor a look into the store, and is told in MCP's words.
+    // A loop is refused before authentication and without a lookup in the store, in MCP's format.
     let before = asked.lock().unwrap().len();
     let round = send(&service, with(alice(Some(&id), "{}"), "x-hop-count", "10")).await;
     assert_eq!((round.status().as_u16(), Reason::of(&round)), (508, Some(Reason::LoopDetected)));

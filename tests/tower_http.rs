@@ -1,5 +1,5 @@
-//! tower-http's layers around the stack: those that fit, and what those do that break it. The guide page
-//! `tower_http` says what is shown here.
+//! tower-http's layers around the stack: those that fit, and the effects of those that break it. These tests show what
+//! the guide page `tower_http` says.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test support")]
 
 use std::{
@@ -45,11 +45,11 @@ const SESSION: &str = "session-1";
 const PAGE: &str = "https://app.example";
 const EVENT: &[u8] = b"data: hello\n\n";
 const SHORT: Duration = Duration::from_millis(100);
-/// Long enough for what comes at once.
+/// Long enough for data that arrives at once.
 const WAIT: Duration = Duration::from_millis(400);
 
-/// A backend whose calls take three times [`SHORT`] and then fail, and whose event streams say one thing and are
-/// silent from then on. It counts the calls.
+/// A backend whose calls take three times [`SHORT`] and then fail, and whose event streams send one event and are
+/// silent afterwards. It counts the calls.
 async fn backend() -> (Server, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
@@ -123,7 +123,7 @@ async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
 }
 
-/// All that fit, in their order.
+/// All layers that fit, in their order.
 #[tokio::test]
 async fn these_fit_around_the_stack() {
     let (server, calls) = backend().await;
@@ -146,7 +146,7 @@ async fn these_fit_around_the_stack() {
     assert!(opened.headers().contains_key("x-request-id"));
     let mut stream = listen(&app).await.into_body();
     assert_eq!(next(&mut stream).await.unwrap().unwrap(), EVENT);
-    // It stays open.
+    // The stream stays open.
     assert!(next(&mut stream).await.is_none());
     // A refusal of the stack is readable to the page, and so is its id.
     let mut unknown = request(Method::POST, Some("unknown"), call(1, "any"));
@@ -181,7 +181,7 @@ async fn compression_spares_event_streams_only_by_its_default_predicate_and_flus
     while let Some(Ok(bytes)) = next(&mut stream).await {
         received.extend_from_slice(&bytes);
     }
-    // All of the event, up to the mark of a flush.
+    // The whole event, up to the flush marker.
     assert!(received.len() > 10 && received.ends_with(&[0, 0, 0xff, 0xff]), "{received:?}");
 }
 
@@ -194,7 +194,7 @@ async fn a_timeout_ends_long_calls_with_an_empty_body() {
     let ended = app.oneshot(request(Method::POST, Some(SESSION), call(1, "any"))).await.unwrap();
     assert_eq!(ended.status(), 504);
     assert_eq!(ended.into_body().collect().await.unwrap().to_bytes(), "");
-    // The backend had begun.
+    // The backend had begun the work.
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
@@ -212,7 +212,7 @@ async fn limits_on_response_bodies_cut_event_streams_off() {
     }
 }
 
-/// Sends once more what was answered with 500.
+/// Sends a request again that was answered with 500.
 #[derive(Clone)]
 struct Once(bool);
 

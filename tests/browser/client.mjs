@@ -1,4 +1,4 @@
-// The TypeScript SDK's client, for pages: what they call is on `window`.
+// The TypeScript SDK's client, for pages; its functions are on `window`.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
@@ -18,7 +18,7 @@ window.count = async (url) => {
     return { session: Boolean(session), counts };
 };
 
-// Sends one request; what a page cannot read is an error.
+// Sends one request. A response that the page cannot read is an error.
 window.send = async (url, options) => {
     try {
         const response = await fetch(url, options);

@@ -117,7 +117,7 @@ async function main() {
     }
 }
 
-// A page is loaded; then the gateway is at its name and port.
+// A page is loaded; then its name and port lead to the gateway (DNS rebinding).
 async function rebound(browser, html) {
     const backend = await counter();
     for (const options of [[], ['--allow-host=gw.example', '--allow-origin=http://app.example']]) {
@@ -136,19 +136,20 @@ async function rebound(browser, html) {
         check(`${part}: the SDK's client opens no session`, /421|allow-host/.test(error), error);
         const ended = await send('/mcp', { method: 'DELETE', headers: { 'mcp-session-id': 'abc' } });
         check(`${part}: 421 to DELETE`, ended.status === 421, ended);
-        // From its own name to the gateway's: another origin.
+        // From its own name to the gateway's, which is another origin.
         const foreign = await send(`http://127.0.0.1:${port}/mcp`, { method: 'POST', headers: MCP, body: INITIALIZE });
         check(`${part}: a request to the address fails`, 'error' in foreign, foreign);
         const simple = { method: 'POST', mode: 'no-cors', headers: { 'content-type': 'text/plain' }, body: INITIALIZE };
         await send(`http://127.0.0.1:${port}/mcp`, simple);
-        // Chromium sends neither Origin nor Sec-Fetch-* with it, so it looks like any client's.
+        // Chromium sends neither Origin nor Sec-Fetch-* with it, so it looks like any client's
+        // request.
         const listened = await send('/mcp', { headers: { accept: 'text/event-stream' } });
         check(`${part}: 405 to GET`, listened.status === 405, listened);
         const seen = backend.lines().slice(before);
         check(`${part}: the backend sees nothing`, seen.length === 0, seen);
         await page.close();
     }
-    // The same, if the operator names the host: what is refused above works as such.
+    // The same with the host allowed: the requests that are refused above work then.
     const { port, close } = await listen((_, response) => response.setHeader('content-type', 'text/html').end(html));
     const page = await browser.newPage();
     await page.goto(`http://evil.example:${port}/`);
@@ -159,7 +160,7 @@ async function rebound(browser, html) {
     await page.close();
 }
 
-// Pages of an origin that may, and of one that may not.
+// Pages of an allowed origin, and of one that is not allowed.
 async function allowed(browser, site) {
     const backend = await counter();
     const origin = `http://app.example:${site.port}`;

@@ -29,7 +29,7 @@ if [ ! -e "$cache/.complete-1" ]; then
 fi
 
 build_gateway
-# Packages are looked for from where the program is.
+# Node looks for packages relative to the program.
 cp tests/browser/run.mjs tests/browser/client.mjs "$cache"
 exec node "$cache/run.mjs" "$gateway" \
     "$cache/fastmcp/bin/python" tests/browser/counter.py "$cache"

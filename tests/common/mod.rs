@@ -24,7 +24,7 @@ use hyper_util::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tower::{Layer, Service, ServiceExt};
 
-/// The stack behind a server on a free port; dropped, it closes every connection at once.
+/// The stack behind a server on a free port. Dropping it closes every connection at once.
 pub struct Gateway {
     pub addr: SocketAddr,
     pub store: MemoryStore,
@@ -98,7 +98,7 @@ impl Drop for Gateway {
     }
 }
 
-/// A gateway that resumes sessions, before servers at `origins`.
+/// A gateway that resumes sessions, in front of servers at `origins`.
 pub async fn resuming(
     origins: &[String],
     configure: impl FnOnce(ResumeSessionLayer<MemoryStore>) -> ResumeSessionLayer<MemoryStore>,

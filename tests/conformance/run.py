@@ -52,7 +52,7 @@ def server(running, logs, sdk, number):
     if sdk == "rmcp":
         program = [BUILT / "examples/everything"]
     else:
-        # Packages are looked for from where the program is.
+        # Node looks for packages relative to the program.
         program = [NODE, shutil.copy(HERE / "servers/everything.mjs", CACHE)]
     start(running, logs, f"{sdk}-{number}", port, *program, port, FIXTURES)
     return port

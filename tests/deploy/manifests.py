@@ -32,7 +32,7 @@ for name in settings:
 deployment = named("Deployment", "bartizan-gateway")[0]
 pods = [each["spec"]["template"] for kind in ("Deployment", "StatefulSet") for each in named(kind)]
 
-# A shutdown ends before Kubernetes ends it, and balancers have the time to see it.
+# A shutdown ends before Kubernetes kills the process, and load balancers have time to notice it.
 shutdown, drain = seconds(settings["BARTIZAN_SHUTDOWN_TIMEOUT"]), seconds(settings["BARTIZAN_DRAIN_DELAY"])
 grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 container = deployment["spec"]["template"]["spec"]["containers"][0]
@@ -60,7 +60,7 @@ assert settings["BARTIZAN_LISTEN"].endswith(f":{ports['http']}")
 for each in named("Service"):
     assert all(port["targetPort"] not in ("admin", ports["admin"]) for port in each["spec"]["ports"])
 
-# Redis loses no session to make room.
+# Redis does not evict sessions to make room.
 redis = named("StatefulSet", "redis")[0]["spec"]["template"]["spec"]["containers"][0]
 assert "noeviction" in redis["args"]
 
@@ -72,11 +72,11 @@ for pod in pods:
         assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert "memory" in each["resources"]["limits"]
-    # Who may connect to it is said.
+    # A policy states who may connect to it.
     policies = [each["spec"]["podSelector"]["matchLabels"] for each in named("NetworkPolicy")]
     assert any(selects(policy, labels) for policy in policies), labels
 
-# Selectors select something.
+# Every selector matches something.
 everything = [pod["metadata"]["labels"] for pod in pods]
 for kind in ("Service", "PodDisruptionBudget", "NetworkPolicy"):
     for each in named(kind):

@@ -92,7 +92,7 @@ sends("5.1/5", "half-closed: DATA", ENDED, headers(path="/slow"), frame(DATA, EN
 sends("5.1/6", "half-closed: HEADERS", ENDED, headers(path="/slow"), headers(path="/slow"))
 sends("5.1/7", "half-closed: CONTINUATION", NOT_A_BLOCK, headers(path="/slow"), frame(CONTINUATION, END_HEADERS, 1, b""))
 RESET = frame(RST_STREAM, 0, 1, struct.pack(">I", 8))
-# A frame that was on its way when the stream was reset may be ignored: RFC 9113, section 5.1.
+# A frame that was in flight when the stream was reset may be ignored: RFC 9113, section 5.1.
 sends("5.1/8", "closed by RST_STREAM: DATA", (*ENDED, "alive"), post(), RESET, frame(DATA, END_STREAM, 1, b"a"))
 sends("5.1/9", "closed by RST_STREAM: HEADERS", (*ENDED, "alive"), post(), RESET, headers())
 sends("5.1/10", "closed by RST_STREAM: CONTINUATION", NOT_A_BLOCK, post(), RESET, frame(CONTINUATION, END_HEADERS, 1))
@@ -259,7 +259,7 @@ compressed("6.1/1", "index 0", b"\x80")
 sends("hpack 6.3/1", "table size update over the setting", COMPRESSION,
       lambda c: frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x3f\xe1\xff\x03" + block(c.fields())))
 
-# What h2spec does not have.
+# Cases that h2spec does not have.
 sends("own 1", "neither :authority nor Host", "response 400",
       lambda c: frame(HEADERS, END_HEADERS | END_STREAM, 1, block(without(":authority")(c.fields()))), server="gateway")
 malformed("own 2", "Host that is not :authority", lambda fields: [*fields, ("host", "other.example")], server="gateway")

@@ -50,7 +50,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-# Known: where it is seen, and why it is let be.
+# Known deviations: where they are seen, and why they are accepted.
 KNOWN = {
     "8.1.2.1/3": "h2 drops the pseudo-header, and nothing of it is forwarded",
     "6.9.2/3": "h2 ends the stream instead of the connection",
@@ -79,7 +79,7 @@ def prefaces(port):
     connection.until(lambda _: False)
     answer = connection.buffer.split(b"\r\n")[0].decode("latin-1")
     seen = f"{answer}, {'closed' if connection.closed else 'open'}"
-    # It is not HTTP/2, so it is HTTP/1.1's to answer.
+    # It is not HTTP/2, so HTTP/1.1 answers it.
     yield "3.5/2", "invalid preface", ("HTTP/1.1 400 Bad Request, closed", ", closed"), "hyper", seen
 
 

@@ -98,7 +98,7 @@ def python(sdk):
 def counter(sdk, port, *arguments):
     if sdk.startswith("typescript"):
         program = f"{sdk.replace('-', '_')}.mjs"
-        # Packages are looked for from where the program is.
+        # Node looks for packages relative to the program.
         shutil.copy(HERE / "servers" / program, INSTALLED / sdk)
         return Process(f"server-{sdk}", port, ["node", INSTALLED / sdk / program, port, *arguments])
     return Process(f"server-{sdk}", port, [python(sdk), HERE / "servers/counter.py", sdk, port])
@@ -198,7 +198,7 @@ def logins(server, sdk, count, *options):
         running.enter_context(gateway(front, backends, "--policy=round-robin", *options))
         status, _ = request(front, "POST", "/mcp", MCP, json.dumps(INITIALIZE))
         check(part, "without a token: 401", status == 401, status)
-        # By chance alone, one login of several would find its way.
+        # By chance, one login of several would succeed.
         seen = []
         for _ in range(1 if count == 1 else 4):
             with Client(sdk, f"{origin}/mcp", "login") as client:
@@ -206,7 +206,8 @@ def logins(server, sdk, count, *options):
         good = all("session" in opened and "value" in one and int(two.get("value", 0)) == int(one["value"]) + 1
                    for opened, one, two in seen)
         if count > 1 and not options:
-            # What --pin-oauth is for; if this holds without it, the checks with it show nothing.
+            # The problem that --pin-oauth solves; if logins work without it, the checks with it
+            # prove nothing.
             check(part, "without --pin-oauth, not all of 4 clients can log in", not good, seen)
         else:
             check(part, f"{len(seen)} of {len(seen)} clients log in, open a session and count", good, seen)

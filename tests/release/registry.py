@@ -30,7 +30,7 @@ def build(registry, packed, unpacked):
     for archive in ours:
         with tarfile.open(archive) as tar:
             tar.extractall(unpacked, filter="data")
-        # What was packed counts, not what the workspace says.
+        # The packed manifest counts, not that of the workspace.
         manifest = unpacked / archive.name.removesuffix(".crate") / "Cargo.toml"
         (package,) = cargo_metadata("--no-deps", f"--manifest-path={manifest}")["packages"]
         add(registry, package, archive, available)

@@ -46,7 +46,7 @@ class Program:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         source, servers = page.program, list(self.servers)
-        # The addresses are all that a user would change.
+        # A user would change only the addresses.
         source, replaced = re.subn(
             r"http://[\w.-]+:900\d", lambda _: f"http://127.0.0.1:{servers.pop().server_port}", source
         )
@@ -166,11 +166,11 @@ def main():
             '[source.crates-io]\nreplace-with = "rehearsal"\n'
             f'[source.rehearsal]\nlocal-registry = "{folder / "registry"}"\n'
         )
-        # What was built of other crates is kept for the next time. Cargo takes a version for the same whenever it sees
-        # it: ours go.
+        # Builds of other crates are kept for the next run. Ours are removed, because Cargo assumes that a version never
+        # changes.
         for built in (target / "rehearsal").glob("debug/*/*bartizan*"):
             shutil.rmtree(built) if built.is_dir() else built.unlink()
-        # A cargo that has seen nothing yet.
+        # A fresh CARGO_HOME.
         environment = os.environ | {
             "CARGO_HOME": str(folder / "home"),
             "CARGO_TARGET_DIR": str(target / "rehearsal"),

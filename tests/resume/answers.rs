@@ -1,4 +1,4 @@
-//! What another backend may answer to the recorded `initialize`, and what the first one says of the loss.
+//! The answers of another backend to the recorded `initialize`, and of the first one to the lost session.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_millis(600);
 
-/// A session on the first of two backends, which then answers no more.
+/// A session on the first of two backends, which then stops answering.
 async fn lost(
     then: Opening,
     forgets: Option<Unknown>,
@@ -25,7 +25,7 @@ async fn lost(
     let id = client.initialize().await;
     gateway.backends.add(other.uri().parse().unwrap());
     match forgets {
-        // The other one has fewer sessions, and so is chosen.
+        // The other one has fewer sessions, so it is chosen.
         Some(_) => one.forget(),
         None => one.server.kill().await,
     }
@@ -74,7 +74,7 @@ async fn a_wrong_answer_ends_the_session_and_an_absent_one_leaves_it() {
         assert_eq!(gateway.store.len(), usize::from(is_kept), "{opening:?}");
         assert_eq!(other.saw(r#""initialize""#), 1, "{opening:?}: no loop");
         assert_eq!(other.saw("tools/call"), 0, "{opening:?}");
-        // What was opened in vain is ended.
+        // Sessions that were opened but not used are ended.
         let ended = || async { other.live() == 0 };
         eventually("no orphan stays", Duration::from_secs(5), ended).await;
         if !is_kept {
@@ -133,7 +133,7 @@ async fn a_backend_that_forgot_the_session_says_so_in_its_own_words() {
         assert_eq!(client.increment(&id).await.count(), Some(1), "{unknown:?}");
         assert_eq!((one.saw("tools/call"), other.saw("tools/call")), (1, 1));
     }
-    // Any other 400 is the client's own affair.
+    // Any other 400 concerns only the client.
     let words = Unknown::BadRequest("Bad Request: the weather");
     let (gateway, client, id, [_one, other]) = lost(Opening::Good, Some(words)).await;
     let answer = client.increment(&id).await;
@@ -154,7 +154,7 @@ async fn a_body_that_was_not_kept_is_not_sent_again_and_the_next_one_goes_throug
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!((other.saw("tools/call"), gateway.store.len()), (0, 1));
     assert_eq!(client.post(Some(&id), large).await.count(), Some(1));
-    // A large one that no backend has begun to read is there as a whole.
+    // A large body that no backend has begun to read is still complete.
     let (_gateway, client, id, _backends) = lost(Opening::Good, None).await;
     let large = format!(
         r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":"{}"}}"#,
@@ -202,7 +202,7 @@ async fn what_cannot_be_recorded_is_not_resumed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_does_not_end_the_attempt() {
     let (gateway, client, id, [_one, other]) = lost(Opening::Good, None).await;
-    // Given up at some point of it.
+    // Cancelled at some point.
     for wait in [0, 1, 2, 5] {
         let call = client.try_increment(&id);
         let _ = tokio::time::timeout(Duration::from_millis(wait), call).await;

@@ -104,7 +104,7 @@ async fn a_server_that_lost_its_memory_opens_the_session_again() {
     assert_eq!(client.increment(&id).await.count(), Some(1));
     assert_eq!(client.increment(&id).await.count(), Some(2));
     assert_eq!(counts.resumed(), 1);
-    // With nobody to go on, it is as it was.
+    // Without another backend, the session is unchanged.
     servers[0].kill().await;
     let answer = client.increment(&id).await;
     assert_eq!((answer.status.as_u16(), gateway.store.len()), (503, 1));

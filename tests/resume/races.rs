@@ -32,7 +32,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 const NAMES: [&str; 3] = ["http://a:1", "http://b:1", "http://c:1"];
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s","version":"0"}}}"#;
 
-/// Backends that lose what they are told to lose.
+/// Backends that lose sessions on demand.
 #[derive(Clone, Debug, Default)]
 struct World {
     state: Arc<Mutex<State>>,
@@ -151,7 +151,7 @@ fn stack(
     ResumeCounts,
 ) {
     let store = MintIds::new(memory.clone());
-    // These names are nobody's: the background learns nothing of them.
+    // These names do not resolve, so background checks find nothing.
     let backends = Backends::new(NAMES.map(|name| name.parse().unwrap()))
         .connect_by(|_| ready(Err(FailureKind::ConnectionLimit)));
     let world = world.clone();
@@ -220,9 +220,9 @@ async fn nothing_lives_after_a_delete_that_raced_a_resume() {
             }
             sleep(Duration::from_millis(world.draw() % 20)).await;
             let (status, _) = send(&any(), request(Method::DELETE, Some(&id), "")).await;
-            // 404 where the backend has been away for too long for this replica: the session is over, too.
+            // 404 if the backend has been unreachable for too long for this replica: the session has also ended.
             assert!((200..300).contains(&status) || status == 404, "{status}");
-            // From here on, and for whoever was on the way.
+            // From here on, and for requests that were in flight.
             let (after, _) = send(&any(), request(Method::POST, Some(&id), CALL)).await;
             assert_eq!((after, store.len()), (404, 0));
             calls.join_all().await;
@@ -241,7 +241,7 @@ async fn nothing_lives_after_a_delete_that_raced_a_resume() {
     }
 }
 
-/// Of those that meet one loss, all go on with one session, or none does.
+/// Requests that meet the same loss all continue with one session, or none does.
 #[tokio::test(start_paused = true)]
 async fn whoever_gives_up_and_whoever_goes_on_are_of_one_mind() {
     for replicas in 1..=2 {

@@ -30,15 +30,15 @@ pub(crate) enum Opening {
     FewerCapabilities,
     NoResultAndEndless,
     Silent,
-    /// Good, and then `initialized` is refused.
+    /// A good answer, after which `initialized` is refused.
     InitializedRefused,
 }
 
-/// What it says of a session that it does not know.
+/// The answer for an unknown session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unknown {
     NotFound,
-    /// As the transports of the SDKs do that have not met `initialize`.
+    /// As the SDKs' transports answer before `initialize`.
     BadRequest(&'static str),
 }
 

@@ -34,7 +34,7 @@ struct Federation {
 }
 
 impl Federation {
-    /// Before servers at `origins`, which are named by their places.
+    /// In front of servers at `origins`, which are named by their index.
     async fn of(origins: &[String]) -> Self {
         let gateways = Gateways::new();
         for (name, origin) in origins.iter().enumerate() {
@@ -97,7 +97,7 @@ async fn one_session_has_a_counter_of_its_own_at_each_gateway_and_shares_none() 
     let open = all.sessions.snapshot();
     assert_eq!(open.len(), 3);
     assert_eq!(open.iter().filter(|one| one.gateway() == "0").count(), 2);
-    // The end of one is the end of it everywhere, and of no other.
+    // The end of a client session ends it at every gateway, and does not end others.
     let delete = all.client.request(Method::DELETE, Some(&a)).header("x-gateway", 1);
     let ended = all.client.send(delete.body(Full::default()).unwrap()).await;
     assert_eq!(ended.status, 202);
@@ -187,7 +187,7 @@ async fn only_a_change_of_how_a_gateway_is_reached_ends_its_sessions() {
     all.gateways.set("1", peer(servers[2].uri()));
     assert_eq!(all.count(1, &id).await, Some(1), "another origin");
     assert_eq!((servers[1].initializes(), servers[2].initializes()), (2, 1));
-    // By hand: of a gateway, of a session.
+    // Ended by the operator: those of a gateway, those of a session.
     assert_eq!(all.sessions.evict_gateway("1").await, 1);
     assert_eq!(all.count(1, &id).await, Some(1));
     let route = Route::default();

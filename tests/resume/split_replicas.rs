@@ -35,7 +35,7 @@ const STORE: &str = "BARTIZAN_TEST_STORE";
 const GATEWAYS: &str = "BARTIZAN_TEST_GATEWAYS";
 const READY: &str = "replica at ";
 
-/// What a replica runs: this very program is started again for it.
+/// The process of a replica: this test program, started again.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a process of the tests below"]
 async fn replica() {
@@ -52,7 +52,7 @@ async fn replica() {
     let service = guard.layer(split.layer(Upstream::builder().build()));
     let gateway = Gateway::serve(service, MemoryStore::new(), Backends::new([])).await;
     println!("{READY}{}", gateway.addr);
-    // It is killed before; should the test be killed first, it is not left for ever.
+    // It is normally killed earlier. If the test is killed first, it ends by itself.
     sleep(Duration::from_secs(120)).await;
 }
 
@@ -112,7 +112,7 @@ impl Replicas {
         calls.filter_map(|entry| entry.session().map(str::to_owned)).collect()
     }
 
-    /// The ids by which a server was told that a session ends.
+    /// The session ids for which a server got a DELETE.
     fn deleted(&self, server: usize) -> HashSet<String> {
         let journal = self.servers[server].journal();
         let deletes = journal.iter().filter(|entry| entry.method == Method::DELETE);
@@ -129,7 +129,7 @@ async fn a_thousand_calls_by_turns_at_two_processes_find_one_session_at_each_of_
         let (id, server) = (&ids[n % 2], n / 2 % 3);
         let count: &mut i64 = expected.entry((id, server)).or_default();
         *count += 1;
-        // By turns, whatever the session and the server: each pair meets both replicas.
+        // Alternating, so that each pair of session and server meets both replicas.
         let replica = (n + n / 2 + n / 6) % 2;
         assert_eq!(all.count(replica, server, id).await, Some(*count), "call {n} at {replica}");
     }
@@ -156,10 +156,10 @@ async fn a_thousand_calls_by_turns_at_two_processes_find_one_session_at_each_of_
             assert_eq!(all.count(0, server, id).await, Some(count + 2));
         }
     }
-    // Two are of before. (A server that has lost them all is asked to end none.)
+    // Two are from before. (A server that has lost its sessions is not asked to end any.)
     assert_eq!(all.called(1).len(), 4);
     assert_eq!((all.called(0).len(), all.called(2).len()), (2, 2));
-    // The end at any replica is the end of all.
+    // A DELETE at any replica ends the session at all gateways.
     let delete = all.clients[1].request(Method::DELETE, Some(&ids[0])).header("x-gateway", 2);
     assert!(all.clients[1].send(delete.body(Full::default()).unwrap()).await.status.is_success());
     let all_told = async || (0..3).all(|server| all.deleted(server).len() == 1);

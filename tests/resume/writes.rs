@@ -18,7 +18,7 @@ use crate::{
     scripted::{Opening, Scripted},
 };
 
-/// Where a backend dies in the course of a write.
+/// The point at which a backend fails during a write.
 #[derive(Clone, Copy, Debug)]
 enum Death {
     /// Before the connection: nothing listens.
@@ -31,11 +31,11 @@ enum Death {
     AfterAnswer(usize),
 }
 
-/// A backend that opens sessions, and dies over each write.
+/// A backend that opens sessions, and fails during each write.
 struct Dying {
     addr: SocketAddr,
     death: Arc<Mutex<Death>>,
-    /// The bytes of each connection that was no handshake.
+    /// The bytes of each connection that was not a handshake.
     read: Arc<Mutex<Vec<Vec<u8>>>>,
     task: Option<JoinHandle<()>>,
 }
@@ -76,7 +76,7 @@ impl Dying {
         }
     }
 
-    /// In how many connections `text` came, or a beginning of its request.
+    /// On how many connections `text`, or the beginning of its request, arrived.
     fn saw(&self, text: &str) -> usize {
         let read = self.read.lock().unwrap();
         read.iter().filter(|bytes| String::from_utf8_lossy(bytes).contains(text)).count()
@@ -185,8 +185,8 @@ async fn a_write_is_sent_once_wherever_its_backend_dies() {
                 unknown += 1;
             }
             _ => {
-                // Read as a whole: once, and nowhere else.
-                // An answer that breaks off is passed on as far as it came.
+                // Read completely: once, on only one connection. An answer that breaks off is
+                // passed on as far as it arrived.
                 assert!(matches!(status, Some(502) | None), "{death:?}: {answer:?}");
                 assert_eq!((there, elsewhere), (1, 0), "{death:?}");
                 unknown += 1;

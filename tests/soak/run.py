@@ -235,7 +235,7 @@ async def repeat(work, port, until):
         try:
             await asyncio.wait_for(work(port), 60)
         except (OSError, asyncio.TimeoutError) as error:
-            # Killed backends end streams and connections; what is wrong is in `wrong`.
+            # Killed backends end streams and connections; errors are in `wrong`.
             seen[f"{work.__name__}: {type(error).__name__}"] += 1
             await asyncio.sleep(0.1)
 

@@ -1,4 +1,4 @@
-// What the suite asks servers for, by version 1 of the TypeScript SDK: PORT.
+// The features that the suite asks servers for, with version 1 of the TypeScript SDK: PORT.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { InMemoryEventStore } from '@modelcontextprotocol/sdk/examples/shared/inMemoryEventStore.js';

@@ -1,4 +1,4 @@
-//! What the suite asks servers for, by rmcp: `PORT FIXTURES`.
+//! The features that the suite asks servers for, with rmcp: `PORT FIXTURES`.
 #![allow(clippy::indexing_slicing, reason = "JSON values: an index that is not there is null")]
 #![allow(deprecated, reason = "the suite tests logging, which a later revision deprecates")]
 
@@ -21,7 +21,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
 
-/// `everything.json`, which the server in TypeScript reads as well.
+/// `everything.json`, which the TypeScript server reads as well.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fixtures {
@@ -46,7 +46,7 @@ fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
         .map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-/// The same for a result: 2026-07-28 wants to know which it is.
+/// The same for a result, whose type 2026-07-28 requires.
 fn result<T: DeserializeOwned>(mut value: Value) -> Result<T, ErrorData> {
     value["resultType"] = "complete".into();
     typed(value)
@@ -242,7 +242,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let service = TowerToHyperService::new(service.clone());
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
-            // A client that leaves is not an error here.
+            // A client that disconnects is not an error here.
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -1,4 +1,4 @@
-// A client by one of the TypeScript SDKs, which does what standard input says, line by line: SDK URL [login].
+// A client with one of the TypeScript SDKs, which executes commands from standard input, line by line: SDK URL [login].
 // Like client.py.
 import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,7 @@ const [{ Client }, { StreamableHTTPClientTransport }] =
 
 const REDIRECT = 'http://localhost:3030/callback';
 
-// What a client keeps of its login.
+// The state that a client keeps of its login.
 class Login {
     redirectUrl = REDIRECT;
     clientMetadata = { client_name: 'interop', redirect_uris: [REDIRECT], token_endpoint_auth_method: 'client_secret_post' };

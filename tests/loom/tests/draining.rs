@@ -24,7 +24,7 @@ use loom::{
 };
 use occupancy::Occupancy;
 
-/// A backend, and the count of its sessions: it takes no lock, so that nothing but the occupancy orders it.
+/// A backend and the count of its sessions, which takes no lock, so that only the occupancy orders it.
 struct Backend {
     occupancy: Occupancy,
     sessions: AtomicUsize,
@@ -45,7 +45,7 @@ impl Backend {
         is_let_in
     }
 
-    /// Whether it is seen to have drained, and leaves.
+    /// Whether it has drained and leaves.
     fn leaves(&self) -> bool {
         self.occupancy.is_vacant(|| self.sessions.load(Relaxed))
     }
@@ -68,7 +68,7 @@ fn no_session_is_opened_at_a_backend_that_has_drained_and_left() {
         let has_left = has_left || backend.leaves();
         let is_open = opening.join().unwrap();
         assert!(!(is_open && has_left), "it was let in at a backend that has left");
-        // Whoever was not let in does not keep it from leaving.
+        // Work that was refused does not keep it from leaving.
         assert_eq!(backend.leaves(), !is_open);
         assert_eq!(backend.occupancy.in_flight(), 0);
     });
@@ -82,7 +82,7 @@ fn the_session_of_work_that_was_there_before_the_drain_is_seen() {
         let opening = {
             let backend = Arc::clone(&backend);
             thread::spawn(move || {
-                // Its session outlives it, and counts from before it leaves.
+                // The session outlives the opening, and is counted before the opening ends.
                 backend.occupancy.enter();
                 backend.occupancy.leave();
                 backend.sessions.fetch_add(1, Relaxed);

@@ -1,4 +1,4 @@
-//! The holds on a session against its expiry, and its end against those who wait for it.
+//! Holds on a session racing with its expiry, and its end racing with waiters.
 #![allow(dead_code, unreachable_pub, reason = "files of a layer, of which not all is used here")]
 #![allow(
     clippy::expect_used,
@@ -34,7 +34,7 @@ use usage::{Holds, LastUse};
 
 const IDLE_MS: u64 = 10;
 
-/// What a session has of them.
+/// The parts of a session under test.
 struct Session {
     holds: Holds,
     last_use: LastUse,
@@ -125,7 +125,7 @@ fn whoever_begins_to_wait_while_the_session_ends_is_woken_or_sees_it() {
             let session = Arc::clone(&session);
             thread::spawn(move || session.end())
         };
-        // The last one waits for another session, which does not end.
+        // The last waiter waits for another session, which does not end.
         let other = Holds::none();
         let places = [((1, 0), &session.holds), ((1, 1), &session.holds), ((2, 0), &other)];
         let parked = places.map(|(place, holds)| {

@@ -10,7 +10,7 @@
 #[path = "../../../layers/resume/src/replay/single_flight.rs"]
 mod single_flight;
 
-/// Stands for the file of the layer, which waits in a task.
+/// Replaces the file of the layer, which waits in a task.
 mod follow {
     use crate::sync::watch;
 
@@ -18,7 +18,7 @@ mod follow {
     pub(crate) struct Follow<V>(pub(super) watch::Receiver<Option<V>>);
 
     impl<V: Clone> Follow<V> {
-        /// The outcome; none if its lead was dropped without one.
+        /// The outcome; `None` if its lead was dropped without one.
         pub(crate) fn outcome(self) -> Option<V> {
             self.0.wait_for(Option::is_some).flatten()
         }
@@ -28,7 +28,7 @@ mod follow {
 mod sync {
     pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-    /// As much of tokio's channel of this name as is used, with threads in place of tasks.
+    /// The used part of tokio's channel of this name, with threads in place of tasks.
     pub(crate) mod watch {
         use loom::sync::{Arc, Condvar, Mutex};
 
@@ -76,7 +76,7 @@ mod sync {
         }
 
         impl<T: Clone> Receiver<T> {
-            /// None if the sender is gone and the value will never be so.
+            /// `None` if the sender is gone and the condition can never hold.
             pub(crate) fn wait_for(&self, is_it: impl Fn(&T) -> bool) -> Option<T> {
                 let mut state = self.0.state.lock().unwrap();
                 while !is_it(&state.value) && !state.is_closed {
@@ -106,7 +106,7 @@ use single_flight::{Part, SingleFlight};
 
 type Flights = SingleFlight<u8, u32>;
 
-/// Requests that join at once: none but the one that runs.
+/// Requests that join at the same time: only one of them leads.
 fn join_at_once<const OTHERS: usize>() {
     let flights = Arc::<Flights>::default();
     let (running, made) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -139,7 +139,7 @@ fn one_leads_at_a_time_and_the_other_gets_its_outcome() {
 
 #[test]
 fn one_of_three_leads_at_a_time() {
-    // All orders would take minutes.
+    // All interleavings would take minutes.
     let mut bounded = Builder::new();
     bounded.preemption_bound = Some(3);
     bounded.check(join_at_once::<2>);
@@ -186,7 +186,7 @@ fn a_lead_that_was_called_off_finds_out() {
     model(|| {
         let flights = Arc::<Flights>::default();
         let Part::Lead(lead) = flights.join(1) else { panic!("the first leads") };
-        // What the session is: ended first, then called off. What the lead does: writes first, then asks.
+        // The session is ended first and the attempt cancelled afterwards. The lead writes first and checks afterwards.
         let (ended, written) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let ending = {
             let (flights, ended, written) =

@@ -7,7 +7,7 @@ use crate::{
     state::{Answer, Excuse, Got, Kind, Listed, Said, Seen, State, Step},
 };
 
-/// What may happen. Clients, replicas and backends are named by their indices.
+/// An event. Clients, replicas and backends are named by their indices.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
     /// The first client opens the session, by the first replica at the first backend.
@@ -22,13 +22,13 @@ pub enum Action {
     GiveUp(u8),
     /// That DELETE reaches the backend.
     ArriveLate,
-    /// The replica goes on with the request of a client.
+    /// The replica continues the request of a client.
     GoOn(u8),
-    /// The same, and what it has the store do is done, but not answered.
+    /// The same, but its store operation takes effect and the answer is lost.
     GoOnUnheard(u8),
-    /// The replica that resumes a session asks a backend to go on with it.
+    /// The replica that resumes a session asks a backend to continue it.
     Ask(u8, u8),
-    /// A session that is not used is ended, or cannot be.
+    /// An unused session is ended, or cannot be ended.
     Close(u8),
     /// A step of the clock.
     Tick,
@@ -42,17 +42,17 @@ pub enum Action {
     Accept(u8),
     /// A backend answers 500 to openings.
     Sicken(u8),
-    /// It does not any more.
+    /// It no longer answers 500 to openings.
     Recover(u8),
     /// A replica crashes, and is started again.
     CrashReplica(u8),
     /// The link of a replica to a backend is cut.
     Cut(u8, u8),
-    /// It is mended.
+    /// The link is restored.
     Mend(u8, u8),
     /// The link of a replica to the store is cut.
     CutStore(u8),
-    /// It is mended.
+    /// The link is restored.
     MendStore(u8),
     /// A backend leaves the list of a replica.
     Leave(u8, u8),
@@ -62,12 +62,12 @@ pub enum Action {
     Idle,
 }
 
-/// Takes one from a part of the budget.
+/// Takes one from one kind of fault in the budget.
 fn spend(left: &mut u8) {
     *left = left.saturating_sub(1);
 }
 
-/// Lists what may happen in `state`.
+/// Lists the events that are possible in `state`.
 pub(crate) fn list(state: &State, actions: &mut Vec<Action>) {
     let left = state.left;
     let is_begun = state.upstreams[0].is_made || state.flows[0].step != Step::Idle;
@@ -197,7 +197,7 @@ fn of_replica(state: &State, index: u8, actions: &mut Vec<Action>) {
     }
 }
 
-/// Does `action`. Nothing: it changes nothing.
+/// Performs `action`. `None` if it changes nothing.
 pub(crate) fn apply(
     config: &Config,
     rules: &Rules,
@@ -207,7 +207,7 @@ pub(crate) fn apply(
     let mut next = apply_and_answer(config, rules, state, action);
     for flow in &mut next.flows {
         if flow.step == Step::Idle {
-            // What it was makes no difference.
+            // Its previous value does not matter any more.
             flow.answer = Answer::None;
         }
     }
@@ -337,7 +337,7 @@ impl Run<'_> {
                 let replica = &mut state.replicas[usize::from(replica)];
                 replica.list[usize::from(backend)] =
                     if leaves { Listed::Left } else { Listed::Here };
-                // What was seen of it is forgotten with its place in the list.
+                // Observations of it are dropped when it leaves the list.
                 replica.seen[usize::from(backend)] = Seen::default();
             }
             Action::CrashReplica(replica) => {
@@ -408,7 +408,7 @@ impl Run<'_> {
         }
     }
 
-    /// The replica goes on with a request.
+    /// The replica continues a request.
     fn go_on(&mut self, client: usize, is_heard: bool) {
         let flow = self.state.flows[client];
         match flow.step {
@@ -447,7 +447,7 @@ impl Run<'_> {
         }
     }
 
-    /// A session that is not used is ended where it was opened, if that can be reached.
+    /// An unused session is ended where it was opened, if that backend can be reached.
     fn end_unused(&mut self, upstream: u8) {
         let Some((backend, replica)) = self.state.upstreams[usize::from(upstream)].closing.take()
         else {
@@ -457,7 +457,7 @@ impl Run<'_> {
             self.state.replicas[usize::from(replica)].list[usize::from(backend)] == Listed::Here;
         if is_listed && self.failure(usize::from(replica), backend).is_none() {
             self.end(backend, upstream);
-            // One that shares its state and has lost it speaks for all.
+            // A backend that shares its state and has lost it speaks for the whole group.
             self.state.excuse(upstream, Excuse::Lost);
         } else {
             self.state.excuse(upstream, Excuse::Unreachable);
@@ -492,7 +492,7 @@ impl Run<'_> {
         replica.seen = [Seen::default(); 2];
         replica.leads = None;
         for listed in &mut replica.list {
-            // It starts with the list that it was last given, and remembers nothing else.
+            // It starts with its latest list, and remembers nothing else.
             if *listed != Listed::Here {
                 *listed = Listed::Never;
             }
@@ -500,7 +500,7 @@ impl Run<'_> {
     }
 }
 
-/// Whether a backend has a session that nobody can end, and that is not excused.
+/// Whether a backend has a session that cannot be ended any more, without an allowed exception.
 pub(crate) fn is_left(state: &State) -> bool {
     let record = state.store.get().map(|record| record.upstream);
     (0..).zip(&state.upstreams).any(|(index, upstream)| {

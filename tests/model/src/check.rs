@@ -6,18 +6,18 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::{Action, Config, State, System};
 
-/// What a run has found.
+/// The results of a run.
 #[derive(Debug)]
 pub struct Found {
     /// How many different states there are.
     pub states: usize,
-    /// How many states were reached, each as often as there are ways to it.
+    /// How many transitions were followed.
     pub reached: usize,
-    /// The longest way.
+    /// The longest path.
     pub depth: usize,
     /// How long it took.
     pub time: Duration,
-    /// Each property that does not hold, with a way to a state that shows it.
+    /// Each property that does not hold, with a path to a state that violates it.
     pub violated: Vec<(&'static str, Path<State, Action>)>,
 }
 
@@ -34,7 +34,7 @@ pub fn explore(config: Config) -> Found {
     found(&checker, begun)
 }
 
-/// Explores until `property` is violated, on one thread: the way that is found is a shortest one.
+/// Explores until `property` is violated, on one thread, so that the path is a shortest one.
 #[must_use]
 pub fn search(config: Config, property: &'static str) -> Found {
     let begun = SystemTime::now();
@@ -56,7 +56,7 @@ fn found(checker: &impl Checker<System>, begun: SystemTime) -> Found {
 }
 
 impl Found {
-    /// The way to a violation of `property`, if there is one.
+    /// The path to a violation of `property`, if there is one.
     #[must_use]
     pub fn way_to(&self, property: &str) -> Option<Vec<Action>> {
         let (_, path) = self.violated.iter().find(|(name, _)| *name == property)?;

@@ -1,11 +1,11 @@
-//! What a run of the model explores.
+//! The configuration of a run of the model.
 
 use std::str::FromStr;
 
-/// What is done when the backend of a session is lost.
+/// The policy when the backend of a session is lost.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Policy {
-    /// The client is told: `--on-lost fail`.
+    /// The client gets 404: `--on-lost fail`.
     Fail,
     /// The session is opened again on another backend: `--on-lost resume`.
     Resume,
@@ -13,26 +13,27 @@ pub enum Policy {
     Repin,
 }
 
-/// How often each of these may happen in a run.
+/// How often each kind of event may happen in a run.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Budget {
     /// Steps of the clock, each as long as the longest gap of a span of refusals. A span of refusals counts after two.
     pub ticks: u8,
-    /// Requests of each client, without the first that opens the session.
+    /// Requests of each client, not counting the one that opens the session.
     pub calls: u8,
-    /// Requests to end the session, among those.
+    /// How many of those are requests to end the session.
     pub deletes: u8,
-    /// Requests that a backend answers 404 for another reason, among those.
+    /// How many of those a backend answers with a 404 for another reason.
     pub strays: u8,
     /// A backend crashes and loses its memory, or a replica crashes and is started again.
     pub crashes: u8,
     /// A backend refuses connections, and keeps its memory.
     pub refusals: u8,
-    /// A backend answers 500 to whatever opens a session.
+    /// A backend answers 500 to openings.
     pub sicknesses: u8,
     /// The link of a replica to a backend is cut, or that to the store.
     pub cuts: u8,
-    /// An answer of a backend is lost, or a DELETE is late; or the store does what it is asked, and its answer is lost.
+    /// An answer of a backend is lost, or a DELETE is late; or an operation of the store takes effect and its answer is
+    /// lost.
     pub losses: u8,
     /// The list of a replica loses a backend, or gains one.
     pub list_changes: u8,
@@ -45,49 +46,49 @@ pub struct Budget {
 pub struct Undone {
     /// Any 404 ends a session.
     pub any_404_ends: bool,
-    /// A backend that a replica has never had counts as one that has left.
+    /// A backend that was never on a replica's list counts as removed.
     pub unknown_is_gone: bool,
     /// A connect timeout is evidence, as a refusal is.
     pub timeouts_are_evidence: bool,
-    /// A loss removes the record, whatever has become of it since.
+    /// A loss removes the record even if it has changed since.
     pub remove_without_version: bool,
-    /// Two refusals are a span, whatever lies between them.
+    /// Two refusals count as a span, whatever happens between them.
     pub blips_are_a_span: bool,
-    /// A session is over that two backends in a row forget.
+    /// A session ends if two backends in a row forget it.
     pub forgetful_backends_end_it: bool,
     /// A backend that answers 500 to an opening gives a verdict on the session.
     pub sick_openers_end_it: bool,
     /// A connection that breaks after the request was sent is a loss.
     pub resets_are_losses: bool,
-    /// The session that a replica opened in vain is left as it is.
+    /// A session that a replica opened but does not use is not ended.
     pub losers_stay: bool,
-    /// The store writes a record whatever version it has.
+    /// The store replaces a record regardless of its version.
     pub replace_without_version: bool,
     /// The store brings back a record that was removed.
     pub replace_revives: bool,
-    /// A session is ended though the store could not be told that it is about to be.
+    /// A session is ended although the store did not accept the mark that it is about to end.
     pub unnoted_end_goes_on: bool,
-    /// A replica that does not know a backend answers 503 for ever.
+    /// A replica that does not know a backend answers 503 forever.
     pub unknown_for_ever: bool,
 }
 
-/// What a run of the model explores.
+/// The configuration of a run of the model.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// What is done when a backend is lost.
+    /// The policy when a backend is lost.
     pub policy: Policy,
     /// Whether the list of the second replica lacks the first backend at the start.
     pub lacks: bool,
-    /// Whether the second backend answers otherwise than the first when a session is opened.
+    /// Whether the second backend answers openings differently from the first.
     pub is_unlike: bool,
-    /// What may happen.
+    /// The budget of events.
     pub budget: Budget,
-    /// What is undone.
+    /// The fixes that are undone.
     pub undone: Undone,
 }
 
 impl Config {
-    /// Two clients, two replicas and two backends; nothing goes wrong yet.
+    /// Two clients, two replicas and two backends, without faults.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let budget = Budget { calls: 1, deletes: 1, ..Budget::default() };
@@ -115,7 +116,7 @@ impl Config {
         self
     }
 
-    /// With a second backend that cannot go on with sessions of the first.
+    /// With a second backend that cannot continue sessions of the first.
     #[must_use]
     pub fn unlike(mut self) -> Self {
         self.is_unlike = true;
@@ -123,7 +124,7 @@ impl Config {
     }
 }
 
-/// Says which word of a configuration is not known.
+/// The error for an unknown word in a configuration.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownWord(pub String);
 

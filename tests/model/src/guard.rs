@@ -1,4 +1,4 @@
-//! The guard of sessions: the way of a request in and out.
+//! The session guard: the path of a request in and out.
 
 use crate::{
     Policy,
@@ -34,7 +34,7 @@ impl Run<'_> {
         self.config.policy == Policy::Resume && !self.state.flows[client].first.is_ending
     }
 
-    /// A response comes out of the layers inside the guard.
+    /// A response comes from the layers inside the guard.
     pub(crate) fn hear(&mut self, client: usize, said: Said) {
         if self.is_resumable(client) {
             self.hear_of_resumable(client, said);
@@ -73,7 +73,7 @@ impl Run<'_> {
             Effect::EndedUnreachable => {
                 self.state.excuse(flow.seen.upstream, Excuse::Unreachable);
                 if has_store {
-                    // It may have moved since: then that one is left, too.
+                    // It may have moved since; then its new session must be ended, too.
                     if let Some(record) = self.state.store.get() {
                         self.state.excuse(record.upstream, Excuse::Unreachable);
                     }

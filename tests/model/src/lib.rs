@@ -1,11 +1,12 @@
 //! A model of clients, replicas, backends and the store, explored exhaustively.
 //!
-//! Two clients use one session, by two replicas that share a store, at two backends. Whatever may happen between two
-//! steps of one request happens: the other request, a crash, a cut link, a step of the clock. The checker goes through
-//! all orders, and looks in each state whether the promises of the guide's page "What Bartizan guarantees" hold.
+//! Two clients use one session, through two replicas that share a store, at two backends. Between any two steps of a
+//! request, other events may happen: a step of the other request, a crash, a lost connection, a step of the clock. The
+//! checker explores all orders, and checks in each state that the guarantees on the guide's page "What Bartizan
+//! guarantees" hold.
 //!
-//! What the layers decide is not modelled but asked of them ([`rules`]). What is modelled is the order in which they
-//! do it, and the world around them.
+//! The decisions of the layers are not modelled: the model calls the layers' own functions ([`rules`]). It models the
+//! order of their steps, and the world around them.
 #![allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,

@@ -1,4 +1,4 @@
-//! The model, as the checker wants it.
+//! The model, as the checker requires it.
 
 use stateright::{Model, Property};
 
@@ -18,11 +18,11 @@ pub const ONE: &str = "a session is answered by one upstream session at a time";
 pub const ONCE: &str = "nothing that a client sent is executed twice";
 /// An ended session answers.
 pub const ENDED: &str = "an ended session never answers again";
-/// An upstream session is left.
+/// An upstream session is left behind.
 pub const LEFT: &str = "no upstream session is left that nobody can end";
-/// A client waits for ever.
+/// A client waits forever.
 pub const SETTLES: &str = "a client is served, or gets 404, in the end";
-/// The model has room for all that happens.
+/// The model has room for all sessions that are opened.
 pub const ROOM: &str = "the model has room";
 
 /// The system.
@@ -30,7 +30,7 @@ pub const ROOM: &str = "the model has room";
 pub struct System {
     pub(crate) config: Config,
     pub(crate) rules: Rules,
-    /// Whether states in which the clients have changed parts are one.
+    /// Whether states that differ only by swapping the clients count as one.
     is_reduced: bool,
 }
 
@@ -41,7 +41,7 @@ impl System {
         Self { config, rules: Rules::new(config.undone), is_reduced: false }
     }
 
-    /// Takes states for one in which the clients have changed parts. A way to a state then changes their names, too.
+    /// Counts states that differ only by swapping the clients as one. Paths to a state then swap their names, too.
     #[must_use]
     pub fn reduced(self) -> Self {
         Self { is_reduced: true, ..self }

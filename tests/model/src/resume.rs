@@ -9,7 +9,7 @@ use crate::{
     store::Record,
 };
 
-/// What became of an attempt to resume the session.
+/// The outcome of an attempt to resume the session.
 #[derive(Clone, Copy)]
 enum Outcome {
     Moved(Record),
@@ -38,7 +38,8 @@ impl Run<'_> {
         }
     }
 
-    /// A request has met the loss of its session: it leads an attempt to resume it, or follows one.
+    /// A request that has met the loss of its session leads an attempt to resume it, or follows
+    /// one.
     pub(crate) fn join(&mut self, client: usize, is_unreachable: bool) {
         if self.replica_of(client).leads.is_some() {
             self.flow(client).step = Step::Follows(is_unreachable);
@@ -63,7 +64,7 @@ impl Run<'_> {
         }
     }
 
-    /// The backends that can be asked to go on with the session.
+    /// The backends that can be asked to continue the session.
     pub(crate) fn candidates(&self, client: usize) -> impl Iterator<Item = u8> {
         let flow = self.state.flows[client];
         let list = self.state.replicas[usize::from(flow.replica)].list;
@@ -80,7 +81,7 @@ impl Run<'_> {
         }
     }
 
-    /// The backend that was asked has answered; `got` has it all.
+    /// The backend that was asked has answered; `got` has all answers so far.
     fn asked(&mut self, client: usize, is_last: bool, is_heard: bool) {
         let (got, seen) = (self.state.flows[client].got, self.state.flows[client].seen);
         match self.rules.next(got, is_last) {
@@ -116,7 +117,8 @@ impl Run<'_> {
             let replace = self.replace(current, record);
             let put = self.rules.put(replace, current);
             if put == Put::Done {
-                // Its backend refused connections, or has left, and may live on; one that forgot it has nothing.
+                // If its backend refused connections or left, it may still hold the session; a backend that forgot the
+                // session does not.
                 self.state.excuse(current.upstream, Excuse::Lost);
             }
             if !is_heard {
@@ -137,7 +139,7 @@ impl Run<'_> {
         self.publish(client, outcome);
     }
 
-    /// An attempt is over: its request goes on, and those that follow it.
+    /// An attempt has ended: its request continues, and so do those that follow it.
     fn publish(&mut self, client: usize, outcome: Outcome) {
         let replica = self.state.flows[client].replica;
         self.replica_of(client).leads = None;
@@ -151,7 +153,8 @@ impl Run<'_> {
         };
         self.resumed(client, outcome);
         match (follows, outcome) {
-            // Another's attempt was for an earlier place: this one begins its own.
+            // The other attempt was for an earlier upstream session, so this request begins its
+            // own.
             (Some((is_unreachable, seen)), Outcome::Moved(record))
                 if record.version == seen.version =>
             {
@@ -176,7 +179,7 @@ impl Run<'_> {
         }
     }
 
-    /// A client wants to end the session: no attempt to resume it is made here meanwhile.
+    /// A client ends the session: meanwhile this replica does not try to resume it.
     pub(crate) fn lead_to_end(&mut self, client: usize) {
         if self.replica_of(client).leads.is_some() {
             self.flow(client).step = Step::Waits;
@@ -201,7 +204,7 @@ impl Run<'_> {
         }
     }
 
-    /// Notes in the record that the session ends.
+    /// Marks in the record that the session ends.
     fn note_end(&mut self, client: usize, said: Said, is_heard: bool) {
         let mut current = self.state.flows[client].seen;
         let gives_up = self.state.flows[client].kind != Kind::Delete;

@@ -1,7 +1,7 @@
-//! What the layers' own deciders say, asked once and kept as tables.
+//! The decisions of the layers' own functions, computed once and kept as tables.
 //!
-//! Nothing here decides: each table is filled by calling the code that the layers call, with a response, a record or a
-//! sequence of sightings that stands for a state of the model. What is undone is undone here.
+//! This file makes no decisions: each table is filled by calling the layers' code, with a response, a record or a
+//! sequence of observations that represents a state of the model. Fixes are undone here.
 
 use std::{num::NonZeroU8, ops::ControlFlow, time::Duration};
 
@@ -30,7 +30,7 @@ use crate::{
 const TICK_MS: u64 = 2_000;
 /// A span of refusals counts after two steps.
 const LOST_AFTER: Duration = Duration::from_millis(2 * TICK_MS);
-/// A backend that was never here is unknown for one step.
+/// A backend that was never on the list counts as unknown for one step.
 const SETTLE: Duration = Duration::from_millis(TICK_MS);
 
 const ENDPOINT: &str = "/mcp";
@@ -55,10 +55,10 @@ pub enum Effect {
     Moved,
 }
 
-/// What becomes of a session when backends have answered to an attempt to resume it.
+/// What happens to a session after backends have answered an attempt to resume it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
-    /// The next is asked.
+    /// The next backend is asked.
     Ask,
     /// The session ends.
     GiveUp,
@@ -66,7 +66,7 @@ pub enum Next {
     Fail(Why),
 }
 
-/// What became of a record that an attempt to resume has written.
+/// The outcome of writing a record while resuming.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Put {
     /// It is in the store.
@@ -75,21 +75,21 @@ pub enum Put {
     Ending,
     /// It is elsewhere.
     Elsewhere,
-    /// It can be written upon the record that was found.
+    /// The write can be repeated with the record that was found.
     Again,
     /// There is none.
     Gone,
 }
 
-/// What the deciders say.
+/// The tables of decisions.
 #[derive(Clone, Debug)]
 pub struct Rules {
     undone: Undone,
-    /// By what was seen of a backend: why it is given up, and whether it is out of reach.
+    /// By the observations of a backend: why it is given up, and whether it is unreachable.
     losses: Vec<(Option<Why>, bool)>,
     /// By kind, by what was said, and by whether it comes from another backend than the record's.
     effects: Vec<(Kind, Said, bool, Effect)>,
-    /// By kind and by what was said: the verdict, and whether a session that was to be ended has ended by it.
+    /// By kind and response: the verdict, and whether a session that should end has ended by it.
     verdicts: Vec<(Kind, Said, Verdict, bool)>,
     /// By whether the version, the place and the end of two records are the same.
     puts: [[[Put; 2]; 2]; 2],
@@ -139,7 +139,7 @@ impl Rules {
         self.losses[usize::from(seen.0)].1
     }
 
-    /// Why work is refused whose backend is not in the list, and what the list says from now on.
+    /// Why work is refused whose backend is not on the list, and the new state of the list.
     #[must_use]
     pub fn absent(&self, listed: Listed) -> (Why, Listed) {
         let mut absentees = Absentees::default();
@@ -171,14 +171,14 @@ impl Rules {
         self.effects.iter().find(case).map_or(Effect::Keep, |case| case.3)
     }
 
-    /// What a response says of its session, and whether a session that was to be ended has ended by it.
+    /// What a response shows about its session, and whether a session that should end has ended by it.
     #[must_use]
     pub fn verdict(&self, kind: Kind, said: Said) -> (Verdict, bool) {
         let case = |case: &&(Kind, Said, Verdict, bool)| (case.0, case.1) == (kind, said);
         self.verdicts.iter().find(case).map_or((Verdict::Arrived, false), |case| (case.2, case.3))
     }
 
-    /// What became of a record that was written upon `current`.
+    /// The outcome of replacing `current`.
     #[must_use]
     pub fn put(&self, replace: Replace, current: Record) -> Put {
         match replace {
@@ -200,7 +200,7 @@ impl Rules {
             Got::Other => Some(Unfit::Other),
             Got::Nothing | Got::Opened(_) => None,
         };
-        // The layer asks on until it is told to stop.
+        // The layer keeps asking until the answers decide.
         let last = std::iter::repeat_n(Unfit::NoAnswer(Reason::NoBackend), MOST_ASKED);
         let last = last.take(if is_last { MOST_ASKED } else { 0 });
         let mut next = ControlFlow::Continue(());
@@ -218,7 +218,7 @@ impl Rules {
         }
     }
 
-    /// What a sick backend answers to an attempt to resume.
+    /// The answer of a failing backend to an attempt to resume.
     #[must_use]
     pub fn sick(&self) -> Got {
         self.sick
@@ -247,10 +247,10 @@ impl Rules {
 /// More than the layer asks for one request with two backends.
 const MOST_ASKED: usize = 8;
 
-/// How many backends may give no answer: the default.
+/// The default number of backends that may fail to answer.
 const ATTEMPTS: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
 
-/// Whether two records are of one place.
+/// Whether two records name the same upstream session.
 #[must_use]
 pub fn is_same(one: Record, other: Record) -> bool {
     (one.backend, one.upstream) == (other.backend, other.upstream)
@@ -406,7 +406,7 @@ fn backend(index: u8) -> BackendId {
     BackendId::new(name).unwrap_or_else(|_| unreachable!("a name without a fault"))
 }
 
-/// The session that a record of the model stands for.
+/// The session that a record of the model represents.
 fn session(record: Record) -> Session {
     let upstream = [b'a' + record.upstream];
     let mut stored = SessionRecord::new(SessionRecord::IDLE, SessionRecord::LIFETIME)

@@ -1,4 +1,4 @@
-//! A state on its way to the next, with what it needs to get there.
+//! A state that is being changed into the next one, with its context.
 
 use crate::{
     config::{Config, Policy},
@@ -23,7 +23,7 @@ pub(crate) enum Evidence {
     Refused(u8, u8),
     /// This session, by a record that named this backend, is not known to the last one, which says so.
     Denied(u8, u8, u8),
-    /// All backends that were asked answer otherwise.
+    /// All backends that were asked gave another answer than the first one.
     Unlike,
     /// There is none.
     None,
@@ -59,7 +59,7 @@ impl Run<'_> {
         );
     }
 
-    /// Removes the record, and notes whether there was evidence.
+    /// Removes the record, and records whether there was evidence.
     pub(crate) fn remove(&mut self, evidence: Evidence) {
         let Some(record) = self.state.store.get() else {
             self.state.store.remove();
@@ -97,7 +97,7 @@ impl Run<'_> {
                 record.backend == backend && (has_left || has_refused)
             }
             Evidence::Denied(upstream, backend, by) => {
-                // No other backend is to go on with the session.
+                // No other backend may continue the session.
                 let is_final = self.config.policy != Policy::Resume || record.is_ending;
                 let is_of_place = (record.backend, record.upstream) == (backend, upstream);
                 is_final && is_of_place && !self.knows(by, upstream)
@@ -110,7 +110,7 @@ impl Run<'_> {
         self.state.upstreams[usize::from(upstream)].known_at & 1 << backend != 0
     }
 
-    /// A replica notes that it could not reach a backend.
+    /// A replica records that it could not reach a backend.
     pub(crate) fn see(&mut self, replica: usize, backend: u8, what: u8) {
         let seen = &mut self.state.replicas[replica].seen[usize::from(backend)];
         *seen = Seen(seen.0 | what);
@@ -125,7 +125,7 @@ impl Run<'_> {
         (!self.state.backends[backend].is_up).then_some(Said::Refused)
     }
 
-    /// A request reaches a backend, which executes it or does not. Says what it answers.
+    /// A request reaches a backend, which may execute it. Returns the answer.
     pub(crate) fn execute(&mut self, client: usize, backend: u8) -> Said {
         let flow = self.state.flows[client];
         let upstream = flow.seen.upstream;
@@ -162,14 +162,14 @@ impl Run<'_> {
         }
     }
 
-    /// A session that is not used is to be ended where it was opened.
+    /// An unused session must be ended where it was opened.
     pub(crate) fn close(&mut self, backend: u8, upstream: u8, replica: u8) {
         if !self.config.undone.losers_stay {
             self.state.upstreams[usize::from(upstream)].closing = Some((backend, replica));
         }
     }
 
-    /// Sends the request of a client to the backend of its session, or where it may go instead.
+    /// Sends the request of a client to the backend of its session, or to one that may replace it.
     pub(crate) fn route(&mut self, client: usize) {
         let flow = self.state.flows[client];
         let replica = self.state.replicas[usize::from(flow.replica)];
@@ -199,7 +199,7 @@ impl Run<'_> {
         flow.step = Step::Sent(backend);
     }
 
-    /// The layer that pins hears what a backend has said, or that it could not be reached.
+    /// The layer that pins handles the answer of a backend, or the failure to reach it.
     pub(crate) fn pinned(&mut self, client: usize, backend: u8, said: Said) -> Said {
         let replica = usize::from(self.state.flows[client].replica);
         match said {
@@ -223,12 +223,12 @@ impl Run<'_> {
         self.replica_of(client).has_store
     }
 
-    /// The record, if the replica of the client can ask.
+    /// The record, if the replica of the client can reach the store.
     pub(crate) fn current(&mut self, client: usize) -> Result<Option<Record>, Why> {
         if self.has_store(client) { Ok(self.state.store.get()) } else { Err(Why::Store) }
     }
 
-    /// Replaces the record, as the store does it or would without its fixes.
+    /// Replaces the record, as the store does, or as it would without its fixes.
     pub(crate) fn replace(&mut self, seen: Record, record: Record) -> crate::store::Replace {
         let undone = self.config.undone;
         let version = match self.state.store {

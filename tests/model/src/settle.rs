@@ -1,4 +1,4 @@
-//! What becomes of a client that goes on asking, once nothing goes wrong any more.
+//! What happens to a client that keeps asking after all faults are over.
 
 use stateright::Model;
 
@@ -14,9 +14,9 @@ const ROUNDS: usize = 5;
 /// How many steps a request takes at most.
 const STEPS: usize = 64;
 
-/// Whether a client that goes on asking is served or gets 404 in the end, at either replica.
+/// Whether a client that keeps asking is finally served or gets 404, at either replica.
 ///
-/// Links are mended and sick backends recover. A backend that is down stays down: its sessions are lost for good.
+/// Links are restored and failing backends recover. A backend that is down stays down, so its sessions are lost.
 pub(crate) fn settles(model: &System, state: &State) -> bool {
     if !state.noted.is_open || !state.is_quiet() {
         return true;
@@ -35,7 +35,7 @@ fn settles_at(model: &System, mut state: State, replica: u8) -> bool {
     state.late = None;
     let list = state.replicas[usize::from(replica)].list;
     let can_serve = (0..2).any(|at| list[at] == Listed::Here && state.backends[at].is_up);
-    // What could be resumed or moved waits for a backend.
+    // Sessions that could be resumed or moved wait for a backend.
     if model.config.policy != Policy::Fail && !can_serve {
         return true;
     }

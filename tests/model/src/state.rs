@@ -8,7 +8,7 @@ use crate::{
 /// How many sessions backends may open in a run.
 pub const UPSTREAMS: usize = 6;
 
-/// All that is.
+/// The whole state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct State {
     /// The backends.
@@ -21,11 +21,11 @@ pub struct State {
     pub upstreams: [Upstream; UPSTREAMS],
     /// The request of each client.
     pub flows: [Flow; 2],
-    /// A DELETE whose replica does not wait for it any more: to this backend, for this session.
+    /// A DELETE for this session, in flight to this backend, whose replica no longer waits for it.
     pub late: Option<(u8, u8)>,
-    /// What may still happen.
+    /// The remaining budget of events.
     pub left: Budget,
-    /// What the model notes for its invariants.
+    /// Facts that the model records for its invariants.
     pub noted: Noted,
 }
 
@@ -34,7 +34,7 @@ pub struct State {
 pub struct Backend {
     /// Whether it accepts connections.
     pub is_up: bool,
-    /// Whether it answers 500 to whatever opens a session.
+    /// Whether it answers 500 to openings.
     pub is_sick: bool,
     /// In which of the last four steps of the clock it refused connections; the lowest bit is the present one.
     pub refused: u8,
@@ -47,11 +47,11 @@ pub struct Replica {
     pub has_store: bool,
     /// Whether it reaches each backend.
     pub has_link: [bool; 2],
-    /// What it has seen of each backend that it cannot reach.
+    /// Its observations of each backend that it cannot reach.
     pub seen: [Seen; 2],
-    /// What its list says of each backend.
+    /// The state of each backend on its list.
     pub list: [Listed; 2],
-    /// Whose request leads the attempt to resume or to end the session.
+    /// The client whose request leads the attempt to resume or to end the session.
     pub leads: Option<u8>,
 }
 
@@ -72,21 +72,21 @@ impl Seen {
         Self(self.0 << 2)
     }
 
-    /// What was seen `ago` steps ago.
+    /// The observation `ago` steps ago.
     #[must_use]
     pub const fn at(self, ago: u8) -> u8 {
         self.0 >> (2 * ago) & 3
     }
 }
 
-/// What the list of a replica says of a backend.
+/// The state of a backend on the list of a replica.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Listed {
-    /// It is there.
+    /// It is on the list.
     Here,
-    /// It was never there.
+    /// It was never on the list.
     Never,
-    /// It was never there, and was asked for in this step of the clock.
+    /// It was never on the list, and a session named it in this step of the clock.
     Met,
     /// The same, in an earlier one.
     MetBefore,
@@ -103,24 +103,24 @@ pub struct Upstream {
     pub known_at: u8,
     /// The backend at which, and the replica by which, it is about to be ended, since it is not used.
     pub closing: Option<(u8, u8)>,
-    /// Why nobody can end it, if that is allowed for.
+    /// The allowed exception why it cannot be ended, if there is one.
     pub excuse: Option<Excuse>,
 }
 
 /// Why a session may be left at its backend, until it expires there.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Excuse {
-    /// The answer by which it was opened was lost, or who waited for it crashed.
+    /// The answer that opened it was lost, or the replica that waited for it crashed.
     NoAnswer,
     /// Its backend could not be reached when it was to be ended.
     Unreachable,
-    /// Its backend refused connections, or left the list, and lives on.
+    /// Its backend refused connections or left the list, and is still running.
     Lost,
-    /// It was not used for long: the backend's own expiry is near, too.
+    /// It was idle for long, so the backend's own expiry is near.
     Idle,
 }
 
-/// What a client asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {
     /// To open a session.
@@ -136,7 +136,7 @@ pub enum Kind {
     Method,
 }
 
-/// What became of a request, as the layers see it.
+/// The result of a request, as the layers see it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Said {
     /// The backend has done it.
@@ -174,7 +174,7 @@ pub enum Why {
     Store,
 }
 
-/// What a client was answered.
+/// The answer to a client.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Answer {
     /// Nothing yet.
@@ -192,7 +192,7 @@ pub enum Answer {
     Broken,
 }
 
-/// What a backend that was asked to go on with the session has answered.
+/// The answer of a backend that was asked to continue the session.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Got {
     /// It was not asked.
@@ -202,9 +202,9 @@ pub enum Got {
     Opened(u8),
     /// Nothing came.
     NoAnswer,
-    /// It says that it cannot just now.
+    /// It answers that it cannot at the moment.
     Sick,
-    /// It answers otherwise.
+    /// It gives another answer than the first backend.
     Other,
 }
 
@@ -214,23 +214,23 @@ pub enum Step {
     /// The client sends nothing.
     #[default]
     Idle,
-    /// On its way to a backend.
+    /// In flight to a backend.
     Sent(u8),
     /// Its answer is on the way back from a backend.
     Replied(u8, Said),
     /// A backend has opened the client's session, and the answer is on its way back.
     Opened(u8),
-    /// It waits for the attempt of another request; whether it met a loss by which no backend was reached.
+    /// It waits for the attempt of another request; the flag says whether no backend was reached when it met the loss.
     Follows(bool),
     /// It wants to end the session, and waits for an attempt of another request.
     Waits,
-    /// It leads: a backend is to be asked to go on with the session.
+    /// It leads: a backend will be asked to continue the session.
     Asking,
-    /// It leads: the opening is on its way to a backend.
+    /// It leads: the opening is in flight to a backend.
     Asks(u8),
     /// It leads: the answer is on its way back.
     Asked(u8, Got),
-    /// It leads: the record says that the session is being ended, and is to be removed.
+    /// It leads: the record is marked as ending, and will be removed.
     Removing(Said),
 }
 
@@ -255,17 +255,17 @@ pub struct Flow {
     pub is_late: bool,
     /// The newest upstream session that had answered when it was sent to a backend.
     pub floor: u8,
-    /// The backends that were asked to go on with the session, a bit each, and what the first of them answered.
+    /// The backends that were asked to continue the session, a bit each, and the answer of the first.
     pub tried: u8,
     /// What they answered, in turn.
     pub got: [Got; 2],
     /// How many requests its client has still to send.
     pub calls: u8,
-    /// What its client was answered last.
+    /// The last answer to its client.
     pub answer: Answer,
 }
 
-/// What the model notes for its invariants.
+/// Facts that the model records for its invariants.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Noted {
     /// Whether a client has got the id of the session.
@@ -315,7 +315,7 @@ impl State {
         }
     }
 
-    /// Puts the clients into an order: once the session is open, they are alike.
+    /// Sorts the clients, which are interchangeable once the session is open.
     #[must_use]
     pub fn in_order(mut self) -> Self {
         if self.noted.is_open && self.flows[0] > self.flows[1] {
@@ -327,7 +327,7 @@ impl State {
         self
     }
 
-    /// Whether no request is on its way, and nothing is about to be ended.
+    /// Whether no request is in flight and no session is about to be ended.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.flows.iter().all(|flow| flow.step == Step::Idle)
@@ -345,7 +345,7 @@ impl State {
         u8::try_from(free).ok()
     }
 
-    /// Allows for `upstream` to be left where it is.
+    /// Records an allowed exception for leaving `upstream` behind.
     pub fn excuse(&mut self, upstream: u8, excuse: Excuse) {
         let upstream = &mut self.upstreams[usize::from(upstream)];
         if upstream.known_at != 0 {

@@ -1,7 +1,7 @@
 //! The rules of a session store, for the one key of the model. `tests/store.rs` compares them with those of the store in
 //! memory.
 
-/// What a store holds for the key.
+/// The state of the key in a store.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Stored {
     /// There was no record, or it has idled out.
@@ -26,7 +26,7 @@ pub struct Record {
     pub is_ending: bool,
 }
 
-/// What became of an insert.
+/// The outcome of an insert.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Insert {
     /// The record is in the store.
@@ -37,7 +37,7 @@ pub enum Insert {
     Ended,
 }
 
-/// What became of a replacement.
+/// The outcome of a replacement.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Replace {
     /// The new record is in the store.
@@ -87,7 +87,7 @@ impl Stored {
         *self = Self::Ended;
     }
 
-    /// Ends the session if the version of its record is `seen`. Says whether it was.
+    /// Ends the session if the version of its record is `seen`. Returns whether it was.
     pub fn remove_if_unchanged(&mut self, seen: u8) -> bool {
         let is_it = self.get().is_some_and(|record| record.version == seen);
         if is_it {
@@ -96,7 +96,7 @@ impl Stored {
         is_it
     }
 
-    /// So much time passes that the record idles out, and a removal is forgotten.
+    /// Enough time passes for the record to idle out and for a tombstone to expire.
     pub fn idle(&mut self) {
         *self = Self::Absent;
     }

@@ -1,7 +1,7 @@
-//! All orders of events, in each configuration: no promise is broken in any.
+//! All orders of events in each configuration: no guarantee is broken.
 //!
-//! Each configuration has two clients with a request each (beside the one that opens the session), two replicas, two
-//! backends, and one DELETE among the requests. The words say what may happen besides, and how often.
+//! Each configuration has two clients with one request each (in addition to the one that opens the session), two
+//! replicas, two backends, and one DELETE among the requests. The words name the faults, and how often each may happen.
 //!
 //! `BARTIZAN_MODEL="resume ticks=1 crashes=2" cargo test -p bartizan-model --test exhaustive -- --ignored --nocapture`
 //! explores another one.

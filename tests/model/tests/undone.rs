@@ -1,9 +1,10 @@
-//! Each fix that is undone brings its defect back: the checker finds a shortest way to a broken promise.
+//! Undoing a fix brings its defect back: the checker finds a shortest path to a broken guarantee.
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::unwrap_used, reason = "test")]
 
 use bartizan_model::{Config, ENDED, EVIDENCE, LEFT, ONCE, ONE, SETTLES, Undone, explore, search};
 
-/// With the fix, what `words` allow for breaks no promise; without it, the checker finds how `property` is broken.
+/// With the fix, no guarantee is broken in the configuration `words`; without it, the checker finds a violation of
+/// `property`.
 fn comes_back(words: &str, property: &'static str, undo: impl FnOnce(&mut Undone)) {
     let fixed = words.parse::<Config>().unwrap();
     let undone = fixed.undo(undo);
@@ -53,7 +54,8 @@ fn remove_without_version() {
     });
 }
 
-/// The version keeps the record of a session that has moved: both fixes are undone.
+/// The version check alone would keep the record of a session that has moved, so both fixes are
+/// undone.
 #[test]
 fn forgetful_backends_end_it() {
     comes_back("resume deletes=0 crashes=3", EVIDENCE, |undone| {

@@ -1,4 +1,4 @@
-//! The program in the README, with the dependencies that the README names and no others.
+//! The program in the README, with only the dependencies that the README names.
 #![allow(missing_docs, reason = "it stands in the README as it is")]
 
 use std::{net::SocketAddr, time::Duration};
@@ -35,7 +35,7 @@ mod tests {
         assert!(README.contains(program), "copy the program from the README to main.rs");
     }
 
-    /// A feature that is added here is added to the command there.
+    /// If you add a feature here, also add it to the command in the README.
     #[test]
     fn the_readme_adds_these_features() {
         let manifest = include_str!("../Cargo.toml");

@@ -1,4 +1,4 @@
-//! MCP clients: rmcp's, of both eras, and one that is driven by hand.
+//! MCP clients: rmcp's, for both eras, and one that is driven by hand.
 
 use std::error::Error;
 
@@ -120,7 +120,7 @@ impl Raw {
         request
     }
 
-    /// Sends a request and gives the response head with its body unread.
+    /// Sends a request and returns the response head with its body unread.
     pub async fn open(
         &self,
         request: Request<Full<Bytes>>,
@@ -133,7 +133,7 @@ impl Raw {
         self.try_send(request).await.expect("the server responds")
     }
 
-    /// The same, of a server that may go away.
+    /// The same, with a server that may disappear.
     pub async fn try_send(
         &self,
         request: Request<Full<Bytes>>,
@@ -147,7 +147,7 @@ impl Raw {
         self.send(self.request(Method::POST, session).body(Full::new(body.into())).unwrap()).await
     }
 
-    /// Opens a session, all of the handshake, and gives its id.
+    /// Opens a session with the whole handshake, and returns its id.
     pub async fn initialize(&self) -> String {
         let answer = self.post(None, INITIALIZE).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -185,7 +185,7 @@ impl Raw {
         self.post(Some(session), call(7, "increment")).await
     }
 
-    /// Opens the event stream of a session, and gives the response head with its body unread.
+    /// Opens the event stream of a session, and returns the response head with its body unread.
     pub async fn get_stream(
         &self,
         session: &str,

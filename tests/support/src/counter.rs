@@ -7,8 +7,8 @@
 //! | POST or GET with an unknown id, even `initialize` | 404, plain text without a content type |
 //! | POST, GET or DELETE of the legacy era without an id | 400, plain text without a content type |
 //! | DELETE with an id, known or not | 202 |
-//! | `initialize` with a live id | 200; the session goes on, its count too |
-//! | POST of a batch, or of no JSON-RPC | 415, plain text without a content type |
+//! | `initialize` with a live id | 200; the session and its count continue |
+//! | POST of a batch, or of a body that is not JSON-RPC | 415, plain text without a content type |
 //! | POST that claims 2026-07-28 in its `_meta` | served by a new instance; a session id is ignored |
 //! | GET or DELETE that claims 2026-07-28 in its header | 405, `Allow: POST` |
 //! | `initialize`, whatever version it names | the legacy era |
@@ -44,7 +44,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::server::{BoxBody, Server, boxed, serve_at};
 
-/// One session: its count, which is nowhere but here.
+/// One session: its count, which exists only here.
 #[derive(Debug, Default)]
 struct Counter(AtomicI64);
 
@@ -88,7 +88,7 @@ struct Sleep {
 
 type Service = StreamableHttpService<Counter, LocalSessionManager>;
 
-/// What reached the server of one request.
+/// The parts of a request that reached the server.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub method: Method,
@@ -168,7 +168,7 @@ impl CounterServer {
         entries
     }
 
-    /// Closes the port and every connection at once, and ends every session.
+    /// Closes the port and every connection at once, and ends all sessions.
     pub async fn kill(&mut self) {
         self.server.kill().await;
         self.sessions = None;

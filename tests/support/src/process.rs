@@ -1,4 +1,4 @@
-//! A program of this workspace, run as a process of its own.
+//! A program of this workspace, run as a separate process.
 
 use std::{
     process::{ExitStatus, Stdio},
@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A running program; dropped, it is killed.
+/// A running program, killed when it is dropped.
 ///
 /// Its output is read all the time, so that it never waits for a reader.
 #[derive(Debug)]
@@ -38,12 +38,12 @@ impl Process {
         Self { child, lines, error_lines }
     }
 
-    /// Reads lines of the standard output until one holds `text`, and gives that one.
+    /// Reads lines of the standard output until one contains `text`, and returns that one.
     pub async fn line_with(&mut self, text: &str) -> String {
         find(&mut self.lines, text).await
     }
 
-    /// Reads lines of the standard error until one holds `text`, and gives that one.
+    /// Reads lines of the standard error until one contains `text`, and returns that one.
     pub async fn error_line_with(&mut self, text: &str) -> String {
         find(&mut self.error_lines, text).await
     }
@@ -52,7 +52,7 @@ impl Process {
         self.child.id().expect("the program runs")
     }
 
-    /// Asks it to leave.
+    /// Asks it to stop.
     pub async fn terminate(&self) {
         let id = self.id().to_string();
         let status = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
@@ -80,7 +80,7 @@ fn lines_of(
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             seen(&line);
-            // Read on even if nobody wants it.
+            // Keeps reading even if the output is not used.
             let _ = sender.send(line);
         }
     });

@@ -33,7 +33,7 @@ impl Reply {
     }
 }
 
-/// Sends `bytes` and reads until the other side closes or says nothing for `quiet`.
+/// Sends `bytes` and reads until the other side closes or is silent for `quiet`.
 pub async fn exchange(addr: SocketAddr, bytes: &[u8], quiet: Duration) -> Reply {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     // The other side may close before it has read everything.

@@ -1,4 +1,4 @@
-//! A backend that records every byte and answers by a script.
+//! A backend that records every byte and answers with a script.
 
 use std::{
     net::SocketAddr,
@@ -15,7 +15,7 @@ use tokio::{
 /// What the backend does once it has read the head of a request.
 #[derive(Clone, Debug)]
 pub enum Script {
-    /// Sends these bytes, and goes on reading.
+    /// Sends these bytes, and keeps reading.
     Respond(Bytes),
     /// Sends these bytes, and closes.
     RespondAndClose(Bytes),
@@ -66,7 +66,7 @@ impl Recorder {
         seen.iter().filter(|bytes| !bytes.is_empty()).cloned().collect()
     }
 
-    /// How many connections there were, those that sent nothing among them.
+    /// How many connections there were, including those that sent nothing.
     pub fn accepted(&self) -> usize {
         self.seen.lock().unwrap().len()
     }

@@ -1,4 +1,4 @@
-//! A Redis server of the test's own.
+//! A separate Redis server per test.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -14,7 +14,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// A running server with its own port and directory; dropped, it is killed and its data are gone.
+/// A running server with its own port and directory. Dropping it kills the server and deletes its
+/// data.
 #[derive(Debug)]
 pub struct RedisServer {
     program: &'static str,
@@ -40,7 +41,7 @@ impl RedisServer {
         Self::launched(program, None, args).await
     }
 
-    /// With a configuration file of its own, which it may write to.
+    /// With its own configuration file, which it may write to.
     pub async fn configured(config: &Path, args: &[&str]) -> Self {
         Self::launched("redis-server", Some(config), args).await
     }
@@ -80,7 +81,7 @@ impl RedisServer {
 
     /// Starts it again at the same port, with the data that it had written; none, by default.
     pub async fn restart(&mut self) {
-        // Somebody's connection may have taken the port meanwhile, for as long as it lasts.
+        // Another connection may have taken the port in the meantime, until it ends.
         for _ in 0..50 {
             self.kill();
             self.launch();
@@ -92,7 +93,7 @@ impl RedisServer {
         panic!("{} does not start again at port {}", self.program, self.port);
     }
 
-    /// Stops the process; its connections stay, and nothing answers.
+    /// Suspends the process: its connections stay open, but it does not answer.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
@@ -163,7 +164,7 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Whether a server answers at `addr`, be it that it wants a password or is loading.
+/// Whether a server answers at `addr`, even if it asks for a password or is loading.
 async fn ping(addr: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(addr).await else { return false };
     let mut answer = [0; 1];

@@ -1,4 +1,4 @@
-//! A server made of a closure, over HTTP/1.1 and HTTP/2 in clear text.
+//! A server made from a closure, over HTTP/1.1 and HTTP/2 in clear text.
 
 use std::{
     convert::Infallible, error::Error, fmt, io::ErrorKind, net::SocketAddr, sync::Arc,
@@ -22,8 +22,8 @@ use tokio::{
 
 pub type BoxBody = UnsyncBoxBody<Bytes, BodyError>;
 
-/// Any failure of a body. A type of its own: a `dyn Error` in the type of a spawned future defeats the
-/// compiler (<https://github.com/rust-lang/rust/issues/110338>).
+/// The error of any body. A separate type, because the compiler rejects a `dyn Error` in the type of a spawned future
+/// (<https://github.com/rust-lang/rust/issues/110338>).
 #[derive(Debug)]
 pub struct BodyError(Box<dyn Error + Send + Sync>);
 
@@ -39,7 +39,7 @@ impl Error for BodyError {
     }
 }
 
-/// A running server; dropped, it closes its port and every connection that was not upgraded.
+/// A running server. Dropping it closes its port and every connection that was not upgraded.
 #[derive(Debug)]
 pub struct Server {
     pub addr: SocketAddr,
@@ -70,7 +70,7 @@ where
     body.map_err(|error| BodyError(error.into())).boxed_unsync()
 }
 
-/// Serves on a free port by `handler`.
+/// Serves on a free port with `handler`.
 pub async fn serve<H, F>(handler: H) -> Server
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
@@ -79,7 +79,7 @@ where
     serve_at(SocketAddr::from(([127, 0, 0, 1], 0)), handler).await
 }
 
-/// Serves at `addr` by `handler`; its port may be one that a server has just left.
+/// Serves at `addr` with `handler`. A server may have just closed the port.
 pub async fn serve_at<H, F>(addr: SocketAddr, handler: H) -> Server
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
@@ -118,7 +118,7 @@ where
     Server { addr, running: Some((stop, task)) }
 }
 
-/// Some client's connection may have the port of a server that has left it, for as long as it is open.
+/// A client's connection may occupy the port of a server that has closed it, until the connection ends.
 async fn bind(addr: SocketAddr) -> TcpListener {
     for _ in 0..500 {
         match TcpListener::bind(addr).await {

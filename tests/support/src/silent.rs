@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-/// A listener whose backlog is full: whoever connects waits, neither accepted nor refused.
+/// A listener whose backlog is full: new connections wait, neither accepted nor refused.
 #[derive(Debug)]
 pub struct Silent {
     pub addr: SocketAddr,

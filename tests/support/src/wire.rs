@@ -1,4 +1,5 @@
-//! A wire between two servers, of which the first must know its end before the second has a port.
+//! A relay between two servers, for a first server that needs the address before the second has a
+//! port.
 
 use std::{
     net::SocketAddr,
@@ -12,7 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Passes bytes on to a server that is named later, and keeps those that clients send.
+/// Forwards bytes to a server that is named later, and records those that clients send.
 #[derive(Debug)]
 pub struct Wire {
     pub addr: SocketAddr,

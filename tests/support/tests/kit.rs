@@ -1,4 +1,4 @@
-//! The parts that know nothing of MCP.
+//! The parts that are independent of MCP.
 
 use std::{future::ready, io::ErrorKind, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What rmcp's server and clients do; the table in `counter` has the same rows.
+//! The behaviour of rmcp's server and clients; the table in `counter` has the same rows.
 
 use std::time::Duration;
 
@@ -186,7 +186,7 @@ async fn the_modern_era_has_no_sessions() {
     }
     assert_eq!(raw.increment(&id).await.count(), Some(3), "the session was not ended");
 
-    // A handshake is of the legacy era, whatever it names.
+    // A handshake belongs to the legacy era, whatever version it names.
     let answer = raw.post(None, INITIALIZE.replace("2025-06-18", MODERN)).await;
     let version = answer.result()["protocolVersion"].take();
     assert!(answer.session().is_some());

@@ -1,5 +1,5 @@
-//! A crate as a user would write it. It names the types of its proxy, so it compiles only if the features that another
-//! crate asks of Bartizan change none of them.
+//! A crate as a user would write it. It names the types of its proxy, so it compiles only if features that another
+//! crate enables do not change them.
 
 use bartizan::{
     ReverseProxy, ReverseProxyStack, SessionProxy, memory::MemoryStore, pin::Backends,
@@ -7,7 +7,7 @@ use bartizan::{
 };
 use tower_layer::Layer;
 
-/// The proxy, in a field that has a type.
+/// The proxy, in a field with a named type.
 #[derive(Clone, Debug)]
 pub struct App {
     stack: ReverseProxyStack<MemoryStore>,
