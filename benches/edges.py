@@ -39,7 +39,7 @@ import time
 RESPONSES = 100
 BODY_BYTES = 5 * 1024 * 1024
 PATIENCE = 75
-# An allocator gives pages back after some time (jemalloc: 10 s): what is held is measured after that.
+# An allocator returns pages after some time (jemalloc: 10 s), so memory is measured after that.
 PURGE = 15
 CONFIG = {
     "nginx": """
@@ -261,7 +261,8 @@ def unread_http1(proxy):
     for connection in connections:
         connection.sendall(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
     held = (settle(proxy, PURGE) - before) / RESPONSES
-    # A socket that is full does not see the end: the proxy has fewer descriptors then.
+    # A client whose socket is full does not see the end of its connection, so the proxy's
+    # descriptors are counted instead.
     descriptors = lambda: len(os.listdir(f"/proc/{proxy.process.pid}/fd"))
     ended = until(lambda: descriptors() < RESPONSES, begun)
     for connection in connections:
