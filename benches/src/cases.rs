@@ -152,7 +152,7 @@ fn tracking() -> ReverseProxyStack<MemoryStore> {
     ReverseProxyStack::new(session(), pin()).streams(|layer| layer)
 }
 
-/// Of an issuer that does not exist, with a signature that is none.
+/// From an issuer that does not exist, with an invalid signature.
 const JWT: &str = "Bearer eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlL3JlYWxtcy90b29scyIsInN1YiI6IjBhMWIyYzNkLTBhMWItMmMzZC00ZTVmLTBhMWIyYzNkNGU1ZiIsImF1ZCI6Imh0dHBzOi8vZ2F0ZXdheS5leGFtcGxlL21jcCIsImV4cCI6MTgwMDAwMDAwMCwiaWF0IjoxNzk5OTk2NDAwLCJqdGkiOiI0ZjNlMmQxYy00ZjNlLTJkMWMtMGI5YS00ZjNlMmQxYzBiOWEiLCJzY29wZSI6InRvb2xzOnJlYWQgdG9vbHM6Y2FsbCBvZmZsaW5lX2FjY2VzcyIsImNsaWVudF9pZCI6ImNsaWVudC0wMTIzNDU2Nzg5In0.RCCCPP3m8cJrMPkOx90B5Ih1NKIPCw0Ew27YDnHg_XewdnDrlAvVM1-XParYYZuR_8kR9XzO1Fi7vyzgN1PJvfoP8BadyVdWdAZmds-wtOuJAsRCadoc9rpm0_i21LEAqeoOdVpcLoIQJCoI5wePf4k4XrCUI1VRglaLluik_vI6DJ_Fr9dghDeBa90KcwnLShJS5Npw5nIPyqTaHphAbBicJCeemFHVgUIEE2_rVxPBZrEyad1j_DXHl_8Ips2QCVBmp0Wt222IMcKw-HghFCtEVlVtiaqCvK2uOpV4-kU1pBTQJcJLQK46wSdyKYi6lzrqjTcXlwYHLtM6FGB61w";
 
 const TOKEN: &str = "Bearer 4f3e2d1c0b9a48576655443322110f0e1d2c3b4a";

@@ -1,4 +1,4 @@
-//! A store that answers later, as one on the network does, and has its answer by then.
+//! A store that answers later, as a network store does, but is ready at the first poll.
 
 use std::future::{Ready, ready};
 

@@ -109,7 +109,7 @@ impl Requests {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = self.method.clone();
         let headers = request.headers_mut();
-        // As many as hyper makes room for.
+        // As many as hyper reserves room for.
         headers.reserve(12);
         for (name, value) in [
             ("host", "gateway.example:8080"),

@@ -1,4 +1,4 @@
-//! What naming a caller costs at least: the field is found, and a name that is ready is recorded.
+//! The minimum cost of naming a caller: finding the field, and recording a name that is ready.
 
 use std::task::{Context, Poll};
 

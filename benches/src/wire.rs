@@ -1,5 +1,5 @@
-//! The two ends of the line, written by hand so that neither is what is measured: a backend that answers each
-//! request with the same bytes, and a load of the same request over and over.
+//! Both ends of the connection, written by hand so that they do not dominate the measurement: a backend that answers
+//! each request with the same bytes, and a load of the same request over and over.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ const CONNECTIONS: usize = 32;
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"increment","arguments":{"by":1,"note":"a body of some three hundred bytes, as a tool call has it; the rest of it is here to make it as long as that, since nothing in a proxy looks at it, and nothing in a proxy should copy it either"}}}"#;
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 38\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}";
 
-/// Says its address, and answers until it is killed.
+/// Prints its address, and answers until it is killed.
 #[allow(clippy::print_stdout, reason = "the address is for the process that started it")]
 pub async fn backend() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -37,7 +37,7 @@ struct Backend {
     opened: RefCell<HashSet<Id>>,
 }
 
-/// Says the addresses of `count` backends, a line each, and answers until it is killed.
+/// Prints the addresses of `count` backends, one per line, and answers until it is killed.
 pub(crate) async fn serve(count: u8) -> io::Result<()> {
     let local = LocalSet::new();
     for number in 0..count {
@@ -56,7 +56,7 @@ pub(crate) fn body(number: u8) -> Vec<u8> {
 
 async fn accept(listener: TcpListener, backend: Rc<Backend>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // A client that leaves is no news.
+        // A client that disconnects is not an error.
         let backend = backend.clone();
         spawn_local(async move { backend.answer_all(stream).await });
     }
@@ -99,7 +99,7 @@ impl Backend {
         id
     }
 
-    /// The `n`th id: like no other, and not near the one before it.
+    /// The `n`th id: unique, and not similar to the previous one.
     fn id(&self, n: u64) -> Id {
         let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (high, low) = (mixed >> 48, mixed & 0xffff_ffff_ffff);

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::contender::Contender;
 
-/// Measures what requests, events, connections and sessions cost the gateway, over a plain forwarder and
-/// beside other proxies.
+/// Measures what requests, events, connections and sessions cost the gateway, compared with a plain forwarder and other
+/// proxies.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 pub(crate) struct Cli {
@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Whether each session stays on its backend, and whether it is seen of a plain balancer that they do not
+    /// Whether each session stays on its backend, and whether a plain load balancer is found not to keep sessions
     Stickiness,
     /// CPU time per request
     Cpu,
@@ -37,15 +37,15 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// How many rounds; in each, every contender has its turn
+    /// Number of rounds; in each, every contender has its turn
     #[arg(long, global = true, default_value_t = 20)]
     pub(crate) rounds: usize,
 
-    /// How long a turn is; a fifth of it goes before, to be warm
+    /// Length of a turn; a fifth of it is added before as a warm-up
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1.5)]
     pub(crate) seconds: f64,
 
-    /// With how many connections at once
+    /// Number of concurrent connections
     #[arg(long, global = true, value_name = "N", value_delimiter = ',', default_values_t = [1, 32, 256])]
     pub(crate) conns: Vec<usize>,
 
@@ -53,19 +53,19 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "N", default_value_t = 5_000)]
     pub(crate) rate: u32,
 
-    /// How many sessions there are while requests are measured
+    /// Number of open sessions while requests are measured
     #[arg(long, global = true, value_name = "N", default_value_t = 512)]
     pub(crate) open: usize,
 
-    /// Who takes part beside the floor; all, if nobody is named
+    /// Contenders in addition to the floor; by default all
     #[arg(long, global = true, value_name = "NAME", value_delimiter = ',', value_enum)]
     pub(crate) only: Vec<Contender>,
 
-    /// How often memory is measured, each time in a fresh process
+    /// Number of memory measurements, each in a fresh process
     #[arg(long, global = true, value_name = "N", default_value_t = 3)]
     pub(crate) repeats: usize,
 
-    /// Where to write what was measured
+    /// File to write the results to
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
@@ -73,7 +73,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) before: Option<PathBuf>,
 
-    /// Envoy's program
+    /// Path of the Envoy binary
     #[arg(long, global = true, value_name = "FILE", default_value = "envoy")]
     pub(crate) envoy: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! What the gateway is to reach, and whether it does.
+//! The goals for the gateway, and whether it meets them.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ struct Goal {
     /// What the name of the load begins with.
     load: &'static str,
     case: &'static str,
-    /// Whose cost is 1; nobody's, where the bound is of the value itself.
+    /// The base of the ratio; none if the limit is on the value itself.
     over: Over,
     limit: f64,
 }

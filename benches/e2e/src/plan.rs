@@ -1,4 +1,4 @@
-//! What is measured of whom, in which order.
+//! The measurements, and their order.
 
 use std::{error::Error, io, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Processes on a CPU of their own, and what the kernel says of them.
+//! Processes on their own CPU, and the kernel's statistics about them.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! What was measured, as tables and as JSON.
+//! The results, as tables and as JSON.
 
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
@@ -13,7 +13,7 @@ use crate::{
     table::Table,
 };
 
-/// All that was measured in one sitting; written anew with each part, so that an end ends nothing.
+/// All results of one run; written again after each part, so that an interruption loses nothing.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,

@@ -1,8 +1,8 @@
 //! What a request costs a proxy: the bare hyper-util forwarder ("floor"), and Bartizan's layers over it.
 //!
 //! `request CASE N` is the proxy, and only the proxy: it starts a backend and a load of N requests over 32
-//! connections as processes of their own, and leaves when the load is done. To be counted by callgrind, as
-//! the difference of two runs (`benches/instructions.sh request floor stack`).
+//! connections as processes of their own, and exits when the load is done. To be counted by callgrind, as the
+//! difference of two runs (`benches/instructions.sh request floor stack`).
 #![allow(
     clippy::exit,
     clippy::indexing_slicing,
@@ -125,7 +125,7 @@ async fn serve(case: &str, listener: TcpListener, origin: &str) {
             let stack = stack().resume(|layer| layer);
             accept(listener, stack.layer(Upstream::builder().build())).await;
         }
-        other => println!("{other} is no case"),
+        other => println!("{other} is not a case"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     wire::{Id, Message, session},
 };
 
-/// Who names the sessions of a contender.
+/// Which side names the sessions of a contender.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Naming {
     /// The backend, in its answer to `initialize`.

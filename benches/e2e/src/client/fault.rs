@@ -1,8 +1,8 @@
-//! What an answer can be that it must not.
+//! Wrong answers.
 
 use std::{error, fmt, io};
 
-/// Why a run counts for nothing.
+/// Why a run does not count.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The connection failed, or ended before the answer.

@@ -29,7 +29,7 @@ use crate::client::Naming;
 pub(crate) enum Contender {
     /// hyper's server and hyper-util's client, and nothing else
     Floor,
-    /// A second floor: what comes out where nothing is different
+    /// A second floor, which shows the result without any difference
     Control,
     /// The floor on tokio's multi-thread runtime, with one worker
     FloorMultiThread,
@@ -51,7 +51,7 @@ pub(crate) enum Contender {
     AxumReverseProxy,
     /// Envoy, by a hash of the id
     Envoy,
-    /// nginx, one backend after the other: keeps no session, and must be found out
+    /// nginx, round robin: does not keep sessions, which the check must detect
     RoundRobin,
 }
 

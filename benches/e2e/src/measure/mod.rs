@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `load` | one run: what the proxy does, and the CPU time that it takes for it |
 //! | `sandwich` | runs in turns: the base, a contender, the base, the next contender |
-//! | `stickiness` | whether each session stays on its backend, and whether that would be seen |
+//! | `stickiness` | whether each session stays on its backend, and whether a failure would be detected |
 //! | `memory` | what is resident, per connection, stream and session |
 
 mod load;

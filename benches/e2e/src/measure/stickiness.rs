@@ -1,4 +1,4 @@
-//! Whether each session stays on its backend, and whether it would be seen if not.
+//! Whether each session stays on its backend, and whether a failure would be detected.
 
 use crate::{
     client::{Fault, Sessions, connect},
