@@ -88,7 +88,7 @@ impl CertificateFiles {
                     );
                 }
                 Err(error) => {
-                    tracing::error!("SIGHUP: the certificate stays as it was: {error}");
+                    tracing::error!("SIGHUP: the certificate is not replaced: {error}");
                 }
             }
         }

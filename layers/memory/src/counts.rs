@@ -243,7 +243,7 @@ mod tests {
             counts.await_confirmation(&session);
             assert!(counts.has_unconfirmed());
             assert_eq!(counts.reserve(whose, None), refused);
-            assert_eq!(counts.total(), 1, "who is refused takes no room");
+            assert_eq!(counts.total(), 1, "a refused session takes no room");
             counts.release(&session);
             assert!(counts.total() == 0 && !counts.has_unconfirmed());
             assert!(counts.by_principal.is_empty() && lock(&counts.by_backend).is_empty());

@@ -78,7 +78,7 @@ async fn a_held_session_does_not_idle_even_across_a_replacement() {
     assert_eq!(store.sweep(), 0, "a stream of the earlier version is open");
     drop(hold);
     advance(IDLE - SECOND).await;
-    assert_eq!(store.sweep(), 0, "found in use, its time started anew");
+    assert_eq!(store.sweep(), 0, "in use, so its idle time started again");
     store.touch(&session);
     advance(IDLE - SECOND).await;
     assert_eq!(store.sweep(), 0, "touched by the earlier version");

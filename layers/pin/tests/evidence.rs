@@ -82,7 +82,7 @@ async fn a_server_that_has_ended_is_found_out_without_any_traffic() {
     world.mend(A);
     assert_eq!(send(&service, of_session(A)).await.status(), 200);
     sleep(secs(60)).await;
-    assert_eq!(tries.load(Ordering::Relaxed), 5, "nobody looks any more");
+    assert_eq!(tries.load(Ordering::Relaxed), 5, "no more background checks");
     // Until it fails again.
     world.fail(A, FailureKind::Refused, Reads::Nothing);
     send(&service, of_session(A)).await;

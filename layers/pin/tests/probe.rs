@@ -126,7 +126,7 @@ async fn two_probes_in_a_row_that_fail_take_a_backend_out_and_one_puts_it_back()
         assert_eq!(world.backends_called(), vec![B; 20]);
         assert_eq!(send(&service, of_session(A)).await.status(), 200);
         assert_eq!(world.last().backend, A);
-        assert_eq!(states(&set), [OUT, READY], "what a session gets is no probe");
+        assert_eq!(states(&set), [OUT, READY], "a response in a session is not a probe");
 
         replies.set(A, Reply::Status(304));
         sleep(Duration::from_secs(6)).await;

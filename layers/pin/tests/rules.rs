@@ -545,8 +545,8 @@ async fn a_clients_key_that_cannot_be_kept_is_refused_before_a_backend_is_bother
     assert_eq!(send(&service, room("1")).await.status(), 200);
     let response = send(&service, room("2")).await;
     assert_eq!(Reason::of(&response), Some(Reason::TooManySessions));
-    assert_eq!(world.backends_called().len(), 1, "whoever tries again would do it twice");
-    assert_eq!(send(&service, room("1")).await.status(), 200, "what is pinned is untouched");
+    assert_eq!(world.backends_called().len(), 1, "a retry would do the work twice");
+    assert_eq!(send(&service, room("1")).await.status(), 200, "pinned work is not affected");
 }
 
 /// A backend that gets no requests after one failure does not count as silent.

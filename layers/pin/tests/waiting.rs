@@ -312,7 +312,7 @@ async fn a_backend_does_not_leave_while_a_pin_to_it_is_on_its_way_to_the_store()
     assert_eq!(set.snapshot().len(), 1, "it has answered, and the store has not");
     let response = opens.await.unwrap();
     assert_eq!((response.status().as_u16(), store.store.len()), (200, 1));
-    assert_eq!(set.snapshot().len(), 1, "nor has whoever stores sessions");
+    assert_eq!(set.snapshot().len(), 1, "the session layer has not stored it yet, either");
     drop(response);
     assert!(set.snapshot().is_empty());
 }

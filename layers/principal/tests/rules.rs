@@ -73,7 +73,7 @@ fn credentials_that_name_nobody_are_named_by_a_digest_and_never_count_as_none() 
         let name = who(&jwt, &[("authorization", value)]);
         assert!(name.is_some(), "{value}");
         assert_eq!(name, who(&authorization, &[("authorization", value)]), "as without JWT");
-        assert!(!names.contains(&name), "{value} is a caller of its own");
+        assert!(!names.contains(&name), "{value} is a separate caller");
         assert!(!format!("{name:?}").contains("opaque"));
         names.push(name);
     }

@@ -111,7 +111,7 @@ async fn what_is_used_keeps_its_place() {
     let unused = insert_record(&store, "unused", brief).await.unwrap();
     assert!(matches!(unused, Inserted::Inserted(_)));
     let room = async || matches!(insert(&store, "other").await.unwrap(), Inserted::Inserted(_));
-    eventually("what is not used has idled out", PATIENCE, room).await;
+    eventually("unused sessions have idled out", PATIENCE, room).await;
     assert!(matches!(insert(&store, "another").await.unwrap(), Inserted::Full));
     drop(hold);
     eventually("its lifetime is over", PATIENCE, async || live(&server) == 1).await;
@@ -142,7 +142,10 @@ async fn a_principal_has_as_many_as_it_may_and_takes_nobody_elses() {
     let alices = open(Some(&alice), "a").await;
     assert_eq!(alices.len(), 10);
     let route = Route::default();
-    assert!(!replicas.iter().any(|store| store.has_room(&route, Some(&alice))), "each was told");
+    assert!(
+        !replicas.iter().any(|store| store.has_room(&route, Some(&alice))),
+        "each knows the refusal"
+    );
     assert!(replicas.iter().all(|store| store.has_room(&route, Some(&bob))));
     assert_eq!(open(None, "anonymous").await.len(), 40, "these are not counted");
     assert_eq!(open(Some(&bob), "b").await.len(), 10);

@@ -171,7 +171,7 @@ async fn a_primary_that_steps_down_without_a_word_is_left_for_its_successor() {
         old.cli(&["REPLICAOF", "127.0.0.1", &port]);
         let before = name.dialled();
         let refused = async || insert(&store, "meanwhile").await.is_err();
-        eventually("it takes no writes", PATIENCE, refused).await;
+        eventually("it refuses writes", PATIENCE, refused).await;
         // The name still resolves to the old server for a while, so reconnecting does not help yet.
         let again = async || name.dialled() > before;
         eventually("the name is asked again", PATIENCE, again).await;

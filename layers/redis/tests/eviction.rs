@@ -102,7 +102,7 @@ async fn a_flood_through_two_replicas_displaces_itself_and_no_confirmed_session(
         })
         .buffer_unordered(50)
         .filter(|(is_open, _)| std::future::ready(*is_open));
-    assert_eq!(opened.count().await, 500, "nobody is locked out");
+    assert_eq!(opened.count().await, 500, "no client is locked out");
     assert_eq!((count(&server, ALL), count(&server, LIST)), (20, 12));
     let live = server.cli(&["--scan", "--pattern", "bartizan:{*"]);
     assert_eq!(live.lines().count(), 20, "their records are gone");
@@ -187,7 +187,7 @@ async fn a_session_is_confirmed_once() {
         assert!(opens(&store, "a").await);
         // When another session is confirmed, this one would be, too.
         confirm(&store, &server, "first", 1).await;
-        assert_eq!(count(&server, LIST), 1, "the opening is no confirmation");
+        assert_eq!(count(&server, LIST), 1, "the opening does not confirm it");
         for _ in 0..3 {
             assert!(get(&store, "a").await.unwrap().is_some());
         }

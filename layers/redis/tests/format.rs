@@ -324,7 +324,7 @@ async fn a_use_of_what_a_later_release_wrote_neither_ends_nor_changes_it() {
     put(&server, &server.cli(&["--scan", "--pattern", "bartizan:{*"]), LATER);
     let told = server.calls("getrange");
     let again = async || server.calls("getrange") >= told + 2;
-    eventually("its use was told", PATIENCE, again).await;
+    eventually("its use was reported", PATIENCE, again).await;
     assert!(!session.is_ended());
     assert_eq!(hex(&server, &server.cli(&["--scan", "--pattern", "bartizan:{*"])), LATER);
 }

@@ -216,7 +216,7 @@ async fn more_news_than_can_be_taken_ends_all_belief() {
         "for _, key in ipairs(redis.call('KEYS', 'bartizan:{*')) do redis.call('DEL', key) end";
     server.cli(&["EVAL", end_all, "0"]);
     let none = async || !ids.iter().any(is_near);
-    eventually("none is near any more", Duration::from_secs(5), none).await;
+    eventually("no session is cached any more", Duration::from_secs(5), none).await;
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn a_server_that_takes_no_writes_is_seldom_asked_for_one() {
     };
     eventually("it was called for a while", PATIENCE, enough).await;
     let told = replica.calls("evalsha") - scripts;
-    assert!((1..=6).contains(&told), "{told} times in {calls:?} calls");
+    assert!((1..=6).contains(&told), "{told} reports in {calls:?} calls");
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn out_of_memory_new_sessions_are_refused_and_live_ones_live() {
         assert!(get(&store, "live").await.unwrap().is_some());
         server.calls("setrange") - touches >= 6
     };
-    eventually("its use was told for a while", PATIENCE, used).await;
+    eventually("its use was reported for a while", PATIENCE, used).await;
     server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
     assert!(insert(&store, "new").await.is_ok());
 }

@@ -135,7 +135,7 @@ async fn a_session_lives_as_long_as_it_is_used_anywhere_and_no_longer() {
         assert!(get(&b, "used").await.unwrap().is_some());
         told() >= 12
     };
-    eventually("their use was told for a while", PATIENCE, enough).await;
+    eventually("their use was reported for a while", PATIENCE, enough).await;
     let quarters = start.elapsed().as_millis() / 500;
     assert!(u128::from(told()) <= 2 * (quarters + 2), "{} in {quarters} quarters", told());
     assert!(get(&a, "used").await.unwrap().is_some());
@@ -163,7 +163,7 @@ async fn a_session_that_is_only_touched_lives_too() {
     eventually("it was touched for a while", PATIENCE, enough).await;
     assert!(get(&store, "id").await.unwrap().is_some());
     let told = server.calls("setrange") - touches;
-    assert!((3..=10).contains(&told), "{told} for ten quarters of the idle time");
+    assert!((3..=10).contains(&told), "{told} reports in ten quarters of the idle time");
 }
 
 /// However much a session is used, and even if its record is replaced, its lifetime ends.

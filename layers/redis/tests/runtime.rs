@@ -36,7 +36,7 @@ fn a_use_is_told_and_a_store_dropped_outside_of_the_runtime() {
         std::thread::scope(|scope| scope.spawn(|| store.touch(&session)).join().unwrap());
         told() > before
     };
-    runtime.block_on(eventually("the use is told", PATIENCE, touched));
+    runtime.block_on(eventually("the use is reported", PATIENCE, touched));
     drop(store);
     let closed = async || connections() == 1;
     runtime.block_on(eventually("the connection is closed", PATIENCE, closed));

@@ -86,7 +86,7 @@ async fn the_first_caller_that_is_accepted_owns_the_session() {
             }
         }
         assert_eq!(server.calls(), calls);
-        assert!(!held.is_ended(), "what is open in it stays open");
+        assert!(!held.is_ended(), "its open streams stay open");
         assert_eq!(send(&service, call("alice")).await.status(), 202);
         let delete = binding(request(Method::DELETE, Some("s1"), ""), "alice");
         assert_eq!(send(&service, delete).await.status(), 202);

@@ -120,7 +120,9 @@ pub(super) fn environment(chosen: &Chosen, known: &BTreeSet<String>) -> Vec<Stri
         !known.contains(*name) && *name != STORE_PASSWORD && !is_of_kubernetes(name)
     });
     unknown
-        .map(|name| format!("{name} in the environment names no option, and has no effect"))
+        .map(|name| {
+            format!("{name} in the environment does not match an option, and has no effect")
+        })
         .collect()
 }
 

@@ -355,7 +355,8 @@ fn a_variable_that_names_no_option_is_warned_of_by_name_and_not_by_value() {
         ("BARTIZAN_PORT_8080_TCP_ADDR", true),
     ] {
         let warnings = read(&[backend], &[variable]).unwrap();
-        let expected = format!("{variable} in the environment names no option, and has no effect");
+        let expected =
+            format!("{variable} in the environment does not match an option, and has no effect");
         let expected = if is_known { vec![] } else { vec![expected] };
         assert_eq!(warnings, expected);
     }

@@ -119,7 +119,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     if let Err(error) = set_options(&stream) {
-        tracing::debug!(%error, "the connection is gone already");
+        tracing::debug!(%error, "the connection has already closed");
         return;
     }
     let peer = match stream.local_addr() {
@@ -163,7 +163,7 @@ async fn serve_tls(
         shaken = shaking_hands => match shaken {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => {
-                tracing::debug!(%error, "no TLS handshake");
+                tracing::debug!(%error, "the TLS handshake failed");
                 return;
             }
             Err(_) => {

@@ -87,7 +87,7 @@ pub(crate) async fn serve(
                     () = stop.cancelled() => break,
                 };
                 let Some(worker) = workers.least_busy() else {
-                    tracing::error!("no worker is left");
+                    tracing::error!("all workers have stopped");
                     continue;
                 };
                 let Ok((stream, load)) = worker.take(stream) else { continue };

@@ -81,7 +81,7 @@ impl Places {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             return permit;
         }
-        tracing::debug!("as many connections as there may be");
+        tracing::debug!("connection limit reached");
         loop {
             self.dismiss_longest_idle();
             let waiting = timeout(LOOK, Arc::clone(&self.free).acquire_owned());

@@ -31,7 +31,7 @@ async fn a_list_that_lacks_a_backend_ends_none_of_its_sessions() {
         assert_eq!(answer.status, 503, "{on_lost}: it may become known");
         assert!(answer.headers.contains_key("retry-after"));
         let not_here = async || lacks.increment(&id).await.status == 404;
-        eventually("the client is told to open another", PATIENCE, not_here).await;
+        eventually("the client gets 404", PATIENCE, not_here).await;
         assert_eq!(servers[1].initializes(), 0, "{on_lost}: nothing is resumed on hearsay");
         assert_eq!(knows.increment(&id).await.count(), Some(2), "{on_lost}");
     }

@@ -64,7 +64,7 @@ async fn flood(gateways: &[Gateway], servers: &[CounterServer], on_lost: &str) {
         }
         floods().len() >= 112
     };
-    eventually("the backends are told", PATIENCE, all).await;
+    eventually("the backends get DELETE", PATIENCE, all).await;
     let ended = floods();
     let once: BTreeSet<_> = ended.iter().cloned().collect();
     assert_eq!(ended.len(), once.len(), "{on_lost}: each is ended once");
@@ -171,7 +171,7 @@ async fn openings_in_flight_count_and_whoever_leaves_leaves_no_session() {
     println!("of 200 openings {refused} were refused, and the backend had {most} sessions at most");
     assert!(most <= 5 && refused > 0, "{most}, {refused}");
     let none = async || backend.open.lock().unwrap().is_empty();
-    eventually("those whose clients left were ended", PATIENCE, none).await;
+    eventually("sessions of disconnected clients end", PATIENCE, none).await;
     let client = Raw::new(&uri);
     let (one, two) = (client.initialize().await, client.initialize().await);
     assert_ne!(one, two, "there is room again");

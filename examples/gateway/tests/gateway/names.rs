@@ -41,7 +41,7 @@ impl Hosts {
         probe.args(["-rm", "sh", "-c", MOUNT]).arg(hosts.0.path()).arg("true");
         let is_allowed = probe.output().is_ok_and(|output| output.status.success());
         if !is_allowed {
-            println!("skipped: no mount namespace to be had");
+            println!("skipped: cannot create a mount namespace");
         }
         is_allowed.then_some(hosts)
     }

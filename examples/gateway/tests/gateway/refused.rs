@@ -89,7 +89,7 @@ async fn a_backend_that_this_replica_does_not_know_is_503_and_then_404_with_the_
     let unknown = (-32603, "The backend of this session is not known here yet");
     is_refused_with_id(&client, &session, 503, unknown).await;
     let not_here = async || client.post(Some(&session), call("1")).await.status == 404;
-    eventually("the client is told to open another", PATIENCE, not_here).await;
+    eventually("the client gets 404", PATIENCE, not_here).await;
     is_refused_with_id(&client, &session, 404, NOT_FOUND).await;
 }
 

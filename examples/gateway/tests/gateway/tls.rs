@@ -317,7 +317,7 @@ async fn a_hangup_renews_the_certificate_for_new_connections_unless_it_cannot_be
 
     fs::write(issued.file("key"), "nothing").unwrap();
     hang_up(&gateway).await;
-    let line = gateway.process.error_line_with("SIGHUP: the certificate stays as it was").await;
+    let line = gateway.process.error_line_with("SIGHUP: the certificate is not replaced").await;
     assert!(line.contains("/key: it is not a PEM file"), "{line}");
     let mut client = Client::new(join(&gateway, &issued.der).await).await;
     assert_eq!(client.send("/", &[], "").await.status(), 200);

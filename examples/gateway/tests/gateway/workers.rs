@@ -103,7 +103,7 @@ async fn a_backend_that_dies_takes_its_own_sessions_and_no_others() {
     }
     let before = calls.load(Ordering::Relaxed);
     let goes_on = async || calls.load(Ordering::Relaxed) > before + 200;
-    eventually("the traffic goes on", PATIENCE, goes_on).await;
+    eventually("requests are still served", PATIENCE, goes_on).await;
     is_over.store(true, Ordering::Relaxed);
     for session in traffic {
         session.await.unwrap();

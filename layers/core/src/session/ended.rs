@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(not_told.0.load(Ordering::SeqCst), 0);
         assert!(first.is_ended() && second.is_ended() && !other.is_ended());
         assert!(poll(&mut one, &told) && poll(&mut two, &told) && !poll(&mut three, &not_told));
-        assert!(poll(&mut first.ended(), &told), "whoever comes late is told at once");
+        assert!(poll(&mut first.ended(), &told), "a late waiter is notified at once");
         assert!(first.holds().watch() && !other.holds().watch(), "and so is who comes just then");
         let third = second.next_version(first.record().clone());
         assert!(third.is_ended());
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(
             (before.0.load(Ordering::SeqCst), after.0.load(Ordering::SeqCst)),
             (0, 1),
-            "the last task, and nobody who left"
+            "only the task that still waits"
         );
         let again = self::session("c");
         let mut ended = again.ended();

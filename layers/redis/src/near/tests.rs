@@ -240,14 +240,14 @@ fn a_session_whose_end_is_waited_for_is_looked_after_where_no_news_would_come() 
     let is_unfollowed = |near: &Near, moment| near.unfollowed(&digest("a"), moment).is_some();
     let later = Moment { era: 2, ..UP };
     let mut ended = session.ended();
-    assert!(!is_unfollowed(&near, later), "nobody waits");
+    assert!(!is_unfollowed(&near, later), "no task waits");
     assert!((&mut ended).now_or_never().is_none());
-    assert!(!is_unfollowed(&near, later), "nobody holds it");
+    assert!(!is_unfollowed(&near, later), "it is not held");
     let hold = session.hold();
     assert!(!is_unfollowed(&near, UP), "the server would tell");
     assert!(is_unfollowed(&near, later));
     near.invalidate(&digest("a"));
-    assert!(is_unfollowed(&near, UP), "the server has told, and tells no more");
+    assert!(is_unfollowed(&near, UP), "the server has notified once, and will not again");
     // A spoiled read does not count, and one that was not spoiled does.
     let overtaken = announce(&near, digest("a"));
     near.invalidate(&digest("a"));

@@ -6,7 +6,7 @@ pub(crate) fn full(limit_bytes: usize, left_out: u64) {
     tracing::warn!(
         target: "bartizan::resume",
         { limit_bytes, left_out },
-        "session opened without a record of its opening: the records of others take as many bytes as they may"
+        "session opened without a record of its opening: the limit for all records is reached"
     );
     #[cfg(not(feature = "tracing"))]
     let _ = (limit_bytes, left_out);
