@@ -4,7 +4,7 @@
 #   counts repeat;
 # - a proxy over real sockets, in thousandths of the bare hyper-util forwarder.
 # Fails, too, if the whole stack allocates on the way of a live session.
-# With --write, writes the baseline anew.
+# With --write, writes a new baseline.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

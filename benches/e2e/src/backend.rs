@@ -139,7 +139,7 @@ async fn send_events(mut stream: TcpStream, every: Option<Duration>) -> io::Resu
     Ok(())
 }
 
-/// One event, in a chunk of its own.
+/// One event, in its own chunk.
 fn event(n: u64) -> String {
     let event = format!(
         "id: {n}\nevent: message\ndata: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\

@@ -107,7 +107,7 @@ impl Goal {
             Over::One | Over::Note(_) => 0.0,
         };
         let verdict = match value - self.limit {
-            // As many digits as are told.
+            // As many digits as are reported.
             over if over < 0.0005 => "met",
             over if over <= noise => "within noise",
             _ => "missed",

@@ -15,7 +15,7 @@ use crate::{
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// A sitting: what is there, and what is to be done with it.
+/// A run: the available contenders, and the measurements.
 #[derive(Debug)]
 pub(crate) struct Plan {
     options: Options,
@@ -126,7 +126,7 @@ impl Plan {
     }
 
     async fn memory(&mut self) -> Result<(), Failure> {
-        // Of a proxy, each connection of a client may have one to a backend beside it.
+        // In a proxy, each client connection may need another one to a backend.
         let connections = 9_000.min((open_files().saturating_sub(1_000)) / 2);
         let figures = [
             Figure::Fresh,

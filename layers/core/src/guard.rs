@@ -18,7 +18,7 @@ pub trait Finish {
 }
 
 pin_project! {
-    /// Resolves to the response of the service inside, finished by `T`, or to the layer's own answer.
+    /// Resolves to the response of the inner service, finished by `T`, or to the layer's own answer.
     ///
     /// # Cancellation
     ///

@@ -196,7 +196,7 @@ impl Passage {
         self.session = Some(session);
     }
 
-    /// Removes the session from the request, which then asks for a session of its own.
+    /// Removes the session from the request, which then asks for a new session.
     pub fn clear_session(&mut self) {
         self.session = None;
     }

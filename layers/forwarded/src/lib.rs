@@ -65,7 +65,7 @@
 //! | `X-Forwarded-Proto`, `-Host` | what the client addressed | yes |
 //! | `X-Forwarded-Prefix` | the path prefix that was stripped, if any | yes |
 //! | `X-Forwarded-Port`, `X-Real-IP` | the port that the client addressed; the client's address | no |
-//! | `Forwarded` | all of it ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)), on a line of its own | no |
+//! | `Forwarded` | all of it ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)), on a separate line | no |
 //!
 //! `Forwarded` and `X-Forwarded-For` are dropped from responses: they would reveal the internal route.
 //!

@@ -300,7 +300,7 @@ async fn a_stripped_prefix_is_told_after_the_one_that_a_trusted_proxy_stripped()
     assert!(!seen.request.headers().contains_key("x-forwarded-prefix"));
 }
 
-/// W-20 to W-22, the rows about who is trusted; the others are beside `chain::believe`.
+/// W-20 to W-22, the rows about trust; the others are tested next to `chain::believe`.
 #[tokio::test]
 async fn the_client_is_found_by_whose_word_is_taken() {
     let count = |n: u8| untrusting().trust_count(n.try_into().unwrap());

@@ -21,7 +21,7 @@
 //! | | | at the limit or above | 508 | no |
 //! | | | malformed: a sign, a fraction, a quote, empty; one bad member among good ones | 400 | no |
 //! | | | [signed](HopCount::sign), and without a valid signature | 400 | no |
-//! | `Via` | yes | without this gateway's name | forwarded, with its name on a line of its own | yes |
+//! | `Via` | yes | without this gateway's name | forwarded, with its name on a separate line | yes |
 //! | | | with it, in any case, with a port or without | 508 | no |
 //! | | | more members than [`Via::max_members`] | 508 | no |
 //! | `CDN-Loop` | no | own id, fewer times than [`CdnLoop::passes`] | forwarded, with the id added | yes |
@@ -91,7 +91,7 @@
 //! # Failure modes
 //!
 //! The layer depends on nothing that can be down. A malformed count is refused and never taken for zero, which would
-//! let a loop go on. A malformed member of `Via` or `CDN-Loop` is not a signal, and is passed on.
+//! let a loop continue. A malformed member of `Via` or `CDN-Loop` is not a signal, and is passed on.
 //!
 //! # Security
 //!
@@ -103,7 +103,7 @@
 //! | a client | sends a low count | none needed: a new request has a low count too |
 //! | a hop in the ring | lowers or drops the count | `Via`, unless it drops that too; a signature, against lowering |
 //! | a hop in the ring | drops `Via` | the count |
-//! | a hop in the ring | drops both on purpose | none: it could as well send requests of its own |
+//! | a hop in the ring | drops both on purpose | none: it could just as well send its own requests |
 //! | a client | names this gateway in `Via` | none needed: only its own request suffers |
 //! | a client | pretends that a guard in this process has marked its request | the mark is not a header field, so no client can send it |
 //!

@@ -25,7 +25,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R> {
-        // At the service inside.
+        // Waiting for the inner service.
         Forwarded { #[pin] future: F },
         // The request was refused here. Boxed, because a response is larger than most futures.
         Refused { refusal: Option<Box<Response<R>>> },

@@ -32,7 +32,7 @@ impl<S, K, T> PinBackend<S, K, T> {
         Self { inner, config }
     }
 
-    /// The service inside.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }

@@ -50,7 +50,7 @@ impl NamePrincipalLayer {
     }
 
     /// Names callers by the field `name`, such as `x-user`, which trusted proxies set. From any other peer, the field
-    /// is removed before the service inside can see it.
+    /// is removed before the inner service can see it.
     ///
     /// Which peers are trusted is decided by a layer above (`SanitizeForwarded`, or
     /// [`Passage::set_trusts_peer`](bartizan_core::Passage::set_trusts_peer)); without one, none is.

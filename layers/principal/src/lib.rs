@@ -94,7 +94,7 @@
 //!
 //! # Failure modes
 //!
-//! The layer depends on nothing that can be down, and makes neither responses nor errors of its own.
+//! The layer depends on nothing that can be down, and never makes a response or an error itself.
 //!
 //! # Security
 //!

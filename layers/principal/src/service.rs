@@ -24,7 +24,7 @@ impl<S> NamePrincipal<S> {
         Self { inner, source }
     }
 
-    /// The service inside.
+    /// Returns a reference to the inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }

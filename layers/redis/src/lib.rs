@@ -97,7 +97,7 @@
 //! `reserve` adds the openings of this replica to the last count. `has_room` answers from the last count, at most a second
 //! old, and the last refusals of this replica.
 //!
-//! `sessions_on` and [`RedisStore::len`] come from sorted sets beside the sessions, read every second, plus what this
+//! `sessions_on` and [`RedisStore::len`] come from sorted sets next to the sessions, read every second, plus what this
 //! replica has opened since. They are off by what other replicas open within a second, and by sessions whose end was
 //! not recorded, until these idle out.
 //!

@@ -4,8 +4,7 @@
 //! session, the layer opens a similar one on another backend, updates the record with one compare-and-set, and sends
 //! the failed request again. The client keeps its id and notices nothing.
 //!
-//! It works only through the service that it wraps, with requests of its own: it has no list of backends and no HTTP
-//! client.
+//! It works only by sending requests through the service that it wraps: it has no list of backends and no HTTP client.
 //!
 //! # When to use it, and when not
 //!
@@ -21,7 +20,7 @@
 //! [`PinBackend`](https://docs.rs/bartizan-pin), which moves a session without a handshake. If a client must know
 //! that its state is gone, let its session end: a 404 makes it open a new one.
 //!
-//! [`split`] spreads one client session over several gateways, each with a session of its own.
+//! [`split`] spreads one client session over several gateways, each with its own session.
 //! [`ResumeSessionLayer::only_if`] switches the layer on or off at run time without changing the type of a stack;
 //! `ServiceBuilder::option_layer` takes an `Option` of it, if the inner service accepts both kinds of request.
 //!

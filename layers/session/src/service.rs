@@ -34,7 +34,7 @@ impl<S, T> ValidateSession<S, T> {
         Self { inner, config }
     }
 
-    /// The service inside.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }

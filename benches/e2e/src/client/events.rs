@@ -36,7 +36,8 @@ pub(crate) struct Heard {
 }
 
 impl Streams {
-    /// Opens so many, each of a session of its own as far as there are any, and hears the first event of each.
+    /// Opens this many streams, each in a separate session as far as there are enough, and reads the first event of
+    /// each.
     pub(crate) async fn open(
         addr: SocketAddr,
         sessions: &Sessions,

@@ -6,8 +6,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 /// Says to each connection in turn when its next call is due, until `until`.
 ///
-/// From a thread of its own: the timer of the runtime knows milliseconds only, and would send calls in
-/// bunches.
+/// Runs on a separate thread, because the runtime's timer has a resolution of milliseconds and would send calls in
+/// bursts.
 pub(crate) fn start(
     rate: u32,
     until: Instant,

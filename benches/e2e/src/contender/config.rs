@@ -21,7 +21,7 @@ impl Config {
         backends: &[SocketAddr],
     ) -> io::Result<Self> {
         let config = Self { dir: tempfile::tempdir()? };
-        // Each client has a connection to a backend beside its own.
+        // Each client connection also needs a connection to a backend.
         let connections = open_files().saturating_sub(200).min(30_000);
         let mut text = template(contender)
             .replace("@DIR@", &config.dir.path().to_string_lossy())

@@ -40,7 +40,7 @@ impl Programs {
         built.extend(build(root, &["-p", "bartizan-gateway"])?);
         if contenders.iter().any(|contender| contender.is_built_apart()) {
             eprintln!("building the peers, which takes some minutes the first time");
-            // Beside what else is built, and never in the source.
+            // Next to the other build output, and never in the source tree.
             let target = env::current_exe()?.with_file_name("../peers");
             let target = target.to_string_lossy();
             match build(&root.join("../peers"), &["--locked", "--target-dir", &target]) {

@@ -16,7 +16,7 @@ pub(crate) enum Figure {
     Fresh,
     /// Connections that wait, each after one call.
     Connections(usize),
-    /// Event streams that are open, each of a session of its own.
+    /// Open event streams, each in a separate session.
     Streams(usize),
     /// Event streams that were open, and ended a while ago.
     Ended(usize),
@@ -27,7 +27,7 @@ pub(crate) enum Figure {
 /// Sessions that are there before anything is counted, so that what is made once is made.
 const WARM: usize = 64;
 
-/// How long an allocator may take to give back what it no longer needs.
+/// How long an allocator may take to return memory that it no longer needs.
 const WHILE: Duration = Duration::from_secs(30);
 
 impl Figure {

@@ -1,5 +1,5 @@
-//! Runs in turns: the base, a contender, the base, the next contender, so that what the machine does meanwhile
-//! happens to both. Each run of a contender is compared with the mean of its neighbours.
+//! Runs in turns: the base, a contender, the base, the next contender, so that other load on the machine affects both.
+//! Each run of a contender is compared with the mean of its neighbours.
 
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ impl Lane {
 }
 
 impl Sandwich {
-    /// Measures anew. A contender that answers wrong leaves, with its fault; the others stay.
+    /// Measures again. A contender with a wrong answer is dropped and its fault recorded; the
+    /// others stay.
     ///
     /// # Errors
     ///

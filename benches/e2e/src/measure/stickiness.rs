@@ -28,7 +28,7 @@ pub(crate) async fn check(proxy: &Proxy) -> Result<Strays, Fault> {
     let calls = SESSIONS * CALLS;
     let mut strays = 0;
     for (n, session) in sessions.iter().take(calls).enumerate() {
-        // 199 is no multiple of 4: a session's next call comes over another connection.
+        // 199 is not a multiple of 4, so a session's next call uses another connection.
         let Some(connection) = connections.get_mut(n % CONNECTIONS) else { continue };
         match connection.call(session, sessions.answers()).await {
             Err(fault) if fault.is_stray() => strays += 1,

@@ -1,4 +1,4 @@
-//! The server: accepts connections, serves each in a task of its own, and shuts down gracefully.
+//! The server: accepts connections, serves each in its own task, and shuts down gracefully.
 //!
 //! | file | what it does |
 //! |---|---|

@@ -132,8 +132,7 @@ pub fn strip_response(headers: &mut HeaderMap) -> Stripped {
 }
 
 /// Headers that describe the sender: everything except message framing, content, trailers,
-/// conditionals and idempotency keys. For a layer that makes a request of its own on behalf of a
-/// client.
+/// conditionals and idempotency keys. For a layer that makes its own request on behalf of a client.
 ///
 /// Costs one pass, and a copy of what is left.
 #[must_use]

@@ -24,7 +24,7 @@ impl<S> StripHopByHop<S> {
         Self { inner, relayed }
     }
 
-    /// The service inside.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }

@@ -85,7 +85,7 @@ impl Slot {
         !self.occupancy.is_draining() && !self.health.is_out(now_ms) && !self.probed.is_down()
     }
 
-    /// Says whether nobody else watches it: from now on the caller does.
+    /// Starts the watch, unless it is already watched. Returns whether the caller watches it now.
     pub(super) fn begin_watch(&self) -> bool {
         !self.is_watched.swap(true, Ordering::AcqRel)
     }

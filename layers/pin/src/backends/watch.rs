@@ -75,7 +75,7 @@ where
     Arc::new(move |backend| Box::pin(connect(backend)))
 }
 
-/// What clearly speaks of the backend or of the way to it. All else may be this host's own.
+/// Errors that are clearly about the backend or the network. Others may be caused by this host.
 fn kind_of(error: &io::Error) -> FailureKind {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => FailureKind::Refused,

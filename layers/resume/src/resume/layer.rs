@@ -52,7 +52,7 @@ impl<T: SessionStore> ResumeSessionLayer<T> {
         self
     }
 
-    /// How many bytes the records of all openings together may take in this process. Default: 256 MiB.
+    /// The maximum size of all records of openings together in this process, in bytes. Default: 256 MiB.
     ///
     /// A session that is opened when there is no space left works as usual but is not resumed: it ends when its
     /// backend is lost. Such sessions are [counted](ResumeCounts::unrecorded), and one WARN event a minute reports them.

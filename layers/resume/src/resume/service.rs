@@ -43,7 +43,7 @@ impl<S: Clone, T> ResumeSession<S, T> {
 }
 
 impl<S, T> ResumeSession<S, T> {
-    /// The service inside.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }

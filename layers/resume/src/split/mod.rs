@@ -1,9 +1,9 @@
-//! Keeps one client session at several gateways, each with a session of its own.
+//! Keeps one client session at several gateways, each with its own session.
 //!
-//! In a federation, a client has one session with the gateway in front. The gateways behind it are separate
-//! servers that open sessions of their own. [`SplitSession`] keeps one session there for each pair of a client session
-//! and a gateway. The first is the one that the client opened; each further one is opened by the first request that
-//! names its gateway, in the way in which the client opened its own.
+//! In a federation, a client has one session with the gateway in front. The gateways behind it are separate servers
+//! that open their own sessions. [`SplitSession`] keeps one session there for each pair of a client session and a
+//! gateway. The first is the one that the client opened; each further one is opened by the first request that names its
+//! gateway, in the way in which the client opened its own.
 //!
 //! | request | outcome |
 //! |---|---|
@@ -26,7 +26,7 @@
 //! when that expires, each replica ends the ones that it has used. There are no probes, since a server that hangs could
 //! still pass them. A change of how a gateway is reached (its origin, TLS or credentials) ends its sessions; a new
 //! [`label`](Gateway::label) does not. While two replicas reach a gateway in different ways, as during a rolling deploy,
-//! each way has a session of its own.
+//! each way has a separate session.
 //!
 //! # The record
 //!

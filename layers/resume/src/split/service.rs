@@ -23,7 +23,7 @@ use super::{
 };
 use crate::replay::kept::Kept;
 
-/// Keeps a session of its own at each gateway; see the [module docs](super).
+/// Keeps a separate session at each gateway; see the [module docs](super).
 pub struct SplitSession<S, N, T> {
     inner: S,
     shared: Arc<Splitter<S, N, T>>,

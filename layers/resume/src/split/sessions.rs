@@ -29,7 +29,7 @@ impl SplitSessions {
         close(taken).await
     }
 
-    /// Ends all sessions at all gateways, at the same time, each with a timeout of its own.
+    /// Ends all sessions at all gateways, at the same time, each with its own timeout.
     pub async fn close_all(&self) -> usize {
         let taken = self.0.take(|_, _| true);
         close(taken).await

@@ -14,7 +14,7 @@ use super::*;
 
 const PAGE: &str = "https://app.example";
 
-/// What the service inside got.
+/// What the inner service got.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     calls: Arc<AtomicUsize>,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// How many clients are told apart.
+/// How many clients are distinguished.
 const CLIENTS: usize = 8;
 
 /// A client, as far as it is told apart from others. All without an address are one.

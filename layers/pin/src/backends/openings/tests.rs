@@ -119,7 +119,7 @@ fn a_backend_that_fails_every_other_time_goes_out() {
     let mut wish = Wish::Stay;
     for now_ms in 1..=3 {
         one.0.succeed(false, now_ms);
-        // Not granted, so that it goes on.
+        // Not granted, so that it continues.
         wish = one.0.fail(false, now_ms);
     }
     assert_eq!(wish, Wish::Out);

@@ -72,7 +72,7 @@ where
         Err(Unfit::Denied(denial)) => Outcome::Denied(denial),
         Err(Unfit::Other) => give_up(shared, current.clone()).await,
         Err(Unfit::NoAnswer(reason)) => match shared.current(seen).await {
-            // Another replica has succeeded meanwhile.
+            // Another replica has succeeded in the meantime.
             Ok(Some(other)) if !is_same_place(&other, seen) => Outcome::Moved(other),
             _ => Outcome::Failed(unavailable(reason)),
         },
