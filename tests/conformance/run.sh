@@ -11,7 +11,7 @@ if [ ! -e "$cache/.complete-1" ]; then
     rm -rf "$cache"
     mkdir -p "$cache"
     echo '{ "private": true, "type": "module" }' >"$cache/package.json"
-    # The suite needs Node 22: the package `node` brings its program, by a script of its own.
+    # The suite needs Node 22: the package `node` installs its binary with a script.
     install npm install --prefix "$cache" --silent --no-audit --no-fund --save-exact \
         @modelcontextprotocol/conformance@0.2.0-alpha.12 @modelcontextprotocol/sdk@1.32.2 express@5 node@22 ||
         skip "the suite cannot be installed from npm"

@@ -23,11 +23,11 @@ use crate::{
 enum Death {
     /// Before the connection: nothing listens.
     Away,
-    /// After so many bytes of the request.
+    /// After this many bytes of the request.
     AfterRead(usize),
     /// After the whole of it, without an answer.
     AfterAll,
-    /// After so many bytes of an answer.
+    /// After this many bytes of an answer.
     AfterAnswer(usize),
 }
 

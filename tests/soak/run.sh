@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ten minutes of mixed load on the gateway, whose backends are killed meanwhile. SOAK_SECONDS sets the time; with
+# Ten minutes of mixed load on the gateway, whose backends are killed during it. SOAK_SECONDS sets the time; with
 # SOAK_GATEWAY it takes that program instead of building one. Status 1 if a call reached the wrong backend, or if the
 # gateway keeps descriptors or memory afterwards; 77 without Linux or Python 3.
 set -euo pipefail

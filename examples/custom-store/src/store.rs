@@ -55,7 +55,7 @@ pub struct OpenError(StoreError);
 type Later<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 impl SqliteStore {
-    /// Opens the database at `path`, or creates it, for at most so many sessions.
+    /// Opens or creates the database at `path`, for at most `max_sessions`.
     ///
     /// # Errors
     ///

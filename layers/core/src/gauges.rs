@@ -1,7 +1,7 @@
 //! Numbers that a part of the stack keeps about itself, and how they are read.
 //!
-//! A part counts in atomics of its own and implements [`Gauges`]. Whatever exports metrics reads them when it is
-//! asked, so that a number costs a request nothing, and no part knows who exports it.
+//! A part counts in its own atomics and implements [`Gauges`]. Whatever exports metrics reads them when it is asked, so
+//! that a number costs a request nothing, and no part knows who exports it.
 //!
 //! ```
 //! use bartizan_core::gauges::{Counter, Gauges, Metric, Reading, Value};

@@ -66,7 +66,7 @@
 //! | the server is gone, stopped, asleep, or unreachable | served for the grace (30 s; zero: not at all) | an error, at once or after the timeout (250 ms) |
 //! | it is back | read again, within a second or two | as before |
 //! | it is back and empty | unknown: 404 | as before |
-//! | it takes no writes (a replica, out of memory) | served | reads as before; new sessions and ends are errors |
+//! | it refuses writes (a replica, out of memory) | served | reads as before; new sessions and ends are errors |
 //! | a primary steps down without closing connections | served | the same; every second its name is looked up for a primary that accepts writes |
 //! | the stored value is in the layout of a later release | an error | |
 //! | the stored value is not a session record, or the key has another type | unknown: 404; it is removed if unchanged | |

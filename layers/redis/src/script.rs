@@ -15,16 +15,17 @@ use fred::{
 /// The scripts of the store.
 #[derive(Debug)]
 pub(crate) struct Scripts {
-    /// Inserts unless there is something, and counts it in the sets that are the keys after the second, which lists what
-    /// is to be confirmed. Takes idle and lifetime (ms), the parts, and what [`TAKE_PLACE`] needs; answers 1 and the
-    /// value that is there now, 0 and the one that was there, or from 2 on which set is full: who names a session that
-    /// is there learns so, however full it is. Then what was evicted: each member of the list, and its value.
+    /// Inserts unless there is a value, and counts it in the sets that are the keys after the second, which lists
+    /// unconfirmed sessions. Takes idle and lifetime (ms), the parts, and what [`TAKE_PLACE`] needs; answers 1 and the
+    /// value that is there now, 0 and the one that was there, or from 2 on which set is full: a caller that inserts an
+    /// existing session learns that, however full the store is. Then the evicted sessions: each member of the list, and
+    /// its value.
     pub(crate) insert: Script,
     /// Takes a place in the sets that are the keys after the first, for an insert on another node. Takes how long it is
     /// taken (ms), and what [`TAKE_PLACE`] needs; answers as `insert`, with nothing for the values.
     pub(crate) take: Script,
-    /// Removes a live value that has still to be confirmed, of a session that `take` has evicted. Takes nothing; answers
-    /// the value, or nothing.
+    /// Removes the live value of an unconfirmed session that `take` has evicted. Takes nothing; returns the value, or
+    /// nothing.
     pub(crate) evict: Script,
     /// Replaces a live value of a version. Takes the version, idle, lifetime and the parts; answers 1 and
     /// the value that is there now, 0 and that of another version or of another layout, or 2 if there is none, or a

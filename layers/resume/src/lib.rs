@@ -143,11 +143,11 @@
 //!
 //! # Failure modes
 //!
-//! If the store does not answer: 503, and a session that was opened meanwhile is ended. With a store that cannot
-//! change a record (sealed tokens), nothing is resumed. A backend that was only unreachable keeps the old session
-//! until it expires there. A backend that did not answer a request to open a session may keep one that is never used;
-//! it expires too. The response to `initialize` is held back until it was read for the record. If it cannot be read
-//! in time, or is too large, the session opens but is not resumed later.
+//! If the store does not answer: 503, and a session that was opened in the meantime is ended. With a store that cannot
+//! change a record (sealed tokens), nothing is resumed. A backend that was only unreachable keeps the old session until
+//! it expires there. A backend that did not answer a request to open a session may keep one that is never used; it
+//! expires too. The response to `initialize` is held back until it was read for the record. If it cannot be read in
+//! time, or is too large, the session opens but is not resumed later.
 //!
 //! # Security
 //!

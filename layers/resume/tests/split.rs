@@ -299,7 +299,7 @@ async fn a_gateway_is_told_of_the_end_by_its_own_path_whichever_one_the_client_n
         let (service, _) = named_by(PathSegment::new(0), &world, &store);
         let to = |gateway: &str, mut request: Request<Full<Bytes>>| {
             *request.uri_mut() = format!("/{gateway}/mcp").parse().unwrap();
-            // The guard of sessions knows no endpoint of these names.
+            // The session guard has no endpoints with these names.
             request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
             request
         };

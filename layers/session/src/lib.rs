@@ -46,7 +46,7 @@
 //!
 //! | response | outcome |
 //! |---|---|
-//! | names a new session of MCP | stored as one that [is to be confirmed](bartizan_core::SessionStore::insert_unconfirmed): until a request shows its id, a store that is nearly full may evict it, and its backend gets a DELETE |
+//! | names a new session of MCP | stored as [unconfirmed](bartizan_core::SessionStore::insert_unconfirmed): until a request presents its id, a store that is nearly full may evict it, and its backend gets a DELETE |
 //! | names a new session | stored, with what [layers inside leave](bartizan_core::session::Additions), then passed on; if the store refuses: 503, and the backend gets a DELETE |
 //! | names a new session, but the client has gone away | the backend gets a DELETE; the session is not stored |
 //! | names a new session, but the id is in use: by another backend's session, or by one that has moved | 502, and the backend gets a DELETE |

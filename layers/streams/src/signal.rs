@@ -1,4 +1,4 @@
-//! That a stream shall end, told to the task that sends it.
+//! Tells the task that sends a stream that it must end.
 
 use std::{
     fmt,
@@ -55,7 +55,7 @@ impl Signal {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Waker>> {
-        // A waker is there or is not, whatever panicked.
+        // A panic cannot leave the waker half set.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,12 +26,12 @@ pin_project! {
         // Runs to the earlier of the two, from when there is something to wait for.
         #[pin]
         timer: Option<Sleep>,
-        // The last one that was told to the signal.
+        // The last waker that was passed to the signal.
         waker: Option<Waker>,
     }
 }
 
-/// What becomes of a stream while its backend is silent.
+/// What happens to a stream while its backend is silent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Quiet {
     Comment,
@@ -50,7 +50,7 @@ impl Tracked {
         Self { place, session_ended, expires, keep_alive, timer: None, waker: None }
     }
 
-    /// Why it must end, if it must.
+    /// Why the stream must end, if it must.
     pub(crate) fn verdict(self: Pin<&mut Self>) -> Option<Cause> {
         let this = self.project();
         let live = this.place.live();

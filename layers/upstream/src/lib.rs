@@ -92,7 +92,7 @@
 //! connection is opened. Over HTTP/2, `Host` is sent as the authority only.
 //!
 //! A connection is driven by the runtime that made it. A server with one current-thread runtime per core gives each of
-//! them a service of its own: [`Upstream::for_worker`].
+//! them a separate service: [`Upstream::for_worker`].
 //!
 //! A tunnel ends when both sides have closed it, when its session ends, when one side has closed its half and the other
 //! is silent for 10 s, and when [no byte has moved for an hour](UpstreamBuilder::tunnel_idle_timeout).
@@ -116,15 +116,15 @@
 //! address. When the kept address changes, connections to the old one are not reused; responses in flight continue. A
 //! changed answer does not close connections: it is noticed when the next one is opened.
 //!
-//! List replicas that share a name as backends of their own. They cannot be distinguished from one server with
-//! several addresses, and when the kept address is given up, its sessions reach another replica, which answers 404.
+//! List replicas that share a name as separate backends. They cannot be distinguished from one server with several
+//! addresses, and when the kept address is given up, its sessions reach another replica, which answers 404.
 //!
 //! Trailers are forwarded both ways ([RFC 9110 §6.5](https://www.rfc-editor.org/rfc/rfc9110#section-6.5)), except fields
 //! that no trailer may carry. `TE: trailers` is passed on. Over HTTP/1.1, hyper's server sends trailers only to a client
 //! that sent `TE: trailers`, and hyper sends in either direction only the fields that the `Trailer` field of the message
 //! announced ([RFC 9110 §6.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.2)); others are dropped, as [RFC 9110
-//! §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1) allows. gRPC announces none: the names of its own are
-//! added for such a client.
+//! §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1) allows. gRPC backends do not announce theirs, so their
+//! names are added for such a client.
 //!
 //! hyper decides two more things. The server answers `Expect: 100-continue` as soon as the body is read, which is when the
 //! backend is connected, and the field is passed on. Other interim (1xx) responses of the backend are dropped,

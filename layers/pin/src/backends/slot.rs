@@ -90,7 +90,7 @@ impl Slot {
         !self.is_watched.swap(true, Ordering::AcqRel)
     }
 
-    /// Ends the watch unless it fails. Says whether the watch has ended.
+    /// Ends the watch unless it fails. Returns whether the watch has ended.
     pub(super) fn end_watch_unless_failing(&self) -> bool {
         if self.health.is_failing() {
             return false;

@@ -19,7 +19,7 @@ impl Span {
         Self { since_ms: now_ms, last_ms: now_ms }
     }
 
-    /// Goes on with another sighting, or starts again if the last one is too long ago.
+    /// Continues with another sighting, or starts again if the last one is too long ago.
     pub(super) fn see(&mut self, now_ms: u64) {
         if self.has_ended(now_ms) {
             *self = Self::new(now_ms);
@@ -28,7 +28,7 @@ impl Span {
         }
     }
 
-    /// How long it is, if it goes on still.
+    /// How long the span is, if it has not ended.
     pub(super) fn lasts(self, now_ms: u64) -> Option<Duration> {
         let length = Duration::from_millis(self.last_ms.saturating_sub(self.since_ms));
         (!self.has_ended(now_ms)).then_some(length)

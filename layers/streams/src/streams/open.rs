@@ -38,14 +38,14 @@ pub struct OpenStream {
 pub(crate) struct Live {
     pub(super) id: StreamId,
     pub(super) session: Option<Session>,
-    /// Whether somebody listens on it, or a call is answered by it.
+    /// Whether it is a listening stream, or answers a call.
     pub(super) is_listening: bool,
     opened: OnceLock<Opened>,
     bytes: AtomicU64,
     pub(crate) signal: Signal,
 }
 
-/// What the response has told.
+/// The facts from the response.
 #[derive(Debug)]
 struct Opened {
     at: Instant,

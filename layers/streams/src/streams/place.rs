@@ -13,7 +13,7 @@ use super::{
 };
 use crate::signal::Cause;
 
-/// The place of one stream; dropped, it is free.
+/// The place of one stream. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     streams: Streams,
@@ -25,7 +25,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// If `rules` leave none.
+    /// If `rules` leave no room.
     pub(crate) fn listen(
         streams: &Streams,
         session: Option<Session>,

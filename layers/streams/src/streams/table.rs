@@ -31,9 +31,9 @@ pub(crate) struct Table {
     open: AtomicUsize,
     /// Listening streams, from the request on.
     pub(super) listening: AtomicUsize,
-    /// No stream that somebody listens on may begin any more.
+    /// No new listening stream may begin.
     is_leaving: AtomicBool,
-    /// No stream at all may go on.
+    /// No stream may continue.
     has_left: AtomicBool,
     /// When that will be, for those that begin while the server leaves.
     leaves_at: OnceLock<Instant>,
@@ -59,14 +59,14 @@ impl Table {
         lock(&self.shards[index])
     }
 
-    /// What `shard` has of `session`.
+    /// The streams of `session` in `shard`.
     pub(super) fn neighbours<'a>(
         shard: &'a Shard,
         owner: u64,
         key: Key<'a>,
     ) -> impl Iterator<Item = &'a Arc<Live>> {
         let all = shard.range(StreamId { owner, number: 0 }..=StreamId { owner, number: u64::MAX });
-        // Two sessions of one hash are told apart.
+        // Two sessions with the same hash are distinguished.
         let is_its = move |live: &&Arc<Live>| live.session().is_some_and(|it| it.key() == key);
         all.map(|(_, live)| live).filter(is_its)
     }

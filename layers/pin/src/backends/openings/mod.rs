@@ -26,7 +26,7 @@ const OUT_AFTER: u32 = 3;
 const TRY_MS: u64 = 2_500;
 /// How many failures in a row put a backend out of service, however many successes were before.
 const IN_A_ROW: u32 = 3;
-/// How soon after its return a backend that fails again goes on with the pauses of the last time.
+/// How soon after its return a failing backend continues with the pauses of the last time.
 const RELAPSE_MS: u64 = 10_000;
 
 /// What is known of new work at one backend. Times are milliseconds since the set of backends was made.

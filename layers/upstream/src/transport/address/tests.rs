@@ -251,7 +251,7 @@ where
             return;
         }
         assert!(seen.contains(&Ok(old.address)), "{seen:?}");
-        // hyper-util's client makes a connection even if another has become free for the request meanwhile.
+        // hyper-util's client makes a connection even if another has become free for the request in the meantime.
         sleep(Duration::from_millis(100)).await;
         for _ in 0..3 {
             assert_eq!(calls(number).await, vec![Ok(new.address); number]);
