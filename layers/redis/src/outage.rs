@@ -29,7 +29,7 @@ const PATIENCE_MS: u64 = 2_000;
 const STANDS_MS: u64 = 5_000;
 
 impl Cause {
-    /// The server refused a command, or it timed out.
+    /// A command got no answer in time.
     pub(crate) const TIMEOUT: Self = Self::vague("no answer in time");
     pub(crate) const CLOSED: Self = Self::vague("connection closed");
 

@@ -61,7 +61,8 @@ pub(crate) fn is_own(session: &Session, has_principal: bool) -> bool {
     session.record().owner().is_none() && has_principal == session.key().principal.is_some()
 }
 
-/// The caller of `request`, if it has a principal; an error if it may not use `session`.
+/// The principal of the caller of `request`, if it has one; the outer `None` if the caller may not
+/// use `session`.
 pub(crate) fn claim<B>(request: &Request<B>, session: &Session) -> Option<Option<Principal>> {
     let caller = Principal::of(request);
     match owner::standing(session, caller, may_bind(request)) {

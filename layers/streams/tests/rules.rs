@@ -146,7 +146,7 @@ async fn a_second_one_is_refused_if_so_chosen_until_the_first_has_ended() {
     assert_eq!(world.listen("b").await.status(), 200);
     assert!(is_quiet(&mut first));
     assert_eq!(with_key("a", |key| world.streams.end_all_of(key)), 1);
-    // The earlier stream need not be removed yet, because nothing reads it again.
+    // The body of the ended stream still exists, but no longer counts.
     assert_eq!(world.listen("a").await.status(), 200);
 }
 

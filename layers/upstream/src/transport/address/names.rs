@@ -117,7 +117,8 @@ impl Names {
         self: &Arc<Self>,
         uri: &Uri,
     ) -> Result<Reached, ConnectError> {
-        // An outer timeout should be longer, because only here is it known which address was silent.
+        // Slightly less than the timeout, so that a deadline around this one comes later: only here is it known which
+        // address was silent.
         let deadline = Instant::now() + self.timeout.saturating_sub(self.timeout / 50);
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
