@@ -52,11 +52,14 @@ impl Process {
         self.child.id().expect("the program runs")
     }
 
-    /// Asks it to stop.
+    /// Sends it the signal with this name, such as `HUP`.
+    pub async fn signal(&self, name: &str) {
+        signal(self.id(), name).await;
+    }
+
+    /// Asks it to stop, by SIGTERM.
     pub async fn terminate(&self) {
-        let id = self.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-        assert!(status.success());
+        self.signal("TERM").await;
     }
 
     /// Its exit code, or nothing if a signal ended it.
@@ -69,6 +72,13 @@ impl Process {
     pub async fn wait_exit(&mut self, deadline: Duration) -> Option<ExitStatus> {
         timeout(deadline, self.child.wait()).await.ok().map(|exit| exit.unwrap())
     }
+}
+
+/// Sends the signal with this name, such as `HUP`, to the process with this id.
+pub async fn signal(id: u32, name: &str) {
+    let (option, id) = (format!("-{name}"), id.to_string());
+    let status = Command::new("kill").args([option, id]).status().await.unwrap();
+    assert!(status.success(), "SIG{name}");
 }
 
 fn lines_of(

@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use bartizan_testkit::{CounterServer, client::Raw, eventually};
+use bartizan_testkit::{CounterServer, client::Raw, eventually, process::signal};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -119,9 +119,7 @@ async fn log_of(args: &[&str], variables: &[(&str, &str)]) -> String {
         .unwrap();
     let mut out = BufReader::new(gateway.stdout.take().unwrap());
     timeout(PATIENCE, out.read_line(&mut String::new())).await.unwrap().unwrap();
-    let pid = gateway.id().unwrap().to_string();
-    let kill = tokio::process::Command::new("kill").args(["-INT", &pid]).status().await;
-    assert!(kill.unwrap().success());
+    signal(gateway.id().unwrap(), "INT").await;
     let output = timeout(PATIENCE, gateway.wait_with_output()).await.unwrap().unwrap();
     String::from_utf8(output.stderr).unwrap()
 }

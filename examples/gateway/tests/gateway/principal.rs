@@ -9,7 +9,7 @@ use bartizan_testkit::{
     BoxBody, RedisServer, Server,
     client::{Answer, INITIALIZE, Raw, call},
     eventually,
-    process::Process,
+    process::{Process, signal},
     serve,
     server::boxed,
 };
@@ -239,9 +239,7 @@ async fn sessions_without_an_owner_are_warned_of_where_others_can_reach_the_gate
         let mut line = String::new();
         tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line).await.unwrap();
         assert!(line.contains("listening on"), "{line}");
-        let id = child.id().unwrap().to_string();
-        let kill = tokio::process::Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(kill.unwrap().success());
+        signal(child.id().unwrap(), "TERM").await;
         let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(log.matches(WARNING).count(), usize::from(warns), "{args:?}: {log}");

@@ -6,13 +6,13 @@ use bartizan_testkit::{
     CounterServer,
     client::{Raw, call},
     eventually,
+    process::signal,
 };
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpStream,
-    process::Command,
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -80,8 +80,7 @@ async fn at_sigterm_a_thousand_streams_end_as_streams_end() {
 async fn without_calls_an_interrupt_ends_it_at_once() {
     let backend = Backend::start().await;
     let mut gateway = Gateway::start(&backend, &[]).await;
-    let id = gateway.process.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    gateway.process.signal("INT").await;
     assert_eq!(gateway.process.wait().await, Some(0));
 }
 
@@ -154,9 +153,8 @@ async fn a_call_that_is_cut_is_told_by_the_exit_status() {
 async fn a_hangup_is_ignored_with_a_line() {
     let server = CounterServer::start().await;
     let mut gateway = Gateway::before(&[server.uri()], &[]).await;
-    let id = gateway.process.id().to_string();
     for _ in 0..2 {
-        assert!(Command::new("kill").args(["-HUP", &id]).status().await.unwrap().success());
+        gateway.process.signal("HUP").await;
         gateway.process.error_line_with("SIGHUP ignored").await;
     }
     Raw::new(&gateway.uri()).initialize().await;
@@ -216,8 +214,7 @@ async fn it_serves_and_stops_when_nobody_reads_its_log() {
 
     let id = client.initialize().await;
     assert_eq!(client.increment(&id).await.count(), Some(1));
-    let pid = gateway.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    signal(gateway.id().unwrap(), "TERM").await;
     let status = timeout(PATIENCE, gateway.wait()).await.unwrap().unwrap();
     assert!(status.success(), "{status}");
 }
