@@ -40,6 +40,7 @@ use super::{
     head_timeout::{HeadTimeout, HeadTimeouts},
     limits::Limits,
     protocol::{self, Protocol},
+    seat::{Seat, Seated},
     service::ServerService,
     stream_executor::StreamExecutor,
     tls::Tls,
@@ -110,12 +111,14 @@ impl Settings {
     }
 }
 
-/// Serves one connection. At `stop`, it takes no more requests and ends after those in flight.
+/// Serves one connection, which has `seat` until its socket closes. At `stop`, it takes no more requests and ends after
+/// those in flight.
 pub(super) async fn serve(
     settings: Arc<Settings>,
     (stream, peer): (TcpStream, SocketAddr),
     service: impl ServerService,
     state: Arc<ConnectionState>,
+    seat: Seat,
     stop: CancellationToken,
 ) {
     if let Err(error) = set_options(&stream) {
@@ -129,7 +132,7 @@ pub(super) async fn serve(
     if let Some(tls) = &settings.tls {
         // Boxed, so that it costs nothing while it is off.
         let connection = (stream, peer.over_tls());
-        return Box::pin(serve_tls(&settings, tls, connection, service, state, &stop)).await;
+        return Box::pin(serve_tls(&settings, tls, connection, service, state, seat, &stop)).await;
     }
     let limits = &settings.limits;
     let detecting = timeout(limits.head, protocol::detect(&stream));
@@ -141,7 +144,7 @@ pub(super) async fn serve(
     };
     let Ok(protocol) = detected else { return };
     let blocks = (protocol == Protocol::Http1).then(|| Arc::clone(&state));
-    let io = WriteTimeout::new(stream, blocks, limits.stall);
+    let io = Seated::new(WriteTimeout::new(stream, blocks, limits.stall), seat);
     let client = (io, peer, state.accepted());
     respond(&settings, protocol, client, service, state, &stop).await;
 }
@@ -153,6 +156,7 @@ async fn serve_tls(
     (stream, peer): (TcpStream, PeerAddr),
     service: impl ServerService,
     state: Arc<ConnectionState>,
+    seat: Seat,
     stop: &CancellationToken,
 ) {
     let limits = &settings.limits;
@@ -176,8 +180,8 @@ async fn serve_tls(
     if protocol == Protocol::Http1 {
         io.get_mut().0.tell(Arc::clone(&state));
     }
-    // The handshake had its own timeout.
-    let client = (io, peer, Instant::now());
+    // The handshake has had a time of its own.
+    let client = (Seated::new(io, seat), peer, Instant::now());
     respond(settings, protocol, client, service, state, stop).await;
 }
 

@@ -35,6 +35,7 @@ mod reset_bound;
 mod service;
 pub(crate) mod shutdown;
 mod stream_executor;
+mod seat;
 mod tls;
 mod workers;
 mod write_timeout;
@@ -53,19 +54,20 @@ use places::Places;
 pub(crate) use service::ServerService;
 pub(crate) use tls::{Listener, Tls};
 pub(crate) use workers::Workers;
+use seat::Seat;
 
 /// Serves the clients of `listener` until `stop`, each by a worker behind `front`, then finishes the calls in flight.
 /// Event streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many
 /// connections had to be cut.
 pub(crate) async fn serve(
-    listener: impl Into<Listener>,
+    listener: Listener,
     workers: &Workers<impl ServerService>,
     limits: Limits,
     front: Option<Front>,
     access_log: Option<AccessLog>,
     stop: CancellationToken,
 ) -> usize {
-    let Listener { tcp: listener, tls } = listener.into();
+    let Listener { tcp: listener, tls } = listener;
     let connections = TaskTracker::new();
     let drain = limits.drain;
     let places = Arc::new(Places::new(limits.connections));
@@ -86,17 +88,26 @@ pub(crate) async fn serve(
                     place = places.take(Arc::clone(&state), leave.clone()) => place,
                     () = stop.cancelled() => break,
                 };
-                let Some(worker) = workers.least_busy() else {
-                    tracing::error!("all workers have stopped");
-                    continue;
+                let worker = workers.least_busy();
+                let (stream, load) = match worker.take(stream) {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection cannot leave the accept loop");
+                        continue;
+                    }
                 };
-                let Ok((stream, load)) = worker.take(stream) else { continue };
+                let seat = Seat::new(place, load);
                 let (settings, service) = (Arc::clone(&settings), worker.service().clone());
                 let serving = async move {
-                    if let Ok(stream) = stream.arrive() {
-                        connection::serve(settings, (stream, peer), service, state, leave).await;
+                    match stream.arrive() {
+                        Ok(stream) => {
+                            let client = (stream, peer);
+                            connection::serve(settings, client, service, state, seat, leave).await;
+                        }
+                        Err(error) => {
+                            tracing::debug!(%error, "a connection cannot join its worker");
+                        }
                     }
-                    drop((load, place));
                 };
                 connections.spawn_on(serving, worker.runtime());
             }

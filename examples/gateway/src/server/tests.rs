@@ -53,7 +53,7 @@ pub(super) fn spawn(
     stop: CancellationToken,
 ) -> JoinHandle<usize> {
     tokio::spawn(async move {
-        let workers = Workers::here(service);
+        let (workers, listener) = (Workers::here(service), Listener::new(listener, None));
         serve(listener, &workers, limits, front, None, stop).await
     })
 }

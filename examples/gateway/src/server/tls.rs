@@ -49,13 +49,7 @@ impl Listener {
     }
 }
 
-impl From<TcpListener> for Listener {
-    fn from(tcp: TcpListener) -> Self {
-        Self::new(tcp, None)
-    }
-}
-
-/// The TLS configuration for new connections. Clones share it.
+/// How TLS is spoken on new connections. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 

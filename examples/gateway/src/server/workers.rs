@@ -8,19 +8,25 @@
 //! connections.
 
 use std::{
-    io,
+    convert::Infallible,
+    io, iter,
     num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{self, SyncSender},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
 use tokio::{
     net::TcpStream,
-    runtime::{Builder, Handle, Runtime},
+    runtime::{Builder, Handle},
+    sync::oneshot,
+    time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -30,8 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The workers of a server, each with its service.
 #[derive(Debug)]
 pub(crate) struct Workers<S> {
-    workers: Vec<Worker<S>>,
-    // The worker that is next in turn if several have equally few connections.
+    first: Worker<S>,
+    others: Vec<Worker<S>>,
+    // Where the connection that is next goes if all have as many.
     next: AtomicUsize,
 }
 
@@ -47,8 +54,9 @@ pub(super) struct Worker<S> {
 
 #[derive(Debug)]
 struct Thread {
-    handle: JoinHandle<()>,
     end: DropGuard,
+    // Closed when it has ended.
+    ended: oneshot::Receiver<Infallible>,
 }
 
 /// Counts a connection for its worker until it is dropped.
@@ -68,8 +76,8 @@ impl<S> Workers<S> {
     /// One worker: the current runtime.
     pub(crate) fn here(service: S) -> Self {
         let (runtime, open) = (Handle::current(), Arc::default());
-        let worker = Worker { service, runtime, open, thread: None };
-        Self { workers: vec![worker], next: AtomicUsize::new(0) }
+        let first = Worker { service, runtime, open, thread: None };
+        Self { first, others: Vec::new(), next: AtomicUsize::new(0) }
     }
 
     /// Starts `count` workers, each with a service that `service` makes. They end when this is dropped.
@@ -81,57 +89,86 @@ impl<S> Workers<S> {
         if count == NonZeroUsize::MIN {
             return Ok(Self::here(service()));
         }
-        let worker = |number| {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
-            let ended = end.clone();
-            let thread = thread::Builder::new().name(format!("worker-{number}"));
-            let thread = Thread {
-                handle: thread.spawn(move || run(runtime, &ended))?,
-                end: end.drop_guard(),
-            };
-            let open = Arc::default();
-            Ok(Worker { service: service(), runtime: handle, open, thread: Some(thread) })
-        };
-        let workers = (1..=count.get()).map(worker).collect::<io::Result<_>>()?;
-        Ok(Self { workers, next: AtomicUsize::new(0) })
+        let first = Worker::start(1, service())?;
+        let others = (2..=count.get()).map(|number| Worker::start(number, service()));
+        Ok(Self { first, others: others.collect::<io::Result<_>>()?, next: AtomicUsize::new(0) })
     }
 
-    /// The worker with the fewest connections; if several have equally few, each in turn.
-    pub(super) fn least_busy(&self) -> Option<&Worker<S>> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len().max(1);
-        let (before, from) = self.workers.split_at_checked(start)?;
-        let alive = from.iter().chain(before).filter(|worker| worker.is_alive());
-        alive.min_by_key(|worker| worker.open.load(Ordering::Relaxed))
+    /// The worker that has the fewest connections; of several, each in turn.
+    pub(super) fn least_busy(&self) -> &Worker<S> {
+        let count = 1 + self.others.len();
+        let start = self.next.fetch_add(1, Ordering::Relaxed) % count;
+        let in_turn = self.all().cycle().skip(start).take(count);
+        in_turn.min_by_key(|worker| worker.open.load(Ordering::Relaxed)).unwrap_or(&self.first)
     }
 
-    /// Ends the threads and the connections that they still serve.
+    fn all(&self) -> impl Iterator<Item = &Worker<S>> + Clone {
+        iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Ends the threads, and what they still serve. One that is blocked is waited for only for a while.
     pub(crate) async fn end(self) {
-        let threads = self.workers.into_iter().filter_map(|worker| worker.thread);
-        // Stops all workers before waiting for any of them.
-        let end = |thread: Thread| {
-            drop(thread.end);
-            thread.handle
+        let threads = iter::once(self.first).chain(self.others).filter_map(|worker| worker.thread);
+        // All are told before the first is waited for.
+        let ended: Vec<_> = threads.map(Thread::end).collect();
+        let ending = async {
+            for ended in ended {
+                let _ = ended.await;
+            }
         };
-        let handles: Vec<_> = threads.map(end).collect();
-        let joining =
-            move || handles.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
-        match tokio::task::spawn_blocking(joining).await {
-            Ok(0) => {}
-            _ => tracing::error!("a worker has panicked"),
+        // Each has `PATIENCE` itself.
+        if timeout(2 * PATIENCE, ending).await.is_err() {
+            tracing::error!("a worker is blocked: what it serves is cut off");
         }
     }
 }
 
-/// Runs the tasks of `runtime` until `end`.
-fn run(runtime: Runtime, end: &CancellationToken) {
+impl Thread {
+    /// Tells it to end; what it returns is closed when it has.
+    fn end(self) -> oneshot::Receiver<Infallible> {
+        drop(self.end);
+        self.ended
+    }
+}
+
+/// Runs what is handed to the runtime that it tells of, until `end`.
+fn run(started: &SyncSender<io::Result<Handle>>, end: &CancellationToken) {
+    // Made here: a runtime cannot be dropped where another one runs, not even because its thread cannot be started.
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let _ = started.send(Ok(runtime.handle().clone()));
     runtime.block_on(end.cancelled());
     // A DNS lookup may block one of its threads for longer.
     runtime.shutdown_timeout(PATIENCE);
 }
 
 impl<S> Worker<S> {
-    /// Takes `stream`, which counts for this worker from now on.
+    /// Starts a thread for it, which ends when this is dropped.
+    fn start(number: usize, service: S) -> io::Result<Self> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let (running, ended) = oneshot::channel();
+        let end = CancellationToken::new();
+        let is_over = end.clone();
+        let thread = move || {
+            let _running = running;
+            // A panic of a task does not come here: the runtime catches it.
+            if catch_unwind(AssertUnwindSafe(|| run(&tell, &is_over))).is_err() {
+                tracing::error!("a worker has panicked: the process ends with it");
+                process::exit(1);
+            }
+        };
+        thread::Builder::new().name(format!("worker-{number}")).spawn(thread)?;
+        let runtime = told.recv().map_err(io::Error::other)??;
+        let thread = Some(Thread { end: end.drop_guard(), ended });
+        Ok(Self { service, runtime, open: Arc::default(), thread })
+    }
+
+    /// Takes `stream`, which counts as its own from now on.
     ///
     /// # Errors
     ///
@@ -153,10 +190,6 @@ impl<S> Worker<S> {
     /// The service for its connections.
     pub(super) const fn service(&self) -> &S {
         &self.service
-    }
-
-    fn is_alive(&self) -> bool {
-        self.thread.as_ref().is_none_or(|thread| !thread.handle.is_finished())
     }
 }
 
@@ -182,20 +215,21 @@ impl Drop for Load {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, net::SocketAddr, sync::mpsc};
+    use std::{collections::BTreeMap, net::SocketAddr};
 
-    use http::{Request, Response};
+    use http::{Request, Response, StatusCode};
     use http_body_util::Full;
+    use hyper_util::rt::TokioIo;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
+        sync::Notify,
         task::JoinHandle,
-        time::timeout,
     };
     use tower::service_fn;
 
     use super::{
-        super::{Limits, admission::RequestBody, serve},
+        super::{Limits, Listener, admission::RequestBody, serve},
         *,
     };
 
@@ -206,7 +240,11 @@ mod tests {
         address: SocketAddr,
         stop: CancellationToken,
         serving: JoinHandle<usize>,
-        // A call of `/block` blocks its thread until the test sends a message.
+        // How many connections each worker has.
+        open: Vec<Arc<AtomicUsize>>,
+        // Told of each call, before it is answered.
+        called: Arc<Notify>,
+        // A call of `/block` blocks its thread until something is sent.
         release: mpsc::Sender<()>,
     }
 
@@ -216,21 +254,36 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let (release, released) = mpsc::channel();
             let released = Arc::new(std::sync::Mutex::new(released));
-            let service = service_fn(move |request: Request<RequestBody>| {
+            let called = Arc::new(Notify::new());
+            let call = Arc::clone(&called);
+            let service = service_fn(move |mut request: Request<RequestBody>| {
                 let released = Arc::clone(&released);
+                call.notify_one();
                 async move {
+                    let name = thread::current().name().unwrap().to_owned();
+                    let mut response = Response::new(Full::<bytes::Bytes>::from(name));
                     match request.uri().path() {
                         "/block" => released.lock().unwrap().recv().unwrap(),
                         "/panic" => panic!("as it is meant to"),
                         "/endless" => std::future::pending().await,
+                        "/tunnel" => {
+                            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                            *response.body_mut() = Full::default();
+                            let upgrade = hyper::upgrade::on(&mut request);
+                            tokio::spawn(async move {
+                                let mut tunnel = TokioIo::new(upgrade.await.unwrap());
+                                while tunnel.read_u8().await.is_ok() {}
+                            });
+                        }
                         _ => {}
                     }
-                    let name = thread::current().name().unwrap().to_owned();
-                    Ok(Response::new(Full::<bytes::Bytes>::from(name)))
+                    Ok(response)
                 }
             });
             let count = NonZeroUsize::new(4).unwrap();
             let workers = Workers::start(count, || service.clone()).unwrap();
+            let open = workers.all().map(|worker| Arc::clone(&worker.open)).collect();
+            let listener = Listener::new(listener, None);
             let stop = CancellationToken::new();
             let ending = stop.clone();
             let serving = tokio::spawn(async move {
@@ -238,7 +291,22 @@ mod tests {
                 workers.end().await;
                 cut
             });
-            Self { address, stop, serving, release }
+            Self { address, stop, serving, open, called, release }
+        }
+
+        /// How many connections the workers have.
+        fn open(&self) -> Vec<usize> {
+            self.open.iter().map(|open| open.load(Ordering::Relaxed)).collect()
+        }
+
+        async fn until_open(&self, expected: &[usize]) {
+            let is_so = async {
+                while self.open() != expected {
+                    tokio::task::yield_now().await
+                }
+            };
+            let waited = timeout(LONG, is_so).await;
+            assert!(waited.is_ok(), "{:?} and not {expected:?}", self.open());
         }
 
         async fn connect(&self) -> Client {
@@ -264,12 +332,17 @@ mod tests {
             self.0.write_all(head.as_bytes()).await.unwrap();
         }
 
-        /// The name of the thread that responds.
-        async fn receive(&mut self) -> String {
-            let mut answer = Vec::new();
-            while !answer.ends_with(b"\r\n\r\n") {
-                answer.push(timeout(LONG, self.0.read_u8()).await.unwrap().unwrap());
+        async fn receive_head(&mut self) -> String {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(timeout(LONG, self.0.read_u8()).await.unwrap().unwrap());
             }
+            String::from_utf8(head).unwrap()
+        }
+
+        /// The name of the thread that answers.
+        async fn receive(&mut self) -> String {
+            self.receive_head().await;
             let mut name = vec![0; "worker-1".len()];
             self.0.read_exact(&mut name).await.unwrap();
             String::from_utf8(name).unwrap()
@@ -324,10 +397,7 @@ mod tests {
         let server = Server::start(Limits::default()).await;
         let mut clients = server.clients(32).await;
         clients.retain(|(name, _)| name != "worker-3");
-        // Wait until the server has seen their ends.
-        for _ in 0..100 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        server.until_open(&[8, 8, 0, 8]).await;
         for _ in 0..8 {
             let next = server.clients(1).await.remove(0);
             assert_eq!(next.0, "worker-3");
@@ -346,10 +416,52 @@ mod tests {
             let others = server.clients(3).await;
             assert_eq!(spread(&others).len(), 3);
             drop(others);
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            let blocked = async {
+                while server.open().iter().sum::<usize>() > 1 {
+                    tokio::task::yield_now().await
+                }
+            };
+            timeout(LONG, blocked).await.unwrap();
         }
         server.release.send(()).unwrap();
         assert!(blocked.receive().await.starts_with("worker-"));
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_counts_until_it_ends() {
+        let server = Server::start(Limits::default()).await;
+        let mut tunnels = Vec::new();
+        for _ in 0..4 {
+            let mut client = server.connect().await;
+            let upgrade =
+                b"GET /tunnel HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+            client.0.write_all(upgrade).await.unwrap();
+            assert!(client.receive_head().await.starts_with("HTTP/1.1 101 "));
+            tunnels.push(client);
+        }
+        // Its task has ended when the others are served.
+        let others = server.clients(8).await;
+        assert_eq!(server.open(), [3, 3, 3, 3]);
+        assert_even(&others);
+        drop(tunnels);
+        server.until_open(&[2, 2, 2, 2]).await;
+    }
+
+    /// A thread that is blocked cannot be ended.
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_is_blocked_is_not_waited_for_without_end() {
+        let count = NonZeroUsize::new(2).unwrap();
+        let workers = Workers::start(count, || ()).unwrap();
+        let (_release, released) = mpsc::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        workers.first.runtime.spawn(async move {
+            tell.send(()).unwrap();
+            let _ = released.recv();
+        });
+        told.await.unwrap();
+        let begun = tokio::time::Instant::now();
+        workers.end().await;
+        assert_eq!(begun.elapsed().as_secs(), 2 * PATIENCE.as_secs());
     }
 
     #[tokio::test]
@@ -373,11 +485,13 @@ mod tests {
             let server = Server::start(Limits { drain, ..Limits::default() }).await;
             let mut clients = server.clients(8).await;
             let (_, mut last) = clients.remove(5);
+            // The permit of an earlier call may be left.
+            let _ = timeout(Duration::ZERO, server.called.notified()).await;
             last.send(path).await;
             if cut == 0 {
                 last.receive().await;
             } else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                timeout(LONG, server.called.notified()).await.unwrap();
             }
             server.stop.cancel();
             assert_eq!(timeout(LONG, server.serving).await.unwrap().unwrap(), cut, "{path}");

@@ -10,6 +10,7 @@ mod bounds;
 mod browsers;
 mod busy;
 mod compat;
+mod connections;
 mod demo;
 mod edges;
 mod evidence;

@@ -1,11 +1,11 @@
 //! Several workers in one process: what they share, and what is separate.
 
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use bartizan_testkit::{
@@ -14,7 +14,7 @@ use bartizan_testkit::{
     eventually,
 };
 use futures_util::future::join_all;
-use tokio::time::{sleep, timeout};
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::fixtures::{Backend, Gateway, PATIENCE, command};
 
@@ -22,7 +22,28 @@ const WORKERS: &str = "--workers=4";
 
 async fn start(servers: &[CounterServer]) -> Gateway {
     let origins: Vec<_> = servers.iter().map(CounterServer::uri).collect();
-    Gateway::before(&origins, &[WORKERS]).await
+    let gateway = Gateway::before(&origins, &[WORKERS]).await;
+    wait_for_workers(&gateway).await;
+    gateway
+}
+
+/// Waits until there are four.
+async fn wait_for_workers(gateway: &Gateway) {
+    // Other systems do not show the names of threads.
+    if cfg!(target_os = "linux") {
+        let expected = ["worker-1\n", "worker-2\n", "worker-3\n", "worker-4\n"];
+        eventually("there are four workers", PATIENCE, async || workers(gateway) == expected).await;
+    }
+}
+
+fn workers(gateway: &Gateway) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{}/task", gateway.process.id())).unwrap();
+    // A thread may end in between.
+    let names =
+        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    let mut workers: Vec<_> = names.filter(|name| name.starts_with("worker-")).collect();
+    workers.sort();
+    workers
 }
 
 #[tokio::test]
@@ -134,6 +155,7 @@ async fn long_streams_leave_every_worker_to_others() {
 async fn at_the_end_all_workers_finish_their_calls() {
     let backend = Backend::start().await;
     let mut gateway = Gateway::start(&backend, &[WORKERS]).await;
+    wait_for_workers(&gateway).await;
     let session = Raw::new(&gateway.uri()).initialize().await;
     let slow: Vec<_> = (0..8)
         .map(|_| {
@@ -143,7 +165,9 @@ async fn at_the_end_all_workers_finish_their_calls() {
         .collect();
     timeout(PATIENCE, backend.entered.acquire_many(8)).await.unwrap().unwrap().forget();
     gateway.process.terminate().await;
-    sleep(Duration::from_millis(200)).await;
+    let address = gateway.address;
+    let is_closed = async || TcpStream::connect(address).await.is_err();
+    eventually("connections are refused", PATIENCE, is_closed).await;
     assert!(slow.iter().all(|call| !call.is_finished()));
     backend.release.add_permits(8);
     for call in slow {
@@ -159,4 +183,19 @@ async fn no_workers_are_refused() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text.contains("--workers") && text.contains("above zero"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn threads_that_cannot_be_had_are_an_error_that_names_the_option() {
+    // No thread can have a stack of this size.
+    let output = command()
+        .args(["--backend=http://127.0.0.1:9", "--listen=127.0.0.1:0", WORKERS])
+        .env("RUST_MIN_STACK", (1_u64 << 50).to_string())
+        .output();
+    let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("--workers: cannot start 4 threads"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
 }
