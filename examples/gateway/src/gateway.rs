@@ -15,7 +15,7 @@ use crate::{
     oauth::{PinOauthLayer, Pins},
     output::say,
     principal, readiness,
-    server::{self, Limits, Listener, Tls, Workers, admin, shutdown::Stop},
+    server::{self, Limits, Listener, Tls, Workers, admin, descriptors, shutdown::Stop},
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
@@ -124,7 +124,7 @@ impl Gateway {
         let limits = Limits {
             body_bytes: options.listener.max_body.get(),
             stall: options.listener.stall_timeout,
-            connections: options.listener.max_connections(),
+            connections: options.listener.max_connections(room),
             proxies: stack::proxies(&options),
             speaks_mcp: options.sessions.session_header.is_none(),
             drain: options.listener.shutdown_timeout.saturating_sub(options.listener.drain_delay),
@@ -134,6 +134,10 @@ impl Gateway {
         // The remaining event streams end properly, before their connections are cut.
         let grace = limits.drain.saturating_sub(Duration::from_secs(1).min(limits.drain / 2));
         let closing = stop.closing();
+        let room = descriptors::raise(options.listener.workers().get());
+        if let Some(warning) = options.listener.too_many_connections(room) {
+            tracing::warn!("{warning}");
+        }
         let ending = async {
             closing.cancelled().await;
             shutdown.shut_down(grace).await

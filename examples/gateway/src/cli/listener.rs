@@ -6,10 +6,7 @@ use clap::Args;
 
 use crate::certificates::CertificateFiles;
 
-use super::{
-    descriptors,
-    values::{self, Limit},
-};
+use super::values::{self, Limit};
 
 /// Where the gateway listens, and the limits for each client.
 #[derive(Args, Clone, Debug)]
@@ -42,8 +39,8 @@ pub(crate) struct ListenerOptions {
     pub(crate) admin: Option<SocketAddr>,
 
     /// Maximum number of client connections. At the limit, the connection that has been idle the longest is closed
-    /// for a new one; if none is idle, the new one waits. By default half of the file descriptors that the process
-    /// may open (ulimit -Hn) minus 32, and minus 4 for each worker but the first: a call also needs a connection to its backend
+    /// for a new one; if none is idle, the new one waits. A websocket is never idle. By default (L - 32 - 4 * (W - 1)) / 2, where L is the
+    /// limit of file descriptors (ulimit -Hn) and W is --workers: a call also needs a connection to its backend
     #[arg(
         long,
         env = "BARTIZAN_MAX_CONNECTIONS",
@@ -116,9 +113,16 @@ impl ListenerOptions {
         self.workers.unwrap_or_else(cpus)
     }
 
-    /// How many client connections there may be at once.
-    pub(crate) fn max_connections(&self) -> usize {
-        let default = || descriptors::for_clients(self.workers().get());
-        self.max_connections.map_or_else(default, NonZeroUsize::get)
+    /// How many client connections there may be at once, if the file descriptors have `room` for so many.
+    pub(crate) fn max_connections(&self, room: usize) -> usize {
+        self.max_connections.map_or(room, NonZeroUsize::get)
+    }
+
+    /// What to warn of, if they have `room` for fewer.
+    pub(crate) fn too_many_connections(&self, room: usize) -> Option<String> {
+        let max = self.max_connections.filter(|max| max.get() > room)?;
+        Some(format!(
+            "--max-connections={max}: the limit of file descriptors (ulimit -Hn) has room for {room}, each with one to a backend"
+        ))
     }
 }

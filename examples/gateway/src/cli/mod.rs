@@ -1,7 +1,6 @@
 //! The command line: every option, its environment variable and its default.
 
 mod checks;
-mod descriptors;
 mod listener;
 mod logs;
 mod proxies;

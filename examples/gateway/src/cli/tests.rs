@@ -51,6 +51,20 @@ fn every_option_but_the_backends_has_a_default() {
 }
 
 #[test]
+fn as_many_connections_as_there_is_room_for_by_default_and_a_warning_past_that() {
+    for (args, max, warns) in [
+        (&[][..], 496, false),
+        (&["--max-connections=496"], 496, false),
+        (&["--max-connections=497"], 497, true),
+        (&["--max-connections=1"], 1, false),
+    ] {
+        let listener = with_backend(args).unwrap().listener;
+        assert_eq!(listener.max_connections(496), max);
+        assert_eq!(listener.too_many_connections(496).is_some(), warns, "{args:?}");
+    }
+}
+
+#[test]
 fn values_are_read_with_their_units() {
     let options = with_backend(&[
         "--max-body=10MiB",

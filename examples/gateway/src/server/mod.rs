@@ -5,8 +5,10 @@
 //! | `limits` | the limits |
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, its end |
 //! | `connection_state` | what is in flight on a connection |
-//! | `places` | the limit of connections, and which one is closed for a new one |
+//! | `places` | how many connections there may be, and which leaves for another |
+//! | `descriptors` | the limit of file descriptors, and how many connections it has room for |
 //! | `workers` | the threads that serve connections, and which connection goes to which |
+//! | `seat` | the place of a connection and its share of a worker, until its socket closes |
 //! | `write_timeout` | the timeout of a client that does not read, at the socket |
 //! | `stream_executor` | the same for one stream of HTTP/2 |
 //! | `reset_bound`, `expel` | how many requests a client may reset, and the end of its connection |
@@ -24,6 +26,7 @@ pub(crate) mod admin;
 mod admission;
 mod connection;
 mod connection_state;
+pub(crate) mod descriptors;
 mod expel;
 pub(crate) mod front;
 mod head_timeout;
@@ -32,10 +35,10 @@ mod limits;
 mod places;
 mod protocol;
 mod reset_bound;
+mod seat;
 mod service;
 pub(crate) mod shutdown;
 mod stream_executor;
-mod seat;
 mod tls;
 mod workers;
 mod write_timeout;
@@ -51,10 +54,10 @@ use connection::Settings;
 use front::Front;
 pub(crate) use limits::{Limits, Proxies};
 use places::Places;
+use seat::Seat;
 pub(crate) use service::ServerService;
 pub(crate) use tls::{Listener, Tls};
 pub(crate) use workers::Workers;
-use seat::Seat;
 
 /// Serves the clients of `listener` until `stop`, each by a worker behind `front`, then finishes the calls in flight.
 /// Event streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many

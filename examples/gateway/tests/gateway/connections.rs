@@ -1,4 +1,4 @@
-//! How many connections there may be: tunnels count.
+//! How many connections there may be: tunnels count, and the process gets the file descriptors for them.
 
 use std::net::SocketAddr;
 
@@ -76,5 +76,52 @@ async fn a_tunnel_keeps_its_place_until_it_ends() {
         // This one is idle from now on, and leaves.
         let mut last = ask(&gateway, UPGRADE).await;
         assert!(read_head(&mut last).await.starts_with("HTTP/1.1 101 "));
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod descriptors {
+    use std::fs;
+
+    use super::*;
+    use crate::fixtures::PROGRAM;
+
+    /// Starts a gateway that may open so many files, and more if it asks for it.
+    async fn start(soft: u32, hard: u32, args: &[&str]) -> Gateway {
+        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        let origins = ["http://127.0.0.1:9".to_owned()];
+        Gateway::run(&["sh", "-c", &script, PROGRAM], &origins, args).await
+    }
+
+    /// The soft limit.
+    fn limit(gateway: &Gateway) -> u32 {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.process.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_limit_is_raised_whether_or_not_the_number_of_connections_is_given() {
+        for args in [&[][..], &["--max-connections=100"]] {
+            let gateway = start(64, 1000, args).await;
+            bartizan_testkit::eventually("the limit is raised", PATIENCE, || {
+                let limit = limit(&gateway);
+                async move { limit == 1000 }
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_descriptors_are_warned_of() {
+        // (1000 - 32 - 4) / 2
+        for (connections, warns) in [("482", false), ("483", true)] {
+            let option = format!("--max-connections={connections}");
+            let mut gateway = start(64, 1000, &[&option, "--workers=2"]).await;
+            gateway.process.signal("INT").await;
+            let line = gateway.process.error_line_with(if warns { &option } else { "INFO" }).await;
+            let expected = if warns { "room for 482" } else { "stopping" };
+            assert!(line.contains(expected), "{line}");
+        }
     }
 }

@@ -1,24 +1,23 @@
-//! How many file descriptors the process may open, and how many of them client connections get.
+//! How many file descriptors the process may have, and how many connections of clients they suffice for.
 
 /// What the process itself needs: the runtime, listeners, the store, files.
 const OWN: usize = 32;
 /// What the runtime of a worker needs.
 const OF_WORKER: usize = 4;
 
-/// How many client connections there may be. Each call in flight also needs a connection to its
-/// backend.
-pub(super) fn for_clients(workers: usize) -> usize {
-    limit().map_or(usize::MAX, |descriptors| split(descriptors, workers))
+/// Raises the limit as far as the process may, and returns how many connections of clients it has room for. The lower
+/// limit is for programs that use `select`.
+pub(crate) fn raise(workers: usize) -> usize {
+    limit().map_or(usize::MAX, |descriptors| room(descriptors, workers))
 }
 
-fn split(descriptors: usize, workers: usize) -> usize {
-    // A single worker uses the main runtime.
+/// How many connections of clients `descriptors` suffice for. A call in flight takes another to its backend.
+fn room(descriptors: usize, workers: usize) -> usize {
+    // A single worker is the runtime that there is anyway.
     let own = OWN + OF_WORKER * workers.saturating_sub(1);
     (descriptors.saturating_sub(own) / 2).max(1)
 }
 
-/// The limit of open files, after raising the soft limit to the hard limit. The soft limit is low
-/// only for programs that use `select`.
 #[cfg(unix)]
 fn limit() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -42,9 +41,9 @@ mod tests {
         for (descriptors, workers, clients) in
             [(1024, 1, 496), (1024, 9, 480), (256, 1, 112), (33, 1, 1), (0, 2, 1)]
         {
-            assert_eq!(split(descriptors, workers), clients, "{descriptors}, {workers}");
+            assert_eq!(room(descriptors, workers), clients, "{descriptors}, {workers}");
         }
         #[cfg(unix)]
-        assert!((1..usize::MAX).contains(&for_clients(1)));
+        assert!((1..usize::MAX).contains(&raise(1)));
     }
 }
