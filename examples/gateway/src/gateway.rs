@@ -44,13 +44,25 @@ impl Gateway {
     /// Configures the layers, waits for the first answer of the store, binds the ports, and prints where it listens.
     /// Clients that connect from now on are served.
     ///
+    /// From the start, the certificate is read again when `stop` reports a SIGHUP.
+    ///
     /// # Errors
     ///
-    /// If the options cannot be combined, the certificate cannot be used, or a port cannot be bound; the message names
-    /// the address.
-    pub(crate) async fn bind(options: Options) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let certificate = options.listener.certificate();
-        let tls = certificate.map(|files| files.read()).transpose()?.map(Tls::new);
+    /// If the options cannot be had together, the certificate cannot be used, or a port cannot be had; the message names the address.
+    pub(crate) async fn bind(
+        options: Options,
+        stop: &Stop,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let tls = match options.listener.certificate() {
+            Some(files) => {
+                // Before the files are read: they may change at any time from then on.
+                let hangups = stop.hangups();
+                let tls = Tls::new(files.read()?);
+                tokio::spawn(files.reload(tls.clone(), hangups));
+                Some(tls)
+            }
+            None => None,
+        };
         let store = store::open(&options)?;
         let name = stack::name(&options);
         let upstream = stack::upstream(&options, name.clone());
@@ -121,6 +133,10 @@ impl Gateway {
             access_log,
             ..
         } = self;
+        let room = descriptors::raise(options.listener.workers().get());
+        if let Some(warning) = options.listener.too_many_connections(room) {
+            tracing::warn!("{warning}");
+        }
         let limits = Limits {
             body_bytes: options.listener.max_body.get(),
             stall: options.listener.stall_timeout,
@@ -134,10 +150,6 @@ impl Gateway {
         // The remaining event streams end properly, before their connections are cut.
         let grace = limits.drain.saturating_sub(Duration::from_secs(1).min(limits.drain / 2));
         let closing = stop.closing();
-        let room = descriptors::raise(options.listener.workers().get());
-        if let Some(warning) = options.listener.too_many_connections(room) {
-            tracing::warn!("{warning}");
-        }
         let ending = async {
             closing.cancelled().await;
             shutdown.shut_down(grace).await
@@ -150,9 +162,6 @@ impl Gateway {
             let watch = readiness::Watch::new(store, backends, stop.clone());
             tokio::spawn(watch.clone().wait(upstream.clone(), options.upstream.connect_timeout));
             tokio::spawn(admin::serve(admin, guard, Arc::new(move || watch.now())));
-        }
-        if let Some((tls, files)) = tls.clone().zip(options.listener.certificate()) {
-            tokio::spawn(files.reload(tls, stop.hangups()));
         }
         let listener = Listener::new(listener, tls);
         tokio::spawn(names::check(options.upstream.backends.clone()));

@@ -90,7 +90,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         Some(Command::Man) => manual::page(),
         None => {
             let stop = server::shutdown::on_signal(cli.options.listener.drain_delay)?;
-            let cut = Gateway::bind(cli.options).await?.run(stop).await?;
+            let cut = Gateway::bind(cli.options, &stop).await?.run(stop).await?;
             Ok(if cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

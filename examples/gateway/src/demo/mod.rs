@@ -39,7 +39,7 @@ pub(crate) async fn run(once: bool, stop: Stop) -> Result<ExitCode, Box<dyn Erro
     }
     let backends: Result<Vec<Backend>, _> =
         servers.iter().map(|(_, address)| format!("http://{address}").parse()).collect();
-    let gateway = Gateway::bind(Options::standard(backends?)?).await?;
+    let gateway = Gateway::bind(Options::standard(backends?)?, &stop).await?;
     let address = gateway.address();
     let serving = tokio::spawn(gateway.run(stop.clone()));
 

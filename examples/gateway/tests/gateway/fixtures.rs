@@ -58,10 +58,15 @@ impl Gateway {
         } else {
             None
         };
+        Self { admin, ..Self::listening(process).await }
+    }
+
+    /// Waits until `process`, which is one, listens.
+    pub(crate) async fn listening(mut process: Process) -> Self {
         let line = process.line_with("listening on").await;
         let rest = line.strip_prefix("listening on ").unwrap().split_once("://").unwrap().1;
         let address = rest.split(',').next().unwrap().parse().unwrap();
-        Self { process, address, admin }
+        Self { process, address, admin: None }
     }
 
     /// The same, with a port for health and readiness.

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 use bartizan_testkit::{
     CounterServer, Recorder,
     client::{INITIALIZE, call},
+    process::Process,
     raw,
 };
 use bytes::Bytes;
@@ -31,7 +32,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::fixtures::{Backend, Gateway, PATIENCE, command};
+use crate::fixtures::{Backend, Gateway, PATIENCE, PROGRAM, command};
 
 /// A certificate for `localhost` and its key, in files that can be replaced.
 struct Issued {
@@ -358,6 +359,27 @@ async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
 }
 
 #[tokio::test]
+/// Connections are accepted once the store has answered or failed: the certificate was read long before.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_hangup_during_the_start_renews_the_certificate() {
+    let mut issued = Issued::new();
+    let store = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("--store=redis://{}", store.local_addr().unwrap());
+    let recorder = Recorder::start().await;
+    let backend = format!("--backend={}", recorder.uri());
+    let [cert, key] = issued.args();
+    let fixed = ["--listen=127.0.0.1:0", "--session-header=x-s", "--store-timeout=20s"];
+    let process = Process::start(PROGRAM, &[&fixed[..], &[&url, &backend, &cert, &key]].concat());
+    let connection = timeout(PATIENCE, store.accept()).await.unwrap().unwrap();
+    issued.renew();
+    process.signal("HUP").await;
+    drop((connection, store));
+    let mut gateway = Gateway::listening(process).await;
+    gateway.process.error_line_with("SIGHUP: new connections use the certificate").await;
+    join(&gateway, &issued.der).await;
+}
+
 async fn a_websocket_becomes_a_tunnel_and_both_sides_close_in_order() {
     let issued = Issued::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
