@@ -40,7 +40,7 @@ mod server;
 mod stack;
 mod store;
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{error::Error, io, process::ExitCode, time::Duration};
 
 use tokio::runtime::Builder;
 
@@ -55,24 +55,35 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// How long the end may take after everything is done.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let Given { cli, chooses_log, warnings } = Cli::read();
     log::init(&cli.options.logs.filter, chooses_log, cli.options.logs.format);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    // For everything except client connections, which the workers serve.
-    let outcome = match Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli)),
-        Err(error) => Err(error.into()),
-    };
-    match outcome {
+    match block_on(run(cli)).unwrap_or_else(|error| Err(error.into())) {
         Ok(status) => status,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs `work` on a runtime of its own, for all but the connections of clients, which the workers serve.
+///
+/// # Errors
+///
+/// If the runtime cannot be made.
+fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // A lookup of a name may block one of its threads for longer.
+    runtime.shutdown_timeout(PATIENCE);
+    Ok(outcome)
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
@@ -93,5 +104,24 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             let cut = Gateway::bind(cli.options, &stop).await?.run(stop).await?;
             Ok(if cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_lookup_that_blocks_does_not_hold_up_the_end() {
+        let (_release, released) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let outcome =
+                block_on(async { drop(tokio::task::spawn_blocking(move || released.recv())) });
+            tell.send(outcome.is_ok())
+        });
+        assert_eq!(told.recv_timeout(20 * PATIENCE), Ok(true));
     }
 }
