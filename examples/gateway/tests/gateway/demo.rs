@@ -1,5 +1,7 @@
 //! The subcommands, as processes.
 
+use std::process::Stdio;
+
 use tokio::time::timeout;
 
 use crate::fixtures::{Backend, Gateway, PATIENCE, command};
@@ -54,4 +56,19 @@ async fn completions_and_the_man_page_know_the_options() {
     }
     let (is_printed, text) = output(&["man"]).await;
     assert!(is_printed && text.contains(r"max\-sessions"));
+}
+
+/// Standard output may be closed, or a file on a full disk.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn output_that_cannot_be_written_is_an_error() {
+    for args in [&["completions", "bash"][..], &["man"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = command();
+        let child = command.args(args).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        assert!(text.contains("No space left") && !text.contains("panicked"), "{args:?}: {text}");
+    }
 }
