@@ -6,6 +6,7 @@
 //! | `rows.rs` | the table: one function for each statement |
 //! | `counts.rs` | how many sessions there are on each backend |
 
+mod changes;
 mod counts;
 mod rows;
 mod store;

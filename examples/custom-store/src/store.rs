@@ -22,6 +22,7 @@ use bartizan::{
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::{
+    changes::Changes,
     counts::Counts,
     rows::{self, LiveRow, Row, RowKey, millis},
 };
@@ -102,8 +103,13 @@ impl SqliteStore {
     ///
     /// Once started, it runs to the end.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        self.blocking(|shared| shared.within(|connection, now_ms| shared.sweep(connection, now_ms)))
-            .await
+        self.blocking(|shared| {
+            let work = |connection: &Connection, changes: &mut Changes, now_ms| {
+                shared.sweep(connection, changes, now_ms)
+            };
+            shared.within(work, |()| ())
+        })
+        .await
     }
 
     /// Runs `work` on a thread that may block.
@@ -131,7 +137,10 @@ impl SessionStore for SqliteStore {
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         let key = OwnedKey::from(key);
         Answer::Later(self.blocking(move |shared| {
-            shared.within(|connection, now_ms| shared.get(connection, key.as_key(), now_ms))
+            let work = |connection: &Connection, changes: &mut Changes, now_ms| {
+                shared.get(connection, changes, key.as_key(), now_ms)
+            };
+            shared.within(work, |found| found)
         }))
     }
 
@@ -142,8 +151,12 @@ impl SessionStore for SqliteStore {
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
         let key = OwnedKey::from(key);
         Answer::Later(self.blocking(move |shared| {
-            shared.within(|connection, now_ms| {
-                shared.insert(connection, key.as_key(), record, now_ms)
+            let work = |connection: &Connection, changes: &mut Changes, now_ms| {
+                shared.insert(connection, changes, key.as_key(), record, now_ms)
+            };
+            shared.within(work, |written| match written {
+                Ok(row) => Inserted::Inserted(shared.adopt(key.as_key(), row)),
+                Err(outcome) => outcome,
             })
         }))
     }
@@ -156,8 +169,12 @@ impl SessionStore for SqliteStore {
     ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
         let key = OwnedKey::from(key);
         Answer::Later(self.blocking(move |shared| {
-            shared.within(|connection, now_ms| {
-                shared.replace(connection, key.as_key(), seen, record, now_ms)
+            let work = |connection: &Connection, changes: &mut Changes, now_ms| {
+                shared.replace(connection, changes, (key.as_key(), seen), record, now_ms)
+            };
+            shared.within(work, |written| match written {
+                Ok(row) => Replaced::Replaced(shared.adopt(key.as_key(), row)),
+                Err(outcome) => outcome,
             })
         }))
     }
@@ -165,9 +182,10 @@ impl SessionStore for SqliteStore {
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
         let key = OwnedKey::from(key);
         Answer::Later(self.blocking(move |shared| {
-            shared.within(|connection, now_ms| {
-                shared.remove(connection, key.as_key(), None, now_ms).map(drop)
-            })
+            let work = |connection: &Connection, changes: &mut Changes, now_ms| {
+                shared.remove(connection, changes, key.as_key(), None, now_ms)
+            };
+            shared.within(work, drop)
         }))
     }
 
@@ -178,9 +196,10 @@ impl SessionStore for SqliteStore {
     ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
         let key = OwnedKey::from(key);
         Answer::Later(self.blocking(move |shared| {
-            shared.within(|connection, now_ms| {
-                shared.remove(connection, key.as_key(), Some(seen), now_ms)
-            })
+            let work = |connection: &Connection, changes: &mut Changes, now_ms| {
+                shared.remove(connection, changes, key.as_key(), Some(seen), now_ms)
+            };
+            shared.within(work, |is_removed| is_removed)
         }))
     }
 
@@ -209,18 +228,33 @@ impl CountSessions for SqliteStore {
 }
 
 impl Shared {
-    /// Runs `work` in one transaction. Operations do not overlap, so that what is read reaches [`LiveSessions`] in order.
-    fn within<T>(
+    /// Runs `work` in one transaction, and after its commit makes the changes that `work` has noted and calls `finish`.
+    /// Operations do not overlap, so that what is read reaches [`LiveSessions`] in order.
+    fn within<W, T>(
         &self,
-        work: impl FnOnce(&Connection, u64) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection, &mut Changes, u64) -> Result<W, StoreError>,
+        finish: impl FnOnce(W) -> T,
     ) -> Result<T, StoreError> {
         let mut connection = self.lock();
-        let transaction = connection
+        let mut changes = Changes::default();
+        let committed = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(rows::store_error)?;
-        let outcome = work(&transaction, (self.clock)())?;
-        transaction.commit().map_err(rows::store_error)?;
-        Ok(outcome)
+            .map_err(rows::store_error)
+            .and_then(|transaction| {
+                let outcome = work(&transaction, &mut changes, (self.clock)())?;
+                transaction.commit().map_err(rows::store_error)?;
+                Ok(outcome)
+            });
+        match committed {
+            Ok(outcome) => {
+                changes.make(&self.counts, &self.live);
+                Ok(finish(outcome))
+            }
+            Err(error) => {
+                self.touched().extend(changes.touched);
+                Err(error)
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -232,12 +266,13 @@ impl Shared {
     fn find(
         &self,
         connection: &Connection,
+        changes: &mut Changes,
         key: Key<'_>,
         now_ms: u64,
     ) -> Result<Option<Session>, StoreError> {
         let row_key = RowKey::of(key);
         let Some(Row::Live(row)) = rows::read(connection, &row_key)? else {
-            self.live.end(key);
+            changes.end(key);
             return Ok(None);
         };
         let is_expired = match self.live.get(key) {
@@ -247,10 +282,11 @@ impl Shared {
         };
         if is_expired {
             rows::delete(connection, &row_key)?;
-            self.counts.take(row.record.backend().cloned());
-            self.live.end(key);
+            changes.take(row.record.backend().cloned());
+            changes.end(key);
             return Ok(None);
         }
+        // It was stored before this transaction, whatever becomes of that.
         Ok(Some(self.adopt(key, row)))
     }
 
@@ -263,95 +299,107 @@ impl Shared {
     fn get(
         &self,
         connection: &Connection,
+        changes: &mut Changes,
         key: Key<'_>,
         now_ms: u64,
     ) -> Result<Option<Session>, StoreError> {
-        let Some(session) = self.find(connection, key, now_ms)? else { return Ok(None) };
+        let found = self.find(connection, changes, key, now_ms)?;
+        let Some(session) = found else { return Ok(None) };
         session.set_used_ms(now_ms);
         let idle_until_ms = now_ms.saturating_add(millis(session.record().idle()));
         rows::write_use(connection, &RowKey::of(key), idle_until_ms)?;
         Ok(Some(session))
     }
 
+    /// The row that it writes, or why it writes none.
     fn insert(
         &self,
         connection: &Connection,
+        changes: &mut Changes,
         key: Key<'_>,
         record: Record,
         now_ms: u64,
-    ) -> Result<Inserted, StoreError> {
-        if let Some(session) = self.find(connection, key, now_ms)? {
-            return Ok(Inserted::Exists(session));
+    ) -> Result<Result<LiveRow, Inserted>, StoreError> {
+        if let Some(session) = self.find(connection, changes, key, now_ms)? {
+            return Ok(Err(Inserted::Exists(session)));
         }
         let row_key = RowKey::of(key);
         if let Some(Row::Ended { until_ms }) = rows::read(connection, &row_key)?
             && now_ms < until_ms
         {
-            return Ok(Inserted::Ended);
+            return Ok(Err(Inserted::Ended));
         }
-        if self.counts.total() >= self.max_sessions {
-            self.sweep(connection, now_ms)?;
+        if !self.has_room(changes) {
+            self.sweep(connection, changes, now_ms)?;
         }
-        if self.counts.total() >= self.max_sessions {
-            return Ok(Inserted::Full);
+        if !self.has_room(changes) {
+            return Ok(Err(Inserted::Full));
         }
         let row = LiveRow::new(record, RecordVersion::FIRST.get(), now_ms, now_ms);
         rows::write(connection, &row_key, &row)?;
-        self.counts.add(row.record.backend().cloned());
-        Ok(Inserted::Inserted(self.adopt(key, row)))
+        changes.add(row.record.backend().cloned());
+        Ok(Ok(row))
     }
 
+    fn has_room(&self, changes: &Changes) -> bool {
+        changes.total(self.counts.total()) < self.max_sessions
+    }
+
+    /// The row that it writes, or why it writes none.
     fn replace(
         &self,
         connection: &Connection,
-        key: Key<'_>,
-        seen: RecordVersion,
+        changes: &mut Changes,
+        (key, seen): (Key<'_>, RecordVersion),
         record: Record,
         now_ms: u64,
-    ) -> Result<Replaced, StoreError> {
-        let Some(session) = self.find(connection, key, now_ms)? else { return Ok(Replaced::Gone) };
+    ) -> Result<Result<LiveRow, Replaced>, StoreError> {
+        let found = self.find(connection, changes, key, now_ms)?;
+        let Some(session) = found else { return Ok(Err(Replaced::Gone)) };
         if session.version() != seen {
-            return Ok(Replaced::Changed(session));
+            return Ok(Err(Replaced::Changed(session)));
         }
         // The age still counts from the insert.
         let born_ms = session.born_ms();
         let row = LiveRow::new(record, seen.next().get(), born_ms, session.used_ms());
         rows::write(connection, &RowKey::of(key), &row)?;
-        self.counts.take(session.record().backend().cloned());
-        self.counts.add(row.record.backend().cloned());
-        Ok(Replaced::Replaced(self.adopt(key, row)))
+        changes.take(session.record().backend().cloned());
+        changes.add(row.record.backend().cloned());
+        Ok(Ok(row))
     }
 
     /// Ends a session and leaves a tombstone: in any version, or only if its version is `seen`.
     fn remove(
         &self,
         connection: &Connection,
+        changes: &mut Changes,
         key: Key<'_>,
         seen: Option<RecordVersion>,
         now_ms: u64,
     ) -> Result<bool, StoreError> {
-        let there = self.find(connection, key, now_ms)?;
+        let there = self.find(connection, changes, key, now_ms)?;
         let is_seen = there.as_ref().is_some_and(|session| Some(session.version()) == seen);
         if seen.is_some() && !is_seen {
             return Ok(false);
         }
         rows::write_end(connection, &RowKey::of(key), now_ms)?;
         if let Some(session) = there {
-            self.counts.take(session.record().backend().cloned());
+            changes.take(session.record().backend().cloned());
         }
-        self.live.end(key);
+        changes.end(key);
         Ok(true)
     }
 
-    fn sweep(&self, connection: &Connection, now_ms: u64) -> Result<(), StoreError> {
-        let touched = mem::take(&mut *self.touched());
-        let written = self.write_uses(connection, &touched, now_ms);
-        if written.is_err() {
-            self.touched().extend(touched);
-        }
-        written?;
+    fn sweep(
+        &self,
+        connection: &Connection,
+        changes: &mut Changes,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        changes.touched = mem::take(&mut *self.touched());
+        self.write_uses(connection, changes, now_ms)?;
         let gone = rows::sweep(connection, now_ms)?;
-        gone.into_iter().for_each(|backend| self.counts.take(backend));
+        gone.into_iter().for_each(|backend| changes.take(backend));
         Ok(())
     }
 
@@ -359,17 +407,18 @@ impl Shared {
     fn write_uses(
         &self,
         connection: &Connection,
-        touched: &[Session],
+        changes: &mut Changes,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let held = self.live.held();
-        for session in touched.iter().chain(&held) {
+        let mut used = self.live.held();
+        used.extend(changes.touched.iter().cloned());
+        for session in used {
             if session.is_ended() {
                 continue;
             }
             // For a held session, this records a use.
             if session.is_expired(now_ms) {
-                self.live.end(session.key());
+                changes.end(session.key());
                 continue;
             }
             let idle_until_ms = session.used_ms().saturating_add(millis(session.record().idle()));
