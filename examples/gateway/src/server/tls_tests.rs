@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinHandle,
     time::Instant,
 };
@@ -63,6 +64,8 @@ struct Server {
     address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<usize>,
+    /// Notified of each call of `/never`.
+    called: Arc<Notify>,
     connector: TlsConnector,
 }
 
@@ -76,12 +79,19 @@ impl Server {
         let stop = CancellationToken::new();
         let listener = Listener::new(tcp, Some(tls));
         let stopped = stop.clone();
+        let called = Arc::new(Notify::new());
+        let calls = Arc::clone(&called);
         let serving = async move {
-            let workers = Workers::here(service_fn(respond));
+            let workers = Workers::here(service_fn(move |request: Request<RequestBody>| {
+                if request.uri().path() == "/never" {
+                    calls.notify_one();
+                }
+                respond(request)
+            }));
             serve(listener, &workers, limits, None, None, stopped).await
         };
         let connector = TlsConnector::from(config);
-        Self { address, stop, serving: tokio::spawn(serving), connector }
+        Self { address, stop, serving: tokio::spawn(serving), called, connector }
     }
 
     async fn tcp(&self) -> TcpStream {
@@ -115,19 +125,30 @@ async fn ask(stream: &mut TlsStream<TcpStream>) {
     assert_eq!(&status, b"HTTP/1.1 200");
 }
 
-#[tokio::test]
-async fn a_handshake_that_does_not_go_on_ends_the_connection_and_delays_nobody() {
-    let limits = Limits { head: SHORT * 5, idle: LONG, ..Limits::default() };
-    let server = Server::start(limits, "http/1.1").await;
+/// Begins handshakes, and does not go on.
+async fn stall(server: &Server) -> Vec<TcpStream> {
     let mut stalled = Vec::new();
     for sent in [&b""[..], &HALF_A_HELLO[..1], HALF_A_HELLO] {
         let mut stream = server.tcp().await;
         stream.write_all(sent).await.unwrap();
         stalled.push(stream);
     }
-    let asking = async { ask(&mut server.connect().await).await };
-    timeout(SHORT * 4, asking).await.unwrap();
-    for mut stream in stalled {
+    stalled
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_delays_nobody() {
+    // Longer than anybody waits here.
+    let server = Server::start(Limits { head: LONG * 10, ..Limits::default() }, "http/1.1").await;
+    let _stalled = stall(&server).await;
+    ask(&mut server.connect().await).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_ends_the_connection() {
+    let limits = Limits { head: SHORT * 5, idle: LONG, ..Limits::default() };
+    let server = Server::start(limits, "http/1.1").await;
+    for mut stream in stall(&server).await {
         let ended = timeout(LONG / 2, stream.read_to_end(&mut Vec::new())).await;
         ended.unwrap().unwrap();
     }
@@ -234,7 +255,7 @@ async fn when_it_stops_handshakes_and_idle_connections_end_and_calls_are_cut_aft
     ask(&mut idle).await;
     let mut busy = server.connect().await;
     busy.write_all(b"GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    sleep(SHORT / 2).await;
+    timeout(LONG, server.called.notified()).await.unwrap();
     server.stop.cancel();
     assert_eq!(timeout(LONG, server.serving).await.unwrap().unwrap(), 1);
     // Closed properly, with an alert: otherwise this read would fail.
