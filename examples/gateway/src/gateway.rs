@@ -6,6 +6,7 @@ use bartizan::{
     origin::GuardOriginLayer, pin::Backends, principal::NamePrincipalLayer, upstream::Upstream,
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 
 use crate::{
@@ -15,7 +16,10 @@ use crate::{
     oauth::{PinOauthLayer, Pins},
     output::say,
     principal, readiness,
-    server::{self, Limits, Listener, Tls, Workers, admin, descriptors, shutdown::Stop},
+    server::{
+        self, Limits, Listener, ServerService, Tls, Workers, admin, descriptors, front::Front,
+        shutdown::Stop,
+    },
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
 };
@@ -175,16 +179,10 @@ impl Gateway {
         let (connections, streams) = if let Some(login) = login {
             let stack = stack.auth(login);
             let workers = start(count, || stack.layer(upstream()))?;
-            let serving = server::serve(listener, &workers, limits, front, log, closing);
-            let cut = tokio::join!(serving, ending);
-            workers.end().await;
-            cut
+            serve(workers, listener, limits, front, log, closing, ending).await
         } else {
             let workers = start(count, || stack.layer(upstream()))?;
-            let serving = server::serve(listener, &workers, limits, front, log, closing);
-            let cut = tokio::join!(serving, ending);
-            workers.end().await;
-            cut
+            serve(workers, listener, limits, front, log, closing, ending).await
         };
         match (connections, streams) {
             (0, 0) => tracing::info!("stopped"),
@@ -206,6 +204,22 @@ fn pin_oauth(options: &Options, pins: PinTable) -> PinOauthLayer<PinTable> {
 fn start<S>(count: NonZeroUsize, service: impl Fn() -> S) -> Result<Workers<S>, String> {
     Workers::start(count, service)
         .map_err(|error| format!("--workers: cannot start {count} threads: {error}"))
+}
+
+/// Serves with `workers` until `closing`, and ends them. Returns how many connections were cut, and what `ending` returns.
+async fn serve(
+    workers: Workers<impl ServerService>,
+    listener: Listener,
+    limits: Limits,
+    front: Option<Front>,
+    log: Option<AccessLog>,
+    closing: CancellationToken,
+    ending: impl Future<Output = usize>,
+) -> (usize, usize) {
+    let serving = server::serve(listener, &workers, limits, front, log, closing);
+    let cut = tokio::join!(serving, ending);
+    workers.end().await;
+    cut
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Box<dyn Error + Send + Sync>> {
