@@ -52,7 +52,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// If the options cannot be had together, the certificate cannot be used, or a port cannot be had; the message names the address.
+    /// If the options cannot be combined, the certificate cannot be used, or a port cannot be bound; the message names
+    /// the address.
     pub(crate) async fn bind(
         options: Options,
         stop: &Stop,

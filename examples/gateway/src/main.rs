@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs `work` on a runtime of its own, for all but the connections of clients, which the workers serve.
+/// Runs `work` on a runtime of its own, for everything except client connections, which the workers serve.
 ///
 /// # Errors
 ///

@@ -180,7 +180,7 @@ async fn serve_tls(
     if protocol == Protocol::Http1 {
         io.get_mut().0.tell(Arc::clone(&state));
     }
-    // The handshake has had a time of its own.
+    // The handshake had its own timeout.
     let client = (Seated::new(io, seat), peer, Instant::now());
     respond(settings, protocol, client, service, state, stop).await;
 }

@@ -1,19 +1,19 @@
-//! How many file descriptors the process may have, and how many connections of clients they suffice for.
+//! How many file descriptors the process may open, and how many client connections they suffice for.
 
 /// What the process itself needs: the runtime, listeners, the store, files.
 const OWN: usize = 32;
 /// What the runtime of a worker needs.
 const OF_WORKER: usize = 4;
 
-/// Raises the limit as far as the process may, and returns how many connections of clients it has room for. The lower
-/// limit is for programs that use `select`.
+/// Raises the limit as far as the process may, and returns how many client connections it has room for. The soft
+/// limit is low only for programs that use `select`.
 pub(crate) fn raise(workers: usize) -> usize {
     limit().map_or(usize::MAX, |descriptors| room(descriptors, workers))
 }
 
-/// How many connections of clients `descriptors` suffice for. A call in flight takes another to its backend.
+/// How many client connections `descriptors` suffice for. Each call in flight also needs a connection to its backend.
 fn room(descriptors: usize, workers: usize) -> usize {
-    // A single worker is the runtime that there is anyway.
+    // A single worker uses the main runtime.
     let own = OWN + OF_WORKER * workers.saturating_sub(1);
     (descriptors.saturating_sub(own) / 2).max(1)
 }

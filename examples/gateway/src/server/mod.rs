@@ -5,7 +5,7 @@
 //! | `limits` | the limits |
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, upgrades, its end |
 //! | `connection_state` | what is in flight on a connection |
-//! | `places` | how many connections there may be, and which leaves for another |
+//! | `places` | the limit of connections, and which one is closed for a new one |
 //! | `descriptors` | the limit of file descriptors, and how many connections it has room for |
 //! | `workers` | the threads that serve connections, and which connection goes to which |
 //! | `seat` | the place of a connection and its share of a worker, until its socket closes |

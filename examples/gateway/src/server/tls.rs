@@ -49,7 +49,7 @@ impl Listener {
     }
 }
 
-/// How TLS is spoken on new connections. Clones share it.
+/// The TLS configuration for new connections. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Workers<S> {
     first: Worker<S>,
     others: Vec<Worker<S>>,
-    // Where the connection that is next goes if all have as many.
+    // The worker that is next in turn if several have equally few connections.
     next: AtomicUsize,
 }
 
@@ -94,7 +94,7 @@ impl<S> Workers<S> {
         Ok(Self { first, others: others.collect::<io::Result<_>>()?, next: AtomicUsize::new(0) })
     }
 
-    /// The worker that has the fewest connections; of several, each in turn.
+    /// The worker with the fewest connections; if several have equally few, each in turn.
     pub(super) fn least_busy(&self) -> &Worker<S> {
         let count = 1 + self.others.len();
         let start = self.next.fetch_add(1, Ordering::Relaxed) % count;
@@ -106,17 +106,17 @@ impl<S> Workers<S> {
         iter::once(&self.first).chain(&self.others)
     }
 
-    /// Ends the threads, and what they still serve. One that is blocked is waited for only for a while.
+    /// Ends the threads and the connections that they still serve. Waits for a blocked thread for 2 s.
     pub(crate) async fn end(self) {
         let threads = iter::once(self.first).chain(self.others).filter_map(|worker| worker.thread);
-        // All are told before the first is waited for.
+        // Stops all workers before waiting for any of them.
         let ended: Vec<_> = threads.map(Thread::end).collect();
         let ending = async {
             for ended in ended {
                 let _ = ended.await;
             }
         };
-        // Each has `PATIENCE` itself.
+        // Each thread takes up to `PATIENCE` itself.
         if timeout(2 * PATIENCE, ending).await.is_err() {
             tracing::error!("a worker is blocked: what it serves is cut off");
         }
@@ -131,7 +131,7 @@ impl Thread {
     }
 }
 
-/// Runs what is handed to the runtime that it tells of, until `end`.
+/// Makes a runtime, sends its handle to `started`, and runs its tasks until `end`.
 fn run(started: &SyncSender<io::Result<Handle>>, end: &CancellationToken) {
     // Made here: a runtime cannot be dropped where another one runs, not even because its thread cannot be started.
     let runtime = match Builder::new_current_thread().enable_all().build() {
@@ -244,7 +244,7 @@ mod tests {
         open: Vec<Arc<AtomicUsize>>,
         // Told of each call, before it is answered.
         called: Arc<Notify>,
-        // A call of `/block` blocks its thread until something is sent.
+        // A call of `/block` blocks its thread until the test sends a message.
         release: mpsc::Sender<()>,
     }
 
@@ -340,7 +340,7 @@ mod tests {
             String::from_utf8(head).unwrap()
         }
 
-        /// The name of the thread that answers.
+        /// The name of the thread that responds.
         async fn receive(&mut self) -> String {
             self.receive_head().await;
             let mut name = vec![0; "worker-1".len()];

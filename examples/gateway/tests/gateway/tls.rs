@@ -323,7 +323,7 @@ async fn a_hangup_renews_the_certificate_for_new_connections_unless_it_cannot_be
 
     fs::write(issued.file("key"), "nothing").unwrap();
     gateway.process.signal("HUP").await;
-    let line = gateway.process.error_line_with("SIGHUP: the certificate stays as it was").await;
+    let line = gateway.process.error_line_with("SIGHUP: the certificate is not replaced").await;
     assert!(line.contains("/key: it is not a PEM file"), "{line}");
     let mut client = Client::new(join(&gateway, &issued.der).await).await;
     assert_eq!(client.send("/", &[], "").await.status(), 200);
@@ -380,7 +380,7 @@ async fn a_hangup_during_the_start_renews_the_certificate() {
     join(&gateway, &issued.der).await;
 }
 
-/// Reads as far as the head of a message goes.
+/// Reads the head of a message.
 async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
