@@ -8,6 +8,9 @@ use tokio::{
     time::timeout,
 };
 
+/// How long the first byte of a reply may take.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+
 /// What came back, and whether the other side closed.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -33,7 +36,8 @@ impl Reply {
     }
 }
 
-/// Sends `bytes` and reads until the other side closes or is silent for `quiet`.
+/// Sends `bytes` and reads until the other side closes, or is silent for `quiet` after its first byte. That one may take
+/// longer, because a busy machine is slow to respond.
 pub async fn exchange(addr: SocketAddr, bytes: &[u8], quiet: Duration) -> Reply {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     // The other side may close before it has read everything.
@@ -53,7 +57,8 @@ async fn read(mut stream: TcpStream, quiet: Duration) -> Reply {
     let mut reply = Reply { bytes: Vec::new(), closed: false };
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match timeout(quiet, stream.read(&mut buffer)).await {
+        let patience = if reply.bytes.is_empty() { quiet.max(FIRST_BYTE) } else { quiet };
+        match timeout(patience, stream.read(&mut buffer)).await {
             Err(_) => return reply,
             Ok(Ok(0) | Err(_)) => {
                 reply.closed = true;
