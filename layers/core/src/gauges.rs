@@ -32,10 +32,16 @@ use std::{
     time::Duration,
 };
 
+pub mod sessions;
+
 /// A part of the stack that keeps numbers about itself.
 pub trait Gauges: Send + Sync + 'static {
     /// Calls `out` with each number. All readings of one [`Metric`] follow each other. The labels of a metric are
     /// closed sets: no session id, principal, address, path or anything else that a client chooses.
+    ///
+    /// Several parts may have readings of one metric, each with labels of its own: the session layer counts the sessions
+    /// that a client ends, and its store those that expire. An exporter that reads several parts groups their readings
+    /// by the name of the metric.
     ///
     /// Called whenever the numbers are read; it must neither block for long nor wait.
     fn read(&self, out: &mut dyn FnMut(Reading<'_>));
@@ -195,6 +201,12 @@ impl Histogram {
         ends.zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
+    /// How many durations were added.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// The sum of all durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
@@ -224,6 +236,7 @@ mod tests {
         }
         let ranges: Vec<_> = histogram.ranges().collect();
         assert_eq!(ranges, [(Some(MS), 2), (Some(Duration::from_secs(1)), 2), (None, 1)]);
+        assert_eq!(histogram.count(), 5);
         assert_eq!(histogram.sum(), Duration::from_millis(3003));
     }
 

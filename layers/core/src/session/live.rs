@@ -102,6 +102,11 @@ impl Session {
         Fingerprint::of(&self.0.id)
     }
 
+    /// Marks the end of the session as counted, whatever version this is. Returns whether it was not before.
+    pub(crate) fn count_end(&self) -> bool {
+        self.holds().count_end()
+    }
+
     pub(super) fn holds(&self) -> &Holds {
         &self.first().holds
     }

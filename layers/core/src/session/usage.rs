@@ -10,10 +10,12 @@ const ENDED: u32 = 1 << 31;
 const WATCHED: u32 = 1 << 30;
 /// No request has presented its id yet.
 const UNCONFIRMED: u32 = 1 << 29;
+/// Its end is in the metrics.
+const COUNTED: u32 = 1 << 28;
 /// All flags: the remaining bits are the number of holds.
-const FLAGS: u32 = ENDED | WATCHED | UNCONFIRMED;
+const FLAGS: u32 = ENDED | WATCHED | UNCONFIRMED | COUNTED;
 
-/// The number of holds on a session, whether it has ended, and whether it is confirmed.
+/// The number of holds on a session, whether it has ended and been counted as such, and whether it is confirmed.
 #[derive(Debug)]
 pub(crate) struct Holds(AtomicU32);
 
@@ -59,6 +61,11 @@ impl Holds {
 
     pub(crate) fn is_watched(&self) -> bool {
         self.0.load(Ordering::Acquire) & WATCHED != 0
+    }
+
+    /// The end of the session is counted. Returns whether it was not before.
+    pub(crate) fn count_end(&self) -> bool {
+        self.0.fetch_or(COUNTED, Ordering::Relaxed) & COUNTED == 0
     }
 
     /// Records that no request has presented the id of the session yet.

@@ -11,7 +11,10 @@ use super::{
     Answer, Applicant, CountSessions, Inserted, Key, Place, RecordVersion, Replaced, SessionStore,
     StoreError,
 };
-use crate::{BackendId, Principal, Record, Route, Session};
+use crate::{
+    BackendId, Principal, Record, Route, Session,
+    gauges::{Gauges, Reading},
+};
 
 /// One of two stores, so that a program that chooses its store by configuration has one type for
 /// both.
@@ -192,6 +195,15 @@ impl<A: CountSessions, B: CountSessions> CountSessions for Either<A, B> {
         match self {
             Self::Left(store) => store.sessions_on(backend),
             Self::Right(store) => store.sessions_on(backend),
+        }
+    }
+}
+
+impl<A: Gauges, B: Gauges> Gauges for Either<A, B> {
+    fn read(&self, out: &mut dyn FnMut(Reading<'_>)) {
+        match self {
+            Self::Left(store) => store.read(out),
+            Self::Right(store) => store.read(out),
         }
     }
 }
