@@ -15,7 +15,10 @@ use bartizan_core::{
 };
 use foldhash::quality::RandomState;
 
-use crate::shares::{Shares, one_less};
+use crate::{
+    gauges::Ends,
+    shares::{Shares, one_less},
+};
 
 /// How many sessions there may be.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,7 @@ pub(crate) struct Counts {
     by_backend: Mutex<HashMap<BackendId, usize, RandomState>>,
     by_principal: Shares<Principal>,
     by_client: Shares<ClientNetwork>,
+    ends: Ends,
 }
 
 /// The owners of a session: its principal and its client.
@@ -70,11 +74,20 @@ impl Counts {
             by_backend: Mutex::default(),
             by_principal: Shares::new(caps.per_principal),
             by_client: Shares::new(caps.per_client),
+            ends: Ends::default(),
         }
     }
 
     pub(crate) fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn max_total(&self) -> usize {
+        self.max_total
+    }
+
+    pub(crate) const fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     pub(crate) fn on_backend(&self, backend: &BackendId) -> usize {
@@ -170,6 +183,12 @@ impl Counts {
     /// Records that a session was removed.
     pub(crate) fn release(&self, session: &Session) {
         drop(self.vacate(session));
+    }
+
+    /// Records that a session has expired at `now_ms`.
+    pub(crate) fn expire(&self, session: &Session, now_ms: u64) {
+        self.release(session);
+        self.ends.expired(session, now_ms);
     }
 
     /// Records that a session was removed, and keeps its place for another.

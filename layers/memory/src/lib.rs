@@ -44,6 +44,9 @@
 //!
 //! Each of the 64 shards remembers the last 1,024 keys that ended within a minute.
 //!
+//! The store implements [`Gauges`](bartizan_core::gauges::Gauges): the number of sessions, their maximum, and how many
+//! ended by `idle`, `lifetime` or `evicted`.
+//!
 //! # Security
 //!
 //! The hash function is fast but not cryptographic, with random keys for each store. Session ids come from backends,
@@ -69,6 +72,7 @@ mod builder;
 mod clock;
 mod counts;
 mod fresh;
+mod gauges;
 mod shard;
 mod shares;
 mod store;

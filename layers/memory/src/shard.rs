@@ -26,7 +26,7 @@ impl Shard {
         let entry = self.sessions.find_entry(hash, |session| session.key() == key).ok()?;
         if entry.get().is_expired(now_ms) {
             let (expired, _) = entry.remove();
-            counts.release(&expired);
+            counts.expire(&expired, now_ms);
             expired.end();
             return None;
         }
@@ -95,7 +95,7 @@ impl Shard {
                 && entry.get().is_expired(now_ms)
             {
                 let (expired, _) = entry.remove();
-                counts.release(&expired);
+                counts.expire(&expired, now_ms);
                 expired.end();
             }
         }

@@ -96,6 +96,10 @@ impl MemoryStore {
         (0..SHARDS).map(|i| lock(&table.shards, i).sweep(now_ms, &table.counts, rehash)).sum()
     }
 
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
     fn insert(&self, key: Key<'_>, record: &Record, is_to_be_confirmed: bool) -> Inserted {
         let table = &*self.0;
         let now_ms = table.clock.now_ms();
@@ -315,6 +319,7 @@ impl Table {
         let look = |hash| self.shard(hash).take_unconfirmed(hash, rehash, may_go);
         let session = self.fresh().take_oldest(look)?;
         let vacancy = self.counts.vacate(&session);
+        self.counts.ends().evicted(&session);
         session.end();
         self.evicted.add(session);
         Some(vacancy)
