@@ -6,7 +6,8 @@ use bartizan_core::{Answer, Route, SessionStore, StoreError, store::StoreErrorKi
 use http::HeaderName;
 
 use crate::{
-    endpoints::Endpoints, evicted::Ending, paths::Paths, run_on::Abandoned, within::within,
+    endpoints::Endpoints, evicted::Ending, gauges::SessionCounts, paths::Paths, run_on::Abandoned,
+    within::within,
 };
 
 /// What to do with a request that needs a session id and has none.
@@ -35,6 +36,7 @@ pub(crate) struct Config<T> {
     pub(crate) paths: Paths,
     pub(crate) abandoned: Abandoned,
     pub(crate) ending: Ending,
+    pub(crate) counts: SessionCounts,
 }
 
 /// The rules for sessions.

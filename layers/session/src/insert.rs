@@ -68,6 +68,9 @@ pub(crate) async fn insert<R, T: SessionStore>(
         Protocol::Header => config.store.insert_if_absent(key, record),
     };
     let (session, known) = on_insert(config.wait(inserted).await, backend)?;
+    if known == Known::New {
+        config.counts.all().opened.add_one();
+    }
     alias::to_client(answer.headers_mut(), &config.header, &session);
     answer.body_mut().hold(InUse::new(&session, Arc::clone(config)));
     Ok(known)

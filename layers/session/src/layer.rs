@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Protocol, Sessionless},
     endpoints::Endpoints,
     evicted::Ending,
+    gauges::SessionCounts,
     paths::Paths,
     run_on::Abandoned,
     service::ValidateSession,
@@ -64,6 +65,7 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
             paths: Paths::default(),
             abandoned: Abandoned::default(),
             ending: Ending::default(),
+            counts: SessionCounts::default(),
         };
         Self { config }
     }
@@ -72,6 +74,12 @@ impl<T: SessionStore> ValidateSessionLayer<T> {
     #[must_use]
     pub fn store(&self) -> &T {
         &self.config.store
+    }
+
+    /// How many sessions the services of this layer and its clones have opened and ended, and why, for metrics.
+    #[must_use]
+    pub fn counts(&self) -> SessionCounts {
+        self.config.counts.clone()
     }
 
     /// The format of all refusals of this layer, except for gRPC; `None` if it depends on the request.

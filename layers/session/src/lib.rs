@@ -119,6 +119,11 @@
 //! make clients throw live sessions away. A session is in use while one of its requests, response streams or tunnels
 //! is open (a tunnel holds its [`Lease`](bartizan_core::passage::Lease)).
 //!
+//! # Metrics
+//!
+//! [`ValidateSessionLayer::counts`] counts the sessions that were opened and moved, and those that ended, by cause:
+//! `delete`, `backend_404`, `backend_lost`, `undelivered`. Sessions that expire or are evicted are counted by the store.
+//!
 //! # Security
 //!
 //! The key of a session is (route, principal, id): a stolen id is unknown to other callers. A session that was opened
@@ -187,6 +192,7 @@ mod endpoints;
 mod event;
 mod evicted;
 mod future;
+mod gauges;
 mod insert;
 mod judge;
 mod kind;
@@ -219,6 +225,7 @@ pub mod deciders {
 pub use body::SessionBody;
 pub use config::Sessionless;
 pub use future::ResponseFuture;
+pub use gauges::SessionCounts;
 pub use layer::ValidateSessionLayer;
 pub use mint::MintIds;
 pub use peeked_body::PeekedBody;

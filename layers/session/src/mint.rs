@@ -4,6 +4,7 @@ use std::fmt;
 
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
+    gauges::{Gauges, Reading},
     store::{Applicant, CountSessions, Inserted, Place, RecordVersion, Replaced, StoreErrorKind},
 };
 
@@ -138,6 +139,12 @@ impl<T: SessionStore> SessionStore for MintIds<T> {
 impl<T: CountSessions> CountSessions for MintIds<T> {
     fn sessions_on(&self, backend: &BackendId) -> usize {
         self.store.sessions_on(backend)
+    }
+}
+
+impl<T: Gauges> Gauges for MintIds<T> {
+    fn read(&self, out: &mut dyn FnMut(Reading<'_>)) {
+        self.store.read(out);
     }
 }
 

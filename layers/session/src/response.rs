@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bartizan_core::{
-    Answer, Backend, GuardBody, Principal, Reason, SessionStore, refusal::ReturnedBody,
+    Answer, Backend, GuardBody, Principal, Reason, SessionStore, gauges::sessions::SessionEnds,
+    refusal::ReturnedBody, store::Replaced,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -198,7 +199,8 @@ where
         Change::Lost => {
             let answer = finish(response, None);
             // The record is removed first, because that must not wait for the client's body.
-            let answer = on_lost(answer, in_use, "lost with its backend").await;
+            let ends = &config.counts.all().backend_lost;
+            let answer = on_lost(answer, in_use, ends, "lost with its backend").await;
             return echo::echo(answer, &config).await;
         }
         Change::Denied => {
@@ -207,7 +209,8 @@ where
                 return response.map(|body| SessionBody::new(body, Some(in_use)));
             }
             let answer = response.map(|body| SessionBody::new(body, None));
-            return on_lost(answer, in_use, "unknown to its backend").await;
+            let ends = &config.counts.all().backend_404;
+            return on_lost(answer, in_use, ends, "unknown to its backend").await;
         }
         Change::Refused => return echo::echo(finish(response, Some(in_use)), &config).await,
         Change::Moved(backend) => {
@@ -216,7 +219,9 @@ where
             let answer = finish(response, Some(in_use));
             // If two responses move the session, one wins, and the next request goes to the
             // winner's backend.
-            let _ = config.wait(replaced).await;
+            if matches!(config.wait(replaced).await, Ok(Replaced::Replaced(_))) {
+                config.counts.all().moved.add_one();
+            }
             return answer;
         }
         Change::Another => {
@@ -235,9 +240,12 @@ where
     };
     event::ended(session.fingerprint(), cause);
     let removed = config.store.remove(session.key());
+    let session = session.clone();
     drop(in_use);
     // The answer stays the same even if the store fails: the backend's next 404 removes the record.
-    let _ = config.wait(removed).await;
+    if config.wait(removed).await.is_ok() {
+        config.counts.all().delete.add(&session);
+    }
     answer
 }
 
@@ -246,16 +254,17 @@ where
 async fn on_lost<R, T: SessionStore>(
     answer: Response<SessionBody<R, T>>,
     in_use: InUse<T>,
+    ends: &SessionEnds,
     cause: &'static str,
 ) -> Response<SessionBody<R, T>> {
     let config = Arc::clone(in_use.config());
-    let session = in_use.session();
-    let fingerprint = session.fingerprint();
+    let session = in_use.session().clone();
     let removed = config.store.remove_if_unchanged(session.key(), session.version());
     drop(in_use);
     // The answer stays the same even if the store fails: the backend's next 404 removes the record.
     if matches!(config.wait(removed).await, Ok(true)) {
-        event::ended(fingerprint, cause);
+        ends.add(&session);
+        event::ended(session.fingerprint(), cause);
     }
     answer
 }
@@ -282,7 +291,9 @@ where
         // No client knows of the session, and none ever will.
         Ok(Known::New) if opening.has_left.get() => {
             if let Some(session) = answer.body().session().cloned() {
-                let _ = config.wait(config.store.remove(session.key())).await;
+                if config.wait(config.store.remove(session.key())).await.is_ok() {
+                    config.counts.all().undelivered.add(&session);
+                }
                 alias::to_backend(answer.headers_mut(), &config.header, &session);
             }
             opening.end(answer, Reason::UnknownSession).await
