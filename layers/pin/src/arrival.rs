@@ -143,6 +143,9 @@ fn by_passage<B, R, K, T: SessionStore>(
     let passage = Passage::of(request)?;
     if let Some(chosen) = passage.backend() {
         let slot = config.backends.find(chosen.id()).slot();
+        if let Some(slot) = &slot {
+            slot.counts().named.add_one();
+        }
         let may_open = passage.session().is_none();
         let config = Arc::clone(config);
         return Some(Next::Follow(Followed { config, slot, key: None, may_open, cookie: None }));
@@ -159,7 +162,9 @@ fn by_passage<B, R, K, T: SessionStore>(
         Pinned::There(_) => Absence::Unknown,
         Pinned::Absent(absence) => absence,
     };
-    Some(Next::Answer(refuse(why::absent(absence), Some(backend), &Dialect::of(request))))
+    let reason = why::absent(absence);
+    config.backends.pin_counts().refused(reason);
+    Some(Next::Answer(refuse(reason, Some(backend), &Dialect::of(request))))
 }
 
 /// The key of a request, if it has a usable one.
@@ -209,7 +214,10 @@ fn on_lookup<B, R, K, T: SessionStore>(
     let Some(backend) = pin.record().backend() else {
         return open(config, request, Some(key), Lost { pin: Some(pin), slot: None }, None);
     };
-    let refusal = |reason| refuse(reason, Some(backend), &Dialect::of(request));
+    let refusal = |reason| {
+        config.backends.pin_counts().refused(reason);
+        refuse(reason, Some(backend), &Dialect::of(request))
+    };
     match config.backends.find(backend) {
         Pinned::There(slot) if !moves || !is_lost(config, &slot) => {
             follow(config, request, slot, Some((key, pin.version())), None)
@@ -240,6 +248,7 @@ fn follow<B, R, K, T: SessionStore>(
     key: Option<(OwnedKey, RecordVersion)>,
     cookie: Option<SetCookie>,
 ) -> Next<R, K, T> {
+    slot.counts().pinned.add_one();
     Passage::with(request, |passage| {
         passage.set_backend(slot.backend().clone());
         passage.set_work(Work::Pinned);
@@ -268,6 +277,7 @@ fn open<B, R, K, T: SessionStore>(
     let Some(in_flight) = in_flight else {
         return Next::Answer(refuse(Reason::NoBackend, None, &Dialect::of(request)));
     };
+    in_flight.slot().counts().chosen.add_one();
     if let Some(account) = account {
         account.add(in_flight.slot().backend().id());
     }

@@ -90,6 +90,7 @@ impl<S, B: Incoming, K, T> Attempt<S, B, K, T> {
             self.reclaim.put_back(body);
             return None;
         };
+        in_flight.slot().counts().failover.add_one();
         if let Some(account) = account {
             account.add(in_flight.slot().backend().id());
         }

@@ -150,6 +150,12 @@
 //!
 //! Work that must wait (for the store, or for its turn at another backend) does so in one boxed future.
 //!
+//! # Metrics
+//!
+//! [`Backends`] implements [`Gauges`](bartizan_core::gauges::Gauges): the state and the sessions of each backend, how the
+//! requests to it were chosen (`pinned`, `named`, `chosen`, `failover`), how often and why it went out of service and
+//! came back, and the pins that were lost or moved. A live pinned request pays one atomic addition for it.
+//!
 //! # Bounds
 //!
 //! A server moves that future between threads. Therefore the inner service, its futures, errors and response bodies,
@@ -173,6 +179,7 @@ mod bounds;
 mod config;
 mod event;
 mod future;
+mod gauges;
 pub mod key;
 mod layer;
 mod learn;

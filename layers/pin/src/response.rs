@@ -4,7 +4,9 @@ use std::{future::poll_fn, sync::Arc};
 
 use bartizan_core::{
     Answer, BackendId, Dialect, GuardBody, Key, Reason, Session, SessionStore, StoreError,
-    UpstreamFailure, refusal::ReturnedBody, store::RecordVersion,
+    UpstreamFailure,
+    refusal::ReturnedBody,
+    store::{RecordVersion, Replaced},
 };
 use http::{Request, Response, StatusCode};
 
@@ -171,6 +173,7 @@ where
             }
             match key {
                 Some(key) if config.lost_on_404 && response.status() == StatusCode::NOT_FOUND => {
+                    config.backends.pin_counts().backend_404.add_one();
                     unpin(config, key, response.map(GuardBody::forwarded))
                 }
                 key => {
@@ -191,6 +194,7 @@ where
             let reason =
                 if moves { None } else { config.backends.loss(&slot, failure, config.lost_after) };
             let Some(reason) = reason else { return done(response) };
+            config.backends.pin_counts().refused(reason);
             // The refusal that this one replaces has the right format.
             let dialect = Dialect::like(response.headers());
             let mut answer = refuse(reason, Some(slot.backend().id()), &dialect);
@@ -275,7 +279,9 @@ where
         let record = pin.record().clone().with_backend(backend.clone());
         let replaced = config.store.replace(pin.key(), pin.version(), record);
         // If another one won or the store failed, the next request finds out.
-        let _ = config.wait(replaced).await;
+        if matches!(config.wait(replaced).await, Ok(Replaced::Replaced(_))) {
+            config.backends.pin_counts().moved.add_one();
+        }
     }
     // Other keys that the response names are pinned to its backend. If two responses move one key, the winner has
     // decided its backend.

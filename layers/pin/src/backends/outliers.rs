@@ -11,7 +11,7 @@ use super::{
     status::DownCause,
     watched::Kind,
 };
-use crate::{balance::Candidate, event, outcome::Outcome};
+use crate::{balance::Candidate, outcome::Outcome};
 
 /// New work on its way to a backend. Dropped, it says nothing of it: the client may have left.
 pub(crate) struct Ticket {
@@ -76,10 +76,10 @@ impl Backends {
         if let Some(slot) = swapped
             && is_back
         {
-            event::back(slot.backend(), DownCause::FailedOpenings);
+            slot.comes_back(DownCause::FailedOpenings);
         }
         if goes_out {
-            event::out(slot.backend(), DownCause::FailedOpenings);
+            slot.goes_out(DownCause::FailedOpenings);
         }
     }
 
@@ -186,7 +186,7 @@ impl Ticket {
             backends.grant(slot, kind, wish, now_ms);
         }
         if is_back {
-            event::back(slot.backend(), DownCause::FailedOpenings);
+            slot.comes_back(DownCause::FailedOpenings);
         }
     }
 }

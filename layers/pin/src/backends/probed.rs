@@ -10,8 +10,6 @@ use super::{
     slot::Slot,
     status::DownCause,
 };
-use crate::event;
-
 /// A handle on the set of backends that does not keep it.
 #[derive(Clone)]
 pub(crate) struct WeakBackends(Weak<SharedSet>);
@@ -42,8 +40,8 @@ impl Backends {
         let change = slot.probed().record(is_healthy, down_after, up_after);
         let is_there = || self.0.set.load().slots.iter().any(|other| Arc::ptr_eq(other, slot));
         match change {
-            Some(true) if is_there() => event::out(slot.backend(), DownCause::Probe),
-            Some(false) if is_there() => event::back(slot.backend(), DownCause::Probe),
+            Some(true) if is_there() => slot.goes_out(DownCause::Probe),
+            Some(false) if is_there() => slot.comes_back(DownCause::Probe),
             _ => {}
         }
     }
@@ -52,7 +50,7 @@ impl Backends {
     pub(crate) fn forget_probes(&self) {
         for slot in &self.0.set.load().slots {
             if slot.probed().forget() {
-                event::back(slot.backend(), DownCause::Probe);
+                slot.comes_back(DownCause::Probe);
             }
         }
     }

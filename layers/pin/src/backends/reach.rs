@@ -4,19 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use bartizan_core::{Reason, UpstreamFailure};
 
-use super::{set::Backends, slot::Slot};
-use crate::{event, why};
+use super::{set::Backends, slot::Slot, status::DownCause};
+use crate::why;
 
 impl Backends {
     pub(crate) fn responded(slot: &Slot) {
         if slot.health().responded() {
-            event::back_in_service(slot.backend());
+            slot.comes_back(DownCause::Unreachable);
         }
     }
 
     pub(super) fn connected(slot: &Slot) {
         if slot.health().connected() {
-            event::back_in_service(slot.backend());
+            slot.comes_back(DownCause::Unreachable);
         }
     }
 
@@ -29,7 +29,7 @@ impl Backends {
     /// Notes a failure, if it is one to connect.
     pub(super) fn failed(&self, slot: &Slot, failure: UpstreamFailure) {
         if failure.is_unreachable() && slot.health().failed(failure, self.now_ms()) {
-            event::out_of_service(slot.backend());
+            slot.goes_out(DownCause::Unreachable);
         }
     }
 

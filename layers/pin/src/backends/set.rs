@@ -22,6 +22,7 @@ use super::{
     slot::Slot,
     watch::{self, Connect},
 };
+use crate::gauges::PinCounts;
 
 /// A handle on the set of backends: cheap to clone, one atomic load to read. All clones share one set.
 ///
@@ -47,6 +48,7 @@ pub(super) struct SharedSet {
     settle_ms: AtomicU64,
     pub(super) connect: ArcSwap<Connect>,
     begun: Instant,
+    counts: PinCounts,
 }
 
 #[derive(Clone, Default)]
@@ -86,6 +88,7 @@ impl Backends {
             settle_ms: AtomicU64::new(10_000),
             connect: ArcSwap::from_pointee(watch::by_tcp()),
             begun: Instant::now(),
+            counts: PinCounts::default(),
         }));
         backends.into_iter().for_each(|backend| this.add(backend));
         this
@@ -185,6 +188,10 @@ impl Backends {
     pub(crate) fn members(&self) -> (u64, Vec<BackendId>) {
         let set = self.0.set.load();
         (set.generation, set.slots.iter().map(|slot| slot.backend().id().clone()).collect())
+    }
+
+    pub(crate) fn pin_counts(&self) -> &PinCounts {
+        &self.0.counts
     }
 
     pub(super) fn sessions_on(&self, slot: &Slot) -> usize {

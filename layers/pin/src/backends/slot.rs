@@ -11,9 +11,10 @@ use super::{
     health::Health,
     occupancy::Occupancy,
     probed::Probed,
+    status::DownCause,
     watched::{Kind, Watched},
 };
-use crate::balance::InFlightCount;
+use crate::{balance::InFlightCount, event, gauges::SlotCounts};
 
 /// A backend with its state, shared by all requests that are on their way to it.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(crate) struct Slot {
     occupancy: Occupancy,
     /// Whether it is tried in the background.
     is_watched: AtomicBool,
+    counts: SlotCounts,
 }
 
 /// Counts as load on a backend until it is dropped, and keeps it from leaving as one that has drained:
@@ -43,6 +45,7 @@ impl Slot {
             other: Watched::default(),
             occupancy: Occupancy::new(),
             is_watched: AtomicBool::new(false),
+            counts: SlotCounts::default(),
         }
     }
 
@@ -68,6 +71,29 @@ impl Slot {
 
     pub(super) fn occupancy(&self) -> &Occupancy {
         &self.occupancy
+    }
+
+    #[inline]
+    pub(crate) fn counts(&self) -> &SlotCounts {
+        &self.counts
+    }
+
+    /// It is out of service from now on.
+    pub(super) fn goes_out(&self, cause: DownCause) {
+        self.counts.out.add(cause);
+        match cause {
+            DownCause::Unreachable => event::out_of_service(&self.backend),
+            DownCause::FailedOpenings | DownCause::Probe => event::out(&self.backend, cause),
+        }
+    }
+
+    /// It is back in service, as far as `cause` goes.
+    pub(super) fn comes_back(&self, cause: DownCause) {
+        self.counts.back.add(cause);
+        match cause {
+            DownCause::Unreachable => event::back_in_service(&self.backend),
+            DownCause::FailedOpenings | DownCause::Probe => event::back(&self.backend, cause),
+        }
     }
 
     pub(crate) fn open(self: &Arc<Self>) -> InFlight {

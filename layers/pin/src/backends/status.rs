@@ -1,5 +1,7 @@
 //! What an operator sees of a backend.
 
+use std::sync::Arc;
+
 use bartizan_core::Backend;
 
 use super::{set::Backends, slot::Slot, watched::Kind};
@@ -58,9 +60,15 @@ impl Backends {
     /// The backends and their current states, in the order in which they were added.
     #[must_use]
     pub fn snapshot(&self) -> Vec<BackendStatus> {
+        self.statuses().into_iter().map(|(status, _)| status).collect()
+    }
+
+    /// The same, each with its slot.
+    pub(crate) fn statuses(&self) -> Vec<(BackendStatus, Arc<Slot>)> {
         self.reap();
         let now_ms = self.now_ms();
-        self.0.set.load().slots.iter().map(|slot| self.status(slot, now_ms)).collect()
+        let set = self.0.set.load();
+        set.slots.iter().map(|slot| (self.status(slot, now_ms), Arc::clone(slot))).collect()
     }
 
     fn status(&self, slot: &Slot, now_ms: u64) -> BackendStatus {
