@@ -11,22 +11,35 @@ use pin_project_lite::pin_project;
 
 use crate::{
     keep_alive::COMMENT,
+    signal::Cause,
     tracked::{Quiet, Tracked},
 };
 
 pin_project! {
     /// An event stream with its place among the others, for as long as it lives.
     #[derive(Debug)]
-    pub(crate) struct TrackedBody<B> {
+    pub(crate) struct TrackedBody<B: Body> {
         // `None` once the stream was ended, so that the backend learns at once that the client no
         // longer listens.
         #[pin]
         body: Option<B>,
         tracked: Option<Pin<Box<Tracked>>>,
     }
+
+    impl<B: Body> PinnedDrop for TrackedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // A server that sees the end from the last frame does not ask for it.
+            if let Some(tracked) = this.tracked
+                && this.body.as_ref().get_ref().as_ref().is_some_and(Body::is_end_stream)
+            {
+                tracked.has_ended(Cause::Finished);
+            }
+        }
+    }
 }
 
-impl<B> TrackedBody<B> {
+impl<B: Body> TrackedBody<B> {
     pub(crate) fn new(body: B, tracked: Tracked) -> Self {
         Self { body: Some(body), tracked: Some(Box::pin(tracked)) }
     }
@@ -52,6 +65,7 @@ impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(end) => {
+                    tracked.has_ended(if end.is_none() { Cause::Finished } else { Cause::Failed });
                     *this.tracked = None;
                     return Poll::Ready(end);
                 }

@@ -39,6 +39,7 @@ impl TrackStreamsLayer {
             keep_alive: None,
             dialect: None,
         };
+        config.streams.counts().set_max(MAX.get());
         Self { config }
     }
 
@@ -52,6 +53,7 @@ impl TrackStreamsLayer {
     /// 503. Default: 100,000.
     pub fn max(mut self, streams: NonZeroUsize) -> Self {
         self.config.rules.max = streams;
+        self.config.streams.counts().set_max(streams.get());
         self
     }
 

@@ -121,6 +121,11 @@
 //! content type; no allocation. An event stream costs four allocations and two locks in its life, and one clock
 //! reading and two flags per frame. Measured figures are in the guide of the crate `bartizan`.
 //!
+//! # Metrics
+//!
+//! [`Streams`] implements [`Gauges`](bartizan_core::gauges::Gauges): how many streams are open and listened on, the limit,
+//! and how many were opened and ended, by cause.
+//!
 //! # Sources
 //!
 //! [HTML, Server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html),
@@ -133,6 +138,7 @@ mod boundary;
 mod config;
 mod event;
 mod future;
+mod gauges;
 mod keep_alive;
 mod layer;
 mod listen;

@@ -6,7 +6,7 @@ use std::{
     task::Waker,
 };
 
-/// Why a stream is ended before its backend ends it.
+/// Why a stream ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cause {
     /// Its session has ended, here or elsewhere.
@@ -21,9 +21,13 @@ pub(crate) enum Cause {
     Asked,
     /// The server shuts down.
     Leaving,
+    /// Its backend has ended it.
+    Finished,
+    /// Its backend broke off.
+    Failed,
 }
 
-/// Says once that a stream shall end, and why.
+/// Says once that a stream shall end, or has ended, and why.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     cause: OnceLock<Cause>,
@@ -69,6 +73,8 @@ impl fmt::Display for Cause {
             Self::BackendGone => "its backend is gone",
             Self::Asked => "ended by hand",
             Self::Leaving => "the server leaves",
+            Self::Finished => "at its end",
+            Self::Failed => "broken off by its backend",
         })
     }
 }

@@ -118,6 +118,11 @@ impl Tracked {
         }
     }
 
+    /// Its backend has ended it, or broken off.
+    pub(crate) fn has_ended(&self, cause: Cause) {
+        self.place.live().has_ended(cause);
+    }
+
     /// It ends here, for `cause` or for another that was before.
     pub(crate) fn end(&self, cause: Cause) {
         self.place.live().end(cause);

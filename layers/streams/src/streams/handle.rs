@@ -1,6 +1,9 @@
 //! The handle on the open streams of a layer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bartizan_core::{BackendId, Key};
 use tokio::time::{Instant, timeout};
@@ -9,7 +12,7 @@ use super::{
     open::{OpenStream, StreamId},
     table::Table,
 };
-use crate::signal::Cause;
+use crate::{gauges::StreamCounts, signal::Cause};
 
 /// A handle on the open streams of a [`TrackStreamsLayer`](crate::TrackStreamsLayer): cheap to clone, and all
 /// clones are one.
@@ -45,6 +48,15 @@ impl Streams {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    pub(crate) fn counts(&self) -> &StreamCounts {
+        &self.0.counts
+    }
+
+    /// How many are listened on, or have a place for that.
+    pub(crate) fn listening(&self) -> usize {
+        self.0.listening.load(Ordering::Relaxed)
     }
 
     /// All open streams, in their current state. Costs a pass over them.

@@ -130,6 +130,11 @@ impl Live {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Its backend has ended it, or broken off. If it was to be ended here as well, that was before.
+    pub(crate) fn has_ended(&self, cause: Cause) {
+        self.signal.raise(cause);
+    }
+
     /// Ends it, unless that has been done; says whether it was to be done.
     pub(crate) fn end(&self, cause: Cause) -> bool {
         let is_news = self.signal.raise(cause);

@@ -86,7 +86,7 @@ impl Place {
     /// The response has come, from `backend` if that is known.
     pub(crate) fn open(&self, now: Instant, backend: Option<BackendId>) {
         if self.live.open(now, backend) {
-            self.streams.0.opened();
+            self.streams.0.opened(&self.live);
         }
     }
 

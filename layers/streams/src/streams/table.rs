@@ -16,7 +16,7 @@ use foldhash::quality::RandomState;
 use tokio::{sync::Notify, time::Instant};
 
 use super::open::{Live, StreamId};
-use crate::signal::Cause;
+use crate::{gauges::StreamCounts, signal::Cause};
 
 const SHARDS: usize = 16;
 
@@ -38,6 +38,7 @@ pub(crate) struct Table {
     /// When that will be, for those that begin while the server leaves.
     leaves_at: OnceLock<Instant>,
     closed: Notify,
+    pub(super) counts: StreamCounts,
 }
 
 pub(super) type Shard = BTreeMap<StreamId, Arc<Live>>;
@@ -95,7 +96,8 @@ impl Table {
         self.open.load(Ordering::SeqCst)
     }
 
-    pub(super) fn opened(&self) {
+    pub(super) fn opened(&self, live: &Live) {
+        self.counts.opened(live.is_listening);
         self.open.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -153,6 +155,9 @@ impl Table {
         drop(removed);
         if live.is_listening {
             self.listening.fetch_sub(1, Ordering::SeqCst);
+        }
+        if live.is_open() {
+            self.counts.ended(live.signal.cause());
         }
         if live.is_open() && self.open.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.closed.notify_waiters();
