@@ -24,6 +24,7 @@ use crate::{
     codec,
     counts::Counts,
     first_try::FirstTry,
+    gauges::StoreCounts,
     near::{Near, Trust},
     outage::Outage,
     room::{Caps, Room},
@@ -225,6 +226,7 @@ impl RedisStoreBuilder {
             reports: Reports::new(),
             first_try: FirstTry::new(),
             outage: Outage::default(),
+            numbers: StoreCounts::new(),
             prefix: self.prefix,
             client: client(config),
         }))

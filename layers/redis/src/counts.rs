@@ -16,7 +16,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use bartizan_core::BackendId;
+use bartizan_core::{BackendId, gauges::Counter};
 use fred::{
     clients::{Client, WithOptions},
     error::Error,
@@ -172,9 +172,10 @@ pub(crate) async fn refresh(
     prefix: &str,
     server_ms: u64,
     (counts, room): (&Counts, &Room),
+    expired: &Counter,
 ) -> Result<(), Error> {
     let all = room.all();
-    sweep(client, &all, server_ms).await?;
+    expired.add(sweep(client, &all, server_ms).await?);
     let sessions = client.zcard(all).await?;
     let unconfirmed = if room.is_pressed(sessions) { client.zcard(room.list()).await? } else { 0 };
     room.counted_all(sessions, unconfirmed);
@@ -204,12 +205,13 @@ async fn count(
     Ok((id, count))
 }
 
-/// Removes from the sorted set at `key` the members that were valid until `server_ms`.
+/// Removes from the sorted set at `key` the members that were valid until `server_ms`. Returns their number: of several
+/// replicas that sweep at once, each member is reported to one.
 pub(crate) async fn sweep(
     client: &WithOptions<Client>,
     key: &str,
     server_ms: u64,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let sweep = CustomCommand::new_static("ZREMRANGEBYSCORE", ClusterHash::FirstKey, false);
     let args: [Value; 3] = [key.into(), "-inf".into(), server_ms.to_string().into()];
     client.custom(sweep, args.to_vec()).await

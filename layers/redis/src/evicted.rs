@@ -50,6 +50,7 @@ impl Shared {
             let Some(digest) = Digest::of_bytes(&listed) else { continue };
             let known = self.forget_evicted(digest);
             let is_known = known.is_some();
+            self.numbers.evicted(known.as_ref());
             // At once, because the layer asks for evicted sessions when the insert is done.
             known.into_iter().for_each(|session| self.evicted.add(session));
             let (shared, client) = (Arc::clone(self), client.clone());

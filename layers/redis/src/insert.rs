@@ -44,6 +44,8 @@ struct Answered {
     value: Bytes,
     /// The list member and the value of each evicted session.
     evicted: Vec<(Bytes, Bytes)>,
+    /// How many sessions it found to have expired.
+    expired: u64,
 }
 
 /// The code if the first set is full; the codes of the other sets follow.
@@ -181,7 +183,7 @@ impl Insert<'_> {
         args.extend(self.args());
         let asked = self.shared.scripts.insert.run::<Value>(self.client, &keys, &args);
         let answer = self.shared.within(asked.map(of_our_type).boxed()).await?;
-        answer.map(Answered::read).transpose()
+        answer.map(|answer| self.read(answer)).transpose()
     }
 
     /// Takes a place; the code is 1 if there was room.
@@ -192,7 +194,13 @@ impl Insert<'_> {
         let mut args = vec![number(self.idle_ms.min(self.lifetime_ms))];
         args.extend(self.args());
         let taken = self.shared.scripts.take.run::<Value>(self.client, &keys, &args);
-        Answered::read(self.shared.within(taken.boxed()).await?)
+        self.read(self.shared.within(taken.boxed()).await?)
+    }
+
+    fn read(&self, answer: Value) -> Result<Answered, StoreError> {
+        let answered = Answered::read(answer)?;
+        self.shared.numbers.expired.add(answered.expired);
+        Ok(answered)
     }
 
     fn args(&self) -> Vec<Value> {
@@ -214,7 +222,7 @@ impl Answered {
     fn read(answer: Value) -> Result<Self, StoreError> {
         let corrupt = || StoreError::new(StoreErrorKind::Corrupt);
         let Value::Array(parts) = answer else { return Err(corrupt()) };
-        let Ok([code, value, evicted]) = <[Value; 3]>::try_from(parts) else {
+        let Ok([code, value, evicted, expired]) = <[Value; 4]>::try_from(parts) else {
             return Err(corrupt());
         };
         let code = code.as_i64().ok_or_else(corrupt)?;
@@ -227,6 +235,7 @@ impl Answered {
             [listed, value] => Some((listed.clone(), value.clone())),
             _ => None,
         });
-        Ok(Self { code, value, evicted: evicted.collect() })
+        let expired = expired.as_u64().unwrap_or(0);
+        Ok(Self { code, value, evicted: evicted.collect(), expired })
     }
 }

@@ -101,6 +101,12 @@
 //! replica has opened since. They are off by what other replicas open within a second, and by sessions whose end was
 //! not recorded, until these idle out.
 //!
+//! # Metrics
+//!
+//! The store implements [`Gauges`](bartizan_core::gauges::Gauges): sessions and their maximum, sessions that ended by
+//! `evicted` or `expired`, lookups by `hit`, `stale`, `read` or `failed`, the duration of operations, errors, and whether the
+//! server answers. A cached session pays one atomic addition for it.
+//!
 //! # Security
 //!
 //! Keys are SHA-256 of route, principal and id: a copy of the store reveals no usable id. The values name the
@@ -135,6 +141,7 @@ mod event;
 mod evicted;
 mod first_try;
 mod flights;
+mod gauges;
 mod insert;
 mod link;
 mod near;

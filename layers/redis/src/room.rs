@@ -106,6 +106,11 @@ impl Room {
         format!("{}:fresh:{{all}}", self.prefix)
     }
 
+    /// How many sessions there may be.
+    pub(crate) const fn most(&self) -> usize {
+        self.caps.all
+    }
+
     pub(crate) const fn counts_clients(&self) -> bool {
         self.caps.per_client.is_some()
     }

@@ -19,7 +19,7 @@ pub(crate) struct Scripts {
     /// unconfirmed sessions. Takes idle and lifetime (ms), the parts, and what [`TAKE_PLACE`] needs; answers 1 and the
     /// value that is there now, 0 and the one that was there, or from 2 on which set is full: a caller that inserts an
     /// existing session learns that, however full the store is. Then the evicted sessions: each member of the list, and
-    /// its value.
+    /// its value; and how many of all sessions had expired.
     pub(crate) insert: Script,
     /// Takes a place in the sets that are the keys after the first, for an insert on another node. Takes how long it is
     /// taken (ms), and what [`TAKE_PLACE`] needs; answers as `insert`, with nothing for the values.
@@ -158,12 +158,14 @@ const TAKE_PLACE: &str = "local function evict(list, all, prefix, until_ms)
         end
     end
 end
+local expired = 0
 local function take(first, arg, now, left)
     local list, all = KEYS[first], KEYS[first + 1]
     local member, most = ARGV[arg], tonumber(ARGV[arg + 1])
     for at = first + 1, #KEYS do
         put(KEYS[at], now + left, left, member)
-        redis.call('ZREMRANGEBYSCORE', KEYS[at], '-inf', now)
+        local swept = redis.call('ZREMRANGEBYSCORE', KEYS[at], '-inf', now)
+        if at == first + 1 then expired = swept end
     end
     local full, gone = nil, {}
     for at = #KEYS, first + 2, -1 do
@@ -194,7 +196,7 @@ end
 ";
 
 const INSERT: &str = "local value = redis.call('GET', KEYS[1])
-if value then return {0, value, {}} end
+if value then return {0, value, {}, 0} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, lifetime = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -203,18 +205,18 @@ local gone = {}
 if #KEYS > 1 then
     local full
     full, gone = take(2, 4, now, left)
-    if full then return {full, '', gone} end
+    if full then return {full, '', gone, expired} end
 end
 local touched = now
 if ARGV[8] ~= '' then touched = 0 end
 value = struct.pack('>c1I8I8I4I4I4', 'R', now, touched, 1, idle, lifetime) .. ARGV[3]
 redis.call('SET', KEYS[1], value, 'PX', left)
-return {1, value, gone}";
+return {1, value, gone, expired}";
 
 const TAKE: &str = "local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local full, gone = take(1, 2, now, tonumber(ARGV[1]))
-return {full or 1, '', gone}";
+return {full or 1, '', gone, expired}";
 
 const EVICT: &str = "local value = redis.call('GET', KEYS[1])
 if not value or string.sub(value, 1, 1) ~= 'R' or #value < 29 then return '' end

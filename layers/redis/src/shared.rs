@@ -24,6 +24,7 @@ use crate::{
     event,
     first_try::FirstTry,
     flights::{Reading, Ticket},
+    gauges::{Op, StoreCounts},
     near::{Entry, Near, Use},
     outage::{Cause, Outage},
     room::{self, Places, Room},
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) reports: Reports,
     pub(crate) first_try: FirstTry,
     pub(crate) outage: Outage,
+    pub(crate) numbers: StoreCounts,
 }
 
 impl Shared {
@@ -71,6 +73,9 @@ impl Shared {
     pub(crate) fn down(&self, cause: Cause) {
         let now_ms = self.clock.now_ms();
         let has_just_answered = self.status.set_down(now_ms);
+        if has_just_answered {
+            self.numbers.outages.add_one();
+        }
         match self.outage.note(cause, now_ms, has_just_answered) {
             Some(cause) => event::down(cause),
             None => event::still_down(cause.text()),
@@ -113,10 +118,11 @@ impl Shared {
         &self,
         asked: BoxFuture<'a, Result<T, fred::error::Error>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.timeout, asked).await {
+        let outcome = match timeout(self.timeout, asked).await {
             Ok(outcome) => outcome.map_err(|error| store_error(&error)),
             Err(_) => Err(StoreError::new(StoreErrorKind::Timeout)),
-        }
+        };
+        outcome.inspect_err(|error| self.numbers.error(error))
     }
 
     /// Joins the read of `digest` that is in flight, or begins one.
@@ -155,8 +161,19 @@ impl Shared {
         // However this ends, the next caller begins a new read.
         let _landing = Landing { shared: &self, digest, ticket };
         let era = self.status.now().era;
-        let client = self.asking()?;
-        let live = match self.stored(&client, digest).await? {
+        let found = match self.asking() {
+            Ok(client) => {
+                let timed = self.numbers.begin(Op::Get);
+                let found = self.stored(&client, digest).await;
+                timed.end();
+                found.map(|found| (client, found))
+            }
+            Err(error) => Err(error),
+        };
+        let count = if found.is_ok() { &self.numbers.reads } else { &self.numbers.failed };
+        count.add_one();
+        let (client, found) = found?;
+        let live = match found {
             Found::Live(live) => Some(live),
             Found::Nothing => None,
             Found::Foreign(seen) => {

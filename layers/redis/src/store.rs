@@ -24,6 +24,7 @@ use crate::{
     counts,
     digest::Digest,
     flights::Reading,
+    gauges::{Op, StoreCounts},
     insert::insert,
     link::Watch,
     near::Use,
@@ -105,6 +106,14 @@ impl RedisStore {
         self.0.shared.counts.total()
     }
 
+    pub(crate) fn store_counts(&self) -> &StoreCounts {
+        &self.0.shared.numbers
+    }
+
+    pub(crate) fn max_sessions(&self) -> usize {
+        self.0.shared.room.most()
+    }
+
     /// Whether there are no sessions, approximately.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -124,7 +133,9 @@ impl SessionStore for RedisStore {
         let digest = Digest::of(key);
         let moment = shared.status.now();
         let now = shared.now();
+        let is_down = moment.down_since_ms.is_some();
         if let Some(entry) = shared.near.look(&digest, moment, now) {
+            if is_down { &shared.numbers.stale } else { &shared.numbers.hits }.add_one();
             // Two keys with the same digest are practically impossible, but returning another key's
             // session would be a security hole.
             let session = entry.session().filter(|session| session.key() == key).cloned();
@@ -134,7 +145,8 @@ impl SessionStore for RedisStore {
             }
             return Answer::Now(Ok(session));
         }
-        if moment.down_since_ms.is_some() {
+        if is_down {
+            shared.numbers.failed.add_one();
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         }
         Answer::Later(shared.begin_read(digest, OwnedKey::from(key)))
@@ -146,7 +158,7 @@ impl SessionStore for RedisStore {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
         let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
-        Answer::Later(insert(shared, owner, record, false).boxed())
+        Answer::Later(timed(shared, Op::Insert, |it| insert(it, owner, record, false)))
     }
 
     fn insert_unconfirmed(
@@ -155,7 +167,7 @@ impl SessionStore for RedisStore {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
         let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
-        Answer::Later(insert(shared, owner, record, true).boxed())
+        Answer::Later(timed(shared, Op::Insert, |it| insert(it, owner, record, true)))
     }
 
     fn take_evicted(&self, route: &Route) -> Option<Session> {
@@ -169,11 +181,12 @@ impl SessionStore for RedisStore {
         record: Record,
     ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
         let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
-        Answer::Later(replace(shared, owner, seen, record).boxed())
+        Answer::Later(timed(shared, Op::Replace, |it| replace(it, owner, seen, record)))
     }
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        Answer::Later(remove(Arc::clone(&self.0.shared), OwnedKey::from(key)).boxed())
+        let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
+        Answer::Later(timed(shared, Op::Remove, |it| remove(it, owner)))
     }
 
     fn remove_if_unchanged(
@@ -182,7 +195,8 @@ impl SessionStore for RedisStore {
         seen: RecordVersion,
     ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
         let (shared, owner) = (Arc::clone(&self.0.shared), OwnedKey::from(key));
-        Answer::Later(remove_if_unchanged(shared, owner, seen).boxed())
+        let op = Op::RemoveIfUnchanged;
+        Answer::Later(timed(shared, op, |it| remove_if_unchanged(it, owner, seen)))
     }
 
     fn touch(&self, session: &Session) {
@@ -220,6 +234,28 @@ impl CountSessions for RedisStore {
     fn sessions_on(&self, backend: &BackendId) -> usize {
         self.0.shared.counts.on(backend)
     }
+}
+
+/// Times an operation. One that is not begun, since the server does not answer, took no time, and is not counted.
+fn timed<T, F>(
+    shared: Arc<Shared>,
+    op: Op,
+    ask: impl FnOnce(Arc<Shared>) -> F,
+) -> BoxFuture<'static, Result<T, StoreError>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, StoreError>> + Send + 'static,
+{
+    let asked = ask(Arc::clone(&shared));
+    async move {
+        let timed = shared.status.is_up().then(|| shared.numbers.begin(op));
+        let outcome = asked.await;
+        if let Some(timed) = timed {
+            timed.end();
+        }
+        outcome
+    }
+    .boxed()
 }
 
 async fn replace(
@@ -360,10 +396,10 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
         }
         let _ = timeout(2 * CHORES, shared.look_after_all()).await;
         if let Ok(client) = shared.asking() {
-            let counts = (&shared.counts, &shared.room);
+            let (counts, expired) = ((&shared.counts, &shared.room), &shared.numbers.expired);
             // Each command has the usual deadline; the number of commands depends on the number of
             // backends.
-            let read = counts::refresh(&client, &shared.prefix, server_ms, counts);
+            let read = counts::refresh(&client, &shared.prefix, server_ms, counts, expired);
             let _ = timeout(2 * CHORES, read).await;
             if shared.room.is_pressed_now() {
                 let looked = shared.look_for_evicted(&client, server_ms);

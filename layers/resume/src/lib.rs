@@ -169,6 +169,11 @@
 //! that continue when the client goes away, which requires `Send + 'static`. All records of openings that this process
 //! keeps take at most 256 MiB ([`ResumeSessionLayer::total_record_limit`]).
 //!
+//! # Metrics
+//!
+//! [`ResumeCounts`] implements [`Gauges`](bartizan_core::gauges::Gauges): the attempts to resume a session by outcome, the
+//! handshakes that failed by cause, and the sessions that ended because no backend could take them over.
+//!
 //! # Sources
 //!
 //! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)

@@ -7,11 +7,12 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use bartizan_core::gauges::Counter;
 use tokio::time::Instant;
 
 use super::event;
@@ -26,7 +27,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Budget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
-    refused: Arc<AtomicU64>,
+    refused: Arc<Counter>,
     reported: Mutex<Reported>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Share {
 
 impl Budget {
     /// Counts refusals in `refused`.
-    pub(crate) fn new(limit_bytes: usize, refused: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(limit_bytes: usize, refused: Arc<Counter>) -> Self {
         Self { limit_bytes, used_bytes: AtomicUsize::new(0), refused, reported: Mutex::default() }
     }
 
@@ -56,7 +57,7 @@ impl Budget {
         if self.used_bytes.fetch_update(set, fetch, take).is_ok() {
             return Some(Share { budget: Arc::clone(self), bytes });
         }
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refused.add_one();
         if let Some(left_out) = self.report() {
             event::full(self.limit_bytes, left_out);
         }
@@ -103,7 +104,7 @@ mod tests {
         let budget = Arc::new(Budget::new(10, Arc::clone(&refused)));
         let (one, two) = (budget.take(6).unwrap(), budget.take(4).unwrap());
         assert!(budget.take(1).is_none() && budget.take(usize::MAX).is_none());
-        assert_eq!(refused.load(Ordering::Relaxed), 2);
+        assert_eq!(refused.get(), 2);
         drop(two);
         assert!(budget.take(5).is_none() && budget.take(4).is_some());
         drop(one);

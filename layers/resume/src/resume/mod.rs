@@ -5,6 +5,7 @@ mod counts;
 mod event;
 mod flow;
 mod future;
+mod gauges;
 mod layer;
 mod outcome;
 mod resumer;

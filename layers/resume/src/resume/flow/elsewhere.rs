@@ -77,9 +77,13 @@ where
             _ => Outcome::Failed(unavailable(reason)),
         },
     };
-    if let Outcome::Failed(reason) = outcome {
-        config.counts.add_given_up();
-        event::given_up(&current, reason);
+    match outcome {
+        Outcome::Failed(reason) => {
+            config.counts.all().given_up.add_one();
+            event::given_up(&current, reason);
+        }
+        Outcome::Denied(_) => config.counts.all().denied.add_one(),
+        Outcome::Moved(_) | Outcome::Ended => {}
     }
     outcome
 }
@@ -109,10 +113,17 @@ where
             close_timeout: ORPHAN_TIMEOUT,
         };
         let opening = opened::open::<S, B>(&shared.spare, head, At::Untried(tried), expected);
+        let handshakes = &shared.config.counts.all().handshakes;
         let failed = match timeout(share, opening).await {
             Ok(Ok(opened)) => return Ok(opened),
-            Ok(Err(failed)) => failed,
-            Err(_) => Unfit::NoAnswer(Reason::BackendUnreachable),
+            Ok(Err(failed)) => {
+                handshakes.failed(&failed);
+                failed
+            }
+            Err(_) => {
+                handshakes.timeout.add_one();
+                Unfit::NoAnswer(Reason::BackendUnreachable)
+            }
         };
         if let ControlFlow::Break(unfit) = answers.add(failed) {
             return Err(unfit);
@@ -146,7 +157,7 @@ async fn put<S, T: Store>(
             Written::Done(session) => {
                 // From now on, the session is ended through its record.
                 drop(opened.keep());
-                shared.config.counts.add_resumed();
+                shared.config.counts.all().resumed.add_one();
                 shared.config.strangers.forget(&session);
                 event::resumed(&session, current.record().backend());
                 return Outcome::Moved(session);
@@ -168,7 +179,9 @@ async fn give_up<S, T: Store>(shared: &Resumer<S, T>, current: Session) -> Outco
         Noted::Failed => Outcome::Failed(Reason::StoreUnavailable),
         Noted::Ends => {
             // The waiting requests are told that it has ended; if this write fails, the next request tries again.
-            let _ = shared.remove(&current).await;
+            if shared.remove(&current).await.is_ok() {
+                shared.config.counts.all().not_resumed.add(&current);
+            }
             Outcome::Failed(Reason::BackendLost)
         }
     }

@@ -95,8 +95,12 @@ where
         }
     }
     // Before other requests continue, which must find it gone. The outer layer removes it once
-    // more.
+    // more, and counts it if the backend has ended it.
     let removed = shared.remove(&current).await;
+    let is_counted_outside = ended.as_ref().is_some_and(|answer| answer.status().is_success());
+    if removed.is_ok() && !is_counted_outside {
+        shared.config.counts.all().not_resumed.add(&current);
+    }
     match (ended, removed) {
         (Some(response), Ok(())) => Ok(response),
         (Some(_), Err(_)) => refuse(Reason::StoreUnavailable),
