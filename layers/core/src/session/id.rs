@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hasher, RandomState},
     str::FromStr,
     sync::OnceLock,
 };
@@ -19,9 +19,17 @@ pub struct SessionId(Box<str>);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidSessionId(());
 
-/// A short hash of a session id, with a random key for each process. It may be logged.
+/// A hash of a session id with a secret key, which may be logged: 64 bits, shown as 16 hexadecimal digits.
+///
+/// Each process draws a key at random, so that its log reveals nothing about ids. A store that several replicas share
+/// gives them one key ([`Self::share_key`]): then a session has one fingerprint in all their logs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Fingerprint(u32);
+pub struct Fingerprint(u64);
+
+type FingerprintKey = [u8; 16];
+
+/// The key that a store has given.
+static SHARED_KEY: OnceLock<FingerprintKey> = OnceLock::new();
 
 impl SessionId {
     /// The longest id, in bytes.
@@ -79,10 +87,36 @@ impl Fingerprint {
     /// The fingerprint of the id in `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        static KEY: OnceLock<RandomState> = OnceLock::new();
-        let hash = KEY.get_or_init(RandomState::new).hash_one(bytes);
-        Self((hash >> 32) as u32)
+        static OWN_KEY: OnceLock<FingerprintKey> = OnceLock::new();
+        let key = SHARED_KEY.get().unwrap_or_else(|| OWN_KEY.get_or_init(random_key));
+        Self(keyed(*key, bytes))
     }
+
+    /// Makes all fingerprints of this process with `key` from now on, so that they are those of the other replicas that
+    /// have it. For stores that replicas share. The first key stays: another one is ignored. Returns whether `key` is the
+    /// one that is used.
+    ///
+    /// Fingerprints from before have the key of the process. A `key` must be random, and is a secret: whoever has it can
+    /// check whether an id belongs to a fingerprint.
+    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
+    pub fn share_key(key: [u8; 16]) -> bool {
+        *SHARED_KEY.get_or_init(|| key) == key
+    }
+}
+
+fn random_key() -> FingerprintKey {
+    // Its keys come from the system's source of randomness.
+    let random = RandomState::new();
+    (u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1))).to_le_bytes()
+}
+
+/// SipHash-2-4: replicas of different releases agree.
+#[allow(deprecated, reason = "std has no other hash that takes a key and stays the same")]
+fn keyed(key: FingerprintKey, bytes: &[u8]) -> u64 {
+    let key = u128::from_le_bytes(key);
+    let mut hasher = std::hash::SipHasher::new_with_keys(key as u64, (key >> 64) as u64);
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 impl FromStr for SessionId {
@@ -109,7 +143,7 @@ impl std::error::Error for InvalidSessionId {}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -136,8 +170,25 @@ mod tests {
     fn an_id_is_never_printed() {
         let id: SessionId = "secret-id".parse().unwrap();
         assert!(!format!("{id:?}").contains("secret"));
-        assert_eq!(id.fingerprint(), Fingerprint::of(b"secret-id"));
-        assert_eq!(id.fingerprint().to_string().len(), 8);
+        assert_eq!(id.fingerprint().to_string().len(), 16);
+    }
+
+    /// The example of the paper, appendix A: <https://www.aumasson.jp/siphash/siphash.pdf>.
+    #[test]
+    fn a_fingerprint_is_the_same_in_every_release() {
+        let bytes: [u8; 16] = std::array::from_fn(|n| n as u8);
+        assert_eq!(keyed(bytes, &bytes[..15]), 0xa129_ca61_49be_45e5);
+        assert_ne!(keyed([1; 16], &bytes[..15]), 0xa129_ca61_49be_45e5);
+        assert_eq!(Fingerprint(7).to_string(), "0000000000000007");
+    }
+
+    /// The only test that shares a key: it is the process's.
+    #[test]
+    fn the_first_key_that_is_shared_stays() {
+        assert!(Fingerprint::share_key([7; 16]) && Fingerprint::share_key([7; 16]));
+        assert!(!Fingerprint::share_key([8; 16]));
+        assert_eq!(Fingerprint::of(b"secret-id"), Fingerprint(keyed([7; 16], b"secret-id")));
+        assert_ne!(random_key(), random_key());
     }
 
     proptest::proptest! {
