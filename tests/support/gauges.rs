@@ -57,7 +57,7 @@ fn numbers(of: &impl Gauges, is_chosen: impl Fn(MetricKind) -> bool) -> BTreeMap
     let mut numbers = BTreeMap::new();
     let mut metrics: Vec<&Metric> = Vec::new();
     of.read(&mut |reading: Reading<'_>| {
-        let Reading { metric, labels, value } = reading;
+        let Reading { metric, labels, value, .. } = reading;
         if metrics.last().is_none_or(|last| *last != metric) {
             assert!(!metrics.contains(&metric), "{} comes in parts", metric.name);
             metrics.push(metric);
