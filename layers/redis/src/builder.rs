@@ -28,6 +28,7 @@ use crate::{
     near::{Near, Trust},
     outage::Outage,
     room::{Caps, Room},
+    salt::Salt,
     script::Scripts,
     shared::Shared,
     status::Status,
@@ -227,6 +228,7 @@ impl RedisStoreBuilder {
             first_try: FirstTry::new(),
             outage: Outage::default(),
             numbers: StoreCounts::new(),
+            salt: Salt::default(),
             prefix: self.prefix,
             client: client(config),
         }))

@@ -112,6 +112,10 @@
 //! Keys are SHA-256 of route, principal and id: a copy of the store reveals no usable id. The values name the
 //! backend, and the network of the client where sessions are capped by it. The URL and its password are never printed.
 //!
+//! Under `{prefix}:salt`, the server keeps the key of [fingerprints](bartizan_core::session::Fingerprint), so that a session
+//! has one fingerprint in the logs of all replicas. The first store of a process that connects sets the key for all of
+//! it. A copy of the store and a log together show which ids belong to a line only to those who know the ids.
+//!
 //! The store's user needs access to the keys `{prefix}:*` and to these commands only: `hello`, `auth`, `client`,
 //! `ping`, `info`, `time`, `get`, `set`, `getrange`, `setrange`, `pexpire`, `pttl`, `eval`, `evalsha`, `zadd`,
 //! `zrem`, `zrange`, `zcard`, `zremrangebyscore`; in a cluster `cluster` too.
@@ -148,6 +152,7 @@ mod near;
 mod outage;
 mod reply;
 mod room;
+mod salt;
 mod script;
 mod shared;
 mod status;

@@ -203,7 +203,11 @@ async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Resu
     let asking = client.with_options(&shared.options);
     if !shared.is_cached {
         shared.ask_time().await?;
-        return Ok(own_key(&asking, shared).await);
+        let own = own_key(&asking, shared).await;
+        if own == OwnKey::Gone || is_anew {
+            shared.salt.agree(&asking, &shared.prefix).await;
+        }
+        return Ok(own);
     }
     let is_new = is_anew || names_off(&asking.client_trackinginfo().await?);
     if is_new {
@@ -212,6 +216,7 @@ async fn begin_or_go_on(client: &Client, shared: &Shared, is_anew: bool) -> Resu
     let own = own_key(&asking, shared).await;
     if own == OwnKey::Gone || is_new {
         shared.begin_era();
+        shared.salt.agree(&asking, &shared.prefix).await;
     }
     if is_new {
         shared.ask_time().await?;

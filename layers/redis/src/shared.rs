@@ -28,6 +28,7 @@ use crate::{
     near::{Entry, Near, Use},
     outage::{Cause, Outage},
     room::{self, Places, Room},
+    salt::Salt,
     script::Scripts,
     status::Status,
     unreadable::{Reports, Seen, Unreadable, of_our_type},
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) first_try: FirstTry,
     pub(crate) outage: Outage,
     pub(crate) numbers: StoreCounts,
+    pub(crate) salt: Salt,
 }
 
 impl Shared {
