@@ -142,13 +142,16 @@ impl Near {
         if read_ms == 0 || entry.era != moment.era || self.trust.bound_ms == 0 {
             return None;
         }
+        // The server says that a session has expired by the absence of its key; this replica may have read it before.
         let is_trusted = match (&entry.session, moment.down_since_ms) {
             (Some(session), None) => {
-                now_ms.saturating_sub(read_ms) < self.trust.bound_ms && is_live(session, server_ms)
+                now_ms.saturating_sub(read_ms) < self.trust.bound_ms
+                    && !session.is_expired(server_ms)
             }
             (None, None) => now_ms.saturating_sub(read_ms) < self.trust.absent_bound_ms,
             (Some(session), Some(down_ms)) => {
-                now_ms.saturating_sub(down_ms) < self.trust.grace_ms && is_live(session, server_ms)
+                now_ms.saturating_sub(down_ms) < self.trust.grace_ms
+                    && !session.is_expired(server_ms)
             }
             (None, Some(_)) => false,
         };
@@ -284,16 +287,6 @@ fn adopt(known: Option<&Entry>, era: u64, key: Key<'_>, live: Live) -> (Session,
     let told_ms = if entry.era == era { entry.told_ms.load(Ordering::Relaxed) } else { 0 };
     let session = session.as_stored(live.record, live.version);
     (session, told_ms.max(live.touched_ms))
-}
-
-/// Whether neither the idle time nor the lifetime of `session` is over. At the server, the key would be absent; this
-/// replica may have read it earlier.
-fn is_live(session: &Session, server_ms: u64) -> bool {
-    let (idle_ms, lifetime_ms) =
-        (codec::millis(session.record().idle()), codec::millis(session.record().lifetime()));
-    let age_ms = server_ms.saturating_sub(session.born_ms());
-    let unused_ms = server_ms.saturating_sub(session.used_ms());
-    age_ms < lifetime_ms && (unused_ms < idle_ms || session.is_held())
 }
 
 impl fmt::Debug for Near {

@@ -70,6 +70,8 @@ fn what_was_read_is_trusted_within_its_era_its_bound_and_its_life() {
     let hold = session.hold();
     assert!(is_trusted(&near, "a", UP, (100, 2_000)), "an open stream is use");
     drop(hold);
+    assert!(is_trusted(&near, "a", UP, (100, 2_999)), "in use when it was last looked for");
+    assert!(!is_trusted(&near, "a", UP, (100, 3_000)), "idled out since");
     session.set_used_ms(10_500);
     assert!(is_trusted(&near, "a", UP, (100, 10_999)));
     assert!(!is_trusted(&near, "a", UP, (100, 11_000)), "past its lifetime");
