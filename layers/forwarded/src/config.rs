@@ -38,18 +38,22 @@ pub(crate) struct Config {
     pub(crate) kept: Vec<KeptField>,
     pub(crate) client_ip: Option<ClientIpHeader>,
     pub(crate) restarts_traces: bool,
-    /// The index of names that the pass over the fields looks for. [`Self::look_for_names`] keeps it up to date.
-    pub(crate) beginnings: Beginnings,
     pub(crate) peer_from: Option<fn(&Extensions) -> Option<SocketAddr>>,
     pub(crate) dialect: Option<Dialect>,
 }
 
+/// A configuration that does not change any more, with what follows from it.
+pub(crate) struct Ready {
+    pub(crate) config: Config,
+    /// Of the names that the pass over the fields looks for.
+    pub(crate) beginnings: Beginnings,
+}
+
 impl Config {
-    /// Updates the index to the current settings.
-    pub(crate) fn look_for_names(&mut self) {
+    pub(crate) fn ready(self) -> Ready {
         let internal = self.internal_prefixes.iter().map(InternalPrefix::as_str);
         let client_ip = self.client_ip.iter().map(|field| field.name().as_str());
-        self.beginnings = Beginnings::with(internal.chain(client_ip));
+        Ready { beginnings: Beginnings::with(internal.chain(client_ip)), config: self }
     }
 
     /// Whether the field is passed on from any peer.
@@ -75,5 +79,11 @@ impl fmt::Debug for Config {
             .field("prefix", &self.prefix)
             .field("internal_prefixes", &self.internal_prefixes)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)
     }
 }

@@ -61,7 +61,7 @@ pub fn request(bytes: &[u8]) {
         .source(source)
         .write(Fields::ALL)
         .chain(if choice & 4 != 0 { Chain::Append } else { Chain::Replace });
-    let config = layer.config();
+    let config = &layer.ready();
     let peer = if is_trusted { "10.0.0.1:1" } else { "203.0.113.9:1" };
     let mut request = Request::new(());
     PeerAddr::new(peer.parse::<SocketAddr>().unwrap()).attach(&mut request);

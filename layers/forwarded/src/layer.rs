@@ -9,11 +9,10 @@ use tower_layer::Layer;
 use crate::{
     Chain, Fields, Naming, SanitizeForwarded, TrustedPeers,
     by::ForwardedBy,
-    config::{Config, Source},
+    config::{Config, Ready, Source},
     internal_prefix::InternalPrefix,
     named::{ClientIpHeader, KeptField},
     path_prefix::PathPrefix,
-    scan::Beginnings,
     trust::Trust,
     write::Style,
 };
@@ -46,7 +45,7 @@ impl SanitizeForwardedLayer {
             naming: Naming::default(),
             by: None,
         };
-        let mut config = Config {
+        let config = Config {
             trust: Trust::Peers(TrustedPeers::default()),
             source: Source::default(),
             style,
@@ -56,11 +55,9 @@ impl SanitizeForwardedLayer {
             kept: Vec::new(),
             client_ip: None,
             restarts_traces: false,
-            beginnings: Beginnings::with([]),
             peer_from: None,
             dialect: None,
         };
-        config.look_for_names();
         Self { config, is_on: true }
     }
 
@@ -136,7 +133,6 @@ impl SanitizeForwardedLayer {
     /// replace the default, `x-bartizan-`.
     pub fn internal_prefixes(mut self, prefixes: impl IntoIterator<Item = InternalPrefix>) -> Self {
         self.config.internal_prefixes = prefixes.into_iter().collect();
-        self.config.look_for_names();
         self
     }
 
@@ -156,7 +152,6 @@ impl SanitizeForwardedLayer {
     /// claim.
     pub fn client_ip_header(mut self, field: ClientIpHeader) -> Self {
         self.config.client_ip = Some(field);
-        self.config.look_for_names();
         self
     }
 
@@ -184,9 +179,8 @@ impl SanitizeForwardedLayer {
         self
     }
 
-    #[cfg(any(feature = "__fuzz", test))]
-    pub(crate) const fn config(&self) -> &Config {
-        &self.config
+    pub(crate) fn ready(&self) -> Ready {
+        self.config.clone().ready()
     }
 }
 
@@ -194,7 +188,7 @@ impl<S> Layer<S> for SanitizeForwardedLayer {
     type Service = SanitizeForwarded<S>;
 
     fn layer(&self, inner: S) -> SanitizeForwarded<S> {
-        SanitizeForwarded::new(inner, self.is_on.then(|| Arc::new(self.config.clone())))
+        SanitizeForwarded::new(inner, self.is_on.then(|| Arc::new(self.ready())))
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, uri::Scheme};
 
 use crate::{
     chain::{self, Believed, Said},
-    config::{Config, Source},
+    config::{Config, Ready, Source},
     element::{Element, MAX_ELEMENTS},
     event,
     field::{self, Field},
@@ -24,9 +24,10 @@ use crate::{
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Reads the fields of a trusted peer, drops fields that must not pass, writes the fields for the backend, and records
-/// the facts in the passage. Facts from an outer layer of this process are kept.
-pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(), Reason> {
+/// Reads what a trusted peer states, drops what may not pass, writes what is known, and hands it on. What
+/// an outer layer of this process has found out stays.
+pub(crate) fn sanitize<B>(ready: &Ready, request: &mut Request<B>) -> Result<(), Reason> {
+    let config = &ready.config;
     target::check(request)?;
     // Over HTTP/1.1 the server has already read the length, and merged several equal ones.
     if request.version() > Version::HTTP_11 {
@@ -34,7 +35,7 @@ pub(crate) fn sanitize<B>(config: &Config, request: &mut Request<B>) -> Result<(
     }
     let Arrival { peer, judged } = Arrival::of(config, request);
     let is_trusted = judged.unwrap_or_else(|| config.trust.includes(peer.as_ref()));
-    let scan = scan::scan(request.headers(), config, is_trusted);
+    let scan = scan::scan(request.headers(), ready, is_trusted);
     if scan.has_coding {
         target::check_coding(request.headers())?;
     }

@@ -9,7 +9,7 @@ use http::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, Ready},
     name::{self, Kind},
 };
 
@@ -26,11 +26,11 @@ pub(crate) struct Scan {
 
 /// Looks at the names of `headers`, in one pass.
 #[inline]
-pub(crate) fn scan(headers: &HeaderMap, config: &Config, is_trusted: bool) -> Scan {
+pub(crate) fn scan(headers: &HeaderMap, ready: &Ready, is_trusted: bool) -> Scan {
     let mut scan = Scan::default();
     for name in headers.keys() {
-        if config.beginnings.may_matter(name.as_str()) {
-            scan.note(name, config, is_trusted);
+        if ready.beginnings.may_matter(name.as_str()) {
+            scan.note(name, &ready.config, is_trusted);
         }
     }
     scan
@@ -80,20 +80,13 @@ impl Beginnings {
     }
 
     fn add(&mut self, name: &str) {
-        let Some(first) = name.as_bytes().first_chunk::<4>() else {
-            // A prefix this short could be followed by anything.
+        let Some(first) = name.as_bytes().first_chunk() else {
+            // A prefix so short could be followed by anything.
             self.0 = [true; PLACES];
             return;
         };
-        // Each `-` both as `-` and as `_`.
-        for spelling in 0..1_u8 << first.len() {
-            let mut first = *first;
-            for (at, byte) in first.iter_mut().enumerate() {
-                if *byte == b'-' && spelling & 1 << at != 0 {
-                    *byte = b'_';
-                }
-            }
-            if let Some(known) = self.0.get_mut(usize::from(place(first))) {
+        for spelling in spellings(*first) {
+            if let Some(known) = self.0.get_mut(usize::from(place(spelling))) {
                 *known = true;
             }
         }
@@ -109,19 +102,40 @@ impl Beginnings {
     }
 }
 
-/// Hashes a beginning to its slot. The factor was chosen so that no common name shares a slot with a name that matters.
+/// `first` with each `-` as it is, and as `_`; some of them twice.
+fn spellings(first: [u8; 4]) -> impl Iterator<Item = [u8; 4]> {
+    (0..1_u8 << first.len()).map(move |spelling| {
+        let mut first = first;
+        for (at, byte) in first.iter_mut().enumerate() {
+            if *byte == b'-' && spelling & 1 << at != 0 {
+                *byte = b'_';
+            }
+        }
+        first
+    })
+}
+
+/// Spreads the beginnings over the places.
 #[inline(always)]
 fn place(first: [u8; 4]) -> u8 {
-    let [.., place] = u32::from_le_bytes(first).wrapping_mul(FACTOR).to_le_bytes();
+    place_by(FACTOR, first)
+}
+
+#[inline(always)]
+fn place_by(factor: u32, first: [u8; 4]) -> u8 {
+    let [.., place] = u32::from_le_bytes(first).wrapping_mul(factor).to_le_bytes();
     place
 }
 
+/// One by which no usual name falls on the place of one that matters. A test says so, or names another.
 const FACTOR: u32 = 0x2F3D_1FC1;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
-    use crate::SanitizeForwardedLayer;
+    use crate::{SanitizeForwardedLayer, internal_prefix::InternalPrefix, named::ClientIpHeader};
 
     fn is_looked_at(beginnings: &Beginnings, name: &str) -> bool {
         beginnings.may_matter(name)
@@ -156,35 +170,75 @@ mod tests {
         assert!(is_looked_at(&Beginnings::with([]), "x-"), "shorter itself");
     }
 
-    /// The property for which the factor was chosen.
+    const USUAL: [&str; 22] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "baggage",
+        "cache-control",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "priority",
+        "referer",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-api-key",
+        "x-stainless-os",
+    ];
+
+    /// Where it fails because the names have changed, it names a factor that does for them.
+    #[test]
+    fn the_factor_keeps_usual_names_apart_from_those_that_matter() {
+        let first = |name: &str| *name.as_bytes().first_chunk().unwrap();
+        let mattering: Vec<_> = name::beginnings()
+            .chain(browser::BEGINNINGS)
+            .chain(["connection", "transfer-encoding", "x-bartizan-"])
+            .flat_map(|name| spellings(first(name)))
+            .collect();
+        let does = |factor| {
+            let places: HashSet<u8> =
+                mattering.iter().map(|first| place_by(factor, *first)).collect();
+            USUAL.iter().all(|name| !places.contains(&place_by(factor, first(name))))
+        };
+        let found =
+            (0..=u32::MAX).step_by(2).map(|more| FACTOR.wrapping_add(more)).find(|it| does(*it));
+        assert_eq!(found, Some(FACTOR), "{found:#X?}");
+        // There is another to be found.
+        let others = (2..=u32::MAX).step_by(2).map(|more| FACTOR.wrapping_add(more));
+        assert!(others.take(1_000_000).any(does));
+    }
+
     #[test]
     fn usual_names_are_not_looked_at() {
-        let layer = SanitizeForwardedLayer::new();
-        for name in [
-            "accept",
-            "accept-encoding",
-            "accept-language",
-            "authorization",
-            "baggage",
-            "cache-control",
-            "content-length",
-            "content-type",
-            "cookie",
-            "host",
-            "last-event-id",
-            "mcp-method",
-            "mcp-name",
-            "mcp-protocol-version",
-            "mcp-session-id",
-            "priority",
-            "referer",
-            "traceparent",
-            "tracestate",
-            "user-agent",
-            "x-api-key",
-            "x-stainless-os",
-        ] {
-            assert!(!is_looked_at(&layer.config().beginnings, name), "{name}");
+        let ready = SanitizeForwardedLayer::new().ready();
+        for name in USUAL {
+            assert!(!is_looked_at(&ready.beginnings, name), "{name}");
         }
+    }
+
+    /// Whatever the order in which a layer is set.
+    #[test]
+    fn each_name_that_a_setting_adds_is_looked_at() {
+        let field = || "qq-client".parse::<ClientIpHeader>().unwrap();
+        let prefix = || ["zz-inside-".parse::<InternalPrefix>().unwrap()];
+        let layer = SanitizeForwardedLayer::new;
+        for layer in [
+            layer().client_ip_header(field()).internal_prefixes(prefix()),
+            layer().internal_prefixes(prefix()).client_ip_header(field()),
+        ] {
+            for name in ["qq-client", "zz-inside-a"] {
+                assert!(is_looked_at(&layer.ready().beginnings, name), "{name}");
+            }
+        }
+        assert!(!is_looked_at(&layer().ready().beginnings, "qq-client"));
     }
 }

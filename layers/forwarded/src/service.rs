@@ -10,18 +10,18 @@ use bartizan_core::{Dialect, GuardBody, Refusal};
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{ResponseFuture, config::Config, event, sanitize::sanitize};
+use crate::{ResponseFuture, config::Ready, event, sanitize::sanitize};
 
 /// Drops spoofed forwarding headers and writes correct ones; see the [crate docs](crate).
 #[derive(Clone, Debug)]
 pub struct SanitizeForwarded<S> {
     inner: S,
-    // `None` if the layer is off.
-    config: Option<Arc<Config>>,
+    // None: it is off.
+    config: Option<Arc<Ready>>,
 }
 
 impl<S> SanitizeForwarded<S> {
-    pub(crate) fn new(inner: S, config: Option<Arc<Config>>) -> Self {
+    pub(crate) fn new(inner: S, config: Option<Arc<Ready>>) -> Self {
         Self { inner, config }
     }
 
@@ -55,14 +55,14 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(config) = &self.config else {
+        let Some(ready) = &self.config else {
             return ResponseFuture::forwarded(self.inner.call(request));
         };
-        match sanitize(config, &mut request) {
+        match sanitize(ready, &mut request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request)),
             Err(reason) => {
                 event::refused(reason);
-                let dialect = Dialect::fixed_or_of(config.dialect.as_ref(), &request);
+                let dialect = Dialect::fixed_or_of(ready.config.dialect.as_ref(), &request);
                 ResponseFuture::refused(Refusal::new(reason).respond(&dialect))
             }
         }
