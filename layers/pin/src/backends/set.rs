@@ -53,7 +53,7 @@ pub(super) struct SharedSet {
 
 #[derive(Clone, Default)]
 pub(super) struct Set {
-    /// Counts the changes.
+    /// Counts the changes of what is in it.
     generation: u64,
     // Here, so that one load gives both.
     pub(super) counters: Counters,
@@ -178,13 +178,13 @@ impl Backends {
         self.0.absent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of changes so far.
+    /// How often a backend has joined or left so far; both at once count as one.
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.0.set.load().generation
     }
 
-    /// The ids in the set, with its number of changes.
+    /// The ids in the set, with its [generation](Self::generation).
     pub(crate) fn members(&self) -> (u64, Vec<BackendId>) {
         let set = self.0.set.load();
         (set.generation, set.slots.iter().map(|slot| slot.backend().id().clone()).collect())
@@ -202,10 +202,12 @@ impl Backends {
         let changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.set.load_full();
         let mut set = Set::clone(&before);
-        set.generation = set.generation.wrapping_add(1);
         change(&mut set);
         let removed = before.slots_not_in(&set);
         let joined = set.slots_not_in(&before);
+        if !removed.is_empty() || !joined.is_empty() {
+            set.generation = set.generation.wrapping_add(1);
+        }
         self.0.set.store(Arc::new(set));
         let mut absent = self.absent();
         // In this order: one that is replaced by a new one of its name is there.
@@ -286,5 +288,32 @@ mod tests {
         assert_eq!(backends.snapshot().len(), 1);
         assert_eq!(take(), ["http://c:1"]);
         assert_eq!(count.load(Ordering::Relaxed), 3, "the second callback is called, too");
+    }
+
+    /// What is derived from the members is made again for each.
+    #[test]
+    fn only_a_backend_that_joins_or_leaves_makes_a_generation() {
+        struct NoSessions;
+        impl CountSessions for NoSessions {
+            fn sessions_on(&self, _: &BackendId) -> usize {
+                0
+            }
+        }
+        let [a, b] = ["http://a:1", "http://b:1"].map(|uri| uri.parse::<Backend>().unwrap());
+        let backends = Backends::new([a.clone(), b.clone()]);
+        let before = backends.generation();
+        backends.add(a.clone());
+        backends.drain(a.id());
+        backends.ready(a.id());
+        backends.remove(&"http://c:1".parse().unwrap());
+        let backends = backends.counted_by(Arc::new(NoSessions));
+        assert_eq!(backends.generation(), before);
+        backends.remove(b.id());
+        assert_eq!(backends.generation(), before + 1);
+        backends.add(b.clone());
+        assert_eq!(backends.generation(), before + 2);
+        // Another server of the same name.
+        backends.add(Backend::new(b.id().clone(), &http::Uri::from_static("http://d:1")).unwrap());
+        assert_eq!(backends.members().0, before + 3);
     }
 }
