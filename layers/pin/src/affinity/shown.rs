@@ -79,8 +79,10 @@ impl Affinity {
             return names;
         }
         let (generation, ids) = backends.members();
-        self.names.store(Arc::new(Names::new(&self.cookie, generation, ids)));
-        self.names.load()
+        // Not what is kept by then: another thread may have kept those of an earlier set.
+        let names = Arc::new(Names::new(&self.cookie, generation, ids));
+        self.names.store(Arc::clone(&names));
+        Guard::from_inner(names)
     }
 }
 
