@@ -177,6 +177,7 @@ mod backends;
 pub mod balance;
 mod bounds;
 mod config;
+mod cookie_pair;
 mod event;
 mod future;
 mod gauges;

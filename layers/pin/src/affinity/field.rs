@@ -1,10 +1,5 @@
 //! The reader of `Cookie` fields ([RFC 6265 §4.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.2)). Pure.
 //!
-//! ```text
-//! cookie-string = cookie-pair *( ";" SP cookie-pair )
-//! cookie-pair   = cookie-name "=" cookie-value
-//! ```
-//!
 //! Over HTTP/2 there may be several fields
 //! ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)). White space is kept, and text that is not
 //! a pair is left alone for the backend.
@@ -13,8 +8,10 @@ use bartizan_core::fields::list::trim;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
-/// Takes the cookie `name` out of the request. If there are several, the first one counts for which `read` returns a
-/// value. The bytes of other cookies stay as they are.
+use crate::cookie_pair::{pairs, value};
+
+/// Takes the cookie `name` out of the request. Of several, the first counts that `read` finds something in. The others'
+/// bytes stay as they are.
 pub(super) fn take<T>(
     headers: &mut HeaderMap,
     name: &str,
@@ -32,18 +29,7 @@ pub(super) fn take<T>(
     found
 }
 
-fn pairs(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    line.as_bytes().split(|byte| *byte == b';')
-}
-
-/// The value of `pair`, if it is the cookie `name`.
-fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let at = pair.iter().position(|byte| *byte == b'=')?;
-    let (before, after) = pair.split_at_checked(at)?;
-    (trim(before) == name.as_bytes()).then(|| trim(after.get(1..).unwrap_or_default()))
-}
-
-/// `line` without the cookie `name`; `None` if nothing is left.
+/// `line` without the cookie `name`; none if nothing is left.
 fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
     if pairs(line).all(|pair| value(pair, name).is_none()) {
         return Some(line.clone());

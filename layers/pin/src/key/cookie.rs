@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use bartizan_core::fields::list::trim;
 use http::{
-    HeaderMap, Uri,
+    HeaderMap, HeaderValue, Uri,
     header::{COOKIE, SET_COOKIE},
 };
 
 use super::extract::{ExtractKey, PinKey};
+use crate::cookie_pair::{name_and_value, pairs, value};
 
 /// The value of a cookie that a backend sets ([RFC 6265
 /// §4](https://www.rfc-editor.org/rfc/rfc6265#section-4)). If several have the name, the first one,
@@ -22,11 +22,6 @@ impl CookieKey {
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
-
-    fn value_in<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
-        let (name, value) = name_and_value(pair)?;
-        (name == self.0.as_bytes()).then_some(value)
-    }
 }
 
 impl ExtractKey for CookieKey {
@@ -34,8 +29,8 @@ impl ExtractKey for CookieKey {
         headers
             .get_all(COOKIE)
             .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-            .find_map(|pair| self.value_in(pair))
+            .flat_map(pairs)
+            .find_map(|pair| value(pair, &self.0))
             .map(PinKey::of_backend)
     }
 
@@ -43,19 +38,19 @@ impl ExtractKey for CookieKey {
         headers
             .get_all(SET_COOKIE)
             .iter()
-            .filter(|line| !takes_away(line.as_bytes()))
-            .filter_map(|line| line.as_bytes().split(|byte| *byte == b';').next())
-            .find_map(|pair| self.value_in(pair))
+            .filter(|line| !takes_away(line))
+            .filter_map(|line| pairs(line).next())
+            .find_map(|pair| value(pair, &self.0))
             .map(Cow::Borrowed)
     }
 }
 
-/// Whether a `Set-Cookie` line deletes the cookie. Some frameworks also send a value then, the same from every backend.
-/// `Max-Age` takes precedence over `Expires` ([RFC 6265
-/// §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates, only the year 1970 is recognised,
-/// which frameworks use for this.
-fn takes_away(line: &[u8]) -> bool {
-    let attributes = || line.split(|byte| *byte == b';').skip(1).filter_map(name_and_value);
+/// Whether a `Set-Cookie` line ends the cookie: some frameworks give it a value as they do, which is the
+/// same from every backend. `Max-Age` goes before `Expires`
+/// ([RFC 6265 §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates only the
+/// year of the epoch is known, which is what they take.
+fn takes_away(line: &HeaderValue) -> bool {
+    let attributes = || pairs(line).skip(1).filter_map(name_and_value);
     let is_integer = |value: &[u8]| {
         let digits = value.strip_prefix(b"-").unwrap_or(value);
         !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
@@ -69,12 +64,6 @@ fn takes_away(line: &[u8]) -> bool {
         name.eq_ignore_ascii_case(b"expires")
             && value.split(|byte| matches!(byte, b' ' | b'-')).any(|part| part == b"1970")
     })
-}
-
-fn name_and_value(pair: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = pair.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = pair.split_at_checked(at)?;
-    Some((trim(name), trim(value.get(1..).unwrap_or_default())))
 }
 
 #[cfg(test)]
