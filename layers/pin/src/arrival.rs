@@ -13,7 +13,7 @@ use bartizan_core::{
 use http::{Request, Response};
 
 use crate::{
-    affinity::{SetCookie, Shown, may_pin},
+    affinity::{SetCookie, Shown},
     attempt::{Attempt, Choice},
     backends::{Absence, Pinned, Slot},
     bounds::{Incoming, Inside},
@@ -62,7 +62,7 @@ where
     T: SessionStore,
 {
     let affinity = config.affinity.as_ref();
-    let shown = affinity.map(|affinity| affinity.take(&config.backends, &mut request));
+    let shown = affinity.and_then(|affinity| affinity.take(&config.backends, &mut request));
     let next = match by_passage(config, &mut request) {
         Some(next) => next,
         None => match key(config, &request) {
@@ -179,7 +179,7 @@ fn by_cookie<B, R, K, T: SessionStore>(
     request: &mut Request<B>,
     shown: Option<Shown>,
 ) -> Next<R, K, T> {
-    let Some(Shown { backend, set }) = shown.filter(|_| may_pin(request)) else {
+    let Some(Shown { backend, set }) = shown else {
         return open(config, request, None, Lost::default(), None);
     };
     let lost = match backend.map(|id| config.backends.find(&id)) {

@@ -144,9 +144,11 @@
 //! header fields for another try (`tests/allocations.rs`). Recording its outcome takes one lock of the backend, not
 //! held across an await, and the choice one more atomic load per backend.
 //!
-//! With an affinity cookie: a search of the `Cookie` fields, and for a request that has the cookie a lookup in a table, no
-//! hashing with a key, and two allocations to take the cookie out from among others. The table is made again when the
-//! set of backends has changed, with one HMAC per backend and secret.
+//! With an affinity cookie: a search of the `Cookie` fields, and three allocations to take the cookie out from among
+//! others, none if it is alone. If the cookie can pin the request, also a lookup in a table, and no hashing with a key.
+//! Work pinned by the cookie costs three more allocations, for the backend that its response names, and a response that
+//! sets the cookie two for the field (`tests/cookie_allocations.rs`). The table is made again when a backend has joined
+//! or left, with one HMAC per backend and secret.
 //!
 //! Work that must wait (for the store, or for its turn at another backend) does so in one boxed future.
 //!

@@ -29,13 +29,24 @@ pub(super) fn take<T>(
     found
 }
 
+/// Takes the cookie `name` out of the request, unread.
+pub(super) fn strip(headers: &mut HeaderMap, name: &str) {
+    take(headers, name, |_| Some(()));
+}
+
 /// `line` without the cookie `name`; none if nothing is left.
 fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
     if pairs(line).all(|pair| value(pair, name).is_none()) {
         return Some(line.clone());
     }
-    let kept: Vec<_> = pairs(line).filter(|pair| value(pair, name).is_none()).collect();
-    let joined = kept.join(&b';');
+    let mut kept = pairs(line).filter(|pair| value(pair, name).is_none()).peekable();
+    kept.peek()?;
+    let mut joined = Vec::with_capacity(line.len());
+    for pair in kept {
+        joined.extend_from_slice(pair);
+        joined.push(b';');
+    }
+    joined.pop();
     let bytes = Bytes::copy_from_slice(trim(&joined));
     if bytes.iter().all(|byte| matches!(byte, b';' | b' ' | b'\t')) {
         return None;

@@ -14,4 +14,4 @@ mod names;
 mod shown;
 
 pub use cookie::AffinityCookie;
-pub(crate) use shown::{Affinity, SetCookie, Shown, may_pin};
+pub(crate) use shown::{Affinity, SetCookie, Shown};

@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header::SET_COOKIE, uri::Sc
 
 use super::{
     cookie::AffinityCookie,
-    field::take,
+    field::{strip, take},
     names::{Named, Names},
 };
 use crate::backends::Backends;
@@ -40,13 +40,17 @@ impl Affinity {
         Self { cookie, names: ArcSwap::default() }
     }
 
-    /// Takes the cookie out of a request, because backends need not see it.
-    pub(crate) fn take<B>(&self, backends: &Backends, request: &mut Request<B>) -> Shown {
+    /// Takes the cookie out of a request, which no backend needs to see. None if it may not pin the request.
+    pub(crate) fn take<B>(&self, backends: &Backends, request: &mut Request<B>) -> Option<Shown> {
         let name = self.cookie.cookie_name();
+        if !may_pin(request) {
+            strip(request.headers_mut(), name);
+            return None;
+        }
         let named = take(request.headers_mut(), name, |value| self.names(backends).find(value));
         let is_stale = !named.as_ref().is_some_and(|Named { is_current, .. }| *is_current);
         let set = SetCookie { is_secure: self.is_secure(request), is_stale };
-        Shown { backend: named.map(|named| named.backend), set }
+        Some(Shown { backend: named.map(|named| named.backend), set })
     }
 
     /// Sets the cookie to the name of the backend that has responded.
@@ -93,12 +97,14 @@ impl SetCookie {
     }
 }
 
-/// Whether the cookie may pin a request. Requests that have a session or ask for one are pinned by
-/// the session.
-pub(crate) fn may_pin<B>(request: &Request<B>) -> bool {
-    let is_sessions =
-        |passage: &Passage| passage.session().is_some() || passage.work() == Work::Opening;
-    !Passage::of(request).is_some_and(is_sessions)
+/// Whether the cookie may pin a request. One that has a session, or asks for one, is the session's; one whose backend
+/// is chosen goes there.
+fn may_pin<B>(request: &Request<B>) -> bool {
+    !Passage::of(request).is_some_and(|passage| {
+        passage.session().is_some()
+            || passage.work() == Work::Opening
+            || passage.backend().is_some()
+    })
 }
 
 /// Whether the backend may hold state of the client after this response. An error does not bind a client to a failing
