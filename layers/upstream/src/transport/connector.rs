@@ -1,4 +1,4 @@
-//! Connections with a deadline, and without extra data in every response.
+//! Connections with a deadline.
 
 use std::{
     error::Error,
@@ -10,9 +10,6 @@ use std::{
 
 use bartizan_core::failure::FailureKind;
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use pin_project_lite::pin_project;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -28,16 +25,6 @@ pub(super) struct Connector<C> {
 pub(super) struct ConnectError {
     kind: FailureKind,
     source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-pin_project! {
-    /// A connection that hides its details from the client library, which would put them into the
-    /// extensions of every response, at the cost of an allocation.
-    #[derive(Debug)]
-    pub(super) struct Quiet<T> {
-        #[pin]
-        io: T,
-    }
 }
 
 impl<C> Connector<C> {
@@ -133,16 +120,15 @@ fn is_out_of_resources(code: i32) -> bool {
     codes.contains(&code)
 }
 
-impl<C, T> Service<Uri> for Connector<C>
+impl<C> Service<Uri> for Connector<C>
 where
-    C: Service<Uri, Response = T>,
+    C: Service<Uri>,
     C::Error: Into<Box<dyn Error + Send + Sync>>,
     C::Future: Send + 'static,
-    T: 'static,
 {
-    type Response = Quiet<T>;
+    type Response = C::Response;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Quiet<T>, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.inner.poll_ready(cx).map_err(|error| ConnectError::new(error.into()))
@@ -153,7 +139,7 @@ where
         // Boxed: once for a connection, which many requests share.
         Box::pin(async move {
             match connecting.await {
-                Ok(Ok(io)) => Ok(Quiet { io }),
+                Ok(Ok(io)) => Ok(io),
                 Ok(Err(error)) => Err(ConnectError::new(error.into())),
                 Err(_) => Err(ConnectError { kind: FailureKind::ConnectTimeout, source: None }),
             }
@@ -170,53 +156,6 @@ impl fmt::Display for ConnectError {
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
-    }
-}
-
-impl<T: Connection> Connection for Quiet<T> {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        if self.io.connected().is_negotiated_h2() { connected.negotiated_h2() } else { connected }
-    }
-}
-
-impl<T: Read> Read for Quiet<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.project().io.poll_read(cx, buffer)
-    }
-}
-
-impl<T: Write> Write for Quiet<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.project().io.poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().io.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().io.poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.project().io.poll_write_vectored(cx, bytes)
     }
 }
 

@@ -31,10 +31,11 @@ impl<IO> Socket<IO> {
     }
 }
 
-/// For hyper-util's client.
-impl<IO: Connection> Connection for Socket<IO> {
+/// For hyper-util's client, which gets to know nothing of the connection: what it knew it would put into the extensions of
+/// every response, at the price of an allocation. TLS adds the protocol that was negotiated.
+impl<IO> Connection for Socket<IO> {
     fn connected(&self) -> Connected {
-        self.io.connected()
+        Connected::new()
     }
 }
 
@@ -95,7 +96,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Socket<IO> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use http::Extensions;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
 
@@ -112,6 +117,18 @@ mod tests {
         }
         assert_eq!(sizes, [PIECE, PIECE, PIECE, PIECE, PIECE, PIECE, 50_000 - 6 * PIECE]);
         assert_eq!(received, sent);
+    }
+
+    #[tokio::test]
+    async fn the_client_gets_nothing_to_put_into_responses() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let io = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut extensions = Extensions::new();
+        io.connected().get_extras(&mut extensions);
+        assert!(!extensions.is_empty(), "it would, by itself");
+        extensions.clear();
+        Socket::new(io, None).connected().get_extras(&mut extensions);
+        assert!(extensions.is_empty());
     }
 
     #[tokio::test]
