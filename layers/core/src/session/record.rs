@@ -160,7 +160,19 @@ impl Record {
         Duration::from_millis(self.lifetime_ms.into())
     }
 
-    /// The id by which the backend knows the session, if it differs from the client's.
+    /// The idle time in milliseconds.
+    #[inline]
+    pub(super) const fn idle_ms(&self) -> u32 {
+        self.idle_ms
+    }
+
+    /// The lifetime in milliseconds.
+    #[inline]
+    pub(super) const fn lifetime_ms(&self) -> u32 {
+        self.lifetime_ms
+    }
+
+    /// The id by which the backend knows the session, where it is not the client's.
     #[must_use]
     pub fn upstream_id(&self) -> Option<&SessionId> {
         self.rare.as_ref()?.upstream_id.as_ref()

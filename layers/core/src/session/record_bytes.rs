@@ -45,10 +45,8 @@ impl Record {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
         bytes.push(LAYOUT);
-        for time in [self.idle(), self.lifetime()] {
-            // A record never has more than fits.
-            let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-            bytes.extend(millis.to_be_bytes());
+        for ms in [self.idle_ms(), self.lifetime_ms()] {
+            bytes.extend(ms.to_be_bytes());
         }
         self.push_parts(&mut bytes);
         bytes

@@ -1,6 +1,6 @@
 //! Operations on sessions that only stores use.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Session, ended,
@@ -146,9 +146,9 @@ impl StoredSession for Session {
 
     #[inline]
     fn is_expired(&self, now_ms: u64) -> bool {
-        let is_over = |ms: u64, time: Duration| u128::from(ms) >= time.as_millis();
-        is_over(now_ms.saturating_sub(self.born_ms()), self.record().lifetime())
-            || self.unused_ms(now_ms).is_some_and(|ms| is_over(ms, self.record().idle()))
+        let (idle_ms, lifetime_ms) = (self.record().idle_ms(), self.record().lifetime_ms());
+        now_ms.saturating_sub(self.born_ms()) >= lifetime_ms.into()
+            || self.unused_ms(now_ms).is_some_and(|ms| ms >= idle_ms.into())
     }
 
     fn end(&self) {
