@@ -43,17 +43,23 @@ pub(crate) fn told_by_element(element: &Element<'_>, own: &PublicOrigin) -> Publ
 /// Whether `text` is a host with or without a port, without characters that have a meaning in a list, in a quoted
 /// string or elsewhere in a URI.
 pub(crate) fn is_host(text: &[u8]) -> bool {
-    let is_sound = match text.last_chunk::<LANES>() {
-        // Many bytes at a time, because every request has a host to check. The last chunk overlaps the one before.
+    if !matches!(text.len(), 1..=MAX_HOST_BYTES) {
+        return false;
+    }
+    match text.last_chunk() {
+        // Many at a time, since every request has a host to look through. The last ones overlap with those before.
         Some(last) => text.as_chunks().0.iter().chain([last]).all(are_host_chars),
-        None => text.iter().all(|byte| is_host_char(*byte)),
-    };
-    is_sound && matches!(text.len(), 1..=MAX_HOST_BYTES)
+        None => {
+            let mut padded = [b'a'; LANES];
+            padded.iter_mut().zip(text).for_each(|(lane, byte)| *lane = *byte);
+            are_host_chars(&padded)
+        }
+    }
 }
 
 const LANES: usize = 16;
 
-/// The result of [`is_host_char`] for each byte, in a form that the compiler can vectorise.
+/// Whether each byte is one of a host, in a form that is computed for all of them at once.
 fn are_host_chars(bytes: &[u8; LANES]) -> bool {
     bytes.iter().fold(true, |all, &byte| {
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
@@ -63,22 +69,6 @@ fn are_host_chars(bytes: &[u8; LANES]) -> bool {
         let is_bracket = (byte == b'[') | (byte == b']');
         all & (is_letter | is_digit_or_mark | is_other | is_bracket)
     })
-}
-
-fn is_host_char(byte: u8) -> bool {
-    const CHARS: [bool; 256] =
-        table(b"0123456789-._~%:[]ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-    CHARS.get(usize::from(byte)) == Some(&true)
-}
-
-#[allow(clippy::indexing_slicing, reason = "made when compiled, and as long as there are bytes")]
-const fn table(mut chars: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    while let [first, rest @ ..] = chars {
-        table[*first as usize] = true;
-        chars = rest;
-    }
-    table
 }
 
 /// A name of 253 characters, and a port.
@@ -196,8 +186,11 @@ mod tests {
 
     #[test]
     fn a_host_is_judged_alike_whatever_its_length() {
+        let alphabet = b"0123456789-._~%:[]ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         for byte in 0..=u8::MAX {
-            assert_eq!(are_host_chars(&[byte; LANES]), is_host_char(byte), "{byte:#x}");
+            let is_one = alphabet.contains(&byte);
+            assert_eq!(are_host_chars(&[byte; LANES]), is_one, "{byte:#x}");
+            assert_eq!(is_host(&[byte]), is_one, "{byte:#x}");
         }
         for len in 1..=MAX_HOST_BYTES {
             let sound = vec![b'a'; len];
