@@ -208,8 +208,12 @@ impl Names {
         }
         let Some((address, io)) = outcome.connected else {
             let verdict = name.known.verdict(&outcome.failures);
-            if is_to_be_tried && !std::mem::replace(&mut name.is_tried, true) {
-                tokio::spawn(try_again(Arc::clone(self), uri.clone()));
+            let is_first = is_to_be_tried && !std::mem::replace(&mut name.is_tried, true);
+            // A runtime that ends drops the task at once, which takes the lock.
+            drop(names);
+            if is_first {
+                let trial = Trial { names: Arc::clone(self), uri: uri.clone(), is_over: false };
+                tokio::spawn(try_again(trial));
             }
             return Err(verdict);
         };
@@ -244,16 +248,42 @@ impl Names {
     }
 }
 
-/// Tries a kept address until it connects, or until it is given up and another connects: how long it counts as failing
-/// must not depend on how often requests use it.
-async fn try_again(names: Arc<Names>, uri: Uri) {
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
+/// The trial of a kept address; dropped, there is none. Its worker may end before it does.
+struct Trial {
+    names: Arc<Names>,
+    uri: Uri,
+    /// Whether that is noted already: another may have begun since.
+    is_over: bool,
+}
+
+impl Trial {
+    fn authority(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        if let Some(name) = self.names.names().get_mut(self.authority()) {
+            name.is_tried = false;
+        }
+    }
+}
+
+/// Tries a kept address until it connects, or is given up and another does: how long it has failed must not depend on
+/// how often it is asked for.
+async fn try_again(mut trial: Trial) {
     loop {
         sleep(TRY_AGAIN).await;
-        // Boxed, because the future is recursive: this task begins it.
-        let connecting: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(names.connect(&uri));
+        // Boxed: it is this task that it begins.
+        let connecting: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(trial.names.connect(&trial.uri));
         let connected = connecting.await.is_ok();
-        if !names.is_to_be_tried(authority) || connected {
+        trial.is_over = !trial.names.is_to_be_tried(trial.authority());
+        if trial.is_over || connected {
             return;
         }
     }
@@ -341,6 +371,31 @@ mod tests {
             let outcome = race::Outcome { connected: Some((address, io)), failures: Vec::new() };
             let reached = names.settle("tools", &uri, outcome).unwrap();
             assert_eq!(reached.map(|reached| reached.epoch), is_used.then_some(1), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_kept_address_is_tried_again_where_the_worker_that_did_so_has_ended() {
+        let names = Names::new(Resolver::System, Duration::from_secs(5));
+        let addresses = ["127.0.0.1:1", "127.0.0.2:1"].map(|text| text.parse().unwrap());
+        {
+            let mut table = names.names();
+            let known = &mut entry(&mut table, "tools").known;
+            known.answered(addresses.to_vec());
+            known.connected(addresses[0], Instant::now(), || 1);
+        }
+        let uri = Uri::from_static("http://tools");
+        for _ in 0..2 {
+            let worker =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            worker.block_on(async {
+                let failures = vec![(addresses[0], FailureKind::Refused)];
+                let outcome = race::Outcome { connected: None, failures };
+                assert!(names.settle("tools", &uri, outcome).is_err());
+            });
+            assert!(names.names()["tools"].is_tried);
+            drop(worker);
+            assert!(!names.names()["tools"].is_tried);
         }
     }
 }
