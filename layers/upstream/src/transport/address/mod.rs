@@ -24,6 +24,7 @@
 //! A connection has the *epoch* of its address, a number that grows each time a name gets another address. Pools drop
 //! connections of an earlier epoch.
 
+mod epoch;
 mod known;
 mod names;
 mod race;
@@ -31,5 +32,6 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
+pub(super) use epoch::PoolEpoch;
 pub(super) use names::{ByName, Names};
 pub(super) use resolver::Resolver;

@@ -23,6 +23,7 @@ use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::{
     super::{
+        address::PoolEpoch,
         dialer::Dialer,
         pools::{self, Limits},
     },
@@ -44,26 +45,14 @@ struct State {
     open: usize,
     // How many connections are being drained for cancelled exchanges.
     read_out: usize,
-    // The epoch of the backend's current address: a connection with an earlier one leads elsewhere.
-    epoch: u64,
-    // The latest epoch of any name that this pool has seen.
-    latest: u64,
-    // Cancelled requests stay in the queue until their turn.
+    epoch: PoolEpoch,
+    // Those who wait no more are among them until it would be their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
 struct Idle {
     link: Link,
     since: Instant,
-}
-
-impl State {
-    fn is_at(&mut self, epoch: u64) {
-        if self.epoch < epoch {
-            self.epoch = epoch;
-            self.idle.clear();
-        }
-    }
 }
 
 /// How a request gets a connection.
@@ -101,10 +90,8 @@ impl Pool {
     #[inline]
     pub(super) fn check_out(self: &Arc<Self>) -> Checkout {
         let mut state = self.state();
-        let latest = self.dialer.names.latest();
-        if state.latest != latest {
-            state.latest = latest;
-            self.follow(&mut state);
+        if state.epoch.follows(&self.dialer.names, &self.backend) {
+            state.idle.clear();
         }
         while let Some(idle) = state.idle.pop() {
             if idle.link.sender.is_ready() && idle.since.elapsed() < self.limits.idle_timeout {
@@ -130,7 +117,7 @@ impl Pool {
             return;
         }
         let mut state = self.state();
-        if link.epoch < state.epoch {
+        if state.epoch.is_past(link.epoch) {
             return;
         }
         let mut turn = Turn::Use(link);
@@ -148,15 +135,9 @@ impl Pool {
 
     /// Closes the idle connections if they lead to an address before that of `epoch`.
     pub(super) fn is_at(&self, epoch: u64) {
-        self.state().is_at(epoch);
-    }
-
-    /// Follows the backend if another worker has found that it moved.
-    #[cold]
-    fn follow(&self, state: &mut State) {
-        let moved = self.dialer.names.moved_by_now(self.backend.authority().as_str());
-        if let Some(epoch) = moved {
-            state.is_at(epoch);
+        let mut state = self.state();
+        if state.epoch.moves_to(epoch) {
+            state.idle.clear();
         }
     }
 

@@ -29,6 +29,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     super::{
         TransportError,
+        address::PoolEpoch,
         dialer::Dialer,
         pools::{self, Limits},
     },
@@ -59,11 +60,8 @@ struct State {
     next: u64,
     is_dialling: bool,
     is_http1: bool,
-    // The epoch of the backend's current address.
-    epoch: u64,
-    // The latest epoch of any name that this pool has seen.
-    latest: u64,
-    // Cancelled requests stay in the queue until their turn.
+    epoch: PoolEpoch,
+    // Those that wait no more are among them until it would be their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -78,14 +76,7 @@ struct Link {
 }
 
 impl State {
-    fn is_at(&mut self, epoch: u64) {
-        if self.epoch < epoch {
-            self.epoch = epoch;
-            self.links.clear();
-        }
-    }
-
-    /// Fails all waiting requests.
+    /// Tells all that wait that they wait in vain.
     fn fail(&mut self, unable: Unable) {
         for turn in self.waiting.drain(..) {
             let _ = turn.send(Err(unable));
@@ -135,13 +126,8 @@ impl Pool {
         if state.is_http1 {
             return Checkout::NotHttp2;
         }
-        let names = &self.dialer.names;
-        if state.latest != names.latest() {
-            state.latest = names.latest();
-            // Another worker may have found the backend at another address.
-            if let Some(epoch) = names.moved_by_now(self.backend.authority().as_str()) {
-                state.is_at(epoch);
-            }
+        if state.epoch.follows(&self.dialer.names, &self.backend) {
+            state.links.clear();
         }
         while state.waiting.front().is_some_and(oneshot::Sender::is_closed) {
             state.waiting.pop_front();
@@ -255,7 +241,9 @@ impl Pool {
         state.is_dialling = false;
         match outcome {
             Ok(Dialled { id, sender, epoch }) => {
-                state.is_at(epoch);
+                if state.epoch.moves_to(epoch) {
+                    state.links.clear();
+                }
                 let now = Instant::now();
                 let link = Link { id, sender, open: 0, limit: None, since: now, used: now };
                 state.links.push(link);
