@@ -31,9 +31,6 @@ pub(super) struct Inner {
 /// A weak reference to one version of a session.
 pub(crate) struct WeakSession(Weak<Inner>);
 
-/// A weak reference to the first version of a session, valid while any version is in use.
-pub(crate) type FirstVersion = WeakSession;
-
 /// Keeps a session in use until it is dropped: for a call in flight, an open stream, a tunnel.
 #[derive(Debug)]
 pub struct Hold(Session);
@@ -115,7 +112,8 @@ impl Session {
         WeakSession(Arc::downgrade(&self.0))
     }
 
-    pub(crate) fn first_version(&self) -> FirstVersion {
+    /// Lives for as long as anything uses any version.
+    pub(crate) fn first_version(&self) -> WeakSession {
         self.0.first.as_ref().unwrap_or(self).downgrade()
     }
 

@@ -17,7 +17,7 @@ pub use additions::Additions;
 pub use client_network::ClientNetwork;
 pub use ended::Ended;
 pub use id::{Fingerprint, InvalidSessionId, SessionId};
-pub(crate) use live::{FirstVersion, WeakSession};
+pub(crate) use live::WeakSession;
 pub use live::{Hold, Session};
 pub use principal::Principal;
 pub use record::Record;

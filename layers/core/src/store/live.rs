@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::{Key, OwnedKey, RecordVersion, StoredSession};
-use crate::{
-    Record, Session,
-    session::{FirstVersion, WeakSession},
-};
+use crate::{Record, Session, session::WeakSession};
 
 /// The live sessions of this process: for a store that keeps its records elsewhere.
 ///
@@ -60,8 +57,8 @@ struct Table {
 }
 
 struct Known {
-    /// Valid while any version of the session exists.
-    first: FirstVersion,
+    /// Lives for as long as any version does.
+    first: WeakSession,
     latest: WeakSession,
 }
 
@@ -120,7 +117,11 @@ impl LiveSessions {
         session
     }
 
-    /// The session of `key`, if anything in this process uses it.
+    /// The session of `key`, if anything in this process uses it: to hold it, or to note or see its use, which all
+    /// versions share.
+    ///
+    /// Its record may be that of an earlier version, if nothing uses the later ones any more: what depends on the record,
+    /// such as the idle time, must be decided by what [`Self::adopt`] returns.
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<Session> {
         self.lock().by_key.get(&key.into())?.session()
