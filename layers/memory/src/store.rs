@@ -158,11 +158,7 @@ impl MemoryStore {
 }
 
 impl SessionStore for MemoryStore {
-    type Get = Never<Result<Option<Session>, StoreError>>;
-    type Insert = Never<Result<Inserted, StoreError>>;
-    type Replace = Never<Result<Replaced, StoreError>>;
-    type Remove = Never<Result<(), StoreError>>;
-    type RemoveIfUnchanged = Never<Result<bool, StoreError>>;
+    bartizan_core::store_parts!(futures Never);
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         let table = &*self.0;

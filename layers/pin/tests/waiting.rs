@@ -13,8 +13,8 @@ use std::{
 };
 
 use bartizan_core::{
-    Answer as StoreAnswer, Backend, BackendId, Key, Principal, Reason, Record, Route, Session,
-    SessionStore, StoreError, Work,
+    Answer as StoreAnswer, Backend, BackendId, Key, Reason, Record, Route, Session, SessionStore,
+    StoreError, Work,
     failure::FailureKind,
     store::{CountSessions, Inserted, RecordVersion, Replaced, StoreErrorKind},
 };
@@ -132,13 +132,16 @@ impl SessionStore for Late {
         StoreAnswer::Later(self.later(Operation::Remove, answer))
     }
 
-    fn touch(&self, session: &Session) {
-        self.store.touch(session);
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> StoreAnswer<Result<Inserted, StoreError>, Self::Insert> {
+        let answer = self.store.insert_unconfirmed(key, record);
+        StoreAnswer::Later(self.later(Operation::Insert, answer))
     }
 
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.store.has_room(route, principal)
-    }
+    bartizan_core::store_parts!(store: take_evicted touch has_room reserve counts_clients answers);
 }
 
 fn by_field(set: Backends, store: &Late) -> PinBackendLayer<HeaderKey, Late> {

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use bartizan_core::{
-    Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
-    gauges::{Gauges, Reading},
-    store::{Applicant, CountSessions, Inserted, Place, RecordVersion, Replaced, StoreErrorKind},
+    Answer, BackendId, Key, Record, SessionId, SessionStore, StoreError,
+    store::{CountSessions, Inserted, StoreErrorKind},
 };
 
 /// A store that makes a new id for each session. The client only gets this id; the backend's id stays in the record. So
@@ -64,15 +63,9 @@ impl<T: SessionStore> MintIds<T> {
 }
 
 impl<T: SessionStore> SessionStore for MintIds<T> {
-    type Get = T::Get;
-    type Insert = T::Insert;
-    type Replace = T::Replace;
-    type Remove = T::Remove;
-    type RemoveIfUnchanged = T::RemoveIfUnchanged;
-
-    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, T::Get> {
-        self.store.get(key)
-    }
+    bartizan_core::store_parts!(futures of T);
+    bartizan_core::store_parts!(store: get take_evicted replace remove remove_if_unchanged touch);
+    bartizan_core::store_parts!(store: has_room reserve counts_clients answers);
 
     fn insert_if_absent(
         &self,
@@ -88,51 +81,6 @@ impl<T: SessionStore> SessionStore for MintIds<T> {
         record: Record,
     ) -> Answer<Result<Inserted, StoreError>, T::Insert> {
         self.under_own_id(key, record, T::insert_unconfirmed)
-    }
-
-    fn take_evicted(&self, route: &Route) -> Option<Session> {
-        self.store.take_evicted(route)
-    }
-
-    fn replace(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-        record: Record,
-    ) -> Answer<Result<Replaced, StoreError>, T::Replace> {
-        self.store.replace(key, seen, record)
-    }
-
-    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, T::Remove> {
-        self.store.remove(key)
-    }
-
-    fn remove_if_unchanged(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-    ) -> Answer<Result<bool, StoreError>, T::RemoveIfUnchanged> {
-        self.store.remove_if_unchanged(key, seen)
-    }
-
-    fn touch(&self, session: &Session) {
-        self.store.touch(session);
-    }
-
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.store.has_room(route, principal)
-    }
-
-    fn reserve(&self, applicant: Applicant<'_>) -> Option<Place> {
-        self.store.reserve(applicant)
-    }
-
-    fn counts_clients(&self) -> bool {
-        self.store.counts_clients()
-    }
-
-    fn answers(&self) -> bool {
-        self.store.answers()
     }
 }
 
@@ -174,6 +122,7 @@ fn mint() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use bartizan_core::Route;
     use bartizan_memory::MemoryStore;
 
     use super::*;

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use bartizan_core::{
-    Answer, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{Inserted, Never, RecordVersion, Replaced},
-};
+use bartizan_core::{SessionStore, store::Never};
 use bartizan_memory::MemoryStore;
 use bartizan_store_suite::{Caps, Harness};
 
@@ -34,50 +31,6 @@ impl Harness for OnPlain {
 bartizan_store_suite::store_suite!(OnPlain);
 
 impl SessionStore for Plain {
-    type Get = Never<Result<Option<Session>, StoreError>>;
-    type Insert = Never<Result<Inserted, StoreError>>;
-    type Replace = Never<Result<Replaced, StoreError>>;
-    type Remove = Never<Result<(), StoreError>>;
-    type RemoveIfUnchanged = Never<Result<bool, StoreError>>;
-
-    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
-        self.0.get(key)
-    }
-
-    fn insert_if_absent(
-        &self,
-        key: Key<'_>,
-        record: Record,
-    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        self.0.insert_if_absent(key, record)
-    }
-
-    fn replace(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-        record: Record,
-    ) -> Answer<Result<Replaced, StoreError>, Self::Replace> {
-        self.0.replace(key, seen, record)
-    }
-
-    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        self.0.remove(key)
-    }
-
-    fn remove_if_unchanged(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        self.0.remove_if_unchanged(key, seen)
-    }
-
-    fn touch(&self, session: &Session) {
-        self.0.touch(session);
-    }
-
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.0.has_room(route, principal)
-    }
+    bartizan_core::store_parts!(futures Never);
+    bartizan_core::store_parts!(0: get insert_if_absent replace remove remove_if_unchanged touch has_room);
 }

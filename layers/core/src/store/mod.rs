@@ -12,6 +12,7 @@ mod live;
 mod no_store;
 mod outcome;
 mod owned_key;
+mod parts;
 mod place;
 mod version;
 

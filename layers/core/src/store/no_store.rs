@@ -10,11 +10,7 @@ use crate::{Principal, Record, Route, Session};
 pub struct NoStore(());
 
 impl SessionStore for NoStore {
-    type Get = Never<Result<Option<Session>, StoreError>>;
-    type Insert = Never<Result<Inserted, StoreError>>;
-    type Replace = Never<Result<Replaced, StoreError>>;
-    type Remove = Never<Result<(), StoreError>>;
-    type RemoveIfUnchanged = Never<Result<bool, StoreError>>;
+    crate::store_parts!(futures Never);
 
     fn get(&self, _: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         Answer::Now(Ok(None))

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use bartizan_core::{
-    Answer, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{Inserted, RecordVersion, Replaced, StoreErrorKind},
+    Answer, Key, Record, SessionStore, StoreError,
+    store::{RecordVersion, Replaced, StoreErrorKind},
 };
 use bartizan_memory::MemoryStore;
 
@@ -19,23 +19,10 @@ pub struct Flaky {
 }
 
 impl SessionStore for Flaky {
-    type Get = <MemoryStore as SessionStore>::Get;
-    type Insert = <MemoryStore as SessionStore>::Insert;
-    type Replace = <MemoryStore as SessionStore>::Replace;
-    type Remove = <MemoryStore as SessionStore>::Remove;
-    type RemoveIfUnchanged = <MemoryStore as SessionStore>::RemoveIfUnchanged;
-
-    fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
-        self.inner.get(key)
-    }
-
-    fn insert_if_absent(
-        &self,
-        key: Key<'_>,
-        record: Record,
-    ) -> Answer<Result<Inserted, StoreError>, Self::Insert> {
-        self.inner.insert_if_absent(key, record)
-    }
+    bartizan_core::store_parts!(futures of MemoryStore);
+    bartizan_core::store_parts!(inner: get insert_if_absent insert_unconfirmed take_evicted remove);
+    bartizan_core::store_parts!(inner: remove_if_unchanged touch has_room reserve counts_clients);
+    bartizan_core::store_parts!(inner: answers);
 
     fn replace(
         &self,
@@ -47,25 +34,5 @@ impl SessionStore for Flaky {
             return Answer::Now(Err(StoreError::new(StoreErrorKind::Unavailable)));
         }
         self.inner.replace(key, seen, record)
-    }
-
-    fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
-        self.inner.remove(key)
-    }
-
-    fn remove_if_unchanged(
-        &self,
-        key: Key<'_>,
-        seen: RecordVersion,
-    ) -> Answer<Result<bool, StoreError>, Self::RemoveIfUnchanged> {
-        self.inner.remove_if_unchanged(key, seen)
-    }
-
-    fn touch(&self, session: &Session) {
-        self.inner.touch(session);
-    }
-
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.inner.has_room(route, principal)
     }
 }

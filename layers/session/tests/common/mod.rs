@@ -228,12 +228,23 @@ fn spoil<T, F>(
     }
 }
 
+impl Moody {
+    fn insert<F>(
+        &self,
+        insert: impl FnOnce() -> Answer<Told<Inserted>, F>,
+    ) -> Answer<Told<Inserted>, LateOrNever<Told<Inserted>>> {
+        if matches!(self.insert, Some(Mood::Failing | Mood::Stuck)) {
+            // It must not take effect either.
+            let nothing = Answer::<_, LateOrNever<Told<Inserted>>>::Now(Ok(Inserted::Full));
+            return spoil(self.insert, nothing);
+        }
+        spoil(self.insert, insert())
+    }
+}
+
 impl SessionStore for Moody {
-    type Get = LateOrNever<Told<Option<Session>>>;
-    type Insert = LateOrNever<Told<Inserted>>;
-    type Replace = LateOrNever<Told<Replaced>>;
-    type Remove = LateOrNever<Told<()>>;
-    type RemoveIfUnchanged = LateOrNever<Told<bool>>;
+    bartizan_core::store_parts!(futures LateOrNever);
+    bartizan_core::store_parts!(inner: take_evicted touch has_room reserve counts_clients answers);
 
     fn get(&self, key: Key<'_>) -> Answer<Told<Option<Session>>, Self::Get> {
         spoil(self.get, self.inner.get(key))
@@ -244,12 +255,15 @@ impl SessionStore for Moody {
         key: Key<'_>,
         record: Record,
     ) -> Answer<Told<Inserted>, Self::Insert> {
-        if matches!(self.insert, Some(Mood::Failing | Mood::Stuck)) {
-            // The operation must not take effect, either.
-            let nothing = Answer::<_, LateOrNever<Told<Inserted>>>::Now(Ok(Inserted::Full));
-            return spoil(self.insert, nothing);
-        }
-        spoil(self.insert, self.inner.insert_if_absent(key, record))
+        self.insert(|| self.inner.insert_if_absent(key, record))
+    }
+
+    fn insert_unconfirmed(
+        &self,
+        key: Key<'_>,
+        record: Record,
+    ) -> Answer<Told<Inserted>, Self::Insert> {
+        self.insert(|| self.inner.insert_unconfirmed(key, record))
     }
 
     fn replace(
@@ -275,13 +289,5 @@ impl SessionStore for Moody {
         seen: RecordVersion,
     ) -> Answer<Told<bool>, Self::RemoveIfUnchanged> {
         spoil(self.remove, self.inner.remove_if_unchanged(key, seen))
-    }
-
-    fn touch(&self, session: &Session) {
-        self.inner.touch(session);
-    }
-
-    fn has_room(&self, route: &Route, principal: Option<&Principal>) -> bool {
-        self.inner.has_room(route, principal)
     }
 }

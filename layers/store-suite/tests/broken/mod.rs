@@ -329,11 +329,8 @@ impl Broken {
 }
 
 impl SessionStore for Broken {
-    type Get = Never<Result<Option<Session>, StoreError>>;
-    type Insert = Never<Result<Inserted, StoreError>>;
-    type Replace = Never<Result<Replaced, StoreError>>;
-    type Remove = Never<Result<(), StoreError>>;
-    type RemoveIfUnchanged = Never<Result<bool, StoreError>>;
+    bartizan_core::store_parts!(futures Never);
+    bartizan_core::store_parts!(inner: counts_clients answers);
 
     fn get(&self, key: Key<'_>) -> Answer<Result<Option<Session>, StoreError>, Self::Get> {
         Answer::Now(Ok(self.lookup(key)))
@@ -411,9 +408,5 @@ impl SessionStore for Broken {
             return self.has_room(applicant.route, applicant.principal).then(Place::uncounted);
         }
         self.inner.reserve(applicant)
-    }
-
-    fn counts_clients(&self) -> bool {
-        self.inner.counts_clients()
     }
 }
