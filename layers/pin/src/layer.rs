@@ -5,8 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use bartizan_core::{Record, Route, SessionStore, store::NoStore};
 use tower_layer::Layer;
 
+#[cfg(feature = "affinity")]
+use crate::affinity::{Affinity, AffinityCookie};
 use crate::{
-    affinity::{Affinity, AffinityCookie},
     backends::Backends,
     balance::{Balance, LeastSessions},
     config::{Config, OnLost},
@@ -102,6 +103,8 @@ impl<K, T> PinBackendLayer<K, T> {
 
     /// Pins work without a session or key by a cookie that this layer writes, which needs no store; see
     /// [`AffinityCookie`]. Default: none.
+    #[cfg(feature = "affinity")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
     pub fn affinity(mut self, cookie: AffinityCookie) -> Self {
         self.config.affinity = Some(Arc::new(Affinity::new(cookie)));
         self

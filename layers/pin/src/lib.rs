@@ -37,7 +37,7 @@
 //!
 //! Nothing else is sent twice. A key field that appears twice is ignored.
 //!
-//! With an [`AffinityCookie`], for work without a session or key:
+//! With an [`AffinityCookie`] (feature `affinity`), for work without a session or key:
 //!
 //! | cookie | outcome | response sets the cookie? |
 //! |---|---|---|
@@ -172,6 +172,10 @@
 //! [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "affinity")]
+mod affinity;
+#[cfg(not(feature = "affinity"))]
+#[path = "no_affinity.rs"]
 mod affinity;
 mod arrival;
 mod attempt;
@@ -207,6 +211,8 @@ pub mod deciders {
     };
 }
 
+#[cfg(feature = "affinity")]
+#[cfg_attr(docsrs, doc(cfg(feature = "affinity")))]
 pub use affinity::AffinityCookie;
 pub use backends::{BackendState, BackendStatus, Backends, Change, DownCause};
 pub use config::OnLost;

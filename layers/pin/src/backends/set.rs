@@ -179,12 +179,14 @@ impl Backends {
     }
 
     /// How often a backend has joined or left so far; both at once count as one.
+    #[cfg(any(feature = "affinity", test))]
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.0.set.load().generation
     }
 
     /// The ids in the set, with its [generation](Self::generation).
+    #[cfg(any(feature = "affinity", test))]
     pub(crate) fn members(&self) -> (u64, Vec<BackendId>) {
         let set = self.0.set.load();
         (set.generation, set.slots.iter().map(|slot| slot.backend().id().clone()).collect())
