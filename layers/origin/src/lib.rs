@@ -14,9 +14,8 @@
 //!
 //! # Rules
 //!
-//! A request is a browser's if it has `Origin`, or a field whose name begins with `Sec-Fetch-`. Over plain HTTP, browsers
-//! send neither with a GET to the page's own origin: such a GET passes, and a page that rebinds its name can read the
-//! response. It cannot send a POST, so it opens no session.
+//! A request is a browser's if it has `Origin`, or a field whose name begins with `Sec-Fetch-`. Some GETs of browsers have
+//! neither, and pass ([Security](#security)).
 //!
 //! | request | outcome | inner service called? |
 //! |---|---|---|

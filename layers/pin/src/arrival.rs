@@ -19,8 +19,8 @@ use crate::{
     bounds::{Incoming, Inside},
     config::{Config, OnLost},
     future::{BoxFuture, ResponseFuture},
+    kept_key::KeptKey,
     key::{ExtractKey, is_usable},
-    owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
     refusal::{refuse, with_body},
     response::{After, Followed, receive, unpin},
@@ -103,7 +103,7 @@ fn look_up<S, B, K, T>(
     mut service: S,
     config: Arc<Config<K, T>>,
     mut request: Request<B>,
-    key: OwnedKey,
+    key: KeptKey,
     found: T::Get,
 ) -> BoxFuture<S::Body, S::Error>
 where
@@ -167,8 +167,8 @@ fn by_passage<B, R, K, T: SessionStore>(
     Some(Next::Answer(refuse(reason, Some(backend), &Dialect::of(request))))
 }
 
-/// The key of a request, if it has a usable one.
-fn key<B, K: ExtractKey, T>(config: &Config<K, T>, request: &Request<B>) -> Option<OwnedKey> {
+/// The key of a request, if it can be one.
+fn key<B, K: ExtractKey, T>(config: &Config<K, T>, request: &Request<B>) -> Option<KeptKey> {
     let key = config.extract.key(request.uri(), request.headers())?;
     is_usable(key.as_bytes()).then(|| key.into())
 }
@@ -195,7 +195,7 @@ fn by_cookie<B, R, K, T: SessionStore>(
 fn on_lookup<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
-    key: OwnedKey,
+    key: KeptKey,
     found: Result<Option<Session>, StoreError>,
 ) -> Next<R, K, T> {
     let refusal = |reason| Next::Answer(refuse(reason, None, &Dialect::of(request)));
@@ -245,7 +245,7 @@ fn follow<B, R, K, T: SessionStore>(
     config: &Arc<Config<K, T>>,
     request: &mut Request<B>,
     slot: Arc<Slot>,
-    key: Option<(OwnedKey, RecordVersion)>,
+    key: Option<(KeptKey, RecordVersion)>,
     cookie: Option<SetCookie>,
 ) -> Next<R, K, T> {
     slot.counts().pinned.add_one();
@@ -262,7 +262,7 @@ fn follow<B, R, K, T: SessionStore>(
 fn open<B, R, K, T: SessionStore>(
     config: &Config<K, T>,
     request: &Request<B>,
-    key: Option<OwnedKey>,
+    key: Option<KeptKey>,
     lost: Lost,
     cookie: Option<SetCookie>,
 ) -> Next<R, K, T> {

@@ -14,8 +14,8 @@ use crate::{
     backends::{Client, InFlight, Slot, Ticket},
     bounds::Incoming,
     config::Config,
+    kept_key::KeptKey,
     outcome::Outcome,
-    owned_key::OwnedKey,
     reclaimable::{Reclaim, ReclaimableBody},
 };
 
@@ -23,8 +23,8 @@ use crate::{
 pub(crate) struct Choice {
     /// The backend. Counts as load while the work is in flight.
     pub(crate) in_flight: InFlight,
-    /// The key of the request.
-    pub(crate) key: Option<OwnedKey>,
+    /// The key that the request shows.
+    pub(crate) key: Option<KeptKey>,
     /// The pin of the key, if its backend was lost.
     pub(crate) moving: Option<Session>,
     /// How the response sets the cookie, if the cookie may pin the work.

@@ -16,10 +16,10 @@ use crate::{
     backends::{Backends, Slot},
     bounds::{Incoming, Inside},
     config::{Config, OnLost},
+    kept_key::KeptKey,
     key::ExtractKey,
     learn::{Learned, learn},
     outcome::Outcome,
-    owned_key::OwnedKey,
     reclaimable::ReclaimableBody,
     refusal::refuse,
 };
@@ -37,9 +37,9 @@ pub(crate) struct Followed<K, T> {
     pub(crate) config: Arc<Config<K, T>>,
     // `None` for a backend that an outer layer chose and this layer does not know.
     pub(crate) slot: Option<Arc<Slot>>,
-    // The key, with the version of its pin that was seen. `None` if the pin is a session.
-    pub(crate) key: Option<(OwnedKey, RecordVersion)>,
-    // Whether an outer layer or a cookie chose the backend, for work that has no session yet.
+    // With the version of its pin that was seen. None when a session is the pin.
+    pub(crate) key: Option<(KeptKey, RecordVersion)>,
+    // An outer layer or a cookie chose the backend of work that has no session yet.
     pub(crate) may_open: bool,
     // Whether a cookie chose it, which the client cannot replace itself.
     pub(crate) cookie: Option<SetCookie>,
@@ -155,7 +155,7 @@ where
 {
     let Followed { config, slot, key, may_open, cookie } = followed;
     let Some(slot) = slot else { return done(response) };
-    let unpin = |config: Arc<Config<K, T>>, (key, seen): (OwnedKey, RecordVersion), answer| {
+    let unpin = |config: Arc<Config<K, T>>, (key, seen): (KeptKey, RecordVersion), answer| {
         let key = Key::new(&config.route, None, &key.bytes);
         let removed = config.store.remove_if_unchanged(key, seen);
         Answer::Later(Unsettled::Unpin(config, removed, answer))

@@ -13,7 +13,8 @@ use super::cookie::AffinityCookie;
 pub(super) struct Names {
     /// The number of changes of the set, starting at 1.
     pub(super) generation: u64,
-    // Lookups compare randomly seeded hashes first, so their timing reveals nothing about a name.
+    // A guess is compared with the names whose hash is like its own, mostly none. The seed is random, so a client cannot
+    // choose which: how long the lookup takes leads to no name.
     by_name: HashMap<Box<[u8]>, Named, RandomState>,
     lines: HashMap<BackendId, Lines, RandomState>,
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bartizan_core::{
     Answer, Key, Principal, Record, Route, Session, SessionStore, StoreError,
-    store::{Applicant, Inserted, Never, Place, RecordVersion, Replaced, StoredSession},
+    store::{Applicant, Inserted, Never, OwnedKey, Place, RecordVersion, Replaced, StoredSession},
 };
 use bartizan_memory::MemoryStore;
 use bartizan_store_suite::{Caps, Features, Harness};
@@ -113,16 +113,7 @@ impl Harness for WithFault {
     }
 }
 
-/// A key as the broken store reads it.
-struct Taken(Route, Option<Principal>, Vec<u8>);
-
-impl Taken {
-    fn key(&self) -> Key<'_> {
-        Key::new(&self.0, self.1.as_ref(), &self.2)
-    }
-}
-
-/// The same session, but no other handle learns of its end.
+/// The same session, of which nothing else learns.
 fn detached(session: &Session) -> Session {
     Session::new(session.key(), session.record().clone(), session.version(), session.born_ms())
 }
@@ -160,7 +151,8 @@ impl Broken {
         }
     }
 
-    fn take(&self, key: Key<'_>) -> Taken {
+    /// The key as the store takes it.
+    fn take(&self, key: Key<'_>) -> OwnedKey {
         let route =
             if self.is(Fault::IgnoresRoutes) { Route::default() } else { key.route.clone() };
         let principal = key.principal.filter(|_| !self.is(Fault::IgnoresPrincipals)).cloned();
@@ -171,7 +163,7 @@ impl Broken {
         if let Some(Note { generation: generation @ 1.., .. }) = self.note(key) {
             id.push(generation);
         }
-        Taken(route, principal, id)
+        Key::new(&route, principal.as_ref(), &id).into()
     }
 
     /// The record as it is stored.
@@ -214,7 +206,7 @@ impl Broken {
         if self.note(key).is_some_and(|note| self.is_over(&note)) {
             return None;
         }
-        let session = Self::here(self.inner.get(self.take(key).key())).unwrap()?;
+        let session = Self::here(self.inner.get(self.take(key).as_key())).unwrap()?;
         if !self.is(Fault::LookupIsNoUse) {
             self.change(key, |note| note.used = Instant::now());
         }
@@ -255,9 +247,9 @@ impl Broken {
             return Inserted::Inserted(Session::new(key, record, RecordVersion::FIRST, 0));
         }
         let inserted = if is_unconfirmed && !self.is(Fault::EvictsNothing) {
-            self.inner.insert_unconfirmed(taken.key(), stored.clone())
+            self.inner.insert_unconfirmed(taken.as_key(), stored.clone())
         } else {
-            self.inner.insert_if_absent(taken.key(), stored.clone())
+            self.inner.insert_if_absent(taken.as_key(), stored.clone())
         };
         match Self::here(inserted).unwrap() {
             Inserted::Inserted(session) => {
@@ -270,7 +262,7 @@ impl Broken {
                 Inserted::Inserted(self.found(session))
             }
             Inserted::Exists(session) if self.is(Fault::LastInsertStays) => {
-                let replaced = self.inner.replace(taken.key(), session.version(), stored);
+                let replaced = self.inner.replace(taken.as_key(), session.version(), stored);
                 drop(Self::here(replaced).unwrap());
                 Inserted::Inserted(session)
             }
@@ -296,7 +288,9 @@ impl Broken {
                 // Under a new id, with a new age.
                 self.change(key, |note| note.generation += 1);
                 let taken = self.take(key);
-                return match Self::here(self.inner.insert_if_absent(taken.key(), record)).unwrap() {
+                return match Self::here(self.inner.insert_if_absent(taken.as_key(), record))
+                    .unwrap()
+                {
                     Inserted::Inserted(session) => Replaced::Replaced(session),
                     other => panic!("{other:?}"),
                 };
@@ -307,10 +301,11 @@ impl Broken {
             record = remade(&record, record.idle(), record.lifetime(), |it| !it.starts_with('\0'));
         }
         let record = self.stored(record);
-        match Self::here(self.inner.replace(taken.key(), seen, record.clone())).unwrap() {
+        match Self::here(self.inner.replace(taken.as_key(), seen, record.clone())).unwrap() {
             Replaced::Gone if self.is(Fault::ReplaceCreates) => {
-                let unseen = [&taken.2[..], b" again"].concat();
-                let again = Key::new(&taken.0, taken.1.as_ref(), &unseen);
+                let taken = taken.as_key();
+                let unseen = [taken.id, b" again"].concat();
+                let again = Key::new(taken.route, taken.principal, &unseen);
                 match Self::here(self.inner.insert_if_absent(again, record)).unwrap() {
                     Inserted::Inserted(session) => Replaced::Replaced(session),
                     _ => Replaced::Gone,
@@ -369,9 +364,10 @@ impl SessionStore for Broken {
         let taken = self.take(key);
         self.end(key);
         if self.is(Fault::RemovalEndsAllPrincipals) {
-            Self::here(self.inner.remove(Key::new(&taken.0, None, &taken.2))).unwrap();
+            let Key { route, id, .. } = taken.as_key();
+            Self::here(self.inner.remove(Key::new(route, None, id))).unwrap();
         }
-        self.inner.remove(taken.key())
+        self.inner.remove(taken.as_key())
     }
 
     fn remove_if_unchanged(
@@ -384,7 +380,7 @@ impl SessionStore for Broken {
             Some(session) if self.is(Fault::RemovesAnyVersion) => session.version(),
             _ => seen,
         };
-        let is_removed = Self::here(self.inner.remove_if_unchanged(taken.key(), seen)).unwrap();
+        let is_removed = Self::here(self.inner.remove_if_unchanged(taken.as_key(), seen)).unwrap();
         if is_removed {
             self.end(key);
         }
