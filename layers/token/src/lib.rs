@@ -50,9 +50,9 @@
 //!
 //! # Cost
 //!
-//! One decryption per lookup and four small allocations; no round trip. Sessions that this process has used within the
-//! last minute, or that have a stream open here, take some 300 bytes each, for at most 131,072 of them. A token of a session with an id of 36 bytes
-//! on `http://10.0.0.7:9001` has 148 bytes.
+//! One decryption per lookup and a few small allocations; no round trip. A session that a request or a stream uses in
+//! this process takes some 300 bytes. A token of a session with an id of 36 bytes on `http://10.0.0.7:9001` has 148
+//! bytes.
 //!
 //! # Sources
 //!
@@ -60,7 +60,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod content;
-mod in_use;
 mod store;
 
 pub use bartizan_core::{ConfigError, seal::KeyRing};

@@ -11,8 +11,8 @@ use std::{
 use bartizan_core::{
     Answer, BackendId, Key, Principal, Record, Route, Session, SessionId, SessionStore, StoreError,
     store::{
-        CountSessions, Inserted, Never, NoStore, RecordVersion, Replaced, StoreErrorKind,
-        StoredSession,
+        CountSessions, Inserted, LiveSessions, Never, NoStore, RecordVersion, Replaced,
+        StoreErrorKind, StoredRecord, StoredSession,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -21,7 +21,6 @@ use pin_project_lite::pin_project;
 use crate::{
     KeyRing,
     content::{self, Content},
-    in_use::InUse,
 };
 
 /// How far the clocks of replicas and of a store of ends may differ.
@@ -43,7 +42,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct TokenStore<E = NoStore> {
     keys: Arc<KeyRing>,
-    in_use: Arc<InUse>,
+    live: Arc<LiveSessions>,
     ends: Option<E>,
 }
 
@@ -51,7 +50,7 @@ impl TokenStore {
     /// Seals tokens with `keys`. A session cannot be ended before its lifetime is over.
     #[must_use]
     pub fn new(keys: KeyRing) -> Self {
-        Self { keys: Arc::new(keys), in_use: Arc::new(InUse::new()), ends: None }
+        Self { keys: Arc::new(keys), live: Arc::default(), ends: None }
     }
 }
 
@@ -59,7 +58,7 @@ impl<E> TokenStore<E> {
     /// Remembers in `store` which sessions were ended, until their lifetime is over, and asks it at each lookup.
     /// Nothing else is kept there. Replicas must share it.
     pub fn remembering_ends<F: SessionStore>(self, store: F) -> TokenStore<F> {
-        TokenStore { keys: self.keys, in_use: self.in_use, ends: Some(store) }
+        TokenStore { keys: self.keys, live: self.live, ends: Some(store) }
     }
 
     /// The session of the token in `key`, if it was sealed with these keys for this owner and has not expired.
@@ -69,10 +68,8 @@ impl<E> TokenStore<E> {
         let lives_until_ms = content.born_ms.saturating_add(millis(content.lifetime));
         let (born_ms, now_ms) = (content.born_ms, now_ms());
         (now_ms < lives_until_ms).then(|| {
-            let record = content.into_record();
-            let session = Session::new(key, record, RecordVersion::FIRST, born_ms);
-            session.set_used_ms(now_ms);
-            self.in_use.share(session, now_ms)
+            let stored = StoredRecord::new(content.into_record(), RecordVersion::FIRST, born_ms);
+            self.live.adopt(key, stored.used_ms(now_ms))
         })
     }
 
@@ -147,7 +144,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
 
     fn remove(&self, key: Key<'_>) -> Answer<Result<(), StoreError>, Self::Remove> {
         let noting = self.note_end(key);
-        self.in_use.end(key);
+        self.live.end(key);
         match noting {
             None => Answer::Now(Ok(())),
             Some(Answer::Now(outcome)) => Answer::Now(noted(outcome)),
@@ -165,7 +162,7 @@ impl<E: SessionStore> SessionStore for TokenStore<E> {
             return Answer::Now(Ok(false));
         }
         let noting = self.note_end(key);
-        self.in_use.end(key);
+        self.live.end(key);
         match noting {
             None => Answer::Now(Ok(false)),
             Some(Answer::Now(outcome)) => Answer::Now(noted_end(outcome)),

@@ -240,3 +240,31 @@ async fn an_end_reaches_those_who_wait_for_it_here() {
     assert!(replicas[1].get(key).wait().await.unwrap().is_none());
     timeout(SOON, elsewhere.ended()).await.expect("here, too");
 }
+
+/// However many sessions there are, and however long it was not asked for.
+#[tokio::test]
+async fn an_end_reaches_a_stream_that_is_one_of_many() {
+    let (store, route) = (TokenStore::new(keys()), Route::default());
+    let open = async |id: u32| {
+        let record = Record::new(Record::IDLE, Record::LIFETIME);
+        let id = id.to_string();
+        let opened = store.insert_if_absent(Key::new(&route, None, id.as_bytes()), record);
+        let Ok(Inserted::Inserted(session)) = opened.wait().await else { panic!("is inserted") };
+        store.get(session.key()).wait().await.unwrap().unwrap()
+    };
+    let mut held = Vec::new();
+    for id in 0..3_000 {
+        held.push(open(id).await.hold());
+        drop(open(id).await);
+    }
+    let stranger = Principal::new("issuer", "stranger");
+    for hold in &held {
+        let key = hold.session().key();
+        store.remove(Key::new(key.route, Some(&stranger), key.id)).wait().await.unwrap();
+        assert!(!hold.session().is_ended(), "another's");
+        store.remove(key).wait().await.unwrap();
+        assert!(hold.session().is_ended());
+        // The token is still good: where no store remembers ends, the backend answers for it.
+        assert!(!store.get(key).wait().await.unwrap().unwrap().is_ended());
+    }
+}
