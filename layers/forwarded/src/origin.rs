@@ -47,7 +47,7 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
         return false;
     }
     match text.last_chunk() {
-        // Many at a time, since every request has a host to look through. The last ones overlap with those before.
+        // Many bytes at a time, because every request has a host to check. The last chunk overlaps the one before.
         Some(last) => text.as_chunks().0.iter().chain([last]).all(are_host_chars),
         None => {
             let mut padded = [b'a'; LANES];
@@ -59,7 +59,7 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
 
 const LANES: usize = 16;
 
-/// Whether each byte is one of a host, in a form that is computed for all of them at once.
+/// Whether each byte is one of a host, in a form that the compiler can vectorise.
 fn are_host_chars(bytes: &[u8; LANES]) -> bool {
     bytes.iter().fold(true, |all, &byte| {
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;

@@ -24,8 +24,8 @@ use crate::{
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Reads what a trusted peer states, drops what may not pass, writes what is known, and hands it on. What
-/// an outer layer of this process has found out stays.
+/// Reads the fields of a trusted peer, drops fields that must not pass, writes the fields for the backend, and records
+/// the facts in the passage. Facts from an outer layer of this process are kept.
 pub(crate) fn sanitize<B>(ready: &Ready, request: &mut Request<B>) -> Result<(), Reason> {
     let config = &ready.config;
     target::check(request)?;

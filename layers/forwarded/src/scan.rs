@@ -81,7 +81,7 @@ impl Beginnings {
 
     fn add(&mut self, name: &str) {
         let Some(first) = name.as_bytes().first_chunk() else {
-            // A prefix so short could be followed by anything.
+            // A prefix this short could be followed by anything.
             self.0 = [true; PLACES];
             return;
         };

@@ -16,7 +16,7 @@ use crate::{ResponseFuture, config::Ready, event, sanitize::sanitize};
 #[derive(Clone, Debug)]
 pub struct SanitizeForwarded<S> {
     inner: S,
-    // None: it is off.
+    // `None` if the layer is off.
     config: Option<Arc<Ready>>,
 }
 

@@ -167,7 +167,7 @@ fn by_passage<B, R, K, T: SessionStore>(
     Some(Next::Answer(refuse(reason, Some(backend), &Dialect::of(request))))
 }
 
-/// The key of a request, if it can be one.
+/// The key of a request, if it has a usable one.
 fn key<B, K: ExtractKey, T>(config: &Config<K, T>, request: &Request<B>) -> Option<KeptKey> {
     let key = config.extract.key(request.uri(), request.headers())?;
     is_usable(key.as_bytes()).then(|| key.into())

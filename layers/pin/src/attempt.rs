@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Choice {
     /// The backend. Counts as load while the work is in flight.
     pub(crate) in_flight: InFlight,
-    /// The key that the request shows.
+    /// The key of the request.
     pub(crate) key: Option<KeptKey>,
     /// The pin of the key, if its backend was lost.
     pub(crate) moving: Option<Session>,

@@ -37,9 +37,9 @@ pub(crate) struct Followed<K, T> {
     pub(crate) config: Arc<Config<K, T>>,
     // `None` for a backend that an outer layer chose and this layer does not know.
     pub(crate) slot: Option<Arc<Slot>>,
-    // With the version of its pin that was seen. None when a session is the pin.
+    // The key, with the version of its pin that was seen. `None` if the pin is a session.
     pub(crate) key: Option<(KeptKey, RecordVersion)>,
-    // An outer layer or a cookie chose the backend of work that has no session yet.
+    // Whether an outer layer or a cookie chose the backend, for work that has no session yet.
     pub(crate) may_open: bool,
     // Whether a cookie chose it, which the client cannot replace itself.
     pub(crate) cookie: Option<SetCookie>,

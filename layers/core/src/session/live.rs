@@ -112,7 +112,7 @@ impl Session {
         WeakSession(Arc::downgrade(&self.0))
     }
 
-    /// Lives for as long as anything uses any version.
+    /// A weak reference to the first version of the session, valid while any version is in use.
     pub(crate) fn first_version(&self) -> WeakSession {
         self.0.first.as_ref().unwrap_or(self).downgrade()
     }

@@ -172,7 +172,7 @@ impl Record {
         self.lifetime_ms
     }
 
-    /// The id by which the backend knows the session, where it is not the client's.
+    /// The id by which the backend knows the session, if it differs from the client's.
     #[must_use]
     pub fn upstream_id(&self) -> Option<&SessionId> {
         self.rare.as_ref()?.upstream_id.as_ref()

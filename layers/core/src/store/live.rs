@@ -57,7 +57,7 @@ struct Table {
 }
 
 struct Known {
-    /// Lives for as long as any version does.
+    /// Valid while any version of the session exists.
     first: WeakSession,
     latest: WeakSession,
 }

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, header::COOKIE};
 
 use crate::cookie_pair::{pairs, value};
 
-/// Takes the cookie `name` out of the request. Of several, the first counts that `read` finds something in. The others'
-/// bytes stay as they are.
+/// Takes the cookie `name` out of the request. If there are several, the first one counts for which `read` returns a
+/// value. The bytes of other cookies stay as they are.
 pub(super) fn take<T>(
     headers: &mut HeaderMap,
     name: &str,
@@ -34,7 +34,7 @@ pub(super) fn strip(headers: &mut HeaderMap, name: &str) {
     take(headers, name, |_| Some(()));
 }
 
-/// `line` without the cookie `name`; none if nothing is left.
+/// `line` without the cookie `name`; `None` if nothing is left.
 fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
     if pairs(line).all(|pair| value(pair, name).is_none()) {
         return Some(line.clone());

@@ -40,7 +40,7 @@ impl Affinity {
         Self { cookie, names: ArcSwap::default() }
     }
 
-    /// Takes the cookie out of a request, which no backend needs to see. None if it may not pin the request.
+    /// Takes the cookie out of a request, because backends need not see it. `None` if it may not pin the request.
     pub(crate) fn take<B>(&self, backends: &Backends, request: &mut Request<B>) -> Option<Shown> {
         let name = self.cookie.cookie_name();
         if !may_pin(request) {
@@ -97,8 +97,8 @@ impl SetCookie {
     }
 }
 
-/// Whether the cookie may pin a request. One that has a session, or asks for one, is the session's; one whose backend
-/// is chosen goes there.
+/// Whether the cookie may pin a request. Requests that have a session or ask for one are pinned by the session, and
+/// those with a chosen backend go there.
 fn may_pin<B>(request: &Request<B>) -> bool {
     !Passage::of(request).is_some_and(|passage| {
         passage.session().is_some()

@@ -45,10 +45,10 @@ impl ExtractKey for CookieKey {
     }
 }
 
-/// Whether a `Set-Cookie` line ends the cookie: some frameworks give it a value as they do, which is the
-/// same from every backend. `Max-Age` goes before `Expires`
-/// ([RFC 6265 §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates only the
-/// year of the epoch is known, which is what they take.
+/// Whether a `Set-Cookie` line deletes the cookie. Some frameworks also send a value then, the same from every backend.
+/// `Max-Age` takes precedence over `Expires` ([RFC 6265
+/// §4.1.2.2](https://www.rfc-editor.org/rfc/rfc6265#section-4.1.2.2)); of the dates, only the year 1970 is recognised,
+/// which frameworks use for this.
 fn takes_away(line: &HeaderValue) -> bool {
     let attributes = || pairs(line).skip(1).filter_map(name_and_value);
     let is_integer = |value: &[u8]| {

@@ -234,7 +234,7 @@ impl Moody {
         insert: impl FnOnce() -> Answer<Told<Inserted>, F>,
     ) -> Answer<Told<Inserted>, LateOrNever<Told<Inserted>>> {
         if matches!(self.insert, Some(Mood::Failing | Mood::Stuck)) {
-            // It must not take effect either.
+            // The operation must not take effect, either.
             let nothing = Answer::<_, LateOrNever<Told<Inserted>>>::Now(Ok(Inserted::Full));
             return spoil(self.insert, nothing);
         }

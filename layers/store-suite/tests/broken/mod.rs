@@ -113,7 +113,7 @@ impl Harness for WithFault {
     }
 }
 
-/// The same session, of which nothing else learns.
+/// The same session, but no other handle learns of its end.
 fn detached(session: &Session) -> Session {
     Session::new(session.key(), session.record().clone(), session.version(), session.born_ms())
 }

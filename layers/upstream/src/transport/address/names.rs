@@ -273,12 +273,12 @@ impl Drop for Trial {
     }
 }
 
-/// Tries a kept address until it connects, or is given up and another does: how long it has failed must not depend on
-/// how often it is asked for.
+/// Tries a kept address until it connects, or until it is given up and another connects: how long it counts as failing
+/// must not depend on how often requests use it.
 async fn try_again(mut trial: Trial) {
     loop {
         sleep(TRY_AGAIN).await;
-        // Boxed: it is this task that it begins.
+        // Boxed, because the future is recursive: this task begins it.
         let connecting: Pin<Box<dyn Future<Output = _> + Send>> =
             Box::pin(trial.names.connect(&trial.uri));
         let connected = connecting.await.is_ok();

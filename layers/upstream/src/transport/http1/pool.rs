@@ -46,7 +46,7 @@ struct State {
     // How many connections are being drained for cancelled exchanges.
     read_out: usize,
     epoch: PoolEpoch,
-    // Those who wait no more are among them until it would be their turn.
+    // Cancelled requests stay in the queue until their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 

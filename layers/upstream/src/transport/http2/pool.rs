@@ -61,7 +61,7 @@ struct State {
     is_dialling: bool,
     is_http1: bool,
     epoch: PoolEpoch,
-    // Those that wait no more are among them until it would be their turn.
+    // Cancelled requests stay in the queue until their turn.
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -76,7 +76,7 @@ struct Link {
 }
 
 impl State {
-    /// Tells all that wait that they wait in vain.
+    /// Fails all waiting requests.
     fn fail(&mut self, unable: Unable) {
         for turn in self.waiting.drain(..) {
             let _ = turn.send(Err(unable));
