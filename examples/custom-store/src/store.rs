@@ -275,19 +275,16 @@ impl Shared {
             changes.end(key);
             return Ok(None);
         };
-        let is_expired = match self.live.get(key) {
-            // A call or a stream of it may be open, or a recent use may not be written yet.
-            Some(session) => session.is_expired(now_ms),
-            None => row.over_ms <= now_ms || row.idle_until_ms <= now_ms,
-        };
-        if is_expired {
+        // This process may know more than the row: a call or a stream may be open, or a recent use not be written yet.
+        // The row was stored before this transaction, so it counts whatever becomes of that.
+        let session = self.adopt(key, row);
+        if session.is_expired(now_ms) {
             rows::delete(connection, &row_key)?;
-            changes.take(row.record.backend().cloned());
+            changes.take(session.record().backend().cloned());
             changes.end(key);
             return Ok(None);
         }
-        // It was stored before this transaction, whatever becomes of that.
-        Ok(Some(self.adopt(key, row)))
+        Ok(Some(session))
     }
 
     fn adopt(&self, key: Key<'_>, row: LiveRow) -> Session {

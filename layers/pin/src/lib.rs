@@ -186,6 +186,7 @@ mod config;
 mod cookie_pair;
 mod event;
 mod future;
+mod gauges;
 mod kept_key;
 pub mod key;
 mod layer;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bartizan_core::{
     Answer, BackendId, Key, Record, SessionId, SessionStore, StoreError,
+    gauges::{Gauges, Reading},
     store::{CountSessions, Inserted, StoreErrorKind},
 };
 
