@@ -41,6 +41,7 @@
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `streams` | `bartizan-streams` | tracks the open event streams of each session, and ends them with it |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
+//! | `observe` | `bartizan-observe` | counts requests at the edge and at the backends, for Prometheus |
 //! | `connection` | this one | serves the layers with hyper, in your own accept loop |
 //! | `peer` | this one | reads the peer's address from where axum or tonic keeps it |
 //! | `stack` | this one | the layers in their order, connected: `ReverseProxyStack`, at the root |
@@ -64,6 +65,10 @@ pub use bartizan_hops as hops;
 #[cfg_attr(docsrs, doc(cfg(feature = "memory")))]
 #[doc(inline)]
 pub use bartizan_memory as memory;
+#[cfg(feature = "observe")]
+#[cfg_attr(docsrs, doc(cfg(feature = "observe")))]
+#[doc(inline)]
+pub use bartizan_observe as observe;
 #[cfg(feature = "origin")]
 #[cfg_attr(docsrs, doc(cfg(feature = "origin")))]
 #[doc(inline)]

@@ -25,6 +25,10 @@ use bartizan::{
         MaxForwards, SigningKeys, Via,
     },
     memory::{MemoryStore, MemoryStoreBuilder},
+    observe::{
+        Durations, Family, Metrics, MetricsBuilder, ObserveBackends, ObserveBackendsLayer,
+        ObserveRequests, ObserveRequestsLayer, ObservedBody, Sample, SampleValue, Snapshot,
+    },
     origin::{AllowedHost, AllowedOrigin, GuardOrigin, GuardOriginLayer},
     pin::{
         AffinityCookie, Backends, Change, PinBackend, PinBackendLayer, ReclaimableBody,
@@ -75,6 +79,7 @@ fn values_are_shared() {
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
+    is_shared::<(Metrics, MetricsBuilder, Snapshot, Family, Sample, SampleValue, Durations)>();
     is_sent::<(Stripped, Hold, Ended, RoundRobin, Evicted, LiveSessions, Place)>();
 }
 
@@ -82,7 +87,7 @@ fn values_are_shared() {
 fn bodies_are_sent() {
     is_sent::<(GuardBody<Body>, PeekedBody<Body>, ReclaimableBody<Body>, TrailerFilterBody<Body>)>(
     );
-    is_sent::<SessionBody<Body, MemoryStore>>();
+    is_sent::<(SessionBody<Body, MemoryStore>, ObservedBody<Body>)>();
 }
 
 /// axum asks a layer and its service to be `Clone + Send + Sync + 'static` and the future `Send`.
@@ -93,6 +98,8 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<SanitizeForwarded<StripHopByHop<LimitHops<MemoryStore>>>>();
     is_shared::<(GuardOriginLayer, GuardOrigin<MemoryStore>, AllowedHost, AllowedOrigin)>();
     is_shared::<(NamePrincipalLayer, NamePrincipal<MemoryStore>)>();
+    is_shared::<(ObserveRequestsLayer, ObserveRequests<MemoryStore>)>();
+    is_shared::<(ObserveBackendsLayer, ObserveBackends<MemoryStore>)>();
     is_shared::<PinBackendLayer>();
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
     is_shared::<(ReverseProxyStack<MemoryStore>, Shutdown)>();

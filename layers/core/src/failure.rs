@@ -46,6 +46,39 @@ pub enum FailureKind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BodyRefused(Reason);
 
+impl FailureKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::Dns,
+        Self::Refused,
+        Self::NoRoute,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::ConnectionLimit,
+        Self::RefusedStream,
+        Self::Terminated,
+        Self::ResponseTimeout,
+        Self::Protocol,
+    ];
+
+    /// The kind in snake case, as in the label of a metric: `connect_timeout`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::NoRoute => "no_route",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::ConnectionLimit => "connection_limit",
+            Self::RefusedStream => "refused_stream",
+            Self::Terminated => "terminated",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
 impl UpstreamFailure {
     /// Makes a failure of this kind.
     #[must_use]
@@ -165,6 +198,7 @@ mod tests {
             let failure = UpstreamFailure::new(kind);
             assert_eq!(failure.is_untouched(), untouched, "{kind:?}");
             assert_eq!(failure.is_refused(), kind == FailureKind::Refused, "{kind:?}");
+            assert!(FailureKind::ALL.contains(&kind), "{kind:?}");
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod dialect;
 mod reason;
+mod reason_name;
 mod render;
 mod returned;
 
