@@ -3,7 +3,8 @@
 use std::{error::Error, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bartizan::{
-    origin::GuardOriginLayer, pin::Backends, principal::NamePrincipalLayer, upstream::Upstream,
+    observe::Metrics, origin::GuardOriginLayer, pin::Backends, principal::NamePrincipalLayer,
+    upstream::Upstream,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +13,12 @@ use tower_layer::Layer;
 use crate::{
     access_log::{AccessLog, NoteBackend},
     cli::Options,
-    front, names,
+    front, metrics, names,
     oauth::{PinOauthLayer, Pins},
     output::say,
     principal, readiness,
     server::{
-        self, Limits, Listener, ServerService, Tls, Workers, admin, descriptors, front::Front,
+        self, Limits, Listener, Records, ServerService, Tls, Workers, admin, descriptors, front::Front,
         shutdown::Stop,
     },
     stack::{self, Stack},
@@ -42,6 +43,7 @@ pub(crate) struct Gateway {
     /// login.
     login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
     access_log: Option<AccessLog>,
+    metrics: Metrics,
 }
 
 impl Gateway {
@@ -73,6 +75,7 @@ impl Gateway {
         let upstream = stack::upstream(&options, name.clone());
         let backends = stack::backends(&options, &upstream);
         let stack = stack::stack(&options, name, store.table(), backends.clone())?;
+        let metrics = metrics::metrics(&backends);
         let login = match options.sessions.pin_oauth {
             true => {
                 let pins = store::open_pins(&options)?;
@@ -110,6 +113,7 @@ impl Gateway {
             stack,
             login,
             access_log,
+            metrics,
         })
     }
 
@@ -136,6 +140,7 @@ impl Gateway {
             stack,
             login,
             access_log,
+            metrics,
             ..
         } = self;
         let room = descriptors::raise(options.listener.workers().get());
@@ -166,24 +171,30 @@ impl Gateway {
             let guard = stack::origin(GuardOriginLayer::new(), &options);
             let watch = readiness::Watch::new(store, backends, stop.clone());
             tokio::spawn(watch.clone().wait(upstream.clone(), options.upstream.connect_timeout));
-            tokio::spawn(admin::serve(admin, guard, Arc::new(move || watch.now())));
+            let readiness = Arc::new(move || watch.now());
+            tokio::spawn(admin::serve(admin, guard, readiness, metrics.clone()));
         }
         let listener = Listener::new(listener, tls);
         tokio::spawn(names::check(options.upstream.backends.clone()));
         let front = front::front(&options);
         let count = options.listener.workers();
         let is_logged = access_log.is_some();
-        let upstream = || NoteBackend::new(upstream.for_worker(), is_logged);
-        let log = access_log.clone();
+        // Without that port, nobody could read the metrics.
+        let is_counted = options.listener.admin.is_some();
+        let counting = metrics.backends().only_if(is_counted);
+        // Directly around what forwards: each try counts.
+        let upstream = || counting.layer(NoteBackend::new(upstream.for_worker(), is_logged));
+        let edge = metrics.edge().only_if(is_counted);
+        let records = Records { access_log: access_log.clone(), edge };
         // Two types, so that layers which are off cost nothing.
         let closing = stop.closing();
         let (connections, streams) = if let Some(login) = login {
             let stack = stack.auth(login);
             let workers = start(count, || stack.layer(upstream()))?;
-            serve(workers, listener, limits, front, log, closing, ending).await
+            serve(workers, listener, limits, front, records, closing, ending).await
         } else {
             let workers = start(count, || stack.layer(upstream()))?;
-            serve(workers, listener, limits, front, log, closing, ending).await
+            serve(workers, listener, limits, front, records, closing, ending).await
         };
         match (connections, streams) {
             (0, 0) => tracing::info!("stopped"),

@@ -8,6 +8,7 @@
 //! | `stack` | the layers, configured |
 //! | `front` | the layers around everything else, configured |
 //! | `health` | what the health check of a container asks |
+//! | `metrics` | what `/metrics` shows |
 //! | `manual` | completions for shells, and the man page |
 //! | `names` | warnings about backends whose name has several addresses |
 //! | `certificates` | the certificate of the listener and its private key, from files |
@@ -31,6 +32,7 @@ mod health;
 mod keys;
 mod log;
 mod manual;
+mod metrics;
 mod names;
 mod oauth;
 mod output;

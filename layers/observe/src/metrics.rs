@@ -69,6 +69,7 @@ impl Metrics {
     ///
     /// Meant as the callback of
     /// [`Backends::on_removed`](https://docs.rs/bartizan-pin/latest/bartizan_pin/struct.Backends.html#method.on_removed).
+    /// If these metrics also watch that set, the two keep each other alive.
     pub fn backend_removed(&self, backend: &BackendId) {
         self.0.backends.removed(backend);
     }

@@ -32,9 +32,9 @@ pub(crate) struct ListenerOptions {
     #[arg(long, env = "BARTIZAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Address and port for /healthz (200 while the process runs) and /readyz (503 until the store and the
-    /// backends have been reachable once, and during a shutdown; otherwise 200, with what is missing). Off
-    /// by default
+    /// Address and port for /healthz (200 while the process runs), /readyz (503 until the store and the backends have
+    /// been reachable once, and during a shutdown; otherwise 200, with what is missing) and /metrics (for Prometheus).
+    /// Clients must not reach it. Off by default
     #[arg(long, env = "BARTIZAN_ADMIN", value_name = "ADDR", value_parser = values::socket_addr)]
     pub(crate) admin: Option<SocketAddr>,
 

@@ -1,9 +1,10 @@
-//! Health and readiness, on a separate port.
+//! Health, readiness and metrics, on a separate port.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 |
 //! | `/readyz` | 200 or 503, and what is missing; see `readiness` |
+//! | `/metrics` | 200 and the metrics, as Prometheus reads them; 503 while two others read them |
 //! | any other | 404 |
 //!
 //! A request from a foreign page is refused as on the main port: 421 or 403. A method other than GET and HEAD gets 405.
@@ -15,6 +16,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bartizan::{
     connection::ConnectionService,
     core::{GuardBody, PeerAddr},
+    observe::Metrics,
     origin::GuardOriginLayer,
 };
 use bytes::Bytes;
@@ -26,6 +28,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tower::service_fn;
 use tower_layer::Layer;
 
+use super::scrape::Scrapes;
 use crate::readiness::Readiness;
 
 const HEAD_BYTES: usize = 8 * 1024;
@@ -36,7 +39,9 @@ pub(crate) async fn serve(
     listener: TcpListener,
     guard: GuardOriginLayer,
     readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    metrics: Metrics,
 ) {
+    let scrapes = Scrapes::new(metrics);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     // The semaphore is never closed.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -44,9 +49,9 @@ pub(crate) async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let readiness = Arc::clone(&readiness);
+        let (readiness, scrapes) = (Arc::clone(&readiness), scrapes.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
-            let response = respond(request.method(), request.uri().path(), &*readiness);
+            let response = respond(request.method(), request.uri().path(), &*readiness, &scrapes);
             let response = response.map(GuardBody::forwarded);
             async move { Ok::<_, Infallible>(response) }
         });
@@ -72,22 +77,24 @@ fn respond(
     method: &Method,
     path: &str,
     readiness: &dyn Fn() -> Readiness,
+    scrapes: &Scrapes,
 ) -> Response<Full<Bytes>> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let (status, text) = match path {
-        _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n".into()),
-        "/healthz" => (StatusCode::OK, "ok\n".into()),
+        _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n".to_owned()),
+        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/metrics" => return scrapes.respond(),
         "/readyz" => {
             let readiness = readiness();
             let status = match readiness.is_ready() {
                 true => StatusCode::OK,
                 false => StatusCode::SERVICE_UNAVAILABLE,
             };
-            (status, readiness.to_string().into())
+            (status, readiness.to_string())
         }
-        _ => (StatusCode::NOT_FOUND, "/healthz and /readyz are here\n".into()),
+        _ => (StatusCode::NOT_FOUND, "/healthz, /readyz and /metrics are here\n".to_owned()),
     };
-    let mut response = Response::new(Full::<Bytes>::new(text));
+    let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     if !is_read {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -110,6 +117,7 @@ mod tests {
     #[test]
     fn readiness_is_told_and_health_is_apart_from_it() {
         let lacking = || vec!["it".to_owned()];
+        let scrapes = Scrapes::new(Metrics::new());
         for (method, path, readiness, status) in [
             (Method::GET, "/healthz", Readiness::Ready, 200),
             (Method::GET, "/healthz", Readiness::NotReady(lacking()), 200),
@@ -117,11 +125,14 @@ mod tests {
             (Method::HEAD, "/readyz", Readiness::Ready, 200),
             (Method::GET, "/readyz", Readiness::Degraded(lacking()), 200),
             (Method::GET, "/readyz", Readiness::NotReady(lacking()), 503),
+            (Method::GET, "/metrics", Readiness::NotReady(lacking()), 200),
+            (Method::HEAD, "/metrics", Readiness::Ready, 200),
+            (Method::POST, "/metrics", Readiness::Ready, 405),
             (Method::GET, "/", Readiness::Ready, 404),
             (Method::POST, "/readyz", Readiness::Ready, 405),
             (Method::DELETE, "/", Readiness::Ready, 405),
         ] {
-            let response = respond(&method, path, &|| readiness.clone());
+            let response = respond(&method, path, &|| readiness.clone(), &scrapes);
             assert_eq!(response.status(), status, "{method} {path} {readiness:?}");
             assert_eq!(response.headers().contains_key(ALLOW), status == 405);
         }
@@ -141,7 +152,8 @@ mod tests {
     async fn heads_and_connections_are_bounded() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, GuardOriginLayer::new(), Arc::new(|| Readiness::Ready)));
+        let (guard, ready) = (GuardOriginLayer::new(), Arc::new(|| Readiness::Ready));
+        tokio::spawn(serve(listener, guard, ready, Metrics::new()));
         let get = "GET /readyz HTTP/1.1\r\nhost: a\r\n";
         for (field_bytes, status) in [(7_000, "200"), (20_000, "431")] {
             let request = format!("{get}x: {}\r\n\r\n", "a".repeat(field_bytes));

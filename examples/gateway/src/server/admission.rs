@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use bartizan::core::{Dialect, PeerAddr};
+use bartizan::{
+    core::{Dialect, PeerAddr},
+    observe::ObserveRequests,
+};
 use hyper::body::Incoming;
 use tower::ServiceBuilder;
 use tower_http::validate_request::{ValidateRequestHeader, ValidateRequestHeaderLayer};
 use tower_layer::Layer;
 
-use crate::access_log::{AccessLog, LogAccess, LogAccessLayer};
+use crate::access_log::{LogAccess, LogAccessLayer};
 
 use super::{
     connection_state::ConnectionState,
@@ -23,6 +26,7 @@ use super::{
         track_in_flight::{TrackInFlight, TrackInFlightLayer},
     },
     limits::Limits,
+    records::Records,
     service::ServerService,
 };
 
@@ -30,9 +34,9 @@ use super::{
 pub(crate) type RequestBody = TimedBody<LimitedBody<UploadBody<Incoming>>>;
 
 /// A stack whose responses have the body `R`, behind the server's own layers.
-pub(super) type Admitted<S, R> = TrackInFlight<Bounded<S, R>>;
+pub(super) type Admitted<S, R> = TrackInFlight<ObserveRequests<Bounded<S, R>>>;
 
-/// The same service without its outermost layer.
+/// The same service without its two outermost layers.
 type Bounded<S, R> =
     LogAccess<ValidateRequestHeader<LimitBody<TimeOutBody<S>>, RequireHost<RespondingBody<R>>>>;
 
@@ -40,11 +44,12 @@ type Bounded<S, R> =
 pub(super) fn admit<S, R>(
     stack: S,
     limits: &Limits,
-    access_log: Option<AccessLog>,
+    records: &Records,
     connection: Arc<ConnectionState>,
 ) -> Admitted<S, R> {
     // Outermost, because refusals are also in flight until they are written.
-    TrackInFlightLayer::new(connection).layer(bound(stack, limits, access_log))
+    let bound = bound(stack, limits, records);
+    TrackInFlightLayer::new(connection).layer(records.edge.layer(bound))
 }
 
 /// The same with `front` around them, for the requests of `peer`.
@@ -53,21 +58,22 @@ pub(super) fn admit_behind<S>(
     peer: &PeerAddr,
     stack: S,
     limits: &Limits,
-    access_log: Option<AccessLog>,
+    records: &Records,
     connection: Arc<ConnectionState>,
-) -> TrackInFlight<Fronted<UploadBody<Incoming>>>
+) -> TrackInFlight<ObserveRequests<Fronted<UploadBody<Incoming>>>>
 where
     S: ServerService,
 {
     // Every response passes the front layers, refusals included.
-    TrackInFlightLayer::new(connection).layer(front.wrap(bound(stack, limits, access_log), peer))
+    let fronted = front.wrap(bound(stack, limits, records), peer);
+    TrackInFlightLayer::new(connection).layer(records.edge.layer(fronted))
 }
 
-fn bound<S, R>(stack: S, limits: &Limits, access_log: Option<AccessLog>) -> Bounded<S, R> {
+fn bound<S, R>(stack: S, limits: &Limits, records: &Records) -> Bounded<S, R> {
     let dialect = limits.speaks_mcp.then_some(Dialect::JsonRpc(None));
     ServiceBuilder::new()
         // Every response passes this layer, refusals included.
-        .layer(LogAccessLayer::new(access_log))
+        .layer(LogAccessLayer::new(records.access_log.clone()))
         // The cheapest check first: it reads only the head.
         .layer(ValidateRequestHeaderLayer::custom(RequireHost::new().refuse_as(dialect.clone())))
         // Outside the timeout: a body that is refused for its size needs no timeout.

@@ -30,8 +30,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use crate::access_log::AccessLog;
-
 use super::{
     admission::{admit, admit_behind},
     connection_state::ConnectionState,
@@ -40,6 +38,7 @@ use super::{
     head_timeout::{HeadTimeout, HeadTimeouts},
     limits::Limits,
     protocol::{self, Protocol},
+    records::Records,
     seat::{Seat, Seated},
     service::ServerService,
     stream_executor::StreamExecutor,
@@ -66,7 +65,7 @@ pub(super) struct Settings {
     http1: http1::Builder,
     http2: http2::Builder<StreamExecutor>,
     front: Option<Front>,
-    access_log: Option<AccessLog>,
+    records: Records,
 }
 
 impl Settings {
@@ -74,7 +73,7 @@ impl Settings {
         limits: Limits,
         tls: Option<Tls>,
         front: Option<Front>,
-        access_log: Option<AccessLog>,
+        records: Records,
     ) -> Self {
         let mut http1 = http1::Builder::new();
         // A head with more than 100 fields (hyper's limit) or more than twice this size gets 431. The socket enforces
@@ -93,7 +92,7 @@ impl Settings {
             .keep_alive_timeout(Duration::from_secs(20))
             // WebSockets over HTTP/2 (RFC 8441).
             .enable_connect_protocol();
-        Self { limits, tls, http1, http2, front, access_log }
+        Self { limits, tls, http1, http2, front, records }
     }
 
     /// The state of a connection that has just been accepted from `ip`.
@@ -199,17 +198,17 @@ async fn respond<IO>(
     let limits = &settings.limits;
     let timeouts = HeadTimeouts { idle: limits.idle, head: limits.head };
     let io = HeadTimeout::new(io, protocol, Arc::clone(&state), timeouts, since);
-    let access_log = settings.access_log.clone();
+    let records = &settings.records;
     let admitted = Arc::clone(&state);
     let ended = match &settings.front {
         // A separate, boxed type, so that it costs nothing while it is off.
         Some(front) => {
-            let service = admit_behind(front, &peer, service, limits, access_log, admitted);
+            let service = admit_behind(front, &peer, service, limits, records, admitted);
             let service = ConnectionService::new(service, peer);
             Box::pin(converse(settings, protocol, io, service, state, stop)).await
         }
         None => {
-            let service = admit(service, limits, access_log, admitted);
+            let service = admit(service, limits, records, admitted);
             let service = ConnectionService::new(service, peer);
             converse(settings, protocol, io, service, state, stop).await
         }

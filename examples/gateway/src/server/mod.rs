@@ -20,7 +20,8 @@
 //! | `front` | the optional layers around everything else |
 //! | `service` | the Tower service that the server calls |
 //! | `shutdown` | signals, and the two steps of a shutdown |
-//! | `admin` | health and readiness, on a separate port |
+//! | `records` | what is recorded of each request |
+//! | `admin`, `scrape` | health, readiness and metrics, on a separate port |
 
 pub(crate) mod admin;
 mod admission;
@@ -34,7 +35,9 @@ mod layers;
 mod limits;
 mod places;
 mod protocol;
+mod records;
 mod reset_bound;
+mod scrape;
 mod seat;
 mod service;
 pub(crate) mod shutdown;
@@ -48,33 +51,32 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::access_log::AccessLog;
-
 use connection::Settings;
 use front::Front;
 pub(crate) use limits::{Limits, Proxies};
 use places::Places;
+pub(crate) use records::Records;
 use seat::Seat;
 pub(crate) use service::ServerService;
 pub(crate) use tls::{Listener, Tls};
 pub(crate) use workers::Workers;
 
 /// Serves the clients of `listener` until `stop`, each by a worker behind `front`, then finishes the calls in flight.
-/// Event streams are not ended here. Each request is recorded in `access_log`, if there is one. Returns how many
+/// Event streams are not ended here. Each request is recorded in `records`. Returns how many
 /// connections had to be cut.
 pub(crate) async fn serve(
     listener: Listener,
     workers: &Workers<impl ServerService>,
     limits: Limits,
     front: Option<Front>,
-    access_log: Option<AccessLog>,
+    records: Records,
     stop: CancellationToken,
 ) -> usize {
     let Listener { tcp: listener, tls } = listener;
     let connections = TaskTracker::new();
     let drain = limits.drain;
     let places = Arc::new(Places::new(limits.connections));
-    let settings = Arc::new(Settings::new(limits, tls, front, access_log));
+    let settings = Arc::new(Settings::new(limits, tls, front, records));
     let idle = dismiss_idle(Arc::clone(&places), settings.limits().idle, stop.clone());
     tokio::spawn(idle);
     loop {

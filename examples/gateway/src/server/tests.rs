@@ -54,7 +54,7 @@ pub(super) fn spawn(
 ) -> JoinHandle<usize> {
     tokio::spawn(async move {
         let (workers, listener) = (Workers::here(service), Listener::new(listener, None));
-        serve(listener, &workers, limits, front, None, stop).await
+        serve(listener, &workers, limits, front, Records::default(), stop).await
     })
 }
 

@@ -88,7 +88,7 @@ impl Server {
                 }
                 respond(request)
             }));
-            serve(listener, &workers, limits, None, None, stopped).await
+            serve(listener, &workers, limits, None, Records::default(), stopped).await
         };
         let connector = TlsConnector::from(config);
         Self { address, stop, serving: tokio::spawn(serving), called, connector }

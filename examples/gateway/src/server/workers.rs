@@ -229,7 +229,7 @@ mod tests {
     use tower::service_fn;
 
     use super::{
-        super::{Limits, Listener, admission::RequestBody, serve},
+        super::{Limits, Listener, Records, admission::RequestBody, serve},
         *,
     };
 
@@ -287,7 +287,7 @@ mod tests {
             let stop = CancellationToken::new();
             let ending = stop.clone();
             let serving = tokio::spawn(async move {
-                let cut = serve(listener, &workers, limits, None, None, ending).await;
+                let cut = serve(listener, &workers, limits, None, Records::default(), ending).await;
                 workers.end().await;
                 cut
             });
