@@ -125,7 +125,9 @@ pub use bartizan_core::{
 #[cfg(feature = "stack")]
 #[cfg_attr(docsrs, doc(cfg(feature = "stack")))]
 #[doc(inline)]
-pub use stack::{BoxedBody, BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown};
+pub use stack::{
+    BoxedBody, BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown, StackGauges,
+};
 
 /// The program in the README, as a test.
 #[cfg(all(doctest, feature = "full"))]

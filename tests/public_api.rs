@@ -1,7 +1,7 @@
 //! Guarantees for every public type: it can be shared, sent and cloned.
 
 use bartizan::{
-    BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown,
+    BoxedProxy, ReverseProxy, ReverseProxyStack, SessionProxy, Shutdown, StackGauges,
     connection::ConnectionService,
     core::{
         Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
@@ -102,7 +102,7 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(ObserveBackendsLayer, ObserveBackends<MemoryStore>)>();
     is_shared::<PinBackendLayer>();
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
-    is_shared::<(ReverseProxyStack<MemoryStore>, Shutdown)>();
+    is_shared::<(ReverseProxyStack<MemoryStore>, Shutdown, StackGauges)>();
     is_shared::<ConnectionService<MemoryStore>>();
     is_shared::<ValidateSession<Upstream, MemoryStore>>();
     is_shared::<PinBackend<Upstream, NoKey, NoStore>>();

@@ -13,6 +13,7 @@ use bartizan::{
     forwarded::{Fields, SanitizeForwardedLayer, TrustedPeers},
     hops::LimitHopsLayer,
     memory::MemoryStore,
+    observe::Metrics,
     origin::GuardOriginLayer,
     pin::{Backends, PinBackendLayer},
     principal::NamePrincipalLayer,
@@ -98,6 +99,9 @@ pub fn cases() -> Vec<Case> {
             client(),
             ReverseProxyStack::new(session(), pin()).resume(|layer| layer).layer(Inert),
         ),
+        // Requests are counted as clients see them, and as backends do.
+        case("edge", client(), Metrics::new().edge().layer(Inert)),
+        case("stack-observed", client(), observed(&Metrics::new())),
         case("forwarded-all-fields", client(), sanitize().write(Fields::ALL).layer(Inert)),
         case("spoofed-nothing", Requests::new("203.0.113.9:1", &spoofing), Inert),
         case(
@@ -150,6 +154,16 @@ fn pin() -> PinBackendLayer {
 /// All layers, with streams tracked.
 fn tracking() -> ReverseProxyStack<MemoryStore> {
     ReverseProxyStack::new(session(), pin()).streams(|layer| layer)
+}
+
+/// All layers, counted at both ends.
+fn observed(
+    metrics: &Metrics,
+) -> impl Service<Request<Body>, Response = Response<impl Sized + 'static>, Error = Infallible>
++ Clone
++ 'static {
+    let stack = ReverseProxyStack::new(session(), pin());
+    metrics.edge().layer(stack.layer(metrics.backends().layer(Inert)))
 }
 
 /// From an issuer that does not exist, with an invalid signature.

@@ -1,6 +1,7 @@
 //! The layers in their order, ready to use.
 
 mod boxed;
+mod gauges;
 mod proxy;
 mod sessions;
 mod shutdown;
@@ -23,6 +24,7 @@ use http::HeaderName;
 use tower_layer::{Identity, Layer};
 
 pub use boxed::{BoxedBody, BoxedProxy};
+pub use gauges::StackGauges;
 pub use proxy::ReverseProxy;
 pub use sessions::SessionProxy;
 pub use shutdown::Shutdown;
@@ -233,6 +235,17 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
     #[must_use]
     pub fn resume_counts(&self) -> ResumeCounts {
         self.resume.counts()
+    }
+
+    /// What the layers count themselves: backends, sessions, streams. Take it when everything is configured. The store
+    /// is read apart: it may be shared with others.
+    #[must_use]
+    pub fn gauges(&self) -> StackGauges {
+        StackGauges {
+            backends: self.pin.backends().clone(),
+            sessions: self.session.counts(),
+            streams: self.switches.streams.then(|| self.streams.streams()),
+        }
     }
 
     /// The handle that ends what would keep a server from shutting down.

@@ -75,7 +75,7 @@ impl Gateway {
         let upstream = stack::upstream(&options, name.clone());
         let backends = stack::backends(&options, &upstream);
         let stack = stack::stack(&options, name, store.table(), backends.clone())?;
-        let metrics = metrics::metrics(&backends);
+        let metrics = metrics::metrics(&stack, &backends, &store);
         let login = match options.sessions.pin_oauth {
             true => {
                 let pins = store::open_pins(&options)?;

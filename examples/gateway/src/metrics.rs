@@ -6,6 +6,8 @@ use bartizan::{
     pin::Backends,
 };
 
+use crate::{stack::Stack, store::OpenStore};
+
 /// Which build this is.
 struct Build;
 
@@ -27,12 +29,14 @@ impl Gauges for Build {
     }
 }
 
-/// The metrics of a gateway in front of `backends`.
-pub(crate) fn metrics(backends: &Backends) -> Metrics {
+/// The metrics of the gateway that `stack` and `store` make.
+pub(crate) fn metrics(stack: &Stack, backends: &Backends, store: &OpenStore) -> Metrics {
     let metrics = Metrics::new();
+    metrics.watch(Build);
+    metrics.watch(stack.gauges());
+    store.watched_by(&metrics);
     let removed = metrics.clone();
     // The set is shared: the handle that is given back is the same set.
     let _ = backends.clone().on_removed(move |id| removed.backend_removed(id));
-    metrics.watch(Build);
     metrics
 }

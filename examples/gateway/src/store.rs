@@ -5,6 +5,7 @@ use std::{env, error::Error};
 use bartizan::{
     core::store::Either,
     memory::MemoryStore,
+    observe::Metrics,
     redis::{RedisStore, RedisStoreBuilder},
     session::MintIds,
 };
@@ -61,6 +62,13 @@ impl OpenStore {
         match &self.store {
             Either::Left(_) => None,
             Either::Right(store) => store.failure(),
+        }
+    }
+
+    /// Lets `metrics` read what the store counts.
+    pub(crate) fn watched_by(&self, metrics: &Metrics) {
+        if let Either::Left(store) = &self.store {
+            metrics.watch(store.clone());
         }
     }
 

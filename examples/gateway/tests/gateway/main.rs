@@ -19,6 +19,7 @@ mod http2;
 mod lockout;
 mod logs;
 mod loops;
+mod metrics;
 #[cfg(target_os = "linux")]
 mod names;
 mod oauth;
