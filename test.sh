@@ -92,7 +92,7 @@ base() {
 
 peers() {
     local program
-    offer nginx haproxy
+    offer nginx haproxy prometheus
     for program in nginx haproxy; do
         command -v "$program" >/dev/null || skipped+=("$program as a backend: not installed")
     done
@@ -101,6 +101,7 @@ peers() {
     script conformance
     script h2spec
     script deploy
+    script metrics
     script compat
 }
 

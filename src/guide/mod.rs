@@ -9,6 +9,7 @@
 //! | many replicas of one proxy | `replicas` |
 //! | your own refusals | `refusals` |
 //! | logs: targets, levels, fields | `logs` |
+//! | metrics: names, labels, alerts, where to serve them | `metrics` |
 //! | keys and secrets after a restart | `keys` |
 //! | your own store | `store` |
 //! | what a server around the layers has to do | `your_parts` |
@@ -49,6 +50,7 @@ pages! {
     keys: "keys.md";
     limitations: "limitations.md";
     logs: "logs.md";
+    metrics: "metrics.md";
     one_layer: "one_layer.md";
     refusals: "refusals.md";
     replicas: "replicas.md";
