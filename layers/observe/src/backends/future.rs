@@ -4,7 +4,8 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use http::Response;
@@ -23,20 +24,22 @@ pin_project! {
     pub struct BackendsFuture<F> {
         #[pin]
         inner: F,
-        // None: the layer is off, or there was a response.
-        sent: Option<Sent>,
+        sent: Sent,
     }
 }
 
 /// A request that a backend has not responded to yet. Dropped, it was cancelled.
+#[derive(Default)]
 pub(super) struct Sent {
-    // None: it was counted.
+    // None: the layer is off, or there was a response.
     slot: Option<Arc<Slot>>,
-    at: Instant,
+    // None: the layer is off.
+    at: Option<Instant>,
 }
 
 impl<F> BackendsFuture<F> {
-    pub(super) const fn new(inner: F, sent: Option<Sent>) -> Self {
+    #[inline]
+    pub(super) const fn new(inner: F, sent: Sent) -> Self {
         Self { inner, sent }
     }
 }
@@ -50,25 +53,31 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        if let Some(sent) = this.sent.take() {
-            sent.respond(&response);
+        // Looked at where it is: to take it out would move all of it.
+        let polled = this.inner.poll(cx);
+        if let Poll::Ready(Ok(response)) = &polled {
+            this.sent.respond(response);
         }
-        Poll::Ready(Ok(response))
+        polled
     }
 }
 
 impl Sent {
     #[inline]
     pub(super) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot: Some(slot), at: Instant::now() }
+        Self { slot: Some(slot), at: Some(Instant::now()) }
     }
 
     #[inline]
-    fn respond<R>(mut self, response: &Response<R>) {
+    fn respond<R>(&mut self, response: &Response<R>) {
         if let Some(slot) = self.slot.take() {
-            slot.responded(response, self.at.elapsed());
+            slot.responded(response, self.age());
         }
+    }
+
+    #[inline]
+    fn age(&self) -> Duration {
+        self.at.map(|at| at.elapsed()).unwrap_or_default()
     }
 }
 
@@ -76,13 +85,13 @@ impl Drop for Sent {
     #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            slot.abandoned(self.at.elapsed());
+            slot.abandoned(self.age());
         }
     }
 }
 
 impl<F> fmt::Debug for BackendsFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackendsFuture").field("is_open", &self.sent.is_some()).finish()
+        f.debug_struct("BackendsFuture").field("is_open", &self.sent.slot.is_some()).finish()
     }
 }

@@ -10,7 +10,10 @@ use bartizan_core::{Backend, Passage};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::future::{BackendsFuture, Sent};
+use super::{
+    future::{BackendsFuture, Sent},
+    table::Known,
+};
 use crate::metrics::Shared;
 
 /// Counts requests as backends see them; see the [crate docs](crate).
@@ -18,12 +21,16 @@ use crate::metrics::Shared;
 pub struct ObserveBackends<S> {
     inner: S,
     // None: it is off.
-    shared: Option<Arc<Shared>>,
+    shared: Option<(Arc<Shared>, Known)>,
 }
 
 impl<S> ObserveBackends<S> {
-    pub(crate) const fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
-        Self { inner, shared }
+    pub(crate) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+        let with_known = |shared: Arc<Shared>| {
+            let known = shared.backends.known();
+            (shared, known)
+        };
+        Self { inner, shared: shared.map(with_known) }
     }
 
     /// The service inside.
@@ -57,13 +64,16 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let sent = self.shared.as_ref().map(|shared| {
-            let passage = Passage::of(&request);
-            let id = passage.and_then(Passage::backend).map(Backend::id);
-            let slot = shared.backends.slot(id);
-            slot.sent(passage.map(Passage::work).unwrap_or_default());
-            Sent::new(slot)
-        });
+        let sent = match &mut self.shared {
+            None => Sent::default(),
+            Some((shared, known)) => {
+                let passage = Passage::of(&request);
+                let id = passage.and_then(Passage::backend).map(Backend::id);
+                let slot = shared.backends.slot(id, known);
+                slot.sent(passage.map(Passage::work).unwrap_or_default());
+                Sent::new(slot)
+            }
+        };
         BackendsFuture::new(self.inner.call(request), sent)
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted of one backend.
 
 use std::{
+    fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -121,5 +122,11 @@ impl Slot {
 
     fn requests(&self) -> u64 {
         self.work.iter().map(Counter::get).sum()
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.name()).finish()
     }
 }

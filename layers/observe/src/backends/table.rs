@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use bartizan_core::{BackendId, failure::FailureKind, gauges::Reading};
 
 use super::slot::Slot;
@@ -19,29 +19,36 @@ use crate::{
 /// takes a lock.
 pub(crate) struct BackendTable {
     max: usize,
-    slots: ArcSwap<Vec<Arc<Slot>>>,
+    slots: Arc<ArcSwap<Vec<Arc<Slot>>>>,
     /// Held while the slots are changed.
     changing: Mutex<()>,
     other: Arc<Slot>,
     has_warned: AtomicBool,
 }
 
+/// The slots as a service saw them last: it costs a comparison to see that they are the same.
+pub(super) type Known = Cache<Arc<ArcSwap<Vec<Arc<Slot>>>>, Arc<Vec<Arc<Slot>>>>;
+
 impl BackendTable {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             max,
-            slots: ArcSwap::default(),
+            slots: Arc::default(),
             changing: Mutex::default(),
             other: Arc::new(Slot::new(None)),
             has_warned: AtomicBool::new(false),
         }
     }
 
+    pub(super) fn known(&self) -> Known {
+        Cache::new(Arc::clone(&self.slots))
+    }
+
     /// The slot of `id`; a new one if there is room, else the one that is shared.
     #[inline]
-    pub(super) fn slot(&self, id: Option<&BackendId>) -> Arc<Slot> {
+    pub(super) fn slot(&self, id: Option<&BackendId>, known: &mut Known) -> Arc<Slot> {
         let Some(id) = id else { return Arc::clone(&self.other) };
-        match self.slots.load().iter().find(|slot| slot.is_same(id)) {
+        match known.load().iter().find(|slot| slot.is_same(id)) {
             Some(slot) => Arc::clone(slot),
             None => self.slot_of_other(id),
         }
@@ -126,6 +133,12 @@ mod tests {
 
     use super::*;
 
+    impl BackendTable {
+        fn slot_now(&self, id: Option<&BackendId>) -> Arc<Slot> {
+            self.slot(id, &mut self.known())
+        }
+    }
+
     fn id(text: &str) -> BackendId {
         BackendId::new(text).unwrap()
     }
@@ -145,48 +158,48 @@ mod tests {
     fn a_backend_is_found_by_its_address_and_by_its_text() {
         let table = BackendTable::new(2);
         let (a, again) = (id("a"), id("a"));
-        let slot = table.slot(Some(&a));
+        let slot = table.slot_now(Some(&a));
         let copy = a.clone();
         assert!(slot.is_same(&copy) && slot.is_same(&a) && !slot.is_same(&again));
-        assert!(Arc::ptr_eq(&slot, &table.slot(Some(&again))));
-        assert!(!Arc::ptr_eq(&slot, &table.slot(Some(&id("b")))));
+        assert!(Arc::ptr_eq(&slot, &table.slot_now(Some(&again))));
+        assert!(!Arc::ptr_eq(&slot, &table.slot_now(Some(&id("b")))));
     }
 
     #[test]
     fn what_finds_no_room_is_counted_together() {
         let table = BackendTable::new(2);
         for at in 0..100 {
-            table.slot(Some(&id(&format!("backend-{at}")))).sent(Work::Free);
+            table.slot_now(Some(&id(&format!("backend-{at}")))).sent(Work::Free);
         }
         assert_eq!(names(&table), ["backend-0", "backend-1", "_OTHER"]);
         assert_eq!(table.other.work[1].get(), 98);
         // A request that names no backend.
-        assert!(Arc::ptr_eq(&table.slot(None), &table.other));
+        assert!(Arc::ptr_eq(&table.slot_now(None), &table.other));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_removed_backend_is_shown_for_five_minutes_and_makes_room_then() {
         let table = BackendTable::new(1);
         let (a, b) = (id("a"), id("b"));
-        table.slot(Some(&a)).sent(Work::Pinned);
+        table.slot_now(Some(&a)).sent(Work::Pinned);
         table.removed(&a);
         table.removed(&b);
         advance(Duration::from_secs(299)).await;
         assert_eq!(names(&table), ["a"]);
         // Pinned work is still sent to one that drains: five minutes from then.
-        table.slot(Some(&a)).sent(Work::Pinned);
+        table.slot_now(Some(&a)).sent(Work::Pinned);
         advance(Duration::from_secs(2)).await;
         assert_eq!(names(&table), ["a"]);
-        assert!(Arc::ptr_eq(&table.slot(Some(&b)), &table.other));
+        assert!(Arc::ptr_eq(&table.slot_now(Some(&b)), &table.other));
         advance(Duration::from_secs(301)).await;
-        assert!(!Arc::ptr_eq(&table.slot(Some(&b)), &table.other));
+        assert!(!Arc::ptr_eq(&table.slot_now(Some(&b)), &table.other));
         assert_eq!(names(&table), ["b"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_backend_that_stays_keeps_its_series_however_idle_it_is() {
         let table = BackendTable::new(1);
-        table.slot(Some(&id("a"))).sent(Work::Free);
+        table.slot_now(Some(&id("a"))).sent(Work::Free);
         advance(Duration::from_secs(1_000_000)).await;
         assert_eq!(names(&table), ["a"]);
     }

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bartizan_core::Reason;
@@ -25,16 +26,16 @@ pin_project! {
     pub struct RequestsFuture<F> {
         #[pin]
         inner: F,
-        // None: the layer is off, or there was a response.
-        open: Option<Open>,
+        open: Open,
     }
 }
 
 /// A request that has no response yet. Dropped, it had none.
 pub(super) struct Open {
-    // None: it was counted.
+    // None: the layer is off, or there was a response.
     active: Option<Active>,
-    begun: Instant,
+    // None: the layer is off.
+    begun: Option<Instant>,
     method: usize,
 }
 
@@ -42,7 +43,8 @@ pub(super) struct Open {
 pub(super) struct Active(Arc<Shared>);
 
 impl<F> RequestsFuture<F> {
-    pub(super) const fn new(inner: F, open: Option<Open>) -> Self {
+    #[inline]
+    pub(super) const fn new(inner: F, open: Open) -> Self {
         Self { inner, open }
     }
 }
@@ -57,24 +59,36 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let active = this.open.take().and_then(|open| open.respond(&response));
+        let active = this.open.respond(&response);
         Poll::Ready(Ok(response.map(|body| ObservedBody::new(body, active))))
     }
 }
 
 impl Open {
+    /// Begins to count, unless the layer is off.
     #[inline]
-    pub(super) fn new(shared: &Arc<Shared>, method: &Method) -> Self {
-        let method = names::method(method);
-        Self { active: Some(Active::new(shared)), begun: Instant::now(), method }
+    pub(super) fn new(shared: Option<&Arc<Shared>>, method: &Method) -> Self {
+        match shared {
+            None => Self { active: None, begun: None, method: 0 },
+            Some(shared) => Self {
+                active: Some(Active::new(shared)),
+                begun: Some(Instant::now()),
+                method: names::method(method),
+            },
+        }
     }
 
     #[inline]
-    fn respond<R>(mut self, response: &Response<R>) -> Option<Active> {
+    fn respond<R>(&mut self, response: &Response<R>) -> Option<Active> {
         let active = self.active.take()?;
         let (status, reason) = (response.status(), Reason::of(response));
-        active.0.requests.responded(self.method, status, reason, self.begun.elapsed());
+        active.0.requests.responded(self.method, status, reason, self.age());
         Some(active)
+    }
+
+    #[inline]
+    fn age(&self) -> Duration {
+        self.begun.map(|begun| begun.elapsed()).unwrap_or_default()
     }
 }
 
@@ -82,7 +96,7 @@ impl Drop for Open {
     #[inline]
     fn drop(&mut self) {
         if let Some(active) = self.active.take() {
-            active.0.requests.abandoned(self.method, self.begun.elapsed());
+            active.0.requests.abandoned(self.method, self.age());
         }
     }
 }
@@ -109,6 +123,6 @@ impl Drop for Active {
 
 impl<F> fmt::Debug for RequestsFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestsFuture").field("is_open", &self.open.is_some()).finish()
+        f.debug_struct("RequestsFuture").field("is_open", &self.open.active.is_some()).finish()
     }
 }

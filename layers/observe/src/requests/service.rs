@@ -59,7 +59,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let open = self.shared.as_ref().map(|shared| Open::new(shared, request.method()));
+        let open = Open::new(self.shared.as_ref(), request.method());
         RequestsFuture::new(self.inner.call(request), open)
     }
 }
