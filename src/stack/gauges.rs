@@ -2,17 +2,20 @@
 
 use bartizan_core::gauges::{Gauges, Reading};
 use bartizan_pin::Backends;
+use bartizan_resume::ResumeCounts;
 use bartizan_session::SessionCounts;
 use bartizan_streams::Streams;
 
-/// What the layers of a stack count: backends and their states, sessions that were opened and ended, open event
-/// streams. Made by [`ReverseProxyStack::gauges`](crate::ReverseProxyStack::gauges); cheap to clone.
+/// What the layers of a stack count: backends and their states, sessions that were opened, resumed and ended, open
+/// event streams. Made by [`ReverseProxyStack::gauges`](crate::ReverseProxyStack::gauges); cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StackGauges {
     pub(super) backends: Backends,
     pub(super) sessions: SessionCounts,
     /// None: streams are not tracked.
     pub(super) streams: Option<Streams>,
+    /// None: sessions are not resumed.
+    pub(super) resumed: Option<ResumeCounts>,
 }
 
 impl Gauges for StackGauges {
@@ -21,6 +24,9 @@ impl Gauges for StackGauges {
         self.sessions.read(out);
         if let Some(streams) = &self.streams {
             streams.read(out);
+        }
+        if let Some(resumed) = &self.resumed {
+            resumed.read(out);
         }
     }
 }

@@ -245,6 +245,7 @@ impl<T: SessionStore, K, P, A> ReverseProxyStack<T, K, P, A> {
             backends: self.pin.backends().clone(),
             sessions: self.session.counts(),
             streams: self.switches.streams.then(|| self.streams.streams()),
+            resumed: self.switches.resume.then(|| self.resume.counts()),
         }
     }
 

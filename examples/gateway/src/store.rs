@@ -67,9 +67,7 @@ impl OpenStore {
 
     /// Lets `metrics` read what the store counts.
     pub(crate) fn watched_by(&self, metrics: &Metrics) {
-        if let Either::Left(store) = &self.store {
-            metrics.watch(store.clone());
-        }
+        metrics.watch(self.store.clone());
     }
 
     /// Waits for the first answer of the store; see [`ready`].

@@ -8,7 +8,7 @@ use std::{
 
 use bartizan::core::Reason;
 use bartizan_testkit::{
-    CounterServer,
+    CounterServer, RedisServer,
     client::{Answer, INITIALIZE, Raw, call},
     eventually, serve,
     server::boxed,
@@ -292,7 +292,22 @@ async fn every_counter_is_what_the_clients_have_seen() {
     for secret in sessions.iter().map(String::as_str).chain(["secret", "/mcp", "increment"]) {
         assert!(!text.contains(secret), "{secret}");
     }
+    let text = text + &on_redis(&origins[0]).await;
     the_shipped_files_name_only_what_is_there(&text);
+}
+
+/// What a gateway says that keeps its sessions in Redis.
+async fn on_redis(origin: &String) -> String {
+    let redis = RedisServer::start().await;
+    let store = format!("--store={}", redis.url());
+    let gateway = Gateway::with_admin(std::slice::from_ref(origin), &[&store]).await;
+    let client = Raw::new(&gateway.uri());
+    let id = client.initialize().await;
+    assert_eq!(client.increment(&id).await.count(), Some(1));
+    let text = text(&gateway).await;
+    assert!(text.lines().any(|line| line == "bartizan_store_up 1"), "{text}");
+    assert!(!text.contains(&id));
+    text
 }
 
 /// The connections to a server that has ended are closed: no call goes over one that dies.
