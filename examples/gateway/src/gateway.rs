@@ -18,8 +18,8 @@ use crate::{
     output::say,
     principal, readiness,
     server::{
-        self, Limits, Listener, Records, ServerService, Tls, Workers, admin, descriptors, front::Front,
-        shutdown::Stop,
+        self, Limits, Listener, Records, ServerService, Tls, Workers, admin, descriptors,
+        front::Front, shutdown::Stop,
     },
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
@@ -224,11 +224,11 @@ async fn serve(
     listener: Listener,
     limits: Limits,
     front: Option<Front>,
-    log: Option<AccessLog>,
+    records: Records,
     closing: CancellationToken,
     ending: impl Future<Output = usize>,
 ) -> (usize, usize) {
-    let serving = server::serve(listener, &workers, limits, front, log, closing);
+    let serving = server::serve(listener, &workers, limits, front, records, closing);
     let cut = tokio::join!(serving, ending);
     workers.end().await;
     cut
