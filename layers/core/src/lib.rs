@@ -23,6 +23,7 @@
 //! | [`mcp`] | header names, versions and eras of MCP, and the relevant parts of a message |
 //! | `seal` | a ring of keys for data that others store (feature `seal`) |
 //! | `axum` | the facts of a request as axum extractors (feature `axum`) |
+//! | [`TraceContext`] | the place of a request in a distributed trace |
 //! | [`ConfigError`] | the error for an invalid setting, in every layer |
 //!
 //! # Security
@@ -56,6 +57,7 @@ pub mod seal;
 pub mod session;
 pub mod store;
 mod sync;
+mod trace;
 
 pub use backend::{Backend, BackendId};
 pub use body::{GuardBody, TrailerFilterBody};
@@ -71,6 +73,7 @@ pub use ready::take_ready;
 pub use refusal::{Dialect, Reason, Refusal};
 pub use session::{Principal, Record, Route, Session, SessionId};
 pub use store::{Answer, Key, SessionStore, StoreError};
+pub use trace::TraceContext;
 
 /// The example in the README, as a test.
 #[cfg(doctest)]

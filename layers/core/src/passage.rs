@@ -2,7 +2,8 @@
 //!
 //! Each insert into [`http::Extensions`] costs an allocation, so all layers share one value, and each fills in its
 //! part. Readers use the getters of the fact itself: [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`],
-//! [`PublicOrigin::of`], [`Principal::of`], [`Backend::of`].
+//! [`PublicOrigin::of`], [`Principal::of`], [`Backend::of`],
+//! [`TraceContext::of`].
 
 use std::{any::Any, cell::Cell, fmt, sync::Arc};
 
@@ -10,7 +11,7 @@ use http::Extensions;
 
 use crate::{
     Backend, Carrier, ClientAddr, Dialect, PeerAddr, Principal, ProxyName, PublicOrigin, Session,
-    backend::Tried,
+    TraceContext, backend::Tried,
 };
 
 thread_local! {
@@ -36,6 +37,7 @@ pub struct Passage {
     guard: Option<ProxyName>,
     pub(crate) is_sanitized: bool,
     from_browser: Option<bool>,
+    trace: Option<TraceContext>,
 }
 
 /// How a request relates to sessions, which decides what may be done with it when a backend fails.
@@ -246,6 +248,17 @@ impl Passage {
         self.dialect = Some(dialect);
     }
 
+    /// The place of the request in a trace, if a layer records it.
+    #[must_use]
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
+    }
+
+    /// Records the place of the request in a trace: the parent of what is done next.
+    pub fn set_trace(&mut self, trace: TraceContext) {
+        self.trace = Some(trace);
+    }
+
     /// Stores a lease for a service that keeps the exchange open beyond the response body, such as
     /// a tunnel.
     pub fn set_lease(&mut self, lease: Lease) {
@@ -302,6 +315,7 @@ mod tests {
             passage.set_dialect(Dialect::Grpc);
             passage.set_sanitized();
             passage.meet_guard(&ProxyName::random());
+            passage.set_trace(TraceContext::new([1; 16], [1; 8], 1).unwrap());
         });
         let taken = Passage::take(first.extensions_mut());
         assert_eq!((taken.work(), taken.backend().is_some()), (Work::Pinned, true));
