@@ -40,6 +40,7 @@
 //! | `resume` | `bartizan-resume` | resumes a session on another backend when its own is lost |
 //! | `pin` | `bartizan-pin` | keeps a session on the backend that opened it |
 //! | `streams` | `bartizan-streams` | tracks the open event streams of each session, and ends them with it |
+//! | `trace` | `bartizan-trace` | continues W3C traces, with an OpenTelemetry span per request and per try |
 //! | `upstream` | `bartizan-upstream` | forwards to that backend |
 //! | `observe` | `bartizan-observe` | counts requests at the edge and at the backends, for Prometheus |
 //! | `connection` | this one | serves the layers with hyper, in your own accept loop |
@@ -101,6 +102,10 @@ pub use bartizan_streams as streams;
 #[cfg_attr(docsrs, doc(cfg(feature = "token")))]
 #[doc(inline)]
 pub use bartizan_token as token;
+#[cfg(feature = "trace")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trace")))]
+#[doc(inline)]
+pub use bartizan_trace as trace;
 #[cfg(feature = "upstream")]
 #[cfg_attr(docsrs, doc(cfg(feature = "upstream")))]
 #[doc(inline)]

@@ -23,9 +23,10 @@ use crate::{
     },
     stack::{self, Stack},
     store::{self, OpenStore, PinTable},
+    traces::Traces,
 };
 
-/// How long to wait for the last lines of the access log at the end.
+/// How long to wait for the last lines of the access log, and for the last spans, at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// A gateway that holds its port: connections wait until it runs.
@@ -43,7 +44,7 @@ pub(crate) struct Gateway {
     /// login.
     login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
     access_log: Option<AccessLog>,
-    metrics: Metrics,
+    traces: Traces,
 }
 
 impl Gateway {
@@ -90,6 +91,7 @@ impl Gateway {
         let session_header = options.sessions.session_header.as_ref();
         let access_log = options.logs.access_log.as_ref();
         let access_log = access_log.map(|to| AccessLog::open(to, session_header)).transpose()?;
+        let traces = Traces::start(&options)?;
         let admin = match options.listener.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -113,7 +115,7 @@ impl Gateway {
             stack,
             login,
             access_log,
-            metrics,
+            traces,
         })
     }
 
@@ -140,7 +142,7 @@ impl Gateway {
             stack,
             login,
             access_log,
-            metrics,
+            traces,
             ..
         } = self;
         let room = descriptors::raise(options.listener.workers().get());
@@ -179,22 +181,17 @@ impl Gateway {
         let front = front::front(&options);
         let count = options.listener.workers();
         let is_logged = access_log.is_some();
-        // Without that port, nobody could read the metrics.
-        let is_counted = options.listener.admin.is_some();
-        let counting = metrics.backends().only_if(is_counted);
-        // Directly around what forwards: each try counts.
-        let upstream = || counting.layer(NoteBackend::new(upstream.for_worker(), is_logged));
-        let edge = metrics.edge().only_if(is_counted);
-        let records = Records { access_log: access_log.clone(), edge };
+        let upstream = || traces.tries().layer(NoteBackend::new(upstream.for_worker(), is_logged));
+        let log = access_log.clone();
         // Two types, so that layers which are off cost nothing.
         let closing = stop.closing();
         let (connections, streams) = if let Some(login) = login {
             let stack = stack.auth(login);
-            let workers = start(count, || stack.layer(upstream()))?;
-            serve(workers, listener, limits, front, records, closing, ending).await
+            let workers = start(count, || traces.requests().layer(stack.layer(upstream())))?;
+            serve(workers, listener, limits, front, log, closing, ending).await
         } else {
-            let workers = start(count, || stack.layer(upstream()))?;
-            serve(workers, listener, limits, front, records, closing, ending).await
+            let workers = start(count, || traces.requests().layer(stack.layer(upstream())))?;
+            serve(workers, listener, limits, front, log, closing, ending).await
         };
         match (connections, streams) {
             (0, 0) => tracing::info!("stopped"),
@@ -205,6 +202,7 @@ impl Gateway {
         if let Some(log) = access_log {
             let _ = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
         }
+        traces.flush(FLUSH).await;
         Ok(connections + streams)
     }
 }

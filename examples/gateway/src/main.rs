@@ -19,6 +19,7 @@
 //! | `readiness` | whether load balancers should send requests here |
 //! | `output` | the lines on standard output |
 //! | `store` | the session store that the options name |
+//! | `traces` | spans, and the collector that they go to |
 //! | `server` | connections, bounds, timeouts, a graceful shutdown |
 //! | `demo` | three counter servers, a client and a report |
 
@@ -41,6 +42,7 @@ mod readiness;
 mod server;
 mod stack;
 mod store;
+mod traces;
 
 use std::{error::Error, io, process::ExitCode, time::Duration};
 

@@ -10,6 +10,7 @@
 //! | an option of the gateway with `demo` or `counter` | refused; in the environment, warned of |
 //! | `--near-cache`, `--store-grace`, `--store-timeout` or a password with `--store memory` | warned of |
 //! | `--probe-interval` or `--probe-timeout` without `--probe`; `--resume-timeout` without `--on-lost resume` | warned of |
+//! | `--trace-ratio` or `--max-traces-per-second` without `--otlp` | warned of |
 //! | a variable `BARTIZAN_*` that does not match an option | warned of |
 
 use std::{
@@ -79,6 +80,7 @@ pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>,
     doubled(&options.upstream.backends)?;
     itself(options)?;
     let is_in_memory = matches!(options.store.kind, Store::Memory);
+    let traces = options.traces.otlp.is_some();
     let probes = options.upstream.probe != Limit::None;
     let mut warnings = Vec::new();
     for (name, has_effect, why) in [
@@ -88,6 +90,8 @@ pub(super) fn gateway(options: &Options, chosen: &Chosen) -> Result<Vec<String>,
         ("probe-interval", probes, "without --probe"),
         ("probe-timeout", probes, "without --probe"),
         ("resume-timeout", resumes, "without --on-lost resume"),
+        ("trace-ratio", traces, "without --otlp"),
+        ("max-traces-per-second", traces, "without --otlp"),
     ] {
         if let Some(given) = chosen.given(name).filter(|_| !has_effect) {
             warnings.push(format!("{given} has no effect {why}"));

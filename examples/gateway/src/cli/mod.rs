@@ -8,6 +8,7 @@ mod read;
 mod recovery;
 mod sessions;
 mod store;
+mod traces;
 mod upstream;
 mod values;
 mod web;
@@ -26,6 +27,7 @@ pub(crate) use read::Given;
 pub(crate) use recovery::{OnLost, RecoveryOptions};
 pub(crate) use sessions::{SessionOptions, Sessionless};
 pub(crate) use store::StoreOptions;
+pub(crate) use traces::{Collector, TraceOptions};
 pub(crate) use upstream::{Policy, UpstreamOptions};
 pub(crate) use values::{Limit, LogFilter, Principal, Store};
 pub(crate) use web::WebOptions;
@@ -92,6 +94,8 @@ pub(crate) struct Options {
     pub(crate) web: WebOptions,
     #[command(flatten)]
     pub(crate) logs: LogOptions,
+    #[command(flatten)]
+    pub(crate) traces: TraceOptions,
 }
 
 impl Options {
