@@ -9,7 +9,7 @@
 //! | many replicas of one proxy | `replicas` |
 //! | your own refusals | `refusals` |
 //! | logs: targets, levels, fields | `logs` |
-//! | metrics: names, labels, alerts, where to serve them | `metrics` |
+//! | traces: what is recorded, and where it goes | `traces` |
 //! | keys and secrets after a restart | `keys` |
 //! | your own store | `store` |
 //! | what a server around the layers has to do | `your_parts` |
@@ -58,5 +58,6 @@ pages! {
     store: "store.md";
     tonic: "tonic.md";
     tower_http: "tower_http.md";
+    traces: "traces.md";
     your_parts: "your_parts.md";
 }

@@ -101,3 +101,76 @@ impl<E: SpanExporter> Sender<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::Mutex};
+
+    use opentelemetry::trace::{Span, Tracer, TracerProvider};
+    use opentelemetry_sdk::{
+        error::{OTelSdkError, OTelSdkResult},
+        trace::SdkTracerProvider,
+    };
+
+    use super::*;
+    use crate::traces::{QUEUE, queue::Enqueue};
+
+    #[derive(Clone, Copy, Debug)]
+    enum Mood {
+        Well,
+        Failing,
+        Silent,
+    }
+
+    #[derive(Clone, Debug)]
+    struct Collector(Mood, Arc<Mutex<Vec<usize>>>);
+
+    impl SpanExporter for Collector {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.1.lock().unwrap().push(batch.len());
+            match self.0 {
+                Mood::Well => Ok(()),
+                Mood::Failing => Err(OTelSdkError::InternalFailure("500".to_owned())),
+                Mood::Silent => pending().await,
+            }
+        }
+    }
+
+    /// Records `count` spans in front of a collector in this mood; the batches, and how many were lost.
+    async fn recorded(mood: Mood, count: usize) -> (Vec<usize>, u64) {
+        let (queue, spans) = mpsc::channel(QUEUE);
+        let (lost, stop) = (Arc::<AtomicU64>::default(), CancellationToken::new());
+        let collector = Collector(mood, Arc::default());
+        let sender = Sender::new(collector.clone(), "http://c".to_owned(), Arc::clone(&lost));
+        let task = tokio::spawn(sender.run(spans, stop.clone()));
+        let enqueue = Enqueue::new(queue, Arc::clone(&lost));
+        let provider = SdkTracerProvider::builder().with_span_processor(enqueue).build();
+        let tracer = provider.tracer("test");
+        for _ in 0..count {
+            tracer.start("GET").end();
+        }
+        sleep(Duration::from_secs(3600)).await;
+        stop.cancel();
+        task.await.unwrap();
+        let batches = collector.1.lock().unwrap().clone();
+        (batches, lost.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn spans_are_sent_in_batches() {
+        assert_eq!(recorded(Mood::Well, 0).await, (vec![], 0));
+        assert_eq!(recorded(Mood::Well, 3).await, (vec![3], 0));
+        assert_eq!(recorded(Mood::Well, 1_100).await, (vec![512, 512, 76], 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_room_or_is_not_taken_is_lost_and_counted() {
+        let all = QUEUE as u64 + 500;
+        let (batches, lost) = recorded(Mood::Well, QUEUE + 500).await;
+        assert_eq!((batches.iter().sum::<usize>(), lost), (QUEUE, 500), "the queue has a bound");
+        for mood in [Mood::Failing, Mood::Silent] {
+            let (batches, lost) = recorded(mood, QUEUE + 500).await;
+            assert_eq!((batches.iter().sum::<usize>(), lost), (QUEUE, all), "{mood:?}");
+        }
+    }
+}

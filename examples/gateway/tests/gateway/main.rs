@@ -35,5 +35,6 @@ mod shutdown;
 mod smuggling;
 mod streams;
 mod tls;
+mod traces;
 mod trailers;
 mod workers;

@@ -99,21 +99,20 @@ impl Config {
         tracer: &T,
         request: &mut Request<B>,
     ) -> Option<Box<Recorded<T::Span>>> {
-        let arrival = Arrival::of(request.headers());
-        // The common case.
-        if arrival == Arrival::Without && !self.ratio.draw() {
+        // The common case, by one lookup: neither is there a context, nor does chance choose the request.
+        if !request.headers().contains_key(&TRACEPARENT) && !self.ratio.draw() {
             return None;
         }
-        self.consider(arrival, tracer, request)
+        self.consider(tracer, request)
     }
 
     #[inline(never)]
     fn consider<T: Tracer, B>(
         &self,
-        arrival: Arrival,
         tracer: &T,
         request: &mut Request<B>,
     ) -> Option<Box<Recorded<T::Span>>> {
+        let arrival = Arrival::of(request.headers());
         if arrival == Arrival::Malformed {
             self.counts.count_malformed();
             event::malformed(request.headers().get_all(&TRACEPARENT).iter().count());
