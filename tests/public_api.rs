@@ -6,7 +6,7 @@ use bartizan::{
     core::{
         Backend, BackendId, ClientAddr, ConfigError, Dialect, GuardBody, Passage, PeerAddr,
         Principal, ProxyName, PublicOrigin, Reason, Record, Refusal, Route, Session, SessionId,
-        StoreError, UpstreamFailure,
+        StoreError, TraceContext, UpstreamFailure,
         backend::Tried,
         fields::hop_by_hop::{Stripped, TrailerRule},
         passage::Lease,
@@ -47,11 +47,15 @@ use bartizan::{
     session::{MintIds, PeekedBody, SessionBody, ValidateSession, ValidateSessionLayer},
     streams::{OpenStream, SecondStream, StreamId, Streams, TrackStreams, TrackStreamsLayer},
     token::TokenStore,
+    trace::{
+        Ratio, TraceBackends, TraceBackendsLayer, TraceCounts, TraceRequests, TraceRequestsLayer,
+    },
     upstream::{TrailerFilterBody, Upstream, UpstreamBuilder, transport::ByProtocol},
 };
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use opentelemetry::trace::noop::NoopTracer;
 use std::fmt::Debug;
 use tower::{Layer, Service};
 
@@ -79,7 +83,7 @@ fn values_are_shared() {
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
-    is_shared::<(Metrics, MetricsBuilder, Snapshot, Family, Sample, SampleValue, Durations)>();
+    is_shared::<(TraceContext, TraceCounts, Ratio)>();
     is_sent::<(Stripped, Hold, Ended, RoundRobin, Evicted, LiveSessions, Place)>();
 }
 
@@ -101,6 +105,8 @@ fn layers_and_services_fit_into_a_server() {
     is_shared::<(ObserveRequestsLayer, ObserveRequests<MemoryStore>)>();
     is_shared::<(ObserveBackendsLayer, ObserveBackends<MemoryStore>)>();
     is_shared::<PinBackendLayer>();
+    is_shared::<(TraceRequestsLayer<NoopTracer>, TraceBackendsLayer<NoopTracer>)>();
+    is_shared::<TraceRequests<TraceBackends<MemoryStore, NoopTracer>, NoopTracer>>();
     is_shared::<(TrackStreamsLayer, TrackStreams<MemoryStore>)>();
     is_shared::<(ReverseProxyStack<MemoryStore>, Shutdown, StackGauges)>();
     is_shared::<ConnectionService<MemoryStore>>();
