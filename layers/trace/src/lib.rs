@@ -137,9 +137,18 @@
 //!
 //! # Cost
 //!
-//! A request that is not recorded costs one field lookup and no allocation; with a `traceparent`, also reading it; and one
-//! allocation if a stranger's flag has to be taken back. A recorded request costs several allocations. The body of a
-//! response costs one comparison per frame. The figures are in `benches/README.md`.
+//! In instructions, by callgrind, of both layers around a service that does nothing:
+//!
+//! | request | instructions | allocations |
+//! |---|---|---|
+//! | both layers switched off | 210 | 0 |
+//! | without `traceparent`, not recorded | 460 ([`TraceRequestsLayer`] alone: 280) | 0 |
+//! | with one, not recorded | 1,320 | 0 |
+//! | the same, and a stranger's flag is taken back | 2,070 | 1 |
+//! | recorded, with the SDK and without an exporter | 8,000 | several |
+//!
+//! Half of the second row is the lookup of the field, and most of the rest is moving requests and responses. The body of
+//! a response costs one comparison per frame.
 //!
 //! # Sources
 //!

@@ -126,7 +126,7 @@ impl<P: Span> Recorded<P> {
         self.span.fail(error);
     }
 
-    pub(super) fn end(self: Box<Self>) {
+    pub(super) fn end(self) {
         self.span.end();
     }
 }
