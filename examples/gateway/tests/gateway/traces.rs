@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bartizan_testkit::{
@@ -21,6 +21,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, span::SpanKind},
 };
 use prost::Message;
+use tokio::time::Instant;
 
 use crate::fixtures::{Gateway, PATIENCE};
 
