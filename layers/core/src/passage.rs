@@ -2,8 +2,7 @@
 //!
 //! Each insert into [`http::Extensions`] costs an allocation, so all layers share one value, and each fills in its
 //! part. Readers use the getters of the fact itself: [`Session::of`], [`PeerAddr::of`], [`ClientAddr::of`],
-//! [`PublicOrigin::of`], [`Principal::of`], [`Backend::of`],
-//! [`TraceContext::of`].
+//! [`PublicOrigin::of`], [`Principal::of`], [`Backend::of`], [`TraceContext::of`].
 
 use std::{any::Any, cell::Cell, fmt, sync::Arc};
 
