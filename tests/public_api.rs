@@ -83,6 +83,7 @@ fn values_are_shared() {
     is_shared::<(CookieKey, HeaderKey, PathSegmentKey, QueryKey, TaskKey)>();
     is_shared::<(UpstreamBuilder, ByProtocol)>();
     is_shared::<(OpenStream, SecondStream, StreamId, Streams)>();
+    is_shared::<(Metrics, MetricsBuilder, Snapshot, Family, Sample, SampleValue, Durations)>();
     is_shared::<(TraceContext, TraceCounts, Ratio)>();
     is_sent::<(Stripped, Hold, Ended, RoundRobin, Evicted, LiveSessions, Place)>();
 }

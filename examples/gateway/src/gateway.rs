@@ -44,6 +44,7 @@ pub(crate) struct Gateway {
     /// login.
     login: Option<(NamePrincipalLayer, PinOauthLayer<PinTable>)>,
     access_log: Option<AccessLog>,
+    metrics: Metrics,
     traces: Traces,
 }
 
@@ -92,6 +93,7 @@ impl Gateway {
         let access_log = options.logs.access_log.as_ref();
         let access_log = access_log.map(|to| AccessLog::open(to, session_header)).transpose()?;
         let traces = Traces::start(&options)?;
+        metrics.watch(traces.requests().counts());
         let admin = match options.listener.admin {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -115,6 +117,7 @@ impl Gateway {
             stack,
             login,
             access_log,
+            metrics,
             traces,
         })
     }
@@ -142,6 +145,7 @@ impl Gateway {
             stack,
             login,
             access_log,
+            metrics,
             traces,
             ..
         } = self;
@@ -181,17 +185,25 @@ impl Gateway {
         let front = front::front(&options);
         let count = options.listener.workers();
         let is_logged = access_log.is_some();
-        let upstream = || traces.tries().layer(NoteBackend::new(upstream.for_worker(), is_logged));
-        let log = access_log.clone();
+        // Without that port, nobody could read the metrics.
+        let is_counted = options.listener.admin.is_some();
+        let (counting, tracing) = (metrics.backends().only_if(is_counted), traces.tries());
+        // Directly around the service that forwards: each try counts, and has a span.
+        let upstream = || {
+            let noting = NoteBackend::new(upstream.for_worker(), is_logged);
+            counting.layer(tracing.layer(noting))
+        };
+        let edge = metrics.edge().only_if(is_counted);
+        let records = Records { access_log: access_log.clone(), edge };
         // Two types, so that layers which are off cost nothing.
         let closing = stop.closing();
         let (connections, streams) = if let Some(login) = login {
             let stack = stack.auth(login);
             let workers = start(count, || traces.requests().layer(stack.layer(upstream())))?;
-            serve(workers, listener, limits, front, log, closing, ending).await
+            serve(workers, listener, limits, front, records, closing, ending).await
         } else {
             let workers = start(count, || traces.requests().layer(stack.layer(upstream())))?;
-            serve(workers, listener, limits, front, log, closing, ending).await
+            serve(workers, listener, limits, front, records, closing, ending).await
         };
         match (connections, streams) {
             (0, 0) => tracing::info!("stopped"),

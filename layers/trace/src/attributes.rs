@@ -60,19 +60,7 @@ pub(crate) fn made_here<B>(response: &Response<B>) -> Option<Value> {
     if let Some(failure) = UpstreamFailure::of(response) {
         return Some(failure.error_type().into());
     }
-    Reason::of(response).map(|reason| reason_name(reason).into())
-}
-
-/// `UnknownSession` is `unknown_session`.
-fn reason_name(reason: Reason) -> String {
-    let mut name = String::new();
-    for letter in format!("{reason:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    name
+    Reason::of(response).map(|reason| reason.as_str().into())
 }
 
 #[cfg(test)]
@@ -99,11 +87,5 @@ mod tests {
             assert_eq!(found[0], KeyValue::new("server.address", host), "{uri}");
             assert_eq!(found[1], KeyValue::new("server.port", port), "{uri}");
         }
-    }
-
-    #[test]
-    fn a_reason_is_in_snake_case() {
-        assert_eq!(reason_name(Reason::UnknownSession), "unknown_session");
-        assert_eq!(reason_name(Reason::Panicked), "panicked");
     }
 }
