@@ -1,7 +1,7 @@
 //! The key of fingerprints, which all replicas share.
 //!
 //! ```text
-//! prefix ":salt"            32 hexadecimal digits; set once, by the first replica, and never changed
+//! prefix ":salt"            32 hexadecimal digits; set by the first replica, and gone a day after the last
 //! ```
 //!
 //! A server that was emptied gets it back from the replicas that know it.
@@ -15,8 +15,11 @@ use bartizan_core::session::Fingerprint;
 use fred::{
     clients::{Client, WithOptions},
     interfaces::KeysInterface,
-    types::SetOptions,
+    types::{Expiration, SetOptions},
 };
+
+/// For how long the server keeps the key after the last replica asked it to, in seconds.
+const KEPT_SECS: i64 = 24 * 60 * 60;
 
 /// The key, once the server has told it.
 #[derive(Debug, Default)]
@@ -28,7 +31,8 @@ impl Salt {
     pub(crate) async fn agree(&self, client: &WithOptions<Client>, prefix: &str) {
         let name = format!("{prefix}:salt");
         let own = self.0.get().cloned().unwrap_or_else(random);
-        let set = client.set(&*name, &*own, None, Some(SetOptions::NX), true).await;
+        let expiry = Some(Expiration::EX(KEPT_SECS));
+        let set = client.set(&*name, &*own, expiry, Some(SetOptions::NX), true).await;
         let there = match set {
             Ok(there) => there,
             Err(_) => match client.get::<Option<String>, _>(&*name).await {
@@ -41,6 +45,13 @@ impl Salt {
             Fingerprint::share_key(key);
             // What was agreed on first stays.
             let _ = self.0.set(salt);
+        }
+    }
+
+    /// Asks the server to keep the key for another day. If it fails, the next time will do.
+    pub(crate) async fn keep(&self, client: &WithOptions<Client>, prefix: &str) {
+        if self.0.get().is_some() {
+            let _: Result<(), _> = client.expire(format!("{prefix}:salt"), KEPT_SECS, None).await;
         }
     }
 }

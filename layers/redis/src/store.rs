@@ -401,6 +401,7 @@ async fn do_chores(shared: std::sync::Weak<Shared>) {
             // backends.
             let read = counts::refresh(&client, &shared.prefix, server_ms, counts, expired);
             let _ = timeout(2 * CHORES, read).await;
+            let _ = timeout(CHORES, shared.salt.keep(&client, &shared.prefix)).await;
             if shared.room.is_pressed_now() {
                 let looked = shared.look_for_evicted(&client, server_ms);
                 let _ = timeout(CHORES, looked).await;

@@ -46,6 +46,9 @@ async fn replicas_have_one_and_an_emptied_server_gets_its_salt_back() {
     server.cli(&["flushall"]);
     let is_back = async || server.cli(&["get", "bartizan:salt"]) == salt;
     eventually("the salt is back", PATIENCE, is_back).await;
+    server.cli(&["expire", "bartizan:salt", "100"]);
+    let is_kept = async || server.cli(&["ttl", "bartizan:salt"]).parse::<u32>().unwrap() > 80_000;
+    eventually("it stays as long as a replica runs", PATIENCE, is_kept).await;
     assert_eq!(of_replica(&server), first);
     drop(store);
     let other = RedisServer::start().await;
