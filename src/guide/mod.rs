@@ -9,6 +9,7 @@
 //! | many replicas of one proxy | `replicas` |
 //! | your own refusals | `refusals` |
 //! | logs: targets, levels, fields | `logs` |
+//! | metrics: names, labels, alerts, where to serve them | `metrics` |
 //! | traces: what is recorded, and where it goes | `traces` |
 //! | keys and secrets after a restart | `keys` |
 //! | your own store | `store` |

@@ -67,7 +67,7 @@
 //!
 //! # Failure modes
 //!
-//! The layers depend on nothing that can be down, and refuse nothing. A slow source delays whoever reads the metrics,
+//! The layers depend on nothing that can be down, and refuse nothing. A slow source delays the reader of the metrics,
 //! and no request. Numbers start at zero with the process. A server that refuses a request before it calls its service
 //! (a malformed head, for example) is not seen.
 //!

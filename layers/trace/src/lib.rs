@@ -47,7 +47,7 @@
 //! | each try | [`TraceBackendsLayer`] | client | with the call of the service inside | with the head of the response |
 //!
 //! An exporter sees a span when it has ended. An event stream that a client listens to lives for hours: its span would
-//! arrive when nobody looks for it any more. The response to a call ends with the call, even if it is an event stream.
+//! arrive too late to be useful. The response to a call ends with the call, even if it is an event stream.
 //! The span of a try ends with the head as the [semantic
 //! conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span-duration) recommend; how
 //! long its body took is in the span of the request.

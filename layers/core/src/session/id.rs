@@ -92,12 +92,12 @@ impl Fingerprint {
         Self(keyed(*key, bytes))
     }
 
-    /// Makes all fingerprints of this process with `key` from now on, so that they are those of the other replicas that
-    /// have it. For stores that replicas share. The first key stays: another one is ignored. Returns whether `key` is the
-    /// one that is used.
+    /// Makes all fingerprints of this process with `key` from now on, so that they equal those of the other replicas
+    /// that have it. For stores that replicas share. The first key stays: another one is ignored. Returns whether `key`
+    /// is the one that is used.
     ///
-    /// Fingerprints from before have the key of the process. A `key` must be random, and is a secret: whoever has it can
-    /// check whether an id belongs to a fingerprint.
+    /// Earlier fingerprints were made with a key of this process. A `key` must be random, and is a secret: with it, one
+    /// can check whether an id belongs to a fingerprint.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn share_key(key: [u8; 16]) -> bool {
         *SHARED_KEY.get_or_init(|| key) == key

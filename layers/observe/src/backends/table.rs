@@ -54,7 +54,7 @@ impl BackendTable {
         }
     }
 
-    /// A backend that is new, or has been made anew under its id.
+    /// A backend that is new, or that another one with its id has replaced.
     #[cold]
     fn slot_of_other(&self, id: &BackendId) -> Arc<Slot> {
         let find = |slots: &[Arc<Slot>]| slots.iter().find(|slot| slot.is_of(id)).cloned();

@@ -66,8 +66,8 @@ impl<T> TraceRequestsLayer<T> {
         Self { ratio, ..self }
     }
 
-    /// The number of requests to record per second, whoever asked for it; 0 records none. Those beyond are forwarded
-    /// as if they were not sampled. Default: 100.
+    /// The number of requests to record per second, also of those that a trusted peer has sampled; 0 records none.
+    /// Further requests are forwarded as if they were not sampled. Default: 100.
     pub fn max_per_second(self, max: u32) -> Self {
         Self { rate: Arc::new(Rate::new(max)), ..self }
     }
