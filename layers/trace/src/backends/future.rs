@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
@@ -42,11 +42,14 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let outcome = ready!(this.inner.poll(cx));
-        if let Some(span) = this.span.take() {
-            respond(*span, &outcome);
+        // Looked at where it is: to take it out would move all of it.
+        let polled = this.inner.poll(cx);
+        if let Poll::Ready(outcome) = &polled
+            && let Some(span) = this.span.take()
+        {
+            respond(*span, outcome);
         }
-        Poll::Ready(outcome)
+        polled
     }
 }
 
