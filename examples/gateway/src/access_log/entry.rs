@@ -209,7 +209,7 @@ mod tests {
             (value["head_ms"].as_f64(), value["total_ms"].as_f64()),
             (Some(1.234), Some(56.007))
         );
-        assert!(value["backend"].is_null() && value["session"].as_str().unwrap().len() == 8);
+        assert!(value["backend"].is_null() && value["session"].as_str().unwrap().len() == 16);
 
         note.write(Noted {
             backend: Some("http://b:1".parse().unwrap()),

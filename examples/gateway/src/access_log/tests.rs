@@ -111,7 +111,7 @@ async fn a_line_tells_of_a_request_and_names_no_session() {
     assert_eq!((&opened["response_bytes"], &opened["end"]), (&5.into(), &"complete".into()));
     assert_eq!((&cut["response_bytes"], &cut["end"]), (&0.into(), &"cut".into()));
     assert_eq!(opened["session"], cut["session"], "one session");
-    assert_eq!(opened["session"].as_str().unwrap().len(), 8);
+    assert_eq!(opened["session"].as_str().unwrap().len(), 16);
 }
 
 #[tokio::test]
