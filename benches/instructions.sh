@@ -11,6 +11,10 @@ shift
 cargo build --quiet --release --locked --package bartizan-benches --bin "$program"
 binary=${CARGO_TARGET_DIR:-target}/release/$program
 
+# glibc keeps small freed chunks apart and merges all of them when a large one is allocated. Whether there are any
+# depends on what the start of the program left, and that is worth 300 instructions per request.
+export GLIBC_TUNABLES=glibc.malloc.mxfast=0
+
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1 |
         sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
