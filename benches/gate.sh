@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-layers=(forwarded hops origin session pin streams stack)
+layers=(forwarded hops origin session pin streams edge stack stack-observed)
 proxies=(upstream stack stack-hyper)
 baseline=benches/baseline.txt
 declare -A costs
